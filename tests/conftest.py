@@ -1,0 +1,96 @@
+"""What every test gets: the event loops to run on, an environment of its own, and a guard against leftovers."""
+
+import gc
+import importlib.util
+import os
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+# A slow machine is no failure, and CI tries the same examples each time.
+settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("house")
+
+LOOPS = [
+    pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
+    pytest.param(
+        ("asyncio", {"use_uvloop": True}),
+        id="asyncio+uvloop",
+        marks=pytest.mark.skipif(importlib.util.find_spec("uvloop") is None, reason="there is no uvloop on this platform"),
+    ),
+    pytest.param(("trio", {}), id="trio"),
+]
+
+PORTAL_THREAD = "tokenwire"  # the sync face's thread lives as long as the process
+CACHED_THREADS = ("Trio thread", "asyncio_", "AnyIO worker thread")  # idle ones that their owners keep, or end in a moment
+PATIENCE = 5.0  # seconds in which a thread that was told to end must have ended
+
+
+@pytest.fixture(params=LOOPS)
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+    """The event loop an async test runs on; each runs on all three."""
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No key, address or proxy of whoever runs the tests reaches them."""
+    for name in list(os.environ):
+        if name.upper().startswith("OPENAI_") or name.upper().endswith("_PROXY"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """Fail a test that leaves a thread or an open socket behind.
+
+    Sockets are counted where /proc shows them. The portal's thread keeps connections for the next call, so a test in
+    which that thread did anything is not judged by its sockets.
+    """
+    threads, sockets, portal = set(threading.enumerate()), _sockets(), _portal_seconds()
+    yield
+    if left := _still_running(set(threading.enumerate()) - threads):
+        pytest.fail(f"threads left running: {', '.join(thread.name for thread in left)}")
+    if _portal_seconds() != portal:
+        return
+    if _sockets() - sockets:
+        gc.collect()  # what only garbage keeps open says so now, as a ResourceWarning, and is closed
+    if opened := _sockets() - sockets:
+        pytest.fail(f"sockets left open: {', '.join(sorted(opened))}")
+
+
+def _portal_seconds() -> float | None:
+    """The processor time that the portal's thread has used, None while there is no such thread."""
+    for thread in threading.enumerate():
+        if thread.name == PORTAL_THREAD and thread.ident is not None and hasattr(time, "pthread_getcpuclockid"):
+            return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+    return None
+
+
+def _still_running(threads: set[threading.Thread]) -> list[threading.Thread]:
+    """Those that go on for longer than `PATIENCE`; all of them together get that long to end."""
+    until = time.monotonic() + PATIENCE
+    watched = [thread for thread in threads if thread.name != PORTAL_THREAD and not thread.name.startswith(CACHED_THREADS)]
+    for thread in watched:
+        thread.join(max(0.0, until - time.monotonic()))
+    return [thread for thread in watched if thread.is_alive()]
+
+
+def _sockets() -> set[str]:
+    """This process's sockets, as "socket:[inode]"; none where there is no /proc."""
+    found: set[str] = set()
+    try:
+        descriptors = os.listdir("/proc/self/fd")
+    except OSError:
+        return found
+    for descriptor in descriptors:
+        try:
+            target = os.readlink(f"/proc/self/fd/{descriptor}")
+        except OSError:  # the listing's own descriptor, closed by now
+            continue
+        if target.startswith("socket:"):
+            found.add(target)
+    return found

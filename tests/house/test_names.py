@@ -1,0 +1,142 @@
+"""The names that users were promised exist, load lazily, and say what they are for."""
+
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+
+import tokenwire
+from tokenwire import exceptions
+
+FUNCTIONS = """
+    completion acompletion streaming astreaming text_completion atext_completion embedding aembedding image_generation
+    aimage_generation list_models alist_models get_llm_provider get_supported_openai_params stream_chunk_builder register
+    aconnect_sse aclose
+""".split()
+
+CLASSES = """
+    AsyncClient Client AsyncStream Stream Timeouts Limits RetryPolicy CustomLLM CustomLLMError EventSource ServerSentEvent
+    SSEError ModelResponse ModelResponseStream GenericStreamingChunk TextCompletionResponse EmbeddingResponse ImageResponse
+""".split()
+
+PROMISED = {*FUNCTIONS, *CLASSES, *exceptions.__all__, "custom_provider_map"}
+
+# LiteLLM's paths: code that imports from them needs no more than another package name.
+PATHS = [
+    ("tokenwire.types.utils", ["GenericStreamingChunk", "ModelResponse", "ImageResponse", "ImageObject", "EmbeddingResponse"]),
+    ("tokenwire.llms.base", ["BaseLLM"]),
+    ("tokenwire.llms.custom_llm", ["CustomLLM", "CustomLLMError"]),
+    ("tokenwire.exceptions", exceptions.__all__),
+]
+
+# Extras that an installation may lack are imported by the tests of their own rooms.
+PUBLIC_MODULES = ["tokenwire", "tokenwire.exceptions", "tokenwire.types", "tokenwire.llms.custom_llm", "tokenwire.testing"]
+
+
+def public_modules() -> list[ModuleType]:
+    return [importlib.import_module(name) for name in PUBLIC_MODULES]
+
+
+def public_things() -> dict[str, object]:
+    """Every public class and function, and the public methods that a class defines itself, by dotted name."""
+    found: dict[str, object] = {}
+    for module in public_modules():
+        for name in getattr(module, "__all__", ()):
+            thing = getattr(module, name)
+            if not (inspect.isclass(thing) or inspect.isroutine(thing)) or not is_ours(thing):
+                continue
+            found[f"{module.__name__}.{name}"] = thing
+            if inspect.isclass(thing):
+                found.update({f"{module.__name__}.{name}.{key}": member for key, member in own_members(thing)})
+    return found
+
+
+def is_ours(thing: object) -> bool:
+    return getattr(thing, "__module__", "").startswith("tokenwire")
+
+
+def own_members(cls: type) -> list[tuple[str, object]]:
+    kinds = (staticmethod, classmethod, property)
+    return [
+        (name, member)
+        for name, member in vars(cls).items()
+        if not name.startswith("_") and (inspect.isroutine(member) or isinstance(member, kinds))
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(PROMISED))
+def test_promised_names_are_public(name: str) -> None:
+    assert name in tokenwire.__all__
+    assert getattr(tokenwire, name) is not None
+
+
+@pytest.mark.parametrize("module, names", PATHS, ids=[module for module, _ in PATHS])
+def test_promised_paths_exist(module: str, names: list[str]) -> None:
+    found = importlib.import_module(module)
+    assert [name for name in names if not hasattr(found, name)] == []
+
+
+def test_all_is_sorted_and_has_no_name_twice() -> None:
+    names = list(tokenwire.__all__)
+    assert len(names) == len(set(names))
+    assert sorted(names) == names
+
+
+def test_dir_shows_every_public_name() -> None:
+    assert set(tokenwire.__all__) <= set(dir(tokenwire))
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = tokenwire.no_such_name  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_the_package_and_its_exceptions_name_the_same_things() -> None:
+    assert [name for name in exceptions.__all__ if getattr(tokenwire, name) is not getattr(exceptions, name)] == []
+
+
+def test_every_name_loads_by_itself() -> None:
+    """Each in an interpreter that has loaded nothing else of the package: no name leans on another's import."""
+    script = (
+        "import sys, tokenwire\n"
+        "for name in tokenwire.__all__:\n"
+        "    for module in [m for m in sys.modules if m.split('.')[0] == 'tokenwire']:\n"
+        "        del sys.modules[module]\n"
+        "    exec(f'from tokenwire import {name}')\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, timeout=120)
+
+
+def test_loading_a_name_once_makes_it_a_plain_attribute() -> None:
+    """A lazy name costs a look-up through `__getattr__` once, not on every call."""
+    for name in tokenwire.__all__:
+        getattr(tokenwire, name)
+    assert [name for name in tokenwire.__all__ if name not in vars(tokenwire)] == []
+
+
+def test_public_modules_describe_themselves() -> None:
+    assert [module.__name__ for module in public_modules() if not module.__doc__] == []
+
+
+def test_everything_public_has_a_docstring() -> None:
+    assert [name for name, thing in public_things().items() if not inspect.getdoc(thing)] == []
+
+
+def test_async_twins_take_the_same_parameters() -> None:
+    differ = []
+    for name in FUNCTIONS:
+        if (twin := f"a{name}") in FUNCTIONS:
+            ours, theirs = (inspect.signature(getattr(tokenwire, each)).parameters for each in (name, twin))
+            if list(ours) != list(theirs):
+                differ.append(f"{name} and {twin}: {list(ours)} and {list(theirs)}")
+    assert differ == []
+
+
+def test_every_module_can_be_imported() -> None:
+    for found in pkgutil.walk_packages(tokenwire.__path__, "tokenwire."):
+        if not found.name.endswith("__main__"):
+            importlib.import_module(found.name)
