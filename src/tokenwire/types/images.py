@@ -1,0 +1,53 @@
+"""What `/images/generations` answers."""
+
+import time
+from typing import Any
+
+from msgspec import field
+
+from ._record import Record, Response, coerce, lazy_field
+
+
+class ImageObject(Record):
+    """One image, by address or as base64 text."""
+
+    b64_json: str | None = None
+    url: str | None = None
+    revised_prompt: str | None = None
+    provider_specific_fields: dict[str, Any] | None = None
+
+    _place = ("data", 0)
+
+
+class ImageUsage(Record):
+    """Tokens an image call used."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    total_tokens: int = 0
+    input_tokens_details: Any = None
+
+    _place = ("usage",)
+
+
+class ImageResponse(Response):
+    """The images of one call."""
+
+    created: int | float | None = None
+    data: list[ImageObject] = field(default_factory=list)
+    background: str | None = None
+    output_format: str | None = None
+    quality: str | None = None
+    size: str | None = None
+    usage: ImageUsage | None = None
+
+    @classmethod
+    def _prepare(cls, fields: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:
+        if fields.get("created") is None:
+            fields["created"] = int(time.time())
+        fields["data"] = coerce(fields.get("data") or [], ImageObject)
+        fields["usage"] = coerce(fields.get("usage"), ImageUsage)
+        return fields
+
+
+lazy_field(ImageObject, "provider_specific_fields", lambda record: record._unknown() or None)

@@ -1,0 +1,7 @@
+"""LiteLLM's path to the types, for code that imports them from there."""
+
+from . import *  # noqa: F403  (this module only re-exports)
+from . import __all__ as __all__
+from .chat import ChatCompletionDeltaToolCall as ChatCompletionToolCallChunk
+from .chat import Delta as ChatCompletionDeltaChunk
+from .chat import Usage as ChatCompletionUsageBlock
