@@ -1,0 +1,1 @@
+"""Bytes to chunks, and refusals to exceptions: no I/O, no event loop."""

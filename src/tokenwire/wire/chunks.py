@@ -1,0 +1,271 @@
+"""Event payloads and bodies → structs: one decode each, no dict in between.
+
+`ChunkDecoder` holds what one stream needs to remember: the assembler that collects the answer, and whether `[DONE]`
+arrived. `decode` is the hot path. It takes a whole read's events at once and treats the common chunk, a piece of text
+for choice 0, in a few attribute reads; everything else goes the long way round.
+"""
+
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET
+
+from ..exceptions import APIError, APIResponseValidationError
+from ..types._record import Record, attach_origin, build
+from ..types.chat import GenericStreamingChunk, ModelResponse, ModelResponseStream
+from ..types.text import TextCompletionResponse
+from .assemble import Assembler
+from .convert import Chunk, Converter, Shape, chat_response, response_chunks
+from .errors import error_from_object
+from .sse import Event
+
+R = TypeVar("R", bound=Record)
+
+DONE = b"[DONE]"
+SHOWN_BYTES = 512  # how much of a malformed event or body an error shows
+
+_decode_chat = msgspec.json.Decoder(ModelResponseStream).decode
+_decode_text = msgspec.json.Decoder(TextCompletionResponse).decode
+_decode_any = msgspec.json.Decoder().decode
+_decoders: dict[type[Any], Any] = {}
+
+
+class ChunkDecoder:
+    """Decodes the events of one stream into chunks of the shape its caller wants.
+
+    Args:
+        shape: the class of the chunks wanted.
+        wire_text: whether the events are `/completions`' rather than `/chat/completions`'.
+        provider, model: named in errors.
+
+    Attributes:
+        done: whether `[DONE]` arrived; what follows it is not looked at.
+        had_content: whether the latest `decode` found content, as deadlines understand it.
+        error: a server's error object, or an event that can't be decoded, met in the latest `decode`; to be raised
+            after the chunks before it are handed over.
+        assembler: collects the answer.
+    """
+
+    def __init__(self, shape: Shape, *, wire_text: bool, provider: str, model: str) -> None:
+        self._decode: Any = _decode_text if wire_text else _decode_chat
+        self._wire_text = wire_text
+        self._native = shape is (TextCompletionResponse if wire_text else ModelResponseStream)
+        self._flat = shape is GenericStreamingChunk
+        self._convert = Converter(shape, model).convert
+        self._provider, self._model = provider, model
+        self._started = False
+        self.assembler = Assembler()
+        self.done = False
+        self.had_content = False
+        self.error: APIError | None = None
+
+    def decode(self, events: list[bytes | Event]) -> list[Chunk]:
+        """The chunks in `events`, in order; see `done`, `had_content` and `error` for what else was there."""
+        if self._wire_text or not self._started:
+            return self._decode_each(events)
+        decode = self._decode
+        append_text = self.assembler.first_text.append
+        native, flat = self._native, self._flat
+        had_content = False
+        chunks: list[Any] = []
+        append = chunks.append
+        for position, event in enumerate(events):
+            try:
+                chunk = decode(event)
+            except (msgspec.DecodeError, UnicodeDecodeError, TypeError):  # [DONE], a named event, a malformed one
+                return chunks + self._rest(events[position:], had_content)
+            choices = chunk.choices
+            if len(choices) == 1 and chunk.usage is None and chunk._error is UNSET:
+                choice = choices[0]
+                delta = choice.delta
+                text = delta.content
+                if (
+                    text
+                    and choice.finish_reason is None
+                    and choice.index == 0
+                    and choice.logprobs is None
+                    and delta.tool_calls is None
+                    and delta._reasoning is UNSET
+                    and delta._slot_reasoning_content is None
+                    and delta.function_call is None
+                    and delta.refusal is None
+                    and delta.audio is None
+                    and delta.images is None
+                    and delta.annotations is None
+                    and delta.thinking_blocks is None
+                    and delta._slot_provider_specific_fields is None
+                ):
+                    append_text(text)
+                    had_content = True
+                    if native:
+                        chunk._origin = delta._origin = event
+                        append(chunk)
+                        continue
+                    if flat:
+                        chunk = build(GenericStreamingChunk, text, False, "", None, 0, None, None, chunk.id, chunk.model)
+                        chunk._origin = event
+                        append(chunk)
+                        continue
+            chunks += self._rest(events[position : position + 1], had_content)
+            had_content = self.had_content
+            if self.error is not None:
+                break
+        self.had_content = had_content
+        return chunks
+
+    def _rest(self, events: list[bytes | Event], had_content: bool) -> list[Chunk]:
+        chunks = self._decode_each(events)
+        self.had_content = self.had_content or had_content
+        return chunks
+
+    def _decode_each(self, events: list[bytes | Event]) -> list[Chunk]:
+        """`decode` the long way round: looks at everything an event can be."""
+        self.had_content = False
+        chunks: list[Chunk] = []
+        for event in events:
+            chunk = self._decode_one(event)
+            if chunk is not None:
+                self.assembler.add(chunk)
+                self.had_content = self.had_content or has_content(chunk)
+                self._started = self._started or self._introduces_choice_0(chunk)
+                chunks += self._convert(chunk)
+            if self.done or self.error is not None:
+                break
+        return chunks
+
+    def _introduces_choice_0(self, chunk: Any) -> bool:
+        # From here on the hot path may add text to choice 0 behind the assembler's back.
+        return any(choice.index == 0 for choice in chunk.choices)
+
+    def _decode_one(self, event: bytes | Event) -> Chunk | None:
+        """The event's chunk; None for what is no chunk: `[DONE]`, null, a ping, an error (left in `error`)."""
+        data, name = (event, "message") if isinstance(event, bytes) else (event.data, event.event)
+        stripped = data.strip()
+        if stripped == DONE:
+            self.done = True
+            return None
+        if not stripped or stripped == b"null":
+            return None
+        try:
+            if name == "error":
+                self.error = self._server_error(_decode_error(data), data)
+                return None
+            chunk: Any = self._decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return self._not_a_chunk(data, error)
+        if chunk._error is not UNSET and chunk._error is not None:
+            self.error = self._server_error(chunk._error, data)
+            return None
+        attach_origin(chunk, data)
+        if not chunk.choices and chunk.usage is None and not self._is_empty_chunk(chunk, data):
+            return None
+        return chunk
+
+    def _is_empty_chunk(self, chunk: Any, data: bytes) -> bool:
+        """Whether an event without choices still is a completion's chunk (Azure's first one is), not a ping or an error."""
+        fields = _decode_any(data)
+        if "choices" in fields or "id" in fields:
+            return True
+        if fields.get("type") != "ping" and ("message" in fields or "detail" in fields):
+            self.error = self._server_error(fields, data)
+        elif fields and fields.get("type") != "ping":
+            self.error = self._malformed(data, "it has no choices")
+        return False
+
+    def _not_a_chunk(self, data: bytes, error: Exception) -> Chunk | None:
+        """Look again at what did not decode: some servers write `"choices": null` beside the usage, or a bare error."""
+        try:
+            fields = _decode_any(data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self.error = self._malformed(data, str(error))
+            return None
+        if isinstance(fields, dict) and fields.get("error") is not None:
+            self.error = self._server_error(fields["error"], data)
+        elif isinstance(fields, dict) and fields.get("choices", 0) is None:
+            fields["choices"] = []
+            return self._decode_one(msgspec.json.encode(fields))
+        else:
+            self.error = self._malformed(data, str(error))
+        return None
+
+    def _server_error(self, error: Any, data: bytes) -> APIError:
+        return error_from_object(error, provider=self._provider, model=self._model, body=_decode_or_text(data))
+
+    def _malformed(self, data: bytes, why: str) -> APIError:
+        return malformed("an event of the stream", data, why, provider=self._provider, model=self._model)
+
+
+def has_content(chunk: Any) -> bool:
+    """Whether a chunk brings what a reader waits for: text, reasoning, a tool call, audio, an image. A role is none."""
+    if isinstance(chunk, GenericStreamingChunk):
+        return bool(chunk.text or chunk.reasoning_content or chunk.tool_use is not None)
+    if isinstance(chunk, TextCompletionResponse):
+        return any(choice.text for choice in chunk.choices)
+    return any(
+        delta.content or delta.tool_calls or delta.reasoning_content or delta.function_call or delta.refusal
+        or delta.audio or delta.images
+        for choice in chunk.choices
+        for delta in (choice.delta,)
+    )  # fmt: skip
+
+
+def malformed(what: str, data: bytes, why: str, *, provider: str, model: str, **details: Any) -> APIResponseValidationError:
+    """The error for `what` ("the body", ...) that is not what the protocol says; it keeps the first bytes as `body`."""
+    shown = data[:SHOWN_BYTES].decode("utf-8", "backslashreplace")
+    return APIResponseValidationError(
+        f"{what} is not what was expected: {why}: {shown!r}",
+        llm_provider=provider,
+        model=model,
+        body=data[:SHOWN_BYTES],
+        **details,
+    )
+
+
+def decode_body(data: bytes, cls: type[R], *, provider: str, model: str, **details: Any) -> R:
+    """The body of an answer that is not streamed, as a `cls` that keeps the bytes.
+
+    Raises:
+        APIError: the body is an error object in spite of its status.
+        APIResponseValidationError: it is not JSON, or not the JSON of a `cls`.
+    """
+    decoder = _decoders.get(cls)
+    if decoder is None:
+        decoder = _decoders[cls] = msgspec.json.Decoder(cls)
+    try:
+        record: Any = decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        fields = _decode_or_text(data)
+        if isinstance(fields, dict) and fields.get("error") is not None:
+            raise error_from_object(fields["error"], provider=provider, model=model, body=fields, **details) from None
+        raise malformed("the body", data, str(error), provider=provider, model=model, **details) from None
+    if record._error is not UNSET and record._error is not None:
+        raise error_from_object(record._error, provider=provider, model=model, body=_decode_any(data), **details)
+    content = "choices" if hasattr(record, "choices") else "data"
+    if not record[content] and content not in _decode_any(data):
+        raise malformed("the body", data, f"it has no {content}", provider=provider, model=model, **details)
+    attach_origin(record, data)
+    return record
+
+
+def chunks_of_body(data: bytes, decoder: ChunkDecoder, *, wire_text: bool, **details: Any) -> list[Chunk]:
+    """The chunks of a whole completion that a server sent where a stream was asked for."""
+    response: Any = decode_body(data, TextCompletionResponse if wire_text else ModelResponse, **details)
+    chat = chat_response(response) if wire_text else response
+    chunks: list[Chunk] = []
+    for chunk in response_chunks(chat):
+        decoder.assembler.add(chunk)
+        chunks += decoder._convert(chunk)
+    decoder.done = True
+    return chunks
+
+
+def _decode_error(data: bytes) -> Any:
+    value = _decode_or_text(data)
+    return value.get("error", value) if isinstance(value, dict) else value
+
+
+def _decode_or_text(data: bytes) -> Any:
+    try:
+        return _decode_any(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return data[:SHOWN_BYTES].decode("utf-8", "replace")

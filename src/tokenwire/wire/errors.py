@@ -1,0 +1,441 @@
+"""From a server's refusal, or a handler's exception, to the exception the caller gets.
+
+Lives here: which class a status, a code or a vendor's wording stands for, and where in a body the vendors put their
+words. Not here: when to retry, and failures of the connection itself.
+
+The status is the truth. A vendor's code or wording only refines a status that says "your request is wrong" (400, 413,
+422); it never turns one status into another. Texts are compared in lower case.
+"""
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any, TypeGuard
+
+import msgspec
+
+from ..exceptions import (
+    APIConnectionError,
+    APIError,
+    AuthenticationError,
+    BadGatewayError,
+    BadRequestError,
+    ConflictError,
+    ContentPolicyViolationError,
+    ContextWindowExceededError,
+    InternalServerError,
+    NotFoundError,
+    PaymentRequiredError,
+    PermissionDeniedError,
+    RateLimitError,
+    ServiceUnavailableError,
+    Timeout,
+    UnprocessableEntityError,
+)
+
+__all__ = [
+    "class_for_status",
+    "error_from_exception",
+    "error_from_object",
+    "error_from_response",
+    "parse_retry_after",
+]
+
+_CLASSES: dict[int, type[APIError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    402: PaymentRequiredError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    408: Timeout,
+    409: ConflictError,
+    422: UnprocessableEntityError,
+    429: RateLimitError,
+    500: InternalServerError,
+    502: BadGatewayError,
+    503: ServiceUnavailableError,
+    504: Timeout,
+}
+
+# What the code or type of an error object means that brings no number: the names of OpenAI, Anthropic, Google, vLLM, llama.cpp.
+_NAMES_OF_STATUS = {
+    400: "invalid_request_error invalid_prompt bad_request badrequesterror invalid_argument failed_precondition out_of_range "
+    "context_length_exceeded exceed_context_size_error content_filter content_policy_violation",
+    401: "authentication_error authenticationerror invalid_api_key unauthenticated unauthorized",
+    402: "billing_error payment_required",
+    403: "permission_error permission_denied permissiondeniederror",
+    404: "not_found_error notfounderror not_found model_not_found",
+    409: "conflict_error",
+    413: "request_too_large",
+    422: "unprocessable_entity unprocessableentityerror",
+    429: "rate_limit_error rate_limit_exceeded ratelimiterror insufficient_quota resource_exhausted "
+    "too_many_requests too_many_requests_error",
+    500: "server_error api_error internal_error internal_server_error internalservererror internal",
+    501: "not_supported_error",
+    503: "service_unavailable serviceunavailableerror unavailable unavailable_error",
+    504: "timeout_error deadline_exceeded",
+    529: "overloaded_error",
+}
+_STATUSES = {name: status for status, names in _NAMES_OF_STATUS.items() for name in names.split()}
+
+_REFINED_STATUSES = (400, 413, 422)
+
+_REFINED_CODES: dict[str, type[APIError]] = {
+    "context_length_exceeded": ContextWindowExceededError,
+    "context_window_exceeded": ContextWindowExceededError,
+    "exceed_context_size_error": ContextWindowExceededError,  # llama.cpp
+    "model_max_prompt_tokens_exceeded": ContextWindowExceededError,  # GitHub Copilot
+    "tokens_limit_reached": ContextWindowExceededError,  # GitHub Models, with a 413
+    "content_filter": ContentPolicyViolationError,  # Azure
+    "content_policy_violation": ContentPolicyViolationError,
+    "data_inspection_failed": ContentPolicyViolationError,  # DashScope
+    "datainspectionfailed": ContentPolicyViolationError,
+    "moderation_blocked": ContentPolicyViolationError,  # OpenAI's image models
+    "responsibleaipolicyviolation": ContentPolicyViolationError,
+    "model_not_found": NotFoundError,
+}
+
+_REFINED_TEXTS: dict[type[APIError], tuple[str, ...]] = {
+    ContextWindowExceededError: (
+        "maximum context length",  # OpenAI, vLLM, Mistral, DeepSeek, OpenRouter
+        "maximum context limit",
+        "model's context length",  # SGLang
+        "context length exceeded",
+        "context window",
+        "exceed context limit",  # Anthropic, prompt and answer together
+        "exceeds the available context size",  # llama.cpp
+        "loaded with context length",  # LM Studio
+        "prompt is too long",  # Anthropic, Fireworks
+        "prompt too long",
+        "prompt token count",  # GitHub Copilot
+        "maximum prompt length",  # xAI
+        "input is too long",  # Bedrock
+        "input token count",  # Gemini
+        "input tokens exceed",
+        "maximum input length is",
+        "range of input length",  # DashScope
+        "too many tokens",  # Cohere
+        "too many input tokens",
+        "`inputs` tokens + `max_new_tokens`",  # TGI
+        "reduce the length of the messages",  # Groq, Cerebras
+        "reduce the length of the prompt",
+    ),
+    ContentPolicyViolationError: (
+        "content management policy",  # Azure
+        "content filtering policy",  # Anthropic
+        "content policy",
+        "content_policy_violation",
+        "responsibleaipolicyviolation",
+        "safety system",  # OpenAI's image models
+        "violating our usage policy",  # OpenAI's reasoning models
+        "violates our usage polic",
+        "inappropriate content",  # DashScope
+        "content exists risk",  # DeepSeek
+    ),
+}
+
+# Exceptions that mean "it took too long", by the names in their MRO: httpx's, openai's, requests', trio's and Python's own.
+_TIMEOUT_NAMES = frozenset({"TimeoutError", "TimeoutException", "APITimeoutError", "Timeout", "TooSlowError"})
+
+# Where servers put the error inside a body, outermost first.
+_ENVELOPES = ("error", "errors", "detail")
+_MAX_ENVELOPES = 4  # how deep they go
+
+_FIELDS = ("message", "type", "error_type", "param", "code", "status")
+_REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "cf-ray")
+_MAX_SHOWN = 2000  # characters of a body that is not JSON which go into a message
+
+
+def class_for_status(status: int) -> type[APIError]:
+    """The exception class of an HTTP status; `APIError` for one that is no error."""
+    if status in _CLASSES:
+        return _CLASSES[status]
+    if 400 <= status < 500:
+        return BadRequestError
+    return InternalServerError if 500 <= status < 600 else APIError
+
+
+def error_from_response(
+    status: int, headers: Mapping[str, str], body: bytes, *, provider: str, model: str, response: Any = None
+) -> APIError:
+    """The exception for an HTTP response that refuses a request.
+
+    Args:
+        status: the response's status; it decides the class, see `class_for_status`.
+        headers: the response's headers, names in lower case.
+        body: the body, or as much of it as was kept: OpenAI's error object, another vendor's JSON, HTML, text, nothing.
+        provider, model: named in the error.
+        response: kept as the error's `response`; must carry no request.
+    """
+    text = body.decode("utf-8", "replace").removeprefix("\ufeff").strip()
+    decoded = _decode(text)
+    fields = {} if decoded is text else _fields(decoded)
+    if not _text(fields.get("message")):
+        fields["message"] = _message_of_body(status, text, is_json=decoded is not text)
+    kept = decoded if text else None
+    return _build(status, fields, provider=provider, model=model, headers=headers, body=kept, response=response)
+
+
+def error_from_object(
+    error: Any,
+    *,
+    provider: str,
+    model: str,
+    status: int | None = None,
+    headers: Mapping[str, str] | None = None,
+    body: Any = None,
+    response: Any = None,
+) -> APIError:
+    """The exception for an error that arrived where a completion was expected: in a stream, or in a 200's body.
+
+    Args:
+        error: the value under "error": an object or a text.
+        provider, model: named in the error.
+        status: the HTTP status, used where it is an error's and the object doesn't say better. The object's own number
+            comes first, then what its code and type stand for; with none of these it is a 500.
+        headers: the response's headers, names in lower case.
+        body: the error's `body`; the error object itself where none is given.
+        response: kept as the error's `response`; must carry no request.
+    """
+    fields = _fields(error)
+    if not _text(fields.get("message")):
+        fields["message"] = "the server sent an error without a message"
+    return _build(
+        _status_of(fields, status),
+        fields,
+        provider=provider,
+        model=model,
+        headers=headers or {},
+        body=error if body is None else body,
+        response=response,
+    )
+
+
+def error_from_exception(exc: BaseException, *, provider: str, model: str) -> APIError:
+    """The exception for one that a handler raised; the caller sets its `__cause__`.
+
+    This library's own errors pass as they are, with an empty `llm_provider` and `model` filled in. An exception with an
+    HTTP status, its own `status_code` or its response's (httpx's and requests' have one), becomes that status' class.
+    One that means "it took too long" becomes `Timeout`, and anything else, failed connections included, becomes
+    `APIConnectionError`. A group of a single exception, as task groups raise it, counts as that exception.
+    """
+    while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
+        exc = exc.exceptions[0]
+    if isinstance(exc, APIError):
+        exc.llm_provider = exc.llm_provider or provider
+        exc.model = exc.model or model
+        return exc
+    status = getattr(exc, "status_code", None)
+    if _is_int(status) and status >= 400:
+        return _from_status_error(exc, int(status), provider=provider, model=model)
+    if _is_int(getattr(getattr(exc, "response", None), "status_code", None)):
+        return _from_http_status_error(exc, provider=provider, model=model)
+    names = {cls.__name__ for cls in type(exc).__mro__}
+    cls = Timeout if names & _TIMEOUT_NAMES else APIConnectionError
+    return cls(_describe(exc), llm_provider=provider, model=model)
+
+
+def parse_retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
+    """The seconds a response asks to wait, at least 0; None when it does not say, or not intelligibly.
+
+    Args:
+        headers: names in lower case. `retry-after-ms` comes before `retry-after` (RFC 9110, 10.2.3: seconds or a date).
+        now: the time that a date is compared with, in seconds since the epoch; the clock's by default.
+    """
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after")
+    seconds = _number(value)
+    return seconds if seconds is not None or not value else _seconds_until(value, now)
+
+
+def _number(value: str | None) -> float | None:
+    try:
+        number = float(value or "")
+    except ValueError:
+        return None
+    return max(number, 0.0) if math.isfinite(number) else None
+
+
+def _seconds_until(date: str, now: float | None) -> float | None:
+    from datetime import UTC
+    from email.utils import parsedate_to_datetime
+
+    try:
+        when = parsedate_to_datetime(date)
+    except ValueError:
+        return None
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return max(when.timestamp() - (time.time() if now is None else now), 0.0)
+
+
+def _from_status_error(exc: BaseException, status: int, *, provider: str, model: str) -> APIError:
+    fields = {name: getattr(exc, name, None) for name in ("message", "code", "type", "param")}
+    fields["message"] = _text(fields["message"]) or str(exc) or type(exc).__name__
+    body = getattr(exc, "body", None)
+    return _build(status, fields, provider=provider, model=model, headers=_headers_of(exc), body=body, response=None)
+
+
+def _from_http_status_error(exc: Any, *, provider: str, model: str) -> APIError:
+    # httpx's own text has the URL, which can carry a key; the server's words are better anyway.
+    status, headers = int(exc.response.status_code), _headers_of(exc)
+    try:
+        body = exc.response.content
+    except RuntimeError:  # a streamed body that nobody read
+        body = b""
+    if body and isinstance(body, bytes):
+        return error_from_response(status, headers, body, provider=provider, model=model)
+    fields = {"message": f"the server answered {status}"}
+    return _build(status, fields, provider=provider, model=model, headers=headers, body=None, response=None)
+
+
+def _headers_of(exc: BaseException) -> dict[str, str]:
+    headers: Any = getattr(getattr(exc, "response", None), "headers", None) or getattr(exc, "headers", None)
+    return {str(name).lower(): str(value) for name, value in headers.items()} if hasattr(headers, "items") else {}
+
+
+def _describe(exc: BaseException) -> str:
+    text = str(exc)
+    return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
+
+
+def _build(
+    status: int,
+    fields: dict[str, Any],
+    *,
+    provider: str,
+    model: str,
+    headers: Mapping[str, str],
+    body: Any,
+    response: Any,
+) -> APIError:
+    cls = _refined_class(status, fields)
+    return cls(
+        fields["message"],
+        status_code=status,
+        llm_provider=provider,
+        model=model,
+        code=_code(fields.get("code")),
+        param=_text(fields.get("param")),
+        type=_type(fields),
+        body=body,
+        request_id=next((headers[name] for name in _REQUEST_ID_HEADERS if headers.get(name)), None),
+        response=response,
+        headers=headers,
+        retry_after=parse_retry_after(headers),
+    )
+
+
+def _refined_class(status: int, fields: dict[str, Any]) -> type[APIError]:
+    if status not in _REFINED_STATUSES:
+        return class_for_status(status)
+    for name in _names(fields):
+        if name in _REFINED_CODES and not (name == "model_not_found" and status != 400):
+            return _REFINED_CODES[name]
+    message = fields["message"].lower()
+    for cls, texts in _REFINED_TEXTS.items():
+        if any(text in message for text in texts):
+            return cls
+    return class_for_status(status)
+
+
+def _status_of(fields: dict[str, Any], status: int | None) -> int:
+    for value in (fields.get("status"), fields.get("code")):
+        number = _error_status(value)
+        if number is not None:
+            return number
+    named = next((_STATUSES[name] for name in _names(fields) if name in _STATUSES), None)
+    if named is not None:
+        return named
+    return status if status is not None and status >= 400 else 500
+
+
+def _error_status(value: Any) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) == 3:
+        value = int(value)
+    # Vendors have codes of their own (Zhipu's 1301), which are no statuses.
+    return value if _is_int(value) and 400 <= value < 600 else None
+
+
+def _names(fields: dict[str, Any]) -> list[str]:
+    """The error's own names in lower case, the most telling first."""
+    return [name.lower() for name in (_code(fields.get("code")), _type(fields)) if name]
+
+
+def _type(fields: dict[str, Any]) -> str | None:
+    # TGI says "error_type", Google a "status" in words.
+    return next((text for name in ("type", "error_type", "status") if (text := _text(fields.get(name)))), None)
+
+
+def _code(value: Any) -> str | None:
+    return str(value) if _is_int(value) or isinstance(value, float) else _text(value)
+
+
+def _is_int(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """Message, type, param, code and status of an error, wherever in `value` the server put them; inner ones win."""
+    fields: dict[str, Any] = {}
+    for _ in range(_MAX_ENVELOPES):
+        if isinstance(value, list):
+            value = _from_list(value)
+        if not isinstance(value, dict):
+            break
+        fields |= {name: value[name] for name in _FIELDS if value.get(name) is not None}
+        value = next((value[name] for name in _ENVELOPES if isinstance(value.get(name), dict | list | str)), None)
+    if _text(value):  # a sentence of its own beside it says more: {"error": "not_found", "message": "..."}
+        fields["message"] = _text(fields.get("message")) or value
+    return fields
+
+
+def _from_list(items: list[Any]) -> Any:
+    """FastAPI's list of what is wrong with which field, as one sentence; the first item of any other list."""
+    complaints = [item for item in items if isinstance(item, dict) and isinstance(item.get("msg"), str)]
+    if complaints:
+        return "; ".join(_complaint(item) for item in complaints)
+    return items[0] if items else None
+
+
+def _complaint(item: dict[str, Any]) -> str:
+    location = item.get("loc")
+    where = ".".join(str(step) for step in location) if isinstance(location, list) else ""
+    return f"{where}: {item['msg']}" if where else item["msg"]
+
+
+def _decode(text: str) -> Any:
+    """The text's JSON value, or the text itself."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return text
+
+
+def _message_of_body(status: int, text: str, *, is_json: bool) -> str:
+    """What to say of a body without an error message of its own."""
+    if not text:
+        return f"the server answered {status} with an empty body"
+    shown = text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
+    if is_json:
+        return f"the server answered {status} with {shown}"
+    if _is_html(text):
+        return _html_title(text) or f"the server answered {status} with an HTML page"
+    return shown
+
+
+def _is_html(text: str) -> bool:
+    start = text[:_MAX_SHOWN].lower()
+    return start.startswith("<") and any(tag in start for tag in ("<!doctype html", "<html", "<head", "<title", "<body"))
+
+
+def _html_title(text: str) -> str:
+    start = text.lower().find("<title")
+    start = text.find(">", start) + 1 if start >= 0 else 0
+    end = text.find("<", start)
+    return " ".join(text[start:end].split())[:_MAX_SHOWN] if 0 < start < end else ""

@@ -1,0 +1,270 @@
+"""Bytes of an event stream in, event payloads out.
+
+What lives here: the parsing rules of the HTML standard's server-sent events, section "Parsing an event stream". What
+does not: reading from anywhere, decoding a payload, reconnecting.
+
+Nearly every event of a model's stream is one line, `data: {...}`, then an empty line, so that is the hot path: a read
+that holds only such events is split in C, and a proof that no line end is left inside a payload stands in for looking
+at lines. Everything else takes the slow path, which goes through lines:
+
+- Line ends become LF on arrival. A CR ends its line at once; an LF that follows it is dropped, even in the next read.
+- `_tail` is the line that is still coming in. Its bytes are searched for a line end once, when they arrive, and moved
+  once, when the line ends: one byte at a time stays linear.
+- The other underscored attributes are the event that is still coming in. `_idle` says that there is no such event, no
+  such line and nothing else to remember, so that the next read may take the hot path.
+
+Where the standard leaves room: the event at the end of the stream is delivered even without its empty line
+(`feed_eof`), and an `id` or `retry` that came in a block without data, which is no event, goes with the next event.
+"""
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from ..exceptions import LimitExceededError
+
+__all__ = ["Event", "Payload", "SSEDecoder"]
+
+# As numbers: `13 in data` is eight times as fast as `b"\r" in data`, which first fails at taking b"\r" for a number.
+_CR, _LF = b"\r\n"
+_BOM = b"\xef\xbb\xbf"
+_LONGEST_RETRY = 18  # digits; a longer number is no time anybody waits, and int() refuses very long ones
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """An event with more to it than its data.
+
+    Attributes:
+        data: the data lines, joined by LF.
+        event: the event's type.
+        id: the id that came with this event, or before it in a block without data; None when there was none.
+        retry: milliseconds to wait before reconnecting, which came the same ways; None when there was none.
+    """
+
+    data: bytes
+    event: str = "message"
+    id: str | None = None
+    retry: int | None = None
+
+
+Payload: TypeAlias = bytes | Event
+
+
+class SSEDecoder:
+    """Turns the bytes of one event stream into its events.
+
+    A plain event (of type "message", without id and retry) is its data alone, as `bytes`; any other is an `Event`.
+    How the stream was cut into reads makes no difference to what comes out, only to when. Data is not decoded: it is
+    whatever bytes the server sent.
+
+    Args:
+        max_event_bytes: how many bytes the data lines of one event and the line being read may have together. No
+            more than that is held; a longer event ends the decoder.
+
+    Attributes:
+        last_event_id: the id that a reconnecting client would send as `Last-Event-ID`, "" while there is none.
+    """
+
+    __slots__ = (
+        "_after_cr",
+        "_at_start",
+        "_data",
+        "_event",
+        "_id",
+        "_idle",
+        "_max_event_bytes",
+        "_outgrown",
+        "_retry",
+        "_size",
+        "_tail",
+        "last_event_id",
+    )
+
+    def __init__(self, *, max_event_bytes: int = 8 * 1024 * 1024) -> None:
+        self.last_event_id = ""
+        self._max_event_bytes = max_event_bytes
+        self._outgrown = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._idle = False  # a byte order mark may come first
+        self._at_start = True
+        self._after_cr = False
+        self._tail = bytearray()
+        self._data: list[bytes] = []
+        self._size = 0
+        self._event = ""
+        self._id: str | None = None
+        self._retry: int | None = None
+
+    def feed_data(self, data: bytes) -> list[Payload]:
+        """Take in the next bytes of the stream.
+
+        Returns:
+            The events that these bytes complete, in order. Data may be b"", which the standard counts as an event.
+
+        Raises:
+            LimitExceededError: an event outgrew `max_event_bytes`. Events complete before it are returned first,
+                and the error is raised by the next call. The decoder is of no use afterwards.
+        """
+        if self._idle and len(data) <= self._max_event_bytes:
+            plain = _split_plain(data)
+            if plain is not None:
+                return plain
+        return self._feed_slowly(data)
+
+    def feed_eof(self) -> list[Payload]:
+        """Take in the end of the stream, and be ready for another one.
+
+        An event whose empty line is missing is delivered as far as it came, even in the middle of a line: whoever
+        decodes its data sees whether it was whole. An unfinished block without data is dropped with its id.
+        `last_event_id` is kept, as for a client that reconnects.
+
+        Returns:
+            The last event, or nothing.
+
+        Raises:
+            LimitExceededError: an event had outgrown `max_event_bytes`.
+        """
+        self._check_size(0)
+        events: list[Payload] = []
+        if self._tail:
+            self._read_line(bytes(self._tail))
+        if self._data:
+            self._end_event(events)
+        self._reset()
+        return events
+
+    def _feed_slowly(self, data: bytes) -> list[Payload]:
+        events: list[Payload] = []
+        try:
+            self._read(data, events)
+        except LimitExceededError:
+            self._tail, self._data = bytearray(), []  # hold nothing while the owner closes the stream
+            if not events:
+                raise
+        self._idle = self._is_between_events() and not (self._tail or self._after_cr or self._at_start or self._outgrown)
+        return events
+
+    def _is_between_events(self) -> bool:
+        return not self._data and not self._event and self._id is None and self._retry is None
+
+    def _read(self, data: bytes, events: list[Payload]) -> None:
+        self._check_size(0)
+        if self._after_cr or _CR in data:
+            data = self._with_lf_only(data)
+        if self._at_start:
+            data = self._without_bom(data)
+        if _LF in data:
+            if self._tail:
+                data = bytes(self._tail) + data
+                self._tail.clear()
+            self._read_blocks(data, events)
+        else:
+            self._tail += data
+        self._check_size(len(self._tail))
+
+    def _with_lf_only(self, data: bytes) -> bytes:
+        if not data:
+            return data
+        if self._after_cr and data.startswith(b"\n"):
+            data = data[1:]
+        self._after_cr = data.endswith(b"\r")
+        lines = data.splitlines()
+        if data[-1:] in (b"\r", b"\n"):
+            lines.append(b"")
+        return b"\n".join(lines)
+
+    def _without_bom(self, data: bytes) -> bytes:
+        data = bytes(self._tail) + data
+        self._tail.clear()
+        self._at_start = len(data) < len(_BOM) and _BOM.startswith(data)  # it may still become one
+        return data.removeprefix(_BOM)
+
+    def _read_blocks(self, data: bytes, events: list[Payload]) -> None:
+        """Read `data`, which starts where a line starts and holds a line end: the rest of the open event, then plain events."""
+        start = 0
+        if not self._is_between_events():
+            start = _end_of_block(data)
+            self._read_lines(data[:start], events)
+        end = data.rfind(b"\n\n", start) + 2
+        if self._is_between_events() and end - start <= self._max_event_bytes:
+            plain = _split_plain(data[start:end])
+            if plain is not None:
+                events += plain
+                start = end
+        if start < len(data):
+            self._read_lines(data[start:], events)
+
+    def _read_lines(self, data: bytes, events: list[Payload]) -> None:
+        lines = data.split(b"\n")
+        self._tail += lines.pop()
+        for line in lines:
+            if line:
+                self._read_line(line)
+            else:
+                self._end_event(events)
+
+    def _read_line(self, line: bytes) -> None:
+        self._check_size(len(line))
+        name, _, value = line.partition(b":")  # a comment is a line whose name is empty
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._data.append(value)
+            self._size += len(line)
+        elif name == b"event":
+            self._event = value.decode("utf-8", "replace")
+        elif name == b"id":
+            if b"\0" not in value:
+                self._id = value.decode("utf-8", "replace")
+        elif name == b"retry" and value.isdigit() and len(value) <= _LONGEST_RETRY:
+            self._retry = int(value)
+
+    def _end_event(self, events: list[Payload]) -> None:
+        if self._id is not None:
+            self.last_event_id = self._id
+        if self._data:
+            events.append(self._take_payload())
+        self._event = ""
+
+    def _take_payload(self) -> Payload:
+        payload: Payload = b"\n".join(self._data)
+        event = self._event or "message"
+        if event != "message" or self._id is not None or self._retry is not None:
+            payload = Event(payload, event, self._id, self._retry)
+        self._data, self._size, self._id, self._retry = [], 0, None, None
+        return payload
+
+    def _check_size(self, line_bytes: int) -> None:
+        """Raise if the open event would outgrow the limit with a line of so many bytes, or if one has outgrown it before."""
+        self._outgrown = self._outgrown or self._size + line_bytes > self._max_event_bytes
+        if self._outgrown:
+            raise LimitExceededError(
+                f"an event is longer than max_event_bytes, {self._max_event_bytes} bytes", limit="max_event_bytes"
+            )
+
+
+def _split_plain(data: bytes) -> list[Payload] | None:
+    """The payloads of `data` if it is nothing but plain events, all with LF or all with CRLF, else None."""
+    if data[:6] != b"data: ":
+        return None
+    if data[-2:] == b"\n\n":
+        inside, between = data[6:-2], b"\n\ndata: "
+    elif data[-4:] == b"\r\n\r\n":
+        inside, between = data[6:-4], b"\r\n\r\ndata: "
+    else:
+        return None
+    if _LF not in inside and _CR not in inside:
+        return [inside]
+    # From the right, CPython looks for the separator's rare first byte; from the left for its last, which JSON is full of.
+    payloads: list[Any] = inside.rsplit(between)
+    text = b"".join(payloads)
+    return None if _LF in text or _CR in text else payloads
+
+
+def _end_of_block(data: bytes) -> int:
+    """Where the block that `data` goes on with ends, its empty line included; all of `data` where none does."""
+    if data.startswith(b"\n"):
+        return 1
+    found = data.find(b"\n\n")
+    return len(data) if found < 0 else found + 2
