@@ -1,0 +1,141 @@
+"""One connection of the endpoint: requests in, replies out, and an eye on the client meanwhile.
+
+While a reply is delayed, written or stalled, a second task (`_watch`) reads from the socket. The end of the stream
+there means that the client left, and cancels the writing at once. Bytes there are the next request, sent early: they
+are put aside in `_ahead`, and read from there when the reply is done. Beyond `MAX_AHEAD_BYTES` of them nobody watches
+any more, and a client's leaving is noticed by the next write.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple, Protocol
+
+import anyio
+
+from ._http import Rendering, Request, RequestError, RequestReader, render
+from ._script import Received, Reply
+from ._socket import SocketStream
+
+MAX_AHEAD_BYTES = 16 * 1024 * 1024
+
+_GONE = (anyio.EndOfStream, anyio.BrokenResourceError)
+
+
+class Exchange(NamedTuple):
+    """A request and what it is answered with."""
+
+    received: Received
+    reply: Reply
+    rendering: Rendering
+
+
+class Host(Protocol):
+    """What a connection asks of its endpoint."""
+
+    def begin(self, request: Request, connection: int) -> Exchange:
+        """A request has arrived: how is it answered?"""
+        ...
+
+    def end(self, received: Received) -> None:
+        """Its exchange is over."""
+        ...
+
+
+class Connection:
+    """Serves one client until it leaves or a reply ends the connection.
+
+    Args:
+        stream: the socket; closed when `serve` ends.
+        number: the connection's serial number.
+        host: what answers.
+    """
+
+    def __init__(self, stream: SocketStream, number: int, host: Host) -> None:
+        self._stream = stream
+        self._number = number
+        self._host = host
+        self._reader = RequestReader()
+        self._ahead = bytearray()
+
+    async def serve(self) -> None:
+        """Answer one request after the other. Cancelled, it closes the socket at once."""
+        async with self._stream:
+            try:
+                while await self._exchange(await self._next_request()):
+                    pass
+            except _GONE:
+                pass
+            except RequestError as error:
+                await self._refuse(error)
+
+    async def _next_request(self) -> Request:
+        while (request := self._reader.next_request()) is None:
+            self._reader.feed_data(self._take_ahead() or await self._stream.receive())
+        return request
+
+    def _take_ahead(self) -> bytes:
+        data = bytes(self._ahead)
+        self._ahead.clear()
+        return data
+
+    async def _exchange(self, request: Request) -> bool:
+        """Whether the connection goes on."""
+        exchange = self._host.begin(request, self._number)
+        try:
+            written = await self._write_watched(exchange)
+            exchange.received.aborted = not written
+            if exchange.reply.cut == "rst":
+                self._stream.reset()
+            return written and exchange.rendering.keep_alive
+        finally:
+            self._host.end(exchange.received)
+
+    async def _write_watched(self, exchange: Exchange) -> bool:
+        """Whether the reply was written as scripted before the client left."""
+        written = False
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch, group.cancel_scope)
+            try:
+                await self._write(exchange.reply, exchange.rendering)
+                written = True
+            except anyio.BrokenResourceError:
+                pass
+            group.cancel_scope.cancel()
+        return written
+
+    async def _watch(self, writing: anyio.CancelScope) -> None:
+        try:
+            while len(self._ahead) < MAX_AHEAD_BYTES:
+                self._ahead += await self._stream.receive()
+        except _GONE:
+            writing.cancel()
+
+    async def _write(self, reply: Reply, rendering: Rendering) -> None:
+        await anyio.sleep(reply.delay)
+        await self._send(rendering.head, reply.drip)
+        for number, piece in enumerate(rendering.pieces):
+            if number and reply.event_delay:
+                await anyio.sleep(reply.event_delay)
+            await self._send(piece, reply.drip)
+        await self._send(rendering.end, reply.drip)
+        if reply.stall:
+            await anyio.sleep_forever()
+
+    async def _send(self, data: bytes, drip: int | None) -> None:
+        for part in _parts(data, drip):
+            await self._stream.send(part)
+
+    async def _refuse(self, error: RequestError) -> None:
+        request = Request("GET", "/", {}, b"", "1.1", keep_alive=False)
+        reply = Reply(status=error.status, headers={"content-type": "text/plain"}, body=str(error).encode())
+        with contextlib.suppress(anyio.BrokenResourceError):
+            await self._write(reply, render(reply, request))
+
+
+def _parts(data: bytes, size: int | None) -> Iterator[bytes]:
+    if size is None or len(data) <= size:
+        if data:
+            yield data
+        return
+    for start in range(0, len(data), size):
+        yield data[start : start + size]

@@ -1,0 +1,194 @@
+"""The endpoint itself: a listening socket, and a thread with an event loop that serves it.
+
+Everything but `Endpoint.requests`, `open_connections`, the `Received` and the condition `_changed` belongs to that
+thread. The others are written there and read anywhere; whoever waits for one of them waits on the condition.
+"""
+
+import contextlib
+import itertools
+import socket
+import threading
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Self
+
+import anyio
+import anyio.to_thread
+from anyio.from_thread import start_blocking_portal
+
+from ._connection import Connection, Exchange
+from ._http import Request, render
+from ._script import Received, Reply, Script, in_order
+from ._socket import SocketStream
+
+
+class Endpoint:
+    """An OpenAI-compatible endpoint on a loopback socket that answers by a script.
+
+    It listens when its `with` block is entered; leaving the block ends every connection and the thread at once.
+
+    Args:
+        script: the replies, one per request in the order of arrival, the last one repeating; a single reply; or a
+            function that makes the reply to each request. The function runs in the endpoint's thread and must not
+            block. What it raises is answered with a 500 and raised again when the block is left.
+
+    Attributes:
+        requests: the requests so far, in order of arrival.
+        open_connections: how many connections are open now.
+
+    Raises:
+        ValueError: `script` has no reply.
+    """
+
+    def __init__(self, script: Script | Iterable[Reply] | Reply) -> None:
+        if isinstance(script, Reply):
+            script = [script]
+        self._script: Script = script if callable(script) else in_order(script)
+        self._port: int | None = None
+        self._running = contextlib.ExitStack()
+        self._errors: list[BaseException] = []
+        self._changed = threading.Condition()
+        self.requests: list[Received] = []
+        self.open_connections = 0
+
+    @property
+    def url(self) -> str:
+        """The address to pass as `api_base`; it stays the same, and refuses connections, behind the `with` block."""
+        if self._port is None:
+            raise RuntimeError("the endpoint has no address before its with block is entered")
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    def __enter__(self) -> Self:
+        if self._port is not None:
+            raise RuntimeError("an endpoint can be entered only once")
+        with contextlib.ExitStack() as stack:  # unwound from the bottom: end the serving, join the thread, close
+            listener = stack.enter_context(_listen())
+            portal = stack.enter_context(start_blocking_portal("asyncio"))
+            stack.callback(_stop, portal.start_task_soon(self._serve, listener))
+            self._port = listener.getsockname()[1]
+            self._running = stack.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self._running.close()
+        if self._errors and error is None:
+            raise self._errors[0]
+        if error is not None:
+            for raised in self._errors:
+                error.add_note(f"The endpoint raised {type(raised).__name__}: {raised}")
+
+    def wait_until(self, condition: Callable[[], object], timeout: float = 5.0) -> None:
+        """Wait until something about this endpoint is true: `wait_until(lambda: endpoint.open_connections == 0)`.
+
+        Args:
+            condition: looks at `requests`, their fields, or `open_connections`; asked again whenever these change.
+            timeout: seconds.
+
+        Raises:
+            TimeoutError: it did not come true in time.
+        """
+        with self._changed:
+            if not self._changed.wait_for(condition, timeout):
+                raise TimeoutError(f"{self!r} did not get there in {timeout} s")
+
+    async def await_until(self, condition: Callable[[], object], timeout: float = 5.0) -> None:  # noqa: ASYNC109 the thread's
+        """`wait_until` for async code: the event loop goes on, as it must for a client to close its connections.
+
+        Cancelled, it returns at once; the worker thread that waits is left to its timeout.
+        """
+        await anyio.to_thread.run_sync(self.wait_until, condition, timeout, abandon_on_cancel=True)
+
+    def wait_closed(self, request: Received, timeout: float = 5.0) -> None:
+        """Wait until a request's exchange has ended; `request.aborted` then says whether the client left early.
+
+        Raises:
+            TimeoutError: it has not ended after `timeout` seconds.
+        """
+        self.wait_until(request.closed.is_set, timeout)
+
+    async def await_closed(self, request: Received, timeout: float = 5.0) -> None:  # noqa: ASYNC109 the thread's
+        """`wait_closed` for async code."""
+        await self.await_until(request.closed.is_set, timeout)
+
+    def __repr__(self) -> str:
+        return f"<Endpoint on port {self._port}: {len(self.requests)} requests, {self.open_connections} open connections>"
+
+    # What follows runs in the endpoint's thread.
+
+    async def _serve(self, listener: socket.socket) -> None:
+        async with anyio.create_task_group() as group:
+            for number in itertools.count(1):
+                group.start_soon(self._serve_connection, await _accept(listener), number)
+
+    async def _serve_connection(self, raw: socket.socket, number: int) -> None:
+        with self._noticed():
+            self.open_connections += 1
+        try:
+            with raw, self._faults_kept():
+                await Connection(SocketStream(raw), number, self).serve()
+        finally:
+            with self._noticed():
+                self.open_connections -= 1
+
+    @contextlib.contextmanager
+    def _faults_kept(self) -> Generator[None, None, None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 a fault of the endpoint's own must not end in this thread unheard
+            self._errors.append(error)
+
+    def begin(self, request: Request, connection: int) -> Exchange:
+        """Record a request and ask the script; called by its connection."""
+        received = Received(request.method, request.target, request.headers, request.body, connection)
+        with self._noticed():
+            self.requests.append(received)
+        try:
+            reply = _checked(self._script(received))
+            return Exchange(received, reply, render(reply, request))
+        except BaseException as error:  # noqa: BLE001 pytest's outcomes too; nothing is awaited, so no cancellation
+            self._errors.append(error)
+            reply = _report(error)
+            return Exchange(received, reply, render(reply, request))
+
+    def end(self, received: Received) -> None:
+        """Record that an exchange is over; called by its connection."""
+        with self._noticed():
+            received.closed.set()
+
+    @contextlib.contextmanager
+    def _noticed(self) -> Generator[None, None, None]:
+        with self._changed:
+            yield
+            self._changed.notify_all()
+
+
+def _listen() -> socket.socket:
+    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    listener.setblocking(False)
+    return listener
+
+
+async def _accept(listener: socket.socket) -> socket.socket:
+    while True:
+        await anyio.wait_readable(listener)
+        try:
+            return listener.accept()[0]
+        except (BlockingIOError, ConnectionAbortedError):
+            continue
+
+
+def _stop(serving: "Future[None]") -> None:
+    if not serving.cancel():
+        serving.result()  # it ended by itself: it could accept no more connections
+
+
+def _checked(reply: Any) -> Reply:
+    if not isinstance(reply, Reply):
+        raise TypeError(f"an endpoint's script must return a Reply, not {type(reply).__name__}")
+    return reply
+
+
+def _report(error: BaseException) -> Reply:
+    text = f"{type(error).__name__}: {error}"
+    return Reply(status=500, headers={"content-type": "text/plain; charset=utf-8"}, body=text.encode())

@@ -1,0 +1,70 @@
+"""The JSON values an OpenAI-compatible server sends, built with the same ids and times on every run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+DEFAULT_USAGE: Mapping[str, int] = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
+
+
+def chunk(
+    content: str | None = None,
+    *,
+    finish_reason: str | None = None,
+    index: int = 0,
+    id: str = "chatcmpl-test",
+    model: str = "test-model",
+    created: int = 1700000000,
+    usage: Mapping[str, Any] | None = None,
+    **delta_fields: Any,
+) -> dict[str, Any]:
+    """One chunk of a streamed chat completion.
+
+    Args:
+        content: what the chunk adds to the text; left out of the delta when None.
+        finish_reason: why the choice ends here, None while it goes on.
+        index: which of the `n` choices the chunk belongs to.
+        id, model, created: the completion's, the same on all its chunks.
+        usage: tokens used; left out when None. OpenAI sends it with no choice: `chunk(usage=...) | {"choices": []}`.
+        delta_fields: other fields of the delta, such as `role` or `tool_calls`.
+    """
+    delta = delta_fields if content is None else {"content": content, **delta_fields}
+    choice = {"index": index, "delta": delta, "finish_reason": finish_reason}
+    built = {"id": id, "object": "chat.completion.chunk", "created": created, "model": model, "choices": [choice]}
+    return built if usage is None else {**built, "usage": dict(usage)}
+
+
+def chunks(text: str, *, size: int = 4, finish_reason: str | None = "stop") -> list[dict[str, Any]]:
+    """The chunks that stream `text` as OpenAI does: the role, the pieces, the end.
+
+    Args:
+        text: the whole completion.
+        size: characters in each piece; the last may be shorter.
+        finish_reason: the last chunk's.
+    """
+    pieces = [chunk(text[start : start + size]) for start in range(0, len(text), size)]
+    return [chunk("", role="assistant"), *pieces, chunk(finish_reason=finish_reason)]
+
+
+def completion(
+    content: str | None = "Hello",
+    *,
+    finish_reason: str | None = "stop",
+    id: str = "chatcmpl-test",
+    model: str = "test-model",
+    created: int = 1700000000,
+    usage: Mapping[str, Any] | None = DEFAULT_USAGE,
+    **message_fields: Any,
+) -> dict[str, Any]:
+    """One whole chat completion.
+
+    Args:
+        content: the assistant's text; None is sent as null, as beside tool calls.
+        finish_reason: why the choice ended.
+        id, model, created: the completion's.
+        usage: tokens used; left out when None.
+        message_fields: other fields of the message, such as `tool_calls`.
+    """
+    message = {"role": "assistant", "content": content, **message_fields}
+    choice = {"index": 0, "message": message, "finish_reason": finish_reason}
+    built = {"id": id, "object": "chat.completion", "created": created, "model": model, "choices": [choice]}
+    return built if usage is None else {**built, "usage": dict(usage)}
