@@ -1,0 +1,416 @@
+"""One logical call: its attempts, the waits between them, and its deadlines.
+
+This is the only place that tries anything again. A stream is tried again until its first content is handed to the
+caller (the commit point); until then its chunks are held back, so that no caller sees the beginning of an attempt that
+came to nothing.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import msgspec
+
+from ._request import Request, complete_for_endpoint, handler_keywords
+from ._routing import BUILT_IN, handler_for
+from ._settings import RetryPolicy
+from .exceptions import APIConnectionError, APIError, APIResponseValidationError, StreamTruncatedError, Timeout
+from .llms.base import ChunkSource
+from .llms.bridge import Bridge
+from .types import ModelResponse, TextCompletionResponse
+from .wire.convert import Shape
+
+logger = logging.getLogger("tokenwire")
+
+FOREVER = float("inf")
+GRACE = 0.01  # seconds to take what has arrived already, for a reader that comes after the deadline
+RETRIED = frozenset({408, 409, 429})  # and 5xx
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """What one attempt of a call came to.
+
+    Attributes:
+        number: 1 for the first.
+        status: the HTTP status, or the one that the failure's class stands for; None for a stream still open.
+        error: the name of the exception's class, None for success.
+        seconds: how long it took.
+        waited: seconds of waiting before it.
+    """
+
+    number: int
+    status: int | None
+    error: str | None
+    seconds: float
+    waited: float
+
+
+class Attempts:
+    """The attempts of one call so far, and whether there is another. No I/O."""
+
+    def __init__(self, policy: RetryPolicy, deadline: float) -> None:
+        self._policy = policy
+        self._deadline = deadline
+        self._started = 0.0
+        self._waited = 0.0
+        self.made: list[Attempt] = []
+
+    def begin(self) -> None:
+        """An attempt starts now."""
+        self._started = time.monotonic()
+
+    def succeeded(self, status: int | None) -> tuple[Attempt, ...]:
+        """The attempt came to an answer."""
+        self._record(status, None)
+        return tuple(self.made)
+
+    def failed(self, error: APIError) -> float | None:
+        """The attempt failed: the seconds to wait before the next, None if there is none; `error.attempts` is set."""
+        self._record(error.status_code, type(error).__name__)
+        error.attempts = tuple(self.made)
+        if len(self.made) > self._policy.num_retries or not is_retryable(error):
+            return None
+        delay = self._delay(error)
+        if delay is None or time.monotonic() + delay >= self._deadline:
+            return None
+        self._waited = delay
+        logger.debug("attempt %d failed (%s), the next in %.2f s", len(self.made), type(error).__name__, delay)
+        return delay
+
+    def _record(self, status: int | None, error: str | None) -> None:
+        seconds = time.monotonic() - self._started
+        attempt = Attempt(number=len(self.made) + 1, status=status, error=error, seconds=seconds, waited=self._waited)
+        self.made.append(attempt)
+
+    def _delay(self, error: APIError) -> float | None:
+        if error.retry_after is not None:
+            return error.retry_after if error.retry_after <= self._policy.max_retry_after else None
+        longest = min(self._policy.max_delay, self._policy.base_delay * 2 ** (len(self.made) - 1))
+        return longest * random.uniform(0.75, 1)  # noqa: S311  (jitter, no secret)
+
+
+def is_retryable(error: APIError) -> bool:
+    """Whether the same request may fare better later."""
+    if error.headers.get("x-should-retry") in ("true", "false"):
+        return error.headers["x-should-retry"] == "true"
+    if isinstance(error, APIResponseValidationError) or (isinstance(error, Timeout) and error.budget == "total"):
+        return False
+    if isinstance(error, APIConnectionError):
+        # A handler's own exception is a bug to be seen, not a broken connection.
+        return error.__cause__ is None or error.response is not None or not _is_foreign(error.__cause__)
+    return error.status_code in RETRIED or error.status_code >= 500
+
+
+def _is_foreign(cause: BaseException) -> bool:
+    return not any(kind.__module__.partition(".")[0] in ("httpx", "httpcore", "ssl") for kind in type(cause).__mro__) and (
+        not isinstance(cause, OSError)
+    )
+
+
+class HandlerLog:
+    """What handlers get as `logging_obj` and `print_verbose`: LiteLLM's hooks, on the `tokenwire` logger at debug level."""
+
+    def pre_call(self, *args: Any, **kwargs: Any) -> None:
+        """A handler is about to call its model."""
+        logger.debug("handler: before the call")
+
+    def post_call(self, *args: Any, **kwargs: Any) -> None:
+        """A handler has called its model."""
+        logger.debug("handler: after the call")
+
+    def print_verbose(self, message: object, *args: Any, **kwargs: Any) -> None:
+        """Something a handler wants known."""
+        logger.debug("handler: %s", message)
+
+
+HANDLER_LOG = HandlerLog()
+
+
+class Target:
+    """Who answers a request, and the keywords they are called with."""
+
+    def __init__(self, request: Request, pool: Callable[[], Any]) -> None:
+        self.request = request
+        bridge = handler_for(request.provider, request.model)
+        self.built_in = bridge is None and not request.mock
+        self._pool = pool
+        if self.built_in:
+            complete_for_endpoint(request)
+        if request.mock:
+            bridge = _mock(request)
+        self.bridge = bridge or _endpoint(request.provider, request.kind)
+        self.kwargs = handler_keywords(request, client=request.client, log=HANDLER_LOG)
+        params = self.kwargs["optional_params"]
+        if self.built_in:
+            self.kwargs["timeout"] = request.timeouts
+        else:
+            params.pop("prompt", None)
+            if "max_completion_tokens" in params:  # handlers know it by its older name
+                params["max_tokens"] = params.pop("max_completion_tokens")
+
+    def attempts(self, deadline: float) -> Attempts:
+        """The call's attempts, none made yet."""
+        return Attempts(self.request.retry_policy(default=2 if self.built_in else 0), deadline)
+
+    def connect(self) -> None:
+        """Choose the HTTP client, which a pool can only give inside its event loop."""
+        if self.built_in and self.kwargs["client"] is None:
+            self.kwargs["client"] = self._pool()
+
+    async def answer(self) -> Any:
+        """One attempt at an answer that is not streamed."""
+        self.connect()
+        kind = self.request.kind
+        if kind == "embedding":
+            return await self.bridge.embed(self.kwargs)
+        if kind == "image":
+            return await self.bridge.generate_image(self.kwargs)
+        if kind == "models":
+            return await self._list_models()
+        return await self.bridge.complete(self.kwargs, TextCompletionResponse if kind == "text" else ModelResponse)
+
+    async def _list_models(self) -> Any:
+        method = getattr(self.bridge.handler, "alist_models", None)
+        if method is None:
+            raise APIError(
+                f"the handler of {self.request.provider!r} cannot list models", llm_provider=self.request.provider
+            )
+        return await method(**self.kwargs)
+
+    def record(self, response: Any, attempts: tuple[Attempt, ...]) -> Any:
+        """The response with what is known of its call."""
+        if hasattr(response, "_about_call"):
+            about = response._about_call()
+            about["attempts"] = attempts
+            about["hidden_params"].setdefault("custom_llm_provider", self.request.provider)
+            about["hidden_params"].setdefault("api_base", self.request.api_base)
+            about["hidden_params"].setdefault("additional_headers", _additional_headers(about["headers"]))
+        return response
+
+
+def _additional_headers(headers: dict[str, str]) -> dict[str, str]:
+    """LiteLLM's view of the response's headers: rate limits under their own names, all under `llm_provider-`."""
+    limits = {name: value for name, value in headers.items() if name.startswith("x-ratelimit-")}
+    return {**limits, **{f"llm_provider-{name}": value for name, value in headers.items()}}
+
+
+def _mock(request: Request) -> Bridge:
+    from .llms.mock import Mock
+
+    n, seconds = request.params.get("n", 1), request.timeouts.longest_wait
+    return Bridge(Mock(request.mock, provider=request.provider, n=n, seconds=seconds), request.provider)
+
+
+_endpoints: dict[tuple[str, bool], Bridge] = {}
+
+
+def _endpoint(provider: str, kind: str) -> Bridge:
+    """The built-in handler: `/completions` for text and for its own provider, `/chat/completions` for the rest."""
+    text = kind == "text" or (kind == "chat" and BUILT_IN[provider] == "text-completion-openai")
+    bridge = _endpoints.get((provider, text))
+    if bridge is None:
+        if text:
+            from .llms.text_completion_openai import OpenAITextCompletion as Handler
+        else:
+            from .llms.openai import OpenAI as Handler
+        bridge = _endpoints[provider, text] = Bridge(Handler(), provider)
+    return bridge
+
+
+async def call(request: Request, pool: Callable[[], Any]) -> Any:
+    """Make a call that is not streamed.
+
+    Args:
+        request: the call.
+        pool: gives the client's own `httpx.AsyncClient`, for endpoints.
+
+    Raises:
+        APIError: the last attempt's; `attempts` lists them all.
+    """
+    target = Target(request, pool)
+    total = request.timeouts.total_for(stream=False)
+    deadline = FOREVER if total is None else time.monotonic() + total
+    attempts = target.attempts(deadline)
+    while True:
+        attempts.begin()
+        try:
+            response = await _within(target, deadline)
+        except APIError as error:
+            delay = attempts.failed(error)
+            if delay is None:
+                raise
+        else:
+            return target.record(response, attempts.succeeded(200))
+        await anyio.sleep(delay)
+
+
+async def _within(target: Target, deadline: float) -> Any:
+    """One attempt, ended by the nearer of the call's deadline and the budget for its first content."""
+    request = target.request
+    now = time.monotonic()
+    first_content = request.timeouts.first_content
+    nearer = deadline if first_content is None else min(deadline, now + first_content)
+    if nearer == FOREVER:
+        return await target.answer()
+    response: Any = None
+    with anyio.move_on_after(nearer - now) as scope:
+        response = await target.answer()
+    if response is None and scope.cancelled_caught:
+        budget = "total" if nearer == deadline else "first_content"
+        raise _timeout(request, budget, nearer - now)
+    return response
+
+
+def _timeout(request: Request, budget: str, seconds: float) -> Timeout:
+    return Timeout(
+        f"no answer within {seconds:.3g} s (timeout.{budget})",
+        budget=budget,
+        llm_provider=request.provider,
+        model=request.model,
+    )
+
+
+class StreamCall:
+    """A streamed call: chunks in batches, over as many attempts as it takes to the first content.
+
+    Attributes:
+        source: the latest attempt's, None before the first.
+        committed: whether content was handed out, after which no attempt follows.
+        first_content_at, opened_at: `time.monotonic()` values, None until it happened.
+    """
+
+    def __init__(self, request: Request, pool: Callable[[], Any], shape: Shape) -> None:
+        self._target = Target(request, pool)
+        self._request = request
+        self._shape = shape
+        self.started_at = time.monotonic()
+        total = request.timeouts.total_for(stream=True)
+        self._total_deadline = FOREVER if total is None else self.started_at + total
+        self._attempts = self._target.attempts(self._total_deadline)
+        self._waiting_since = self.started_at
+        self.source: ChunkSource[Any] | None = None
+        self.committed = False
+        self.opened_at: float | None = None
+        self.first_content_at: float | None = None
+
+    @property
+    def attempts(self) -> tuple[Attempt, ...]:
+        """The attempts that are over."""
+        return tuple(self._attempts.made)
+
+    def response(self) -> Any:
+        """What has been assembled of the answer."""
+        return None if self.source is None else self.source.assembler.response()
+
+    async def open(self) -> None:
+        """Get as far as the head of a good response. Raises as `receive` does."""
+        await self._attempt(self._open_once)
+
+    async def receive(self) -> list[Any]:
+        """The next chunks; an empty list once the stream is complete.
+
+        Raises:
+            StreamTruncatedError: the stream ended and was not complete.
+            Timeout: a deadline ran out; `budget` says which.
+            APIError: what the server, the connection or the handler did.
+        """
+        if self.committed:
+            self._waiting_since = time.monotonic()
+            return await self._receive()
+        return await self._attempt(self._until_content)
+
+    async def aclose(self) -> None:
+        """Release the connection or the handler; shielded and bounded by the source."""
+        if self.source is not None:
+            with anyio.CancelScope(shield=True):
+                await self.source.aclose()
+
+    async def _attempt(self, function: Callable[[], Awaitable[Any]]) -> Any:
+        """Run `function`, opening a new source after each failure that may be tried again."""
+        while True:
+            try:
+                return await function()
+            except APIError as error:
+                error.partial = self.response()
+                delay = self._attempts.failed(error)
+                await self.aclose()
+                if delay is None:
+                    raise
+            self.source = None
+            await anyio.sleep(delay)
+
+    async def _open_once(self) -> None:
+        if self.source is not None:
+            return
+        self._attempts.begin()
+        self._waiting_since = time.monotonic()
+        deadline, budget = self._deadline()
+        self._target.connect()
+        try:
+            with anyio.fail_after(None if deadline == FOREVER else deadline - self._waiting_since):
+                self.source = source = await self._target.bridge.open(self._target.kwargs, self._shape)
+        except TimeoutError:
+            raise _timeout(self._request, budget, deadline - self._waiting_since) from None
+        try:
+            await source.start(deadline)
+        except Timeout as error:
+            raise self._named(error, budget, deadline) from None
+        self.opened_at = time.monotonic()
+
+    async def _until_content(self) -> list[Any]:
+        await self._open_once()
+        held: list[Any] = []
+        while True:
+            chunks = await self._receive()
+            held += chunks
+            if not chunks or self.committed:
+                return held
+
+    async def _receive(self) -> list[Any]:
+        source: Any = self.source
+        deadline, budget = self._deadline()
+        try:
+            chunks = await source.receive(deadline)
+        except Timeout as error:
+            raise self._named(error, budget, deadline) from None
+        if not chunks:
+            self._end(source)
+        elif source.had_content:
+            self._waiting_since = time.monotonic()
+            if not self.committed:
+                self.committed = True
+                self.first_content_at = self._waiting_since
+        return chunks
+
+    def _end(self, source: ChunkSource[Any]) -> None:
+        """Judge a stream that has ended: it is complete, or it was cut short."""
+        if not source.done and not source.assembler.is_complete():
+            raise StreamTruncatedError(
+                "the stream ended before it was complete: neither [DONE] nor a finish reason for every choice arrived",
+                llm_provider=self._request.provider,
+                model=self._request.model,
+                request_id=source.headers.get("x-request-id"),
+                headers=source.headers,
+            )
+        if not self.attempts or self.attempts[-1].error is not None:
+            self._attempts.succeeded(source.status)
+
+    def _deadline(self) -> tuple[float, str]:
+        """Until when to wait for content, and the name of the budget that this is."""
+        budget = "idle" if self.committed else "first_content"
+        seconds = getattr(self._request.timeouts, budget)
+        deadline = FOREVER if seconds is None else self._waiting_since + seconds
+        if self._total_deadline < deadline:
+            deadline, budget = self._total_deadline, "total"
+        return max(deadline, time.monotonic() + GRACE), budget
+
+    def _named(self, error: Timeout, budget: str, deadline: float) -> Timeout:
+        """The lower layers know that a deadline passed, and only this one which it was."""
+        if error.budget is not None or error.response is not None:
+            return error
+        named = _timeout(self._request, budget, deadline - self._waiting_since)
+        named.headers = error.headers
+        return named

@@ -1,0 +1,206 @@
+"""`AsyncClient`: the calls, with defaults of their own, a lifetime and a connection pool."""
+
+from collections.abc import AsyncGenerator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import anyio
+from anyio import lowlevel
+
+from ._call import StreamCall, call
+from ._request import Request, parse_request
+from ._routing import resolve
+from ._stream import AsyncStream
+from .types import (
+    EmbeddingResponse,
+    GenericStreamingChunk,
+    ImageResponse,
+    ModelList,
+    ModelResponse,
+    ModelResponseStream,
+    TextCompletionResponse,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .types.params import CallParams, ChatParams, EmbeddingParams, ImageParams, Messages, TextParams
+
+MAX_CONNECTIONS = 4096
+KEEPALIVE_SECONDS = 60.0
+CLOSE_SECONDS = 5.0
+
+
+class AsyncClient:
+    """Calls models, from any asyncio or trio task.
+
+    Args:
+        http_client: an `httpx.AsyncClient` to send through; it is used as it is and not closed. Without one, the client
+            has a pool of its own.
+        **defaults: keywords for every call made through this client, such as `api_base`, `api_key`, `timeout`,
+            `num_retries`, `headers`, `limits` or `temperature`; a call's own keywords win. Headers are merged.
+
+    Use it in `async with`, or call `aclose()`. A client belongs to the event loop it is first used in. Its methods are
+    those of the package, and raise the same errors.
+
+    Raises:
+        BadRequestError: at the call, when a default is wrong; the message names it.
+    """
+
+    def __init__(self, *, http_client: Any = None, **defaults: "Unpack[ChatParams]") -> None:
+        self._defaults: dict[str, Any] = dict(defaults)
+        headers = self._defaults.pop("headers", None)
+        if headers is not None:
+            self._defaults["default_headers"] = headers
+        self._http_client = http_client
+        self._pool: Any = None
+        self._closed = False
+        self._anchor: Any = None  # what ties the default client to its event loop
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<AsyncClient {'closed' if self._closed else 'open'}>"
+
+    async def aclose(self) -> None:
+        """Close the pool's connections, those of open streams too. Safe to call twice; bounded and done even when cancelled."""
+        self._closed = True
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+                await pool.aclose()
+
+    @overload
+    async def acompletion(
+        self, model: str, messages: "Messages | None" = None, *, stream: Literal[False] = False, **params: "Unpack[ChatParams]"
+    ) -> ModelResponse: ...
+    @overload
+    async def acompletion(
+        self, model: str, messages: "Messages | None" = None, *, stream: Literal[True], **params: "Unpack[ChatParams]"
+    ) -> AsyncStream[ModelResponseStream]: ...
+    @overload
+    async def acompletion(
+        self, model: str, messages: "Messages | None" = None, *, stream: bool, **params: "Unpack[ChatParams]"
+    ) -> ModelResponse | AsyncStream[ModelResponseStream]: ...
+    async def acompletion(
+        self, model: str, messages: "Messages | None" = None, *, stream: bool = False, **params: "Unpack[ChatParams]"
+    ) -> ModelResponse | AsyncStream[ModelResponseStream]:
+        """As `tokenwire.acompletion`."""
+        request = self._request("chat", model, messages, stream=stream, **params)
+        if request.stream:
+            return await self._stream(request, ModelResponseStream).open()
+        response: ModelResponse = await call(request, self._own_pool)
+        return response
+
+    def astreaming(
+        self, model: str, messages: "Messages | None" = None, **params: "Unpack[ChatParams]"
+    ) -> AsyncStream[GenericStreamingChunk]:
+        """As `tokenwire.astreaming`."""
+        return self._stream(self._request("chat", model, messages, stream=True, **params), GenericStreamingChunk)
+
+    @overload
+    async def atext_completion(
+        self,
+        model: str,
+        prompt: "str | Sequence[Any] | None" = None,
+        *,
+        stream: Literal[False] = False,
+        **params: "Unpack[TextParams]",
+    ) -> TextCompletionResponse: ...
+    @overload
+    async def atext_completion(
+        self, model: str, prompt: "str | Sequence[Any] | None" = None, *, stream: Literal[True], **params: "Unpack[TextParams]"
+    ) -> AsyncStream[TextCompletionResponse]: ...
+    @overload
+    async def atext_completion(
+        self, model: str, prompt: "str | Sequence[Any] | None" = None, *, stream: bool, **params: "Unpack[TextParams]"
+    ) -> TextCompletionResponse | AsyncStream[TextCompletionResponse]: ...
+    async def atext_completion(
+        self, model: str, prompt: "str | Sequence[Any] | None" = None, *, stream: bool = False, **params: "Unpack[TextParams]"
+    ) -> TextCompletionResponse | AsyncStream[TextCompletionResponse]:
+        """As `tokenwire.atext_completion`."""
+        request = self._request("text", model, prompt, stream=stream, **params)
+        if request.stream:
+            return await self._stream(request, TextCompletionResponse).open()
+        response: TextCompletionResponse = await call(request, self._own_pool)
+        return response
+
+    async def aembedding(
+        self, model: str, input: "str | Sequence[Any] | None" = None, **params: "Unpack[EmbeddingParams]"
+    ) -> EmbeddingResponse:
+        """As `tokenwire.aembedding`."""
+        response: EmbeddingResponse = await call(self._request("embedding", model, input, **params), self._own_pool)
+        return response
+
+    async def aimage_generation(self, prompt: str, model: str, **params: "Unpack[ImageParams]") -> ImageResponse:
+        """As `tokenwire.aimage_generation`."""
+        response: ImageResponse = await call(self._request("image", model, prompt, **params), self._own_pool)
+        return response
+
+    async def alist_models(self, model: str = "openai/*", **params: "Unpack[CallParams]") -> ModelList:
+        """As `tokenwire.alist_models`."""
+        response: ModelList = await call(self._request("models", model, None, **params), self._own_pool)
+        return response
+
+    def _request(self, kind: str, model: Any, content: Any, **keywords: Any) -> Request:
+        return parse_request(kind, model, content, keywords, self._defaults, resolve)
+
+    def _stream(self, request: Request, shape: Any) -> AsyncStream[Any]:
+        return AsyncStream(StreamCall(request, self._own_pool, shape))
+
+    def _own_pool(self) -> Any:
+        """The `httpx.AsyncClient` behind this client, made at the first call over HTTP."""
+        if self._closed:
+            raise RuntimeError("this AsyncClient is closed")
+        if self._http_client is not None:
+            return self._http_client
+        if self._pool is None:
+            import httpx
+
+            limits = httpx.Limits(
+                max_connections=MAX_CONNECTIONS, max_keepalive_connections=None, keepalive_expiry=KEEPALIVE_SECONDS
+            )
+            self._pool = httpx.AsyncClient(limits=limits, timeout=None)  # noqa: S113  (deadlines are the caller's business)
+        return self._pool
+
+
+_default: lowlevel.RunVar[AsyncClient] = lowlevel.RunVar("tokenwire_default_client")
+
+
+def default_client() -> AsyncClient:
+    """The client behind the package's own functions: one for each event loop, closed when the loop shuts down."""
+    client = _default.get(None)
+    if client is None:
+        client = AsyncClient()
+        client._anchor = _close_with_loop(client)
+        try:
+            client._anchor.asend(None).send(None)
+        except StopIteration:
+            pass  # it has reached its `yield` and waits there
+        _default.set(client)
+    return client
+
+
+async def _close_with_loop(client: AsyncClient) -> AsyncGenerator[None, None]:
+    """Close the client when its event loop ends: asyncio and trio both close the async generators still alive then."""
+    try:
+        yield
+    finally:
+        await client.aclose()
+
+
+async def aclose() -> None:
+    """Close the connections that the package's own functions keep in this event loop; the next call opens new ones.
+
+    There is no need to call it: they are closed when the event loop shuts down.
+    """
+    client = _default.get(None)
+    if client is not None:
+        await client.aclose()
+        client._closed = False

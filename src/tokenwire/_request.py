@@ -1,0 +1,350 @@
+"""The caller's keywords → one validated `Request`.
+
+Everything that can be wrong with a call before it is sent is found here, and named.
+"""
+
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from ._settings import (
+    Limits,
+    RetryPolicy,
+    Timeouts,
+    api_base_from_environment,
+    api_key_from_environment,
+    module_setting,
+    organization_from_environment,
+)
+from .exceptions import AuthenticationError, BadRequestError
+from .types import ModelResponse, Usage
+from .types._record import Record
+
+ENDPOINTS = ("/chat/completions", "/completions", "/embeddings", "/models", "/images/generations")
+
+# LiteLLM's keywords for things this library does not do. Sent on as unknown parameters they would only puzzle the server.
+REFUSED = {
+    "fallbacks": "catch the error and call the next model",
+    "context_window_fallback_dict": "catch ContextWindowExceededError and call the larger model",
+    "model_list": "choose the model before the call",
+    "caching": "cache around the call",
+    "complete_response": "leave out stream=True, or read stream.response at the end",
+}
+# LiteLLM's keywords that have nothing to say here: no parameter is ever judged unsupported, and costs are not counted.
+WITHOUT_MEANING = ("drop_params", "allowed_openai_params", "verbose", "input_cost_per_token", "output_cost_per_token")
+
+MOCK_KEYWORDS = ("mock_response", "mock_tool_calls", "mock_timeout", "mock_delay")
+
+
+class Request(msgspec.Struct, kw_only=True, eq=False):
+    """One logical call, checked.
+
+    Attributes:
+        kind: "chat", "text", "embedding", "image" or "models".
+        model: without the provider's prefix.
+        provider: the name its handler is registered under.
+        content: the messages, the prompt or the input, by `kind`.
+        params: the caller's OpenAI parameters and unknown keywords.
+        num_retries: None when neither the caller nor the client named a number.
+        mock: the `mock_...` keywords, {} when there are none.
+    """
+
+    kind: str
+    model: str
+    provider: str
+    content: Any
+    params: dict[str, Any]
+    stream: bool
+    api_key: str | None
+    api_base: str | None
+    organization: str | None
+    headers: dict[str, str]
+    timeouts: Timeouts
+    limits: Limits
+    num_retries: int | None
+    client: Any
+    metadata: Any
+    mock: dict[str, Any]
+
+    def retry_policy(self, *, default: int) -> RetryPolicy:
+        """The policy this call asks for; `default` retries where it names no number."""
+        return RetryPolicy(num_retries=default if self.num_retries is None else self.num_retries)
+
+
+def parse_request(
+    kind: str,
+    model: Any,
+    content: Any,
+    keywords: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    resolve: Callable[[str, str | None], tuple[str, str]],
+) -> Request:
+    """Check a call's arguments and fill in the client's defaults.
+
+    Args:
+        keywords: the caller's, as passed; they are not changed.
+        defaults: the client's, for the keywords the caller left out.
+        resolve: (model, custom_llm_provider) → (model without prefix, provider).
+
+    Raises:
+        BadRequestError: an argument is wrong; `param` and the message name it.
+        UnknownProviderError: no handler is registered for the model.
+    """
+    given = {name: value for name, value in defaults.items() if value is not None}
+    given.update((name, value) for name, value in keywords.items() if value is not None)
+    for name, instead in REFUSED.items():
+        if given.pop(name, None):
+            raise BadRequestError(f"{name} is an option of LiteLLM's that tokenwire does not have: {instead}", param=name)
+    for name in WITHOUT_MEANING:
+        given.pop(name, None)
+    stream = given.pop("stream", False)
+    if not isinstance(stream, bool):
+        raise _wrong("stream", "True or False", stream)
+    if not isinstance(model, str) or not model:
+        raise _wrong("model", 'a model\'s name, such as "openai/gpt-4o-mini"', model)
+    bare_model, provider = resolve(model, given.pop("custom_llm_provider", None))
+    _refuse_control_characters("model", bare_model)
+    request = Request(
+        kind=kind,
+        model=bare_model,
+        provider=provider,
+        content=_content(kind, content),
+        stream=stream,
+        api_key=_text(given, "api_key") or module_setting("api_key"),
+        api_base=_text(given, "base_url", "api_base") or module_setting("api_base"),
+        organization=_text(given, "organization") or module_setting("organization"),
+        headers=_headers(given),
+        timeouts=Timeouts.parse(_first(given, "timeout", "request_timeout") or module_setting("request_timeout"), stream=stream),
+        limits=_instance(given, "limits", Limits),
+        num_retries=_retries(given),
+        client=given.pop("client", None),
+        metadata=given.get("metadata"),
+        mock={name: given.pop(name) for name in MOCK_KEYWORDS if name in given},
+        params=given,
+    )
+    request.params = _params(request.params)
+    return request
+
+
+def complete_for_endpoint(request: Request) -> None:
+    """Fill in what a call over HTTP needs, from the environment where the caller gave none.
+
+    Raises:
+        BadRequestError: `api_base` is no base URL.
+        AuthenticationError: there is no key, and no address of the caller's own that might do without.
+    """
+    own_address = request.api_base is not None
+    request.api_base = _check_api_base(request.api_base or api_base_from_environment())
+    request.organization = request.organization or organization_from_environment()
+    request.api_key = request.api_key or api_key_from_environment()
+    _refuse_control_characters("api_key", request.api_key or "")
+    if request.api_key is None and not own_address and request.api_base.startswith("https://api.openai.com"):
+        raise AuthenticationError(
+            "no API key: pass api_key=, or set OPENAI_API_KEY; a local server needs none when api_base= names it",
+            llm_provider=request.provider,
+            model=request.model,
+            param="api_key",
+        )
+
+
+def _wrong(name: str, expected: str, value: Any) -> BadRequestError:
+    shown = repr(value)
+    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
+    return BadRequestError(f"{name} must be {expected}, not {shown}", param=name)
+
+
+def _first(given: dict[str, Any], *names: str) -> Any:
+    """The value of the first of these keywords that was given; all of them are taken out."""
+    values = [given.pop(name, None) for name in names]
+    return next((value for value in values if value is not None), None)
+
+
+def _text(given: dict[str, Any], *names: str) -> str | None:
+    value = _first(given, *reversed(names))
+    if value is not None and not isinstance(value, str):
+        raise _wrong(names[-1], "a str", value if names[-1] != "api_key" else type(value))
+    return value
+
+
+def _instance(given: dict[str, Any], name: str, cls: type[Any]) -> Any:
+    value = given.pop(name, None)
+    if value is not None and not isinstance(value, cls):
+        raise _wrong(name, f"a tokenwire.{cls.__name__}", value)
+    return cls() if value is None else value
+
+
+def _retries(given: dict[str, Any]) -> int | None:
+    value = _first(given, "num_retries", "max_retries")
+    value = module_setting("num_retries") if value is None else value
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise _wrong("num_retries", "a whole number, 0 or more", value)
+    return value
+
+
+def _headers(given: dict[str, Any]) -> dict[str, str]:
+    merged: dict[str, str] = dict(module_setting("headers") or {})
+    for name in ("default_headers", "headers", "extra_headers"):
+        value = given.pop(name, None)
+        if value is None:
+            continue
+        if not isinstance(value, Mapping):
+            raise _wrong(name, "a mapping of header names to str", type(value))
+        for header, text in value.items():
+            if not isinstance(header, str) or not isinstance(text, str):
+                raise BadRequestError(f"{name}[{header!r}] must be a str, not {type(text).__name__}", param=name)
+            _refuse_control_characters(f"{name}[{header!r}]", header + text)
+            merged[header] = text
+    return merged
+
+
+def _refuse_control_characters(name: str, text: str) -> None:
+    if any(character in text for character in "\r\n\0"):
+        raise BadRequestError(f"{name} must not contain line breaks or NUL", param=name.partition("[")[0])
+
+
+def _check_api_base(api_base: str) -> str:
+    expected = 'the base URL in front of "/chat/completions", such as "http://localhost:8000/v1"'
+    if not api_base.startswith(("http://", "https://")):
+        raise _wrong("api_base", f"{expected}, with http:// or https://", api_base)
+    path = api_base.partition("?")[0].rstrip("/")
+    for endpoint in ENDPOINTS:
+        if path.endswith(endpoint):
+            raise _wrong("api_base", f"{expected}, without {endpoint}", api_base)
+    _refuse_control_characters("api_base", api_base)
+    if not path.partition("://")[2]:
+        raise _wrong("api_base", expected, api_base)
+    return api_base
+
+
+def _content(kind: str, content: Any) -> Any:
+    if kind == "chat":
+        return _messages(content)
+    if kind == "models":
+        return None
+    name = {"text": "prompt", "embedding": "input", "image": "prompt"}[kind]
+    if content is None:
+        raise _wrong(name, "a str or a list", None)
+    if not isinstance(content, str | list | tuple):
+        raise _wrong(name, "a str or a list", content)
+    return content
+
+
+def _messages(messages: Any) -> list[dict[str, Any]]:
+    if messages is None:
+        return []
+    if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, list | tuple):
+        raise _wrong("messages", 'a list such as [{"role": "user", "content": "Hi"}]', messages)
+    return [_message(index, message) for index, message in enumerate(messages)]
+
+
+def _message(index: int, message: Any) -> dict[str, Any]:
+    """The message as a new dict: a response's `Message`, or a pydantic model, is taken apart."""
+    if isinstance(message, Record):
+        plain = message.model_dump(exclude_none=True)
+    elif isinstance(message, Mapping):
+        plain = dict(message)
+    elif hasattr(message, "model_dump"):
+        plain = message.model_dump(exclude_none=True)
+    else:
+        raise _wrong(f"messages[{index}]", "a dict", message)
+    if not isinstance(plain.get("role"), str):
+        raise BadRequestError(f'messages[{index}] must have a role, such as "user": {plain!r:.80}', param="messages")
+    return plain
+
+
+def _params(params: dict[str, Any]) -> dict[str, Any]:
+    for name in params.pop("additional_drop_params", None) or ():
+        params.pop(name, None)
+    n = params.get("n")
+    if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
+        raise _wrong("n", "a whole number, 1 or more", n)
+    for name in ("extra_body", "extra_query"):
+        if not isinstance(params.get(name, {}), Mapping):
+            raise _wrong(name, "a mapping", params[name])
+    if isinstance(params.get("response_format"), type):
+        params["response_format"] = _schema_of(params["response_format"])
+    return params
+
+
+def _schema_of(cls: type[Any]) -> dict[str, Any]:
+    """OpenAI's `json_schema` response format for a pydantic model, a dataclass, a TypedDict or a msgspec struct."""
+    if hasattr(cls, "model_json_schema"):
+        schema = cls.model_json_schema()
+    else:
+        schema, definitions = msgspec.json.schema_components([cls], ref_template="#/$defs/{name}")
+        schema = {**schema[0], "$defs": definitions}
+    return {"type": "json_schema", "json_schema": {"name": cls.__name__, "schema": _strict(schema), "strict": True}}
+
+
+def _strict(schema: Any) -> Any:
+    """The schema as OpenAI's strict mode wants it: every property required, no others allowed."""
+    if isinstance(schema, list):
+        return [_strict(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    strict = {name: _strict(value) for name, value in schema.items() if name != "default"}
+    if strict.get("type") == "object" and "properties" in strict:
+        strict["required"] = list(strict["properties"])
+        strict["additionalProperties"] = False
+    return strict
+
+
+def handler_keywords(request: Request, *, client: Any, log: Any) -> dict[str, Any]:
+    """What a handler's method is called with: LiteLLM's sixteen keywords for completions, its ten for the rest."""
+    shared: dict[str, Any] = {
+        "model": request.model,
+        "api_key": request.api_key,
+        "api_base": request.api_base,
+        "optional_params": dict(request.params),
+        "litellm_params": _litellm_params(request),
+        "logging_obj": log,
+        "timeout": request.timeouts.longest_wait,
+        "client": client,
+        "print_verbose": log.print_verbose,
+        "headers": dict(request.headers),
+    }
+    if request.kind == "embedding":
+        return {**shared, "input": request.content, "model_response": None}
+    if request.kind == "image":
+        return {**shared, "prompt": request.content, "model_response": None}
+    if request.stream:
+        shared["optional_params"]["stream"] = True
+    messages = request.content
+    if request.kind == "text":
+        messages = _messages_of_prompt(request.content)
+        shared["optional_params"]["prompt"] = request.content
+    return {
+        **shared,
+        "messages": messages,
+        "model_response": ModelResponse(usage=Usage()),
+        "acompletion": True,
+        "logger_fn": None,
+        "custom_prompt_dict": {},
+        "encoding": None,
+    }
+
+
+def _messages_of_prompt(prompt: Any) -> list[dict[str, Any]]:
+    texts = [prompt] if isinstance(prompt, str) else prompt
+    if all(isinstance(text, str) for text in texts):
+        return [{"role": "user", "content": text} for text in texts]
+    return [{"role": "user", "content": prompt}]
+
+
+def _litellm_params(request: Request) -> dict[str, Any]:
+    return {
+        "acompletion": True,
+        "api_base": request.api_base,
+        "api_key": request.api_key,
+        "custom_llm_provider": request.provider,
+        "litellm_call_id": str(uuid.uuid4()),
+        "max_retries": request.num_retries,
+        "metadata": request.metadata or {},
+        "text_completion": request.kind == "text",
+        "timeout": request.timeouts.longest_wait,
+        "timeouts": request.timeouts,
+        "limits": request.limits,
+        "organization": request.organization,
+    }

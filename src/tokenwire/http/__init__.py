@@ -1,0 +1,1 @@
+"""HTTP for the rest of the library: httpx's vocabulary, our deadlines, our exceptions."""

@@ -1,0 +1,92 @@
+"""What the user subclasses to answer calls: `CustomLLM`, under LiteLLM's names."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, NoReturn, TypeVar
+
+from ..types import EmbeddingResponse, GenericStreamingChunk, ImageResponse, ModelResponse
+from .base import BaseLLM
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+NOT_IMPLEMENTED = "Not implemented yet!"
+
+
+class CustomLLMError(Exception):
+    """An error with an HTTP status, for handlers to raise; the caller gets the exception class of that status."""
+
+    def __init__(self, status_code: int, message: str) -> None:
+        self.status_code = status_code
+        self.message = message
+        super().__init__(message)
+
+
+def _missing(method: F) -> F:
+    method.missing = True  # type: ignore[attr-defined]
+    return method
+
+
+def is_missing(method: Any) -> bool:
+    """Whether a handler's method is only the one inherited from `CustomLLM`, which answers nothing."""
+    return method is None or getattr(method, "missing", False)
+
+
+def _not_implemented() -> NoReturn:
+    raise CustomLLMError(status_code=500, message=NOT_IMPLEMENTED)
+
+
+class CustomLLM(BaseLLM):
+    """A handler: subclass it and write at least one method; the library derives the others.
+
+    Async from sync runs in a worker thread, sync from async on the library's own event loop; a whole completion is
+    collected from a stream, and a stream is made of a whole completion.
+
+    The four completion methods are called with keywords only, LiteLLM's sixteen: `model` (without the provider's
+    prefix), `messages`, `optional_params` (the caller's OpenAI parameters and every keyword this library does not
+    know), `litellm_params`, `api_key`, `api_base`, `headers`, `timeout` (seconds, enforced by the library as well),
+    `client`, `model_response` (an empty `ModelResponse` to fill in), `acompletion`, `logging_obj`, `print_verbose`,
+    `logger_fn`, `custom_prompt_dict`, `encoding`. Embedding methods get `input`, image methods `prompt`, in the place
+    of `messages`. A method without `**kwargs` is passed only the ones it names.
+
+    Raise `CustomLLMError` with an HTTP status to fail; any other exception reaches the caller as an
+    `APIConnectionError` with the original as its `__cause__`.
+    """
+
+    @_missing
+    def completion(self, *args: Any, **kwargs: Any) -> ModelResponse:
+        """Answer whole, in a worker thread: a `ModelResponse`, or the text alone."""
+        _not_implemented()
+
+    @_missing
+    def streaming(self, *args: Any, **kwargs: Any) -> Iterator[GenericStreamingChunk]:
+        """Answer in pieces, in a worker thread: str, `GenericStreamingChunk` (or its dict), or `ModelResponseStream`."""
+        _not_implemented()
+
+    @_missing
+    async def acompletion(self, *args: Any, **kwargs: Any) -> ModelResponse:
+        """Answer whole, on the caller's event loop."""
+        _not_implemented()
+
+    @_missing
+    def astreaming(self, *args: Any, **kwargs: Any) -> AsyncIterator[GenericStreamingChunk]:
+        """Answer in pieces, on the caller's event loop; write it as an async generator."""
+        _not_implemented()
+
+    @_missing
+    def embedding(self, *args: Any, **kwargs: Any) -> EmbeddingResponse:
+        """Embed `input`, in a worker thread."""
+        _not_implemented()
+
+    @_missing
+    async def aembedding(self, *args: Any, **kwargs: Any) -> EmbeddingResponse:
+        """Embed `input`, on the caller's event loop."""
+        _not_implemented()
+
+    @_missing
+    def image_generation(self, *args: Any, **kwargs: Any) -> ImageResponse:
+        """Make images of `prompt`, in a worker thread."""
+        _not_implemented()
+
+    @_missing
+    async def aimage_generation(self, *args: Any, **kwargs: Any) -> ImageResponse:
+        """Make images of `prompt`, on the caller's event loop."""
+        _not_implemented()

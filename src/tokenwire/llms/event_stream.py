@@ -1,0 +1,141 @@
+"""A stream over HTTP: server-sent events from an endpoint's response, as batches of chunks.
+
+Where a server answers a streaming request with something else, it is looked at here: an error status raises, a JSON body
+that holds a whole completion is handed out as chunks, HTML or nothing raises.
+"""
+
+from typing import Any
+
+import httpx
+
+from .._settings import Limits
+from ..exceptions import APIError
+from ..http.exchange import Exchange, send
+from ..types import ModelResponseStream
+from ..wire.chunks import ChunkDecoder, chunks_of_body, malformed
+from ..wire.errors import error_from_response
+from ..wire.sse import SSEDecoder
+from .base import ChunkSource
+
+
+class EventStreamSource(ChunkSource[Any]):
+    """Sends one request when started, and reads the chunks of its response.
+
+    Args:
+        request: asks for a stream.
+        client: an `httpx.AsyncClient`, or one with its `send`.
+        wire_text: whether the endpoint is `/completions`.
+    """
+
+    def __init__(
+        self, request: httpx.Request, *, client: Any, provider: str, model: str, wire_text: bool, limits: Limits
+    ) -> None:
+        self.shape = ModelResponseStream
+        self.headers = {}
+        self._request, self._client = request, client
+        self._provider, self._model = provider, model
+        self._wire_text = wire_text
+        self._limits = limits
+        self._events = SSEDecoder(max_event_bytes=limits.max_event_bytes)
+        self._exchange: Exchange | None = None
+        self._saw_bytes = False
+        self._ended = False
+
+    async def start(self, deadline: float) -> None:
+        """Send the request and judge the response's head; see `ChunkSource`."""
+        self._decoder = ChunkDecoder(self.shape, wire_text=self._wire_text, provider=self._provider, model=self._model)
+        self.assembler = self._decoder.assembler
+        try:
+            self._exchange = exchange = await send(self._client, self._request, deadline)
+            self.status, self.headers = exchange.status, exchange.headers
+            if exchange.status >= 400:
+                raise await error_of(exchange, deadline, self._limits, **self._details())
+        except APIError as error:
+            raise named(error, **self._details()) from error.__cause__
+
+    async def receive(self, deadline: float) -> list[Any]:
+        """The next chunks; see `ChunkSource`. Reads until there is one, or the body ends."""
+        decoder = self._decoder
+        while not self._ended:
+            if decoder.error is not None:
+                self._ended = True
+                raise self._with_response(decoder.error)
+            try:
+                data = await self._exchange.receive(deadline)  # type: ignore[union-attr]
+                if not self._saw_bytes and data:
+                    chunks = await self._first_bytes(data, deadline)
+                else:
+                    events = self._events.feed_data(data) if data else self._events.feed_eof()
+                    chunks = decoder.decode(events) if events else []
+            except APIError as error:
+                self._ended = True
+                raise self._with_response(named(error, **self._details())) from error.__cause__
+            if not data or decoder.done:
+                await self._end(data)
+            if chunks:
+                self.had_content = decoder.had_content
+                return chunks
+        if decoder.error is not None:
+            error, decoder.error = decoder.error, None
+            raise self._with_response(error)
+        return []
+
+    async def _first_bytes(self, data: bytes, deadline: float) -> list[Any]:
+        """Tell events from what else a server may send with status 200."""
+        self._saw_bytes = True
+        start = data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
+        is_stream = "text/event-stream" in self.headers.get("content-type", "")
+        if start == b"<" or (start in (b"{", b"[") and not is_stream):
+            body = data + await self._exchange.read(deadline, self._limits.max_body_bytes, "max_body_bytes")  # type: ignore[union-attr]
+            if start == b"<":
+                raise malformed("the answer", body, "HTML where a stream of events was asked for", **self._details())
+            chunks = chunks_of_body(body, self._decoder, wire_text=self._wire_text, **self._details())
+            self._decoder.had_content = True
+            return chunks
+        return self._decoder.decode(self._events.feed_data(data))
+
+    async def _end(self, data: bytes) -> None:
+        self._ended = True
+        self.done = self._decoder.done
+        if data and self._decoder.done:
+            await self._exchange.drain()  # type: ignore[union-attr]
+        if not self._saw_bytes:
+            raise malformed("the answer", b"", f"status {self.status} and an empty body", **self._details())
+
+    async def aclose(self) -> None:
+        """Release the connection: for reuse when the body was read to its end, else by closing it."""
+        self._ended = True
+        if self._exchange is not None:
+            exchange, self._exchange = self._exchange, None
+            await exchange.aclose()
+
+    def _details(self) -> dict[str, Any]:
+        return {"provider": self._provider, "model": self._model}
+
+    def _with_response(self, error: APIError) -> APIError:
+        """The error with what the response's head says of it, for errors met behind a good head."""
+        if not error.headers:
+            error.headers = dict(self.headers)
+        if error.request_id is None:
+            error.request_id = self.headers.get("x-request-id")
+        return error
+
+
+def named(error: APIError, *, provider: str, model: str) -> APIError:
+    """The error with what only the caller of a lower layer knows: whose call it was."""
+    error.llm_provider = error.llm_provider or provider
+    error.model = error.model or model
+    return error
+
+
+async def error_of(exchange: Exchange, deadline: float, limits: Limits, *, provider: str, model: str) -> APIError:
+    """The exception that a response with an error status calls for."""
+    body = await exchange.read_start(deadline, limits.max_error_body_bytes)
+    return error_from_response(
+        exchange.status,
+        exchange.headers,
+        body,
+        provider=provider,
+        model=model,
+        response=exchange.response_with(body),
+    )

@@ -1,0 +1,128 @@
+"""`mock_response`: the answer the caller wants to see, without a key and without a network."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+
+from ..exceptions import APIError, BadRequestError, MockException, Timeout
+from ..exceptions import ContextWindowExceededError, InternalServerError, RateLimitError
+from ..types import EmbeddingResponse, Message, ModelResponse, ModelResponseStream
+from ..types._record import coerce
+from ..types.chat import ChatCompletionMessageToolCall
+from ..wire.convert import response_chunks
+from ..wire.errors import error_from_exception
+from .custom_llm import CustomLLM
+
+USAGE = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}
+TOOL_CALL_CONTENT = "This is a mock request"
+PIECE = 3  # characters to a streamed chunk
+
+# LiteLLM's magic strings. Its other "litellm.Something" strings are plain answers.
+_ERRORS: dict[str, type[APIError]] = {
+    "litellm.RateLimitError": RateLimitError,
+    "litellm.ContextWindowExceededError": ContextWindowExceededError,
+    "litellm.InternalServerError": InternalServerError,
+}
+_ERROR_PREFIXES: dict[str, tuple[type[APIError], int]] = {
+    "Exception: content_filter_policy": (BadRequestError, 400),
+    "Exception: mock_streaming_error": (MockException, 529),
+}
+
+
+class Mock(CustomLLM):
+    """Answers as `mock_response` says.
+
+    Args:
+        mock: the caller's `mock_...` keywords.
+            `mock_response`: a str is the answer's text, "" an empty one; a dict the fields of a `ModelResponse`; a
+            `ModelResponse` the answer itself; an exception is raised; a list of floats is an embedding.
+            `mock_tool_calls`: the answer calls these tools.
+            `mock_timeout`: wait for the call's timeout, then raise it. `mock_delay`: seconds to wait first.
+        n: how many choices.
+        seconds: the call's timeout.
+    """
+
+    def __init__(self, mock: dict[str, Any], *, provider: str, n: int, seconds: float) -> None:
+        self._mock = mock
+        self._provider = provider
+        self._n = n
+        self._seconds = seconds
+
+    async def acompletion(self, *args: Any, **kwargs: Any) -> ModelResponse:
+        """The whole answer."""
+        await self._wait(kwargs["model"])
+        return self._answer(kwargs["model"])
+
+    async def astreaming(self, *args: Any, **kwargs: Any) -> AsyncIterator[ModelResponseStream]:  # type: ignore[override]
+        """The same answer in pieces of three characters."""
+        await self._wait(kwargs["model"])
+        answer = self._answer(kwargs["model"])
+        return _pieces(answer)
+
+    async def aembedding(self, *args: Any, **kwargs: Any) -> EmbeddingResponse:
+        """One vector, the `mock_response`, for each input."""
+        await self._wait(kwargs["model"])
+        vector = self._mock.get("mock_response")
+        self._raise_if_error(vector, kwargs["model"])
+        if isinstance(vector, EmbeddingResponse):
+            return vector
+        if not isinstance(vector, list):
+            raise BadRequestError("mock_response must be a list of floats for an embedding", param="mock_response")
+        count = len(kwargs["input"]) if isinstance(kwargs["input"], list | tuple) else 1
+        data = [{"embedding": vector, "index": index} for index in range(count)]
+        return EmbeddingResponse(model=kwargs["model"], data=data, usage={"prompt_tokens": 10, "total_tokens": 10})
+
+    async def _wait(self, model: str) -> None:
+        if self._mock.get("mock_timeout"):
+            await anyio.sleep(self._seconds)
+            raise Timeout("mock_timeout: no answer in time", llm_provider=self._provider, model=model, budget="total")
+        delay = self._mock.get("mock_delay")
+        if delay is not None:
+            if not isinstance(delay, int | float) or delay < 0:
+                raise BadRequestError(f"mock_delay must be seconds, 0 or more, not {delay!r}", param="mock_delay")
+            await anyio.sleep(delay)
+
+    def _answer(self, model: str) -> ModelResponse:
+        mock = self._mock.get("mock_response")
+        self._raise_if_error(mock, model)
+        if isinstance(mock, ModelResponse):
+            return mock
+        if isinstance(mock, dict):
+            return ModelResponse(**{"model": model, **mock})
+        calls = self._mock.get("mock_tool_calls")
+        if mock is None:
+            mock = TOOL_CALL_CONTENT
+        if not isinstance(mock, str):
+            mock = str(mock)  # True, a number: what LiteLLM hands back unchanged, as the text it must be
+        choices = [
+            {"index": index, "message": Message(content=mock, tool_calls=coerce(calls, ChatCompletionMessageToolCall))}
+            for index in range(self._n)
+        ]
+        return ModelResponse(model=model, choices=choices, usage=USAGE)
+
+    def _raise_if_error(self, mock: Any, model: str) -> None:
+        details: dict[str, Any] = {"llm_provider": self._provider, "model": model}
+        if isinstance(mock, BaseException):
+            if isinstance(mock, APIError) or isinstance(getattr(mock, "status_code", None), int):
+                raise error_from_exception(mock, provider=self._provider, model=model) from mock.__cause__
+            raise InternalServerError(f"mock_response: {getattr(mock, 'text', None) or mock}", **details) from mock
+        if isinstance(mock, str):
+            if mock in _ERRORS:
+                raise _ERRORS[mock](f"mock_response asked for {mock}", **details)
+            for prefix, (cls, status) in _ERROR_PREFIXES.items():
+                if mock.startswith(prefix):
+                    raise cls(mock, status_code=status, **details)
+
+
+async def _pieces(answer: ModelResponse) -> AsyncIterator[ModelResponseStream]:
+    beginning, ending = response_chunks(answer)
+    texts = [choice.delta.content or "" for choice in beginning.choices]
+    for start in range(0, max((len(text) for text in texts), default=0) or 1, PIECE):
+        choices = []
+        for choice, text in zip(beginning.choices, texts, strict=True):
+            delta = choice.delta if start == 0 else type(choice.delta)()
+            piece = choice.model_copy(update={"delta": delta.model_copy(update={"content": text[start : start + PIECE]})})
+            choices.append(piece)
+        yield beginning.model_copy(update={"choices": choices})
+    yield ending

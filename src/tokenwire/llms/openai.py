@@ -1,0 +1,182 @@
+"""The built-in `openai` provider: any endpoint that speaks OpenAI's HTTP API.
+
+`OpenAI` is a handler like the user's own, called with the same keywords. One request is one attempt: retries are the
+caller's business.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from .. import _version
+from .._settings import Limits, Timeouts
+from ..exceptions import APIError, BadRequestError
+from ..http.exchange import FOREVER, Exchange, send
+from ..types import EmbeddingResponse, ImageResponse, ModelList, ModelResponse, TextCompletionResponse
+from ..types._record import Response
+from ..wire.chunks import decode_body
+from .custom_llm import CustomLLM
+from .event_stream import EventStreamSource, error_of, named
+
+R = TypeVar("R", bound=Response)
+
+USER_AGENT = f"tokenwire/{_version.__version__}"
+
+
+class OpenAI(CustomLLM):
+    """Calls an OpenAI-compatible endpoint.
+
+    Its methods take LiteLLM's handler keywords; they use `model`, `messages` (or `input`, `prompt`), `api_base`,
+    `api_key`, `headers`, `optional_params`, `timeout` (seconds or `Timeouts`: what opening a connection and sending may
+    take; how long to wait for the answer is the caller's business), `client` (an `httpx.AsyncClient`) and, from
+    `litellm_params`, `limits` and `organization`.
+    """
+
+    provider = "openai"
+    path = "/chat/completions"
+    whole: type[Any] = ModelResponse
+
+    async def acompletion(self, *args: Any, **kwargs: Any) -> Any:
+        """POST to `/chat/completions` and read the whole answer.
+
+        Raises:
+            APIError: the class that the server's status and error object call for, or what became of the connection.
+        """
+        return await self._post(self.path, self.completion_body(kwargs), self.whole, kwargs)
+
+    async def astreaming(self, *args: Any, **kwargs: Any) -> EventStreamSource:  # type: ignore[override]
+        """A source that will POST to `/chat/completions` with `stream: true` when it is started."""
+        body = {**self.completion_body(kwargs), "stream": True}
+        request = self._request("POST", self.path, body, kwargs, accept="text/event-stream")
+        return EventStreamSource(
+            request,
+            client=kwargs["client"],
+            provider=self.provider,
+            model=kwargs["model"],
+            wire_text=self.whole is TextCompletionResponse,
+            limits=_limits(kwargs),
+        )
+
+    async def aembedding(self, *args: Any, **kwargs: Any) -> EmbeddingResponse:
+        """POST to `/embeddings`; raises as `acompletion` does."""
+        body = {"model": kwargs["model"], "input": kwargs["input"], **_params(kwargs)}
+        return await self._post("/embeddings", body, EmbeddingResponse, kwargs)
+
+    async def aimage_generation(self, *args: Any, **kwargs: Any) -> ImageResponse:
+        """POST to `/images/generations`; raises as `acompletion` does."""
+        body = {"model": kwargs["model"], "prompt": kwargs["prompt"], **_params(kwargs)}
+        return await self._post("/images/generations", body, ImageResponse, kwargs)
+
+    async def alist_models(self, **kwargs: Any) -> ModelList:
+        """GET `/models`; raises as `acompletion` does."""
+        return await self._send(self._request("GET", "/models", None, kwargs), ModelList, kwargs)
+
+    def completion_body(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """The request's JSON: the messages, and the caller's parameters at its top level."""
+        return {"model": kwargs["model"], "messages": kwargs["messages"], **_params(kwargs)}
+
+    async def _post(self, path: str, body: dict[str, Any], cls: type[R], kwargs: Mapping[str, Any]) -> R:
+        return await self._send(self._request("POST", path, body, kwargs), cls, kwargs)
+
+    def _request(
+        self, method: str, path: str, body: Any, kwargs: Mapping[str, Any], accept: str = "application/json"
+    ) -> httpx.Request:
+        headers = {"accept": accept, "user-agent": USER_AGENT}
+        if kwargs.get("api_key"):
+            headers["authorization"] = f"Bearer {kwargs['api_key']}"
+        organization = kwargs["litellm_params"].get("organization")
+        if organization:
+            headers["openai-organization"] = organization
+        content = None
+        if body is not None:
+            headers["content-type"] = "application/json"
+            content = encode_body(body)
+        headers.update({name.lower(): value for name, value in (kwargs.get("headers") or {}).items()})
+        query = kwargs["optional_params"].get("extra_query")
+        timeouts = Timeouts.parse(kwargs.get("timeout"), stream=accept == "text/event-stream")
+        request = httpx.Request(
+            method,
+            url_of(kwargs["api_base"], path),
+            headers=headers,
+            content=content,
+            params=query or None,
+            extensions={"timeout": {"connect": timeouts.connect, "pool": timeouts.pool, "write": timeouts.write, "read": None}},
+        )
+        return request
+
+    async def _send(self, request: httpx.Request, cls: type[R], kwargs: Mapping[str, Any]) -> R:
+        limits = _limits(kwargs)
+        whose = {"provider": self.provider, "model": kwargs["model"]}
+        exchange: Exchange | None = None
+        try:
+            exchange = await send(kwargs["client"], request, FOREVER)
+            if exchange.status >= 400:
+                raise await error_of(exchange, FOREVER, limits, **whose)
+            body = await exchange.read(FOREVER, limits.max_body_bytes, "max_body_bytes")
+            record = decode_body(body, cls, headers=exchange.headers, response=exchange.response_with(body), **whose)
+        except APIError as error:
+            raise named(error, **whose) from error.__cause__
+        finally:
+            if exchange is not None:
+                await exchange.aclose()
+        record._about_call()["headers"] = exchange.headers
+        return record
+
+
+def url_of(api_base: str, path: str) -> str:
+    """`api_base` with `path` put behind its own path, its query kept behind both (Azure has one)."""
+    parts = urlsplit(api_base)
+    return parts._replace(path=parts.path.rstrip("/") + path, fragment="").geturl()
+
+
+def encode_body(body: Mapping[str, Any]) -> bytes:
+    """The request's JSON.
+
+    Raises:
+        BadRequestError: a value that JSON has no way to say; the message names where it stands.
+    """
+    try:
+        return msgspec.json.encode(body, enc_hook=_encode_foreign)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        where, value = _unencodable(body)
+        raise BadRequestError(
+            f"{where} can't be sent as JSON: {type(value).__name__}: {error}", param=where.partition("[")[0].partition(".")[0]
+        ) from None
+
+
+def _encode_foreign(value: Any) -> Any:
+    dump = getattr(value, "model_dump", None)  # a pydantic model, as openai's own types are
+    if dump is not None and not isinstance(value, type):
+        return dump(mode="json", exclude_none=True)
+    raise TypeError(f"objects of type {type(value).__name__} are not JSON")
+
+
+def _unencodable(value: Any, path: str = "") -> tuple[str, Any]:
+    """The innermost value that can't be encoded, and where it stands."""
+    children: list[tuple[str, Any]] = []
+    if isinstance(value, Mapping):
+        children = [(f"{path}.{name}" if path else str(name), item) for name, item in value.items()]
+    elif isinstance(value, list | tuple):
+        children = [(f"{path}[{index}]", item) for index, item in enumerate(value)]
+    for where, item in children:
+        try:
+            msgspec.json.encode(item, enc_hook=_encode_foreign)
+        except RecursionError:
+            return where, item
+        except (TypeError, ValueError, OverflowError):
+            return _unencodable(item, where)
+    return path or "the request", value
+
+
+def _params(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The caller's parameters as they go into the body's top level."""
+    params = dict(kwargs["optional_params"])
+    params.pop("extra_query", None)
+    return {**params, **(params.pop("extra_body", None) or {})}
+
+
+def _limits(kwargs: Mapping[str, Any]) -> Limits:
+    return kwargs["litellm_params"].get("limits") or Limits()
