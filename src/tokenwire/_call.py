@@ -132,7 +132,7 @@ HANDLER_LOG = HandlerLog()
 class Target:
     """Who answers a request, and the keywords they are called with."""
 
-    def __init__(self, request: Request, pool: Callable[[], Any]) -> None:
+    def __init__(self, request: Request, pool: Callable[[str], Any]) -> None:
         self.request = request
         bridge = handler_for(request.provider, request.model)
         self.built_in = bridge is None and not request.mock
@@ -158,7 +158,7 @@ class Target:
     def connect(self) -> None:
         """Choose the HTTP client, which a pool can only give inside its event loop."""
         if self.built_in and self.kwargs["client"] is None:
-            self.kwargs["client"] = self._pool()
+            self.kwargs["client"] = self._pool(self.kwargs["api_base"])
 
     async def answer(self) -> Any:
         """One attempt at an answer that is not streamed."""
@@ -220,12 +220,12 @@ def _endpoint(provider: str, kind: str) -> Bridge:
     return bridge
 
 
-async def call(request: Request, pool: Callable[[], Any]) -> Any:
+async def call(request: Request, pool: Callable[[str], Any]) -> Any:
     """Make a call that is not streamed.
 
     Args:
         request: the call.
-        pool: gives the client's own `httpx.AsyncClient`, for endpoints.
+        pool: gives what requests to an address are sent through, for endpoints.
 
     Raises:
         APIError: the last attempt's; `attempts` lists them all.
@@ -282,7 +282,7 @@ class StreamCall:
         first_content_at, opened_at: `time.monotonic()` values, None until it happened.
     """
 
-    def __init__(self, request: Request, pool: Callable[[], Any], shape: Shape) -> None:
+    def __init__(self, request: Request, pool: Callable[[str], Any], shape: Shape) -> None:
         self._target = Target(request, pool)
         self._request = request
         self._shape = shape
@@ -290,7 +290,8 @@ class StreamCall:
         total = request.timeouts.total_for(stream=True)
         self._total_deadline = FOREVER if total is None else self.started_at + total
         self._attempts = self._target.attempts(self._total_deadline)
-        self._waiting_since = self.started_at
+        self._waiting_since = self.started_at  # moved on by the time that the caller takes between two chunks
+        self._handed_over_at = self.started_at
         self.source: ChunkSource[Any] | None = None
         self.committed = False
         self.opened_at: float | None = None
@@ -317,10 +318,14 @@ class StreamCall:
             Timeout: a deadline ran out; `budget` says which.
             APIError: what the server, the connection or the handler did.
         """
-        if self.committed:
-            self._waiting_since = time.monotonic()
+        if not self.committed:
+            return await self._attempt(self._until_content)
+        self._waiting_since += time.monotonic() - self._handed_over_at
+        try:
             return await self._receive()
-        return await self._attempt(self._until_content)
+        except APIError as error:
+            self._attempts.failed(error)
+            raise
 
     async def aclose(self) -> None:
         """Release the connection or the handler; shielded and bounded by the source."""
@@ -378,11 +383,13 @@ class StreamCall:
             raise self._named(error, budget, deadline) from None
         if not chunks:
             self._end(source)
-        elif source.had_content:
-            self._waiting_since = time.monotonic()
+            return chunks
+        self._handed_over_at = now = time.monotonic()
+        if source.had_content:
+            self._waiting_since = now
             if not self.committed:
                 self.committed = True
-                self.first_content_at = self._waiting_since
+                self.first_content_at = now
         return chunks
 
     def _end(self, source: ChunkSource[Any]) -> None:

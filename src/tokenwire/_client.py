@@ -10,7 +10,9 @@ from anyio import lowlevel
 from ._call import StreamCall, call
 from ._request import Request, parse_request
 from ._routing import resolve
+from ._settings import proxy_for
 from ._stream import AsyncStream
+from .exceptions import BadRequestError
 from .types import (
     EmbeddingResponse,
     GenericStreamingChunk,
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 
     from .types.params import CallParams, ChatParams, EmbeddingParams, ImageParams, Messages, TextParams
 
-MAX_CONNECTIONS = 4096
-KEEPALIVE_SECONDS = 60.0
 CLOSE_SECONDS = 5.0
 
 
@@ -35,8 +35,10 @@ class AsyncClient:
     """Calls models, from any asyncio or trio task.
 
     Args:
-        http_client: an `httpx.AsyncClient` to send through; it is used as it is and not closed. Without one, the client
-            has a pool of its own.
+        http_client: an `httpx.AsyncClient` to send through, for proxies of your own, HTTP/2 or event hooks; it is used
+            as it is and not closed.
+        transport: an `HTTPTransport` with limits or an SSL context of your own; it is closed with the client. Without
+            either, the client has a transport of its own, and goes through httpx where the environment names a proxy.
         **defaults: keywords for every call made through this client, such as `api_base`, `api_key`, `timeout`,
             `num_retries`, `headers`, `limits` or `temperature`; a call's own keywords win. Headers are merged.
 
@@ -47,13 +49,14 @@ class AsyncClient:
         BadRequestError: at the call, when a default is wrong; the message names it.
     """
 
-    def __init__(self, *, http_client: Any = None, **defaults: "Unpack[ChatParams]") -> None:
+    def __init__(self, *, http_client: Any = None, transport: Any = None, **defaults: "Unpack[ChatParams]") -> None:
         self._defaults: dict[str, Any] = dict(defaults)
         headers = self._defaults.pop("headers", None)
         if headers is not None:
             self._defaults["default_headers"] = headers
         self._http_client = http_client
-        self._pool: Any = None
+        self._pool: Any = transport
+        self._proxy_client: Any = None
         self._closed = False
         self._anchor: Any = None  # what ties the default client to its event loop
 
@@ -71,10 +74,35 @@ class AsyncClient:
     async def aclose(self) -> None:
         """Close the pool's connections, those of open streams too. Safe to call twice; bounded and done even when cancelled."""
         self._closed = True
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-                await pool.aclose()
+        pools = [self._pool, self._proxy_client]
+        self._pool = self._proxy_client = None
+        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+            for pool in pools:
+                if pool is not None:
+                    await pool.aclose()
+
+    async def warm(self, count: int = 1, *, api_base: str | None = None) -> None:
+        """Open connections ahead, so that the first calls find them.
+
+        Args:
+            count: how many should stand ready.
+            api_base: where; the client's own `api_base` where it is not given.
+
+        Raises:
+            APIConnectionError, Timeout: they could not be opened.
+            BadRequestError: there is no address.
+        """
+        from .http.exchange import warm
+
+        address = api_base or self._defaults.get("api_base") or self._defaults.get("base_url")
+        if not isinstance(address, str):
+            raise BadRequestError("api_base must say where to connect", param="api_base")
+        await warm(self._transport(), address, count)
+
+    @property
+    def stats(self) -> Any:
+        """The pool's `open`, `idle` and `waiting` counts, as `HTTPTransport.stats`; None before the first call."""
+        return None if self._pool is None else self._pool.stats
 
     @overload
     async def acompletion(
@@ -154,20 +182,31 @@ class AsyncClient:
     def _stream(self, request: Request, shape: Any) -> AsyncStream[Any]:
         return AsyncStream(StreamCall(request, self._own_pool, shape))
 
-    def _own_pool(self) -> Any:
-        """The `httpx.AsyncClient` behind this client, made at the first call over HTTP."""
+    def _own_pool(self, api_base: str) -> Any:
+        """What requests to `api_base` are sent through; made at the first call over HTTP."""
         if self._closed:
             raise RuntimeError("this AsyncClient is closed")
         if self._http_client is not None:
             return self._http_client
+        if proxy_for(api_base) is not None:
+            return self._proxied()
+        return self._transport()
+
+    def _transport(self) -> Any:
         if self._pool is None:
+            from .http.transport import HTTPTransport
+
+            self._pool = HTTPTransport()
+        return self._pool
+
+    def _proxied(self) -> Any:
+        """httpx's own client, which knows the environment's proxies."""
+        if self._proxy_client is None:
             import httpx
 
-            limits = httpx.Limits(
-                max_connections=MAX_CONNECTIONS, max_keepalive_connections=None, keepalive_expiry=KEEPALIVE_SECONDS
-            )
-            self._pool = httpx.AsyncClient(limits=limits, timeout=None)  # noqa: S113  (deadlines are the caller's business)
-        return self._pool
+            limits = httpx.Limits(max_connections=4096, max_keepalive_connections=None, keepalive_expiry=60.0)
+            self._proxy_client = httpx.AsyncClient(limits=limits, timeout=None)  # noqa: S113  (deadlines are the call's)
+        return self._proxy_client
 
 
 _default: lowlevel.RunVar[AsyncClient] = lowlevel.RunVar("tokenwire_default_client")

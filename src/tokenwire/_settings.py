@@ -145,3 +145,17 @@ def module_setting(name: str) -> Any:
     `name` is one of "api_key", "api_base", "organization", "headers", "request_timeout" and "num_retries".
     """
     return vars(sys.modules[__package__]).get(name)
+
+
+def proxy_for(url: str) -> str | None:
+    """The proxy that the environment (`HTTPS_PROXY`, `NO_PROXY`, ...) names for a URL, None for none."""
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return None
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies_environment, proxy_bypass_environment
+
+    parts = urlsplit(url)
+    proxies = getproxies_environment()
+    if not parts.hostname or proxy_bypass_environment(parts.netloc.rpartition("@")[2], proxies):
+        return None
+    return proxies.get(parts.scheme) or proxies.get("all")

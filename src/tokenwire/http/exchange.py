@@ -1,48 +1,85 @@
-"""One request and its response, over any httpx client.
+"""One request of a call and its response, over our transport or over any httpx client.
 
 Here httpx's exceptions become ours, and here deadlines are kept: a wait for the server lasts until a point in time that
 the caller gives, whatever arrives meanwhile.
 """
 
 import time
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Protocol
 
 import anyio
 import httpx
+import msgspec
 
 from ..exceptions import APIConnectionError, APIError, LimitExceededError, Timeout
+from .connection import FOREVER, Outgoing
+from .decoding import inflater_for
+from .pool import Origin
+from .protocol import HeadersTooLarge
+from .transport import DEFAULT_PORTS, HTTPTransport, Incoming, origin_of
 
 DRAIN_SECONDS = 0.25  # how long the tail of a finished stream may take, for the sake of reusing its connection
-CLOSE_SECONDS = 5.0  # how long closing a connection may take
-FOREVER = float("inf")
+CLOSE_SECONDS = 5.0  # how long closing an httpx client's response may take
+MAX_REDIRECTS = 5
 
-# httpx's exceptions, most specific first: the first match names ours, and the budget that ran out.
-_TIMEOUTS: tuple[tuple[type[httpx.TimeoutException], str, str], ...] = (
+# httpx's timeouts, most specific first: the first match names the budget that ran out.
+_TIMEOUTS: tuple[tuple[type[httpx.TimeoutException], str | None, str], ...] = (
     (httpx.ConnectTimeout, "connect", "no connection in time"),
     (httpx.PoolTimeout, "pool", "no free connection in time"),
     (httpx.WriteTimeout, "write", "the request could not be sent in time"),
-    (httpx.ReadTimeout, "idle", "nothing arrived in time"),
-    (httpx.TimeoutException, "idle", "the call took too long"),
+    (httpx.TimeoutException, None, "nothing arrived in time"),
 )
+# The others, likewise: what happened, in front of httpx's own words.
+_FAILURES: tuple[tuple[type[Exception], str], ...] = (
+    (httpx.ConnectError, "cannot connect to"),
+    (httpx.DecodingError, "cannot decompress the body from"),
+    (httpx.RemoteProtocolError, "no valid HTTP from"),
+    (httpx.NetworkError, "the connection broke to"),
+    (Exception, "the request failed to"),
+)
+_FOREIGN = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, RuntimeError, anyio.BrokenResourceError)
 
 
 def translated(error: Exception, url: str) -> APIError:
     """Our exception for what httpx, or the layers under it, raised while talking to `url`."""
-    for kind, budget, text in _TIMEOUTS:
-        if isinstance(error, kind):
+    if isinstance(error, HeadersTooLarge):
+        return LimitExceededError(f"{error}: {url}", limit="max_header_bytes")
+    for timeout, budget, text in _TIMEOUTS:
+        if isinstance(error, timeout):
             return Timeout(f"{text}: {url}", budget=budget)
-    reason = str(error) or type(error).__name__
-    if isinstance(error, httpx.ConnectError):
-        return APIConnectionError(f"cannot connect to {url}: {reason}")
-    if isinstance(error, httpx.DecodingError):
-        return APIConnectionError(f"the body from {url} cannot be decompressed: {reason}")
-    if isinstance(error, httpx.RemoteProtocolError | httpx.NetworkError):
-        return APIConnectionError(f"the connection to {url} broke: {reason}")
-    return APIConnectionError(f"the request to {url} failed: {reason}")
+    text = next(text for kind, text in _FAILURES if isinstance(error, kind))
+    return APIConnectionError(f"{text} {url}: {str(error) or type(error).__name__}")
 
 
-_FOREIGN = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError, RuntimeError, anyio.BrokenResourceError)
+class HTTPRequest(msgspec.Struct, kw_only=True, eq=False):
+    """A request as the handlers make it.
+
+    Attributes:
+        headers: names in lower case, without `host` and `content-length`.
+        connect, pool, write: seconds each of these may take, None for ever.
+    """
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: bytes
+    connect: float | None = None
+    pool: float | None = None
+    write: float | None = None
+
+
+class Body(Protocol):
+    """Where an exchange's bytes come from."""
+
+    async def receive(self, deadline: float) -> bytes:
+        """The next bytes, b"" at the end; raises httpx's exceptions, `httpx.ReadTimeout` for a deadline."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release the connection."""
+        ...
 
 
 class Exchange:
@@ -50,16 +87,14 @@ class Exchange:
 
     Attributes:
         status: the HTTP status.
-        headers: names in lower case.
+        headers: names in lower case; of several with one name, the values are joined by ", ".
     """
 
-    def __init__(self, response: Any) -> None:
-        self._response = response
-        self._chunks: AsyncIterator[bytes] = response.aiter_bytes()
-        self._ended = False
-        self.status: int = response.status_code
-        self.headers: dict[str, str] = dict(response.headers)
-        self.url = str(response.request.url)
+    def __init__(self, status: int, headers: dict[str, str], url: str, body: Body) -> None:
+        self.status = status
+        self.headers = headers
+        self.url = url
+        self._body = body
 
     async def receive(self, deadline: float) -> bytes:
         """The next bytes of the body, decompressed; b"" when it has ended.
@@ -71,20 +106,10 @@ class Exchange:
             Timeout: nothing came before the deadline. Its `budget` is None: only the caller knows which this was.
             APIConnectionError: the connection broke, or closed in the middle of the body.
         """
-        while not self._ended:
-            try:
-                with anyio.fail_after(None if deadline == FOREVER else deadline - time.monotonic()):
-                    data = await anext(self._chunks)
-            except StopAsyncIteration:
-                self._ended = True
-            except TimeoutError:
-                raise Timeout(f"nothing arrived in time: {self.url}") from None
-            except _FOREIGN as error:
-                raise translated(error, self.url) from error
-            else:
-                if data:
-                    return data
-        return b""
+        try:
+            return await self._body.receive(deadline)
+        except _FOREIGN as error:
+            raise translated(error, self.url) from error
 
     async def read(self, deadline: float, limit: int, name: str) -> bytes:
         """The whole body.
@@ -93,12 +118,14 @@ class Exchange:
             LimitExceededError: it is longer than `limit`, the limit called `name`.
             Timeout, APIConnectionError: as `receive` does.
         """
-        body = bytearray()
+        pieces: list[bytes] = []
+        size = 0
         while data := await self.receive(deadline):
-            body += data
-            if len(body) > limit:
+            pieces.append(data)
+            size += len(data)
+            if size > limit:
                 raise LimitExceededError(f"the body is longer than {name}, {limit} bytes", limit=name)
-        return bytes(body)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     async def read_start(self, deadline: float, limit: int) -> bytes:
         """The body up to `limit` bytes: what an error is worth keeping of, however the rest fares."""
@@ -113,19 +140,13 @@ class Exchange:
     async def drain(self) -> None:
         """Read the tail of a body that has said all it had to, within a small bound, so its connection can be reused."""
         try:
-            if not await self.receive(time.monotonic() + DRAIN_SECONDS):
-                self._ended = True
+            await self.receive(time.monotonic() + DRAIN_SECONDS)
         except APIError:
             pass  # then the connection is closed instead
 
     async def aclose(self) -> None:
-        """Give the connection back if the body was read to its end, else close it. Bounded, and done even when cancelled."""
-        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-            try:
-                await self._response.aclose()
-                await self._chunks.aclose()  # type: ignore[attr-defined]
-            except _FOREIGN:
-                pass  # a connection that can't be closed properly is closed all the same
+        """Give the connection back if the body was read to its end, else close it. Done even when cancelled."""
+        await self._body.aclose()
 
     def response_with(self, body: bytes) -> httpx.Response:
         """The response as an `httpx.Response` of its own, without the request and the key in it."""
@@ -134,18 +155,184 @@ class Exchange:
         return httpx.Response(self.status, headers=headers, content=body)
 
 
-async def send(client: Any, request: Any, deadline: float) -> Exchange:
-    """Send `request` through an httpx client and wait for the head of the response.
+async def send(client: Any, request: HTTPRequest, deadline: float) -> Exchange:
+    """Send a request and wait for the head of the response.
+
+    Args:
+        client: an `HTTPTransport`, or an `httpx.AsyncClient` (httpx2's too).
+        deadline: until when to wait, as `time.monotonic()` counts.
 
     Raises:
-        Timeout: the head did not come before the deadline (`budget` None), or one of httpx's own timeouts ran out.
+        Timeout: the head did not come before the deadline (`budget` None), or connecting, sending or waiting for a
+            connection took too long.
         APIConnectionError: no connection, or a broken one.
     """
-    url = str(request.url)
     try:
-        with anyio.fail_after(None if deadline == FOREVER else deadline - time.monotonic()):
-            return Exchange(await client.send(request, stream=True))
+        if isinstance(client, HTTPTransport):
+            return await _send_directly(client, request, deadline)
+        return await _send_by_httpx(client, request, deadline)
     except TimeoutError:
-        raise Timeout(f"no answer in time: {url}") from None
+        raise Timeout(f"no answer in time: {request.url}") from None
     except _FOREIGN as error:
-        raise translated(error, url) from error
+        raise translated(error, request.url) from error
+
+
+# --- over our transport
+
+
+class _OwnBody:
+    """A body over our transport."""
+
+    def __init__(self, incoming: Incoming) -> None:
+        self._incoming = incoming
+        self.receive = incoming.receive  # no layer between, on the hot path
+
+    async def aclose(self) -> None:
+        self._incoming.close()
+
+
+class _InflatedBody(_OwnBody):
+    """A compressed one."""
+
+    def __init__(self, incoming: Incoming, encoding: str) -> None:
+        super().__init__(incoming)
+        self._inflater = inflater_for(encoding)
+        if self._inflater is not None:
+            self.receive = self._receive_inflated
+
+    async def _receive_inflated(self, deadline: float) -> bytes:
+        inflater: Any = self._inflater
+        while not (data := inflater.take()):
+            compressed = await self._incoming.receive(deadline)
+            if not compressed:
+                inflater.feed_eof()
+                return b""
+            inflater.feed_data(compressed)
+        return data
+
+
+async def _send_directly(transport: HTTPTransport, request: HTTPRequest, deadline: float) -> Exchange:
+    url = request.url
+    for _ in range(MAX_REDIRECTS + 1):
+        origin, target, host = _place(url)
+        head = _head(request, target, host)
+        outgoing = Outgoing(
+            origin=origin,
+            url=url,
+            method=request.method.encode("ascii"),
+            head=head,
+            body=request.body,
+            connect=request.connect,
+            pool=request.pool,
+            write=request.write,
+            deadline=deadline,
+        )
+        incoming = await transport.send(outgoing)
+        headers = _headers(incoming.headers)
+        location = _redirected(request.method, incoming.status, headers, url)
+        if location is None:
+            encoding = headers.get("content-encoding")
+            body = _OwnBody(incoming) if encoding is None else _InflatedBody(incoming, encoding)
+            return Exchange(incoming.status, headers, url, body)
+        incoming.close()
+        url = location
+    raise httpx.TooManyRedirects(f"more than {MAX_REDIRECTS} redirects")
+
+
+@lru_cache(maxsize=1024)
+def _place(url: str) -> tuple[Origin, str, str]:
+    """A URL's origin, its target on the wire, and its `Host` header."""
+    parsed = httpx.URL(url)
+    origin = origin_of(parsed)
+    return origin, parsed.raw_path.decode("ascii"), parsed.netloc.decode("ascii")
+
+
+def _head(request: HTTPRequest, target: str, host: str) -> bytes:
+    lines = [f"{request.method} {target} HTTP/1.1", f"host: {host}"]
+    if request.method != "GET":
+        lines.append(f"content-length: {len(request.body)}")
+    lines += [f"{name}: {value}" for name, value in request.headers.items()]
+    head = "\r\n".join(lines)
+    if head.count("\n") != len(lines) - 1 or head.count("\r") != len(lines) - 1 or "\0" in head:
+        raise httpx.LocalProtocolError("a header holds a line break or NUL")
+    try:
+        return head.encode("ascii") + b"\r\n\r\n"
+    except UnicodeEncodeError:
+        return head.encode("utf-8") + b"\r\n\r\n"
+
+
+def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name_bytes, value_bytes in raw:
+        name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _redirected(method: str, status: int, headers: Mapping[str, str], url: str) -> str | None:
+    """Where to send the request instead; None when this response is the answer.
+
+    Only redirects that keep the method are followed, and only within the origin: the key is for nobody else.
+    """
+    if status not in (307, 308) and not (method == "GET" and status in (301, 302, 303)):
+        return None
+    if "location" not in headers:
+        return None
+    target = httpx.URL(url).join(headers["location"])
+    if target.raw_scheme not in DEFAULT_PORTS or origin_of(target) != origin_of(httpx.URL(url)):
+        return None
+    return str(target)
+
+
+# --- over a user's httpx client
+
+
+class _ClientBody:
+    """A body over an httpx client."""
+
+    def __init__(self, response: Any) -> None:
+        self._response = response
+        self._chunks: Any = response.aiter_bytes()
+
+    async def receive(self, deadline: float) -> bytes:
+        while True:
+            try:
+                with anyio.fail_after(None if deadline == FOREVER else deadline - time.monotonic()):
+                    data: bytes = await anext(self._chunks)
+            except StopAsyncIteration:
+                return b""
+            except TimeoutError:
+                raise httpx.ReadTimeout("nothing arrived in time") from None
+            if data:
+                return data
+
+    async def aclose(self) -> None:
+        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+            try:
+                await self._response.aclose()
+                await self._chunks.aclose()
+            except _FOREIGN:
+                pass  # a connection that can't be closed properly is closed all the same
+
+
+async def _send_by_httpx(client: Any, request: HTTPRequest, deadline: float) -> Exchange:
+    """Through the client's own request type, so that its base headers, cookies, auth and event hooks apply."""
+    timeout = {"connect": request.connect, "pool": request.pool, "write": request.write, "read": None}
+    built = client.build_request(
+        request.method,
+        request.url,
+        headers=request.headers,
+        content=request.body or None,
+        extensions={"timeout": timeout},
+    )
+    with anyio.fail_after(None if deadline == FOREVER else deadline - time.monotonic()):
+        response = await client.send(built, stream=True)
+    return Exchange(response.status_code, dict(response.headers), request.url, _ClientBody(response))
+
+
+async def warm(transport: HTTPTransport, url: str, count: int) -> None:
+    """`HTTPTransport.warm`, with our exceptions."""
+    try:
+        await transport.warm(url, count)
+    except* _FOREIGN as errors:
+        raise translated(errors.exceptions[0], url) from errors.exceptions[0]  # type: ignore[arg-type]

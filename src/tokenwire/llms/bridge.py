@@ -6,31 +6,21 @@ raises becomes one of our exceptions here, and what it yields becomes chunks.
 """
 
 import inspect
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import anyio
 
-from ..exceptions import APIError, APIResponseValidationError, Timeout
-from ..types import GenericStreamingChunk, ModelResponse, ModelResponseStream, TextCompletionResponse
+from ..exceptions import APIError, APIResponseValidationError, StreamTruncatedError
+from ..types import EmbeddingResponse, ImageResponse, ModelResponse, ModelResponseStream, TextCompletionResponse
 from ..types._record import Record
-from ..wire.assemble import Assembler
-from ..wire.chunks import has_content
-from ..wire.convert import Converter, Shape, chat_response, response_chunks, text_response
+from ..wire.convert import Shape, chat_response, text_response
 from ..wire.errors import error_from_exception
 from .base import ChunkSource
 from .custom_llm import NOT_IMPLEMENTED, CustomLLMError, is_missing
-from .threads import ThreadedIterator, run_in_thread
-
-# How other vendors' reasons are called in OpenAI's words; whatever is not here stays as the handler said it.
-FINISH_REASONS = {
-    **dict.fromkeys(("eos", "eos_token", "stop_sequence", "end_turn", "COMPLETE", "STOP"), "stop"),
-    **dict.fromkeys(("max_tokens", "MAX_TOKENS"), "length"),
-    "tool_use": "tool_calls",
-    **dict.fromkeys(("refusal", "SAFETY", "RECITATION", "guardrail_intervened"), "content_filter"),
-}
-
+from .handler_stream import FOREVER, HandlerSource, cause_of, name_of
+from .threads import run_in_thread
 
 METHODS = (
     "completion",
@@ -50,7 +40,9 @@ class Method:
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
         self._named = _named_parameters(function)
-        self._on_loop = inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
+        # The call of a generator function of either kind only makes the generator: none of its code runs yet.
+        kinds = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
+        self._on_loop = any(is_kind(function) for is_kind in kinds)
 
     async def __call__(self, kwargs: dict[str, Any]) -> Any:
         """Call it where it belongs: a plain function may block, so it runs in a worker thread."""
@@ -80,8 +72,8 @@ class Bridge:
         found = {name: getattr(handler, name, None) for name in METHODS}
         self._methods = {name: Method(method) for name, method in found.items() if not is_missing(method)}
         if not self._methods and callable(handler):
-            function = handler if inspect.isroutine(handler) else getattr(handler, "func", handler.__call__)
-            self._methods = {_role_of(function): Method(handler if inspect.isroutine(handler) else handler.__call__)}
+            function = handler if inspect.isroutine(handler) or isinstance(handler, partial) else handler.__call__
+            self._methods = {_role_of(function): Method(function)}
 
     async def complete(self, kwargs: dict[str, Any], cls: type[Any] = ModelResponse) -> Any:
         """A whole completion, a `cls`: from the handler's own method, or collected from its stream."""
@@ -89,9 +81,11 @@ class Bridge:
             result = await self._first_of(("acompletion", "completion"), kwargs, missing_ok=True)
             if result is None:
                 result = await self._collect(await self._first_of(("astreaming", "streaming"), kwargs), kwargs)
+            elif _is_stream(result):  # from a function that did not look like a generator function
+                result = await self._collect(result, kwargs)
             return self._whole(result, kwargs["model"], cls)
-        except Exception as error:
-            raise self.translated(error, kwargs["model"]) from _cause(error)
+        except Exception as error:  # noqa: BLE001  (the handler's: it can be anything)
+            raise self.translated(error, kwargs["model"]) from cause_of(error)
 
     async def open(self, kwargs: dict[str, Any], shape: Shape) -> ChunkSource[Any]:
         """A stream, not started: the handler's own, or one made of its whole completion."""
@@ -99,23 +93,27 @@ class Bridge:
             result = await self._first_of(("astreaming", "streaming"), kwargs, missing_ok=True)
             if result is None:
                 result = await self._first_of(("acompletion", "completion"), kwargs)
-        except Exception as error:
-            raise self.translated(error, kwargs["model"]) from _cause(error)
+        except Exception as error:  # noqa: BLE001  (the handler's: it can be anything)
+            raise self.translated(error, kwargs["model"]) from cause_of(error)
         return self._source(result, kwargs["model"], shape)
 
-    async def embed(self, kwargs: dict[str, Any]) -> Any:
+    async def embed(self, kwargs: dict[str, Any]) -> EmbeddingResponse:
         """Embeddings of `input`."""
-        return await self._call(("aembedding", "embedding"), kwargs)
+        return await self._call(("aembedding", "embedding"), kwargs, EmbeddingResponse)
 
-    async def generate_image(self, kwargs: dict[str, Any]) -> Any:
+    async def generate_image(self, kwargs: dict[str, Any]) -> ImageResponse:
         """Images of `prompt`."""
-        return await self._call(("aimage_generation", "image_generation"), kwargs)
+        return await self._call(("aimage_generation", "image_generation"), kwargs, ImageResponse)
 
-    async def _call(self, names: tuple[str, ...], kwargs: dict[str, Any]) -> Any:
+    async def _call(self, names: tuple[str, ...], kwargs: dict[str, Any], cls: type[Any]) -> Any:
         try:
-            return await self._first_of(names, kwargs)
-        except Exception as error:
-            raise self.translated(error, kwargs["model"]) from _cause(error)
+            result = await self._first_of(names, kwargs)
+            result = cls(**result) if isinstance(result, dict) else result
+        except Exception as error:  # noqa: BLE001  (the handler's: it can be anything)
+            raise self.translated(error, kwargs["model"]) from cause_of(error)
+        if not isinstance(result, cls):
+            raise self.unusable(result, f"an {cls.__name__} or a dict of one", kwargs["model"])
+        return result
 
     async def _first_of(self, names: tuple[str, ...], kwargs: dict[str, Any], *, missing_ok: bool = False) -> Any:
         """What the first of these methods that is implemented returns."""
@@ -146,10 +144,16 @@ class Bridge:
     async def _collect(self, result: Any, kwargs: dict[str, Any]) -> Any:
         source = self._source(result, kwargs["model"], ModelResponseStream)
         try:
-            await source.start(float("inf"))
-            while await source.receive(float("inf")):
+            await source.start(FOREVER)
+            while await source.receive(FOREVER):
                 pass
-            return source.assembler.response() or ModelResponse(choices=[])
+            response = source.assembler.response()
+            if not source.done and not source.assembler.is_complete():
+                raise StreamTruncatedError(
+                    f"the handler {name_of(self.handler)} ended its stream without a finish reason for every choice",
+                    partial=response,
+                )
+            return response
         finally:
             with anyio.CancelScope(shield=True):
                 await source.aclose()
@@ -165,156 +169,21 @@ class Bridge:
             return chat_response(result)
         if isinstance(result, ModelResponse):
             return text_response(result)
-        raise self._unusable(result, "a ModelResponse, a dict of one, or str", model)
+        raise self.unusable(result, "a ModelResponse, a dict of one, or str", model)
 
-    def _unusable(self, value: Any, expected: str, model: str) -> APIResponseValidationError:
+    def unusable(self, value: Any, expected: str, model: str) -> APIResponseValidationError:
+        """The exception that says that the handler returned or yielded something else than `expected`."""
         return APIResponseValidationError(
-            f"the handler {_name_of(self.handler)} returned {type(value).__name__} where {expected} was expected",
+            f"the handler {name_of(self.handler)} returned {type(value).__name__} where {expected} was expected",
             llm_provider=self.provider,
             model=model,
         )
 
 
-class HandlerSource(ChunkSource[Any]):
-    """A stream from what a handler's streaming method returned.
-
-    `done` is set when the end of the iterator is itself the answer's end: for handlers that yield bare text and so
-    have no other way to say it. A handler that yields chunks says in them that it is finished.
-    """
-
-    def __init__(self, result: Any, bridge: Bridge, model: str, shape: Shape) -> None:
-        self.shape = shape
-        self.headers = {}
-        self._bridge, self._model = bridge, model
-        self._result = result
-        converter = Converter(shape, model)
-        self._convert = converter.convert
-        self.assembler = Assembler(**converter.head)
-        self._receive_items: Any = None
-        self._iterator: Any = None
-        self._thread: ThreadedIterator | None = None
-        self._ended = self._text_only = False
-
-    async def start(self, deadline: float) -> None:
-        """Begin to iterate; nothing of the handler's stream has run before."""
-        result = self._result
-        if isinstance(result, str | dict | Record):
-            result = [result]
-        if hasattr(result, "__aiter__"):
-            self._iterator = aiter(result)
-            self._receive_items = self._next_item
-        elif isinstance(result, list | tuple):
-            self._iterator = iter((list(result),))
-            self._receive_items = self._whole_list
-        elif hasattr(result, "__iter__") or hasattr(result, "__next__"):
-            self._thread = ThreadedIterator(result if hasattr(result, "__iter__") else _iterate(result))
-            self._thread.start()
-            self._receive_items = self._thread.receive
-        else:
-            raise self._bridge._unusable(result, "an iterator of chunks", self._model)
-
-    async def receive(self, deadline: float) -> list[Any]:
-        """The next chunks, converted; see `ChunkSource`."""
-        while not self._ended:
-            items = await self._items(deadline)
-            if not items:
-                self._ended = True
-                return self._ending() if self._text_only else []
-            self.had_content = False
-            chunks: list[Any] = []
-            for item in items:
-                if item is not None:
-                    for chunk in self._chunks_of(item):
-                        self.assembler.add(chunk)
-                        self.had_content = self.had_content or has_content(chunk)
-                        chunks += self._convert(chunk)
-            if chunks:
-                return chunks
-        return []
-
-    async def aclose(self) -> None:
-        """Close the handler's iterator, so that its `finally` blocks run; bounded."""
-        self._ended = True
-        if self._thread is not None:
-            self._thread.close()
-        close = getattr(self._iterator, "aclose", None)
-        if close is not None:
-            with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-                await close()
-
-    async def _items(self, deadline: float) -> list[Any]:
-        try:
-            if deadline == float("inf"):
-                return await self._receive_items()
-            with anyio.fail_after(deadline - time.monotonic()) as scope:
-                return await self._receive_items()
-        except TimeoutError as error:
-            if deadline != float("inf") and scope.cancelled_caught:
-                raise Timeout("no content in time", llm_provider=self._bridge.provider, model=self._model) from None
-            raise self._bridge.translated(error, self._model) from error
-        except Exception as error:
-            raise self._bridge.translated(error, self._model) from _cause(error)
-
-    async def _next_item(self) -> list[Any]:
-        try:
-            return [await anext(self._iterator)]
-        except StopAsyncIteration:
-            return []
-
-    async def _whole_list(self) -> list[Any]:
-        return next(self._iterator, [])
-
-    def _chunks_of(self, item: Any) -> Iterable[Any]:
-        if isinstance(item, str):
-            self._text_only = True
-            return [GenericStreamingChunk(text=item)]
-        if isinstance(item, dict):
-            item = ModelResponseStream(**item) if "choices" in item else GenericStreamingChunk(**item)
-        elif isinstance(item, ModelResponse):
-            return response_chunks(item)
-        elif isinstance(item, TextCompletionResponse):
-            return response_chunks(chat_response(item))
-        elif not isinstance(item, GenericStreamingChunk | ModelResponseStream):
-            expected = "str, GenericStreamingChunk, ModelResponseStream or a dict of one"
-            raise self._bridge._unusable(item, expected, self._model)
-        return [_in_openai_words(item)]
-
-    def _ending(self) -> list[Any]:
-        """The last chunk of a handler that yields bare text: its return is the end of the answer."""
-        self.done = True
-        self.had_content = False
-        if self.assembler.is_complete():
-            return []
-        ending = GenericStreamingChunk(is_finished=True, finish_reason="stop")
-        self.assembler.add(ending)
-        return self._convert(ending)
-
-
-CLOSE_SECONDS = 5.0  # how long a handler's own clean-up may take
-
-
-def _in_openai_words(chunk: Any) -> Any:
-    """The chunk with its finish reason in OpenAI's words: a copy where that changes it, for chunks are the handler's."""
-    if isinstance(chunk, GenericStreamingChunk):
-        said = chunk.finish_reason or ("stop" if chunk.is_finished else "")
-        reason = FINISH_REASONS.get(said, said)
-        return chunk if reason == (chunk.finish_reason or "") else chunk.model_copy(update={"finish_reason": reason})
-    if not any(choice.finish_reason in FINISH_REASONS for choice in chunk.choices):
-        return chunk
-    choices = [
-        choice.model_copy(update={"finish_reason": FINISH_REASONS.get(choice.finish_reason or "", choice.finish_reason)})
-        for choice in chunk.choices
-    ]
-    return chunk.model_copy(update={"choices": choices})
-
-
-def _iterate(iterator: Any) -> Iterable[Any]:
-    """An object that has only `__next__`, as an iterable."""
-    while True:
-        try:
-            yield next(iterator)
-        except StopIteration:
-            return
+def _is_stream(value: Any) -> bool:
+    return not isinstance(value, str | dict | Record) and (
+        hasattr(value, "__aiter__") or hasattr(value, "__iter__") or hasattr(value, "__next__")
+    )
 
 
 def _role_of(function: Callable[..., Any]) -> str:
@@ -324,12 +193,3 @@ def _role_of(function: Callable[..., Any]) -> str:
     if inspect.iscoroutinefunction(function):
         return "acompletion"
     return "streaming" if inspect.isgeneratorfunction(function) else "completion"
-
-
-def _name_of(handler: Any) -> str:
-    return getattr(handler, "__qualname__", type(handler).__qualname__)
-
-
-def _cause(error: BaseException) -> BaseException | None:
-    """What the translated exception names as its cause: the handler's own, unless that already is one of ours."""
-    return error.__cause__ if isinstance(error, APIError) else error

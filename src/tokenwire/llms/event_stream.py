@@ -1,21 +1,25 @@
 """A stream over HTTP: server-sent events from an endpoint's response, as batches of chunks.
 
 Where a server answers a streaming request with something else, it is looked at here: an error status raises, a JSON body
-that holds a whole completion is handed out as chunks, HTML or nothing raises.
+that holds a whole completion is handed out as chunks, HTML or nothing raises. The first byte that is no space tells, not
+the content type, which servers get wrong: no line of an event stream begins as JSON or HTML do.
+
+However a body ends, cleanly or by a broken connection, what has arrived is judged the same way: half an event at the end
+was torn off, and the stream is complete or it was cut short.
 """
 
 from typing import Any
 
-import httpx
-
 from .._settings import Limits
-from ..exceptions import APIError
-from ..http.exchange import Exchange, send
+from ..exceptions import APIConnectionError, APIError, APIResponseValidationError, StreamTruncatedError, Timeout
+from ..http.exchange import Exchange, HTTPRequest, send
 from ..types import ModelResponseStream
 from ..wire.chunks import ChunkDecoder, chunks_of_body, malformed
 from ..wire.errors import error_from_response
 from ..wire.sse import SSEDecoder
 from .base import ChunkSource
+
+_BOM = b"\xef\xbb\xbf"
 
 
 class EventStreamSource(ChunkSource[Any]):
@@ -23,12 +27,12 @@ class EventStreamSource(ChunkSource[Any]):
 
     Args:
         request: asks for a stream.
-        client: an `httpx.AsyncClient`, or one with its `send`.
+        client: an `HTTPTransport` or an `httpx.AsyncClient`.
         wire_text: whether the endpoint is `/completions`.
     """
 
     def __init__(
-        self, request: httpx.Request, *, client: Any, provider: str, model: str, wire_text: bool, limits: Limits
+        self, request: HTTPRequest, *, client: Any, provider: str, model: str, wire_text: bool, limits: Limits
     ) -> None:
         self.shape = ModelResponseStream
         self.headers = {}
@@ -38,7 +42,9 @@ class EventStreamSource(ChunkSource[Any]):
         self._limits = limits
         self._events = SSEDecoder(max_event_bytes=limits.max_event_bytes)
         self._exchange: Exchange | None = None
-        self._saw_bytes = False
+        self._start = b""  # of the body, while it does not tell what the body is
+        self._is_told = False
+        self._broken: APIConnectionError | None = None
         self._ended = False
 
     async def start(self, deadline: float) -> None:
@@ -56,51 +62,82 @@ class EventStreamSource(ChunkSource[Any]):
     async def receive(self, deadline: float) -> list[Any]:
         """The next chunks; see `ChunkSource`. Reads until there is one, or the body ends."""
         decoder = self._decoder
-        while not self._ended:
-            if decoder.error is not None:
-                self._ended = True
-                raise self._with_response(decoder.error)
+        while not self._ended and decoder.error is None:
             try:
-                data = await self._exchange.receive(deadline)  # type: ignore[union-attr]
-                if not self._saw_bytes and data:
-                    chunks = await self._first_bytes(data, deadline)
-                else:
-                    events = self._events.feed_data(data) if data else self._events.feed_eof()
+                try:
+                    data = await self._exchange.receive(deadline)  # type: ignore[union-attr]
+                except APIConnectionError as error:
+                    data = self._break(error)
+                if not data:
+                    chunks = self._last_chunks()
+                elif self._is_told:
+                    events = self._events.feed_data(data)
                     chunks = decoder.decode(events) if events else []
+                else:
+                    chunks = await self._first_bytes(data, deadline)
             except APIError as error:
                 self._ended = True
-                raise self._with_response(named(error, **self._details())) from error.__cause__
+                raise self._with_response(error) from error.__cause__
             if not data or decoder.done:
                 await self._end(data)
             if chunks:
                 self.had_content = decoder.had_content
                 return chunks
+        self._ended = True
         if decoder.error is not None:
             error, decoder.error = decoder.error, None
-            raise self._with_response(error)
+            raise self._with_response(error) from error.__cause__
         return []
 
     async def _first_bytes(self, data: bytes, deadline: float) -> list[Any]:
         """Tell events from what else a server may send with status 200."""
-        self._saw_bytes = True
-        start = data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1]
-        is_stream = "text/event-stream" in self.headers.get("content-type", "")
-        if start == b"<" or (start in (b"{", b"[") and not is_stream):
-            body = data + await self._exchange.read(deadline, self._limits.max_body_bytes, "max_body_bytes")  # type: ignore[union-attr]
-            if start == b"<":
-                raise malformed("the answer", body, "HTML where a stream of events was asked for", **self._details())
-            chunks = chunks_of_body(body, self._decoder, wire_text=self._wire_text, **self._details())
-            self._decoder.had_content = True
-            return chunks
-        return self._decoder.decode(self._events.feed_data(data))
+        self._start = start = (self._start + data).removeprefix(_BOM).lstrip()
+        if not start or _BOM.startswith(start):
+            self._events.feed_data(data)  # empty lines, and no event among them
+            return []
+        self._is_told = True
+        if start[:1] not in (b"{", b"[", b"<"):
+            return self._decoder.decode(self._events.feed_data(data))
+        try:
+            body = start + await self._exchange.read(deadline, self._limits.max_body_bytes, "max_body_bytes")  # type: ignore[union-attr]
+        except APIConnectionError as error:
+            self._break(error)
+            raise self._truncated(error) from error.__cause__
+        if start[:1] == b"<":
+            raise malformed("the answer", body, "HTML where a stream of events was asked for", **self._details())
+        chunks = chunks_of_body(body, self._decoder, wire_text=self._wire_text, **self._details())
+        self._decoder.had_content = True
+        return chunks
+
+    def _last_chunks(self) -> list[Any]:
+        """What the end of the body completes."""
+        decoder = self._decoder
+        if not self._is_told and self._broken is None:
+            raise malformed("the answer", b"", f"status {self.status} and an empty body", **self._details())
+        chunks = decoder.decode(self._events.feed_eof())
+        if isinstance(decoder.error, APIResponseValidationError):  # half an event
+            decoder.error = None
+        if self._broken is not None and not (decoder.error or decoder.done or self.assembler.is_complete()):
+            decoder.error = self._truncated(self._broken)
+        return chunks
+
+    def _break(self, error: APIConnectionError) -> bytes:
+        """Take a broken connection for the end of the body; raise what is not one."""
+        if isinstance(error, Timeout):
+            raise error
+        self._broken = error
+        return b""
+
+    def _truncated(self, error: APIError) -> StreamTruncatedError:
+        truncated = StreamTruncatedError(f"the stream was cut before it was complete: {error.message}")
+        truncated.__cause__ = error.__cause__
+        return truncated
 
     async def _end(self, data: bytes) -> None:
         self._ended = True
         self.done = self._decoder.done
-        if data and self._decoder.done:
+        if data and self.done:
             await self._exchange.drain()  # type: ignore[union-attr]
-        if not self._saw_bytes:
-            raise malformed("the answer", b"", f"status {self.status} and an empty body", **self._details())
 
     async def aclose(self) -> None:
         """Release the connection: for reuse when the body was read to its end, else by closing it."""
@@ -113,12 +150,12 @@ class EventStreamSource(ChunkSource[Any]):
         return {"provider": self._provider, "model": self._model}
 
     def _with_response(self, error: APIError) -> APIError:
-        """The error with what the response's head says of it, for errors met behind a good head."""
+        """The error with whose call it was, and what the response's head says of it, for errors met behind a good head."""
         if not error.headers:
             error.headers = dict(self.headers)
         if error.request_id is None:
             error.request_id = self.headers.get("x-request-id")
-        return error
+        return named(error, **self._details())
 
 
 def named(error: APIError, *, provider: str, model: str) -> APIError:

@@ -6,15 +6,14 @@ caller's business.
 
 from collections.abc import Mapping
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlencode
 
-import httpx
 import msgspec
 
 from .. import _version
 from .._settings import Limits, Timeouts
 from ..exceptions import APIError, BadRequestError
-from ..http.exchange import FOREVER, Exchange, send
+from ..http.exchange import FOREVER, Exchange, HTTPRequest, send
 from ..types import EmbeddingResponse, ImageResponse, ModelList, ModelResponse, TextCompletionResponse
 from ..types._record import Response
 from ..wire.chunks import decode_body
@@ -31,7 +30,8 @@ class OpenAI(CustomLLM):
 
     Its methods take LiteLLM's handler keywords; they use `model`, `messages` (or `input`, `prompt`), `api_base`,
     `api_key`, `headers`, `optional_params`, `timeout` (seconds or `Timeouts`: what opening a connection and sending may
-    take; how long to wait for the answer is the caller's business), `client` (an `httpx.AsyncClient`) and, from
+    take; how long to wait for the answer is the caller's business), `client` (an
+    `HTTPTransport` or an `httpx.AsyncClient`) and, from
     `litellm_params`, `limits` and `organization`.
     """
 
@@ -83,31 +83,34 @@ class OpenAI(CustomLLM):
 
     def _request(
         self, method: str, path: str, body: Any, kwargs: Mapping[str, Any], accept: str = "application/json"
-    ) -> httpx.Request:
+    ) -> HTTPRequest:
         headers = {"accept": accept, "user-agent": USER_AGENT}
+        if accept == "text/event-stream":
+            headers["accept-encoding"] = "identity"  # compression holds small events back
+        else:
+            headers["accept-encoding"] = "gzip, deflate"
         if kwargs.get("api_key"):
             headers["authorization"] = f"Bearer {kwargs['api_key']}"
         organization = kwargs["litellm_params"].get("organization")
         if organization:
             headers["openai-organization"] = organization
-        content = None
+        content = b""
         if body is not None:
             headers["content-type"] = "application/json"
             content = encode_body(body)
         headers.update({name.lower(): value for name, value in (kwargs.get("headers") or {}).items()})
-        query = kwargs["optional_params"].get("extra_query")
         timeouts = Timeouts.parse(kwargs.get("timeout"), stream=accept == "text/event-stream")
-        request = httpx.Request(
-            method,
-            url_of(kwargs["api_base"], path),
+        return HTTPRequest(
+            method=method,
+            url=url_of(kwargs["api_base"], path, kwargs["optional_params"].get("extra_query")),
             headers=headers,
-            content=content,
-            params=query or None,
-            extensions={"timeout": {"connect": timeouts.connect, "pool": timeouts.pool, "write": timeouts.write, "read": None}},
+            body=content,
+            connect=timeouts.connect,
+            pool=timeouts.pool,
+            write=timeouts.write,
         )
-        return request
 
-    async def _send(self, request: httpx.Request, cls: type[R], kwargs: Mapping[str, Any]) -> R:
+    async def _send(self, request: HTTPRequest, cls: type[R], kwargs: Mapping[str, Any]) -> R:
         limits = _limits(kwargs)
         whose = {"provider": self.provider, "model": kwargs["model"]}
         exchange: Exchange | None = None
@@ -126,10 +129,12 @@ class OpenAI(CustomLLM):
         return record
 
 
-def url_of(api_base: str, path: str) -> str:
-    """`api_base` with `path` put behind its own path, its query kept behind both (Azure has one)."""
-    parts = urlsplit(api_base)
-    return parts._replace(path=parts.path.rstrip("/") + path, fragment="").geturl()
+def url_of(api_base: str, path: str, query: Mapping[str, Any] | None = None) -> str:
+    """`api_base` with `path` put behind its own path, and its query (Azure has one) and `query` behind both."""
+    base, _, own_query = api_base.partition("#")[0].partition("?")
+    queries = [text for text in (own_query, urlencode(query, doseq=True) if query else "") if text]
+    url = f"{base.rstrip('/')}{path}"
+    return f"{url}?{'&'.join(queries)}" if queries else url
 
 
 def encode_body(body: Mapping[str, Any]) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import anyio
-from anyio import from_thread, lowlevel, to_thread
+from anyio import lowlevel, to_thread
 
 T = TypeVar("T")
 
@@ -45,11 +45,13 @@ class ThreadedIterator:
         self._finished = self._closed = False
         self._error: BaseException | None = None
         self._waiting: anyio.Event | None = None
-        self._token: Any = None
+        self._call_soon: Callable[[Callable[[], object]], object] | None = None
 
     def start(self) -> None:
         """Start the thread; call it on the event loop that will read."""
-        self._token = lowlevel.current_token()
+        token: Any = lowlevel.current_token().native_token
+        # Both loops' own function for this: anyio's waits until the loop has come round, and for ever if it never does.
+        self._call_soon = getattr(token, "run_sync_soon", None) or token.call_soon_threadsafe
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(self._run,), name="tokenwire handler", daemon=True).start()
 
@@ -108,8 +110,8 @@ class ThreadedIterator:
         return True
 
     def _wake(self, waiting: anyio.Event | None) -> None:
-        if waiting is not None:
+        if waiting is not None and self._call_soon is not None:
             try:
-                from_thread.run_sync(waiting.set, token=self._token)
+                self._call_soon(waiting.set)
             except RuntimeError:
                 self.close()  # the event loop is gone, and the reader with it

@@ -15,7 +15,7 @@ from ..types._record import Record, attach_origin, build
 from ..types.chat import GenericStreamingChunk, ModelResponse, ModelResponseStream
 from ..types.text import TextCompletionResponse
 from .assemble import Assembler
-from .convert import Chunk, Converter, Shape, chat_response, response_chunks
+from .convert import Chunk, Converter, Shape, response_chunks
 from .errors import error_from_object
 from .sse import Event
 
@@ -61,11 +61,11 @@ class ChunkDecoder:
 
     def decode(self, events: list[bytes | Event]) -> list[Chunk]:
         """The chunks in `events`, in order; see `done`, `had_content` and `error` for what else was there."""
-        if self._wire_text or not self._started:
+        if self._wire_text or not self._started or not (self._native or self._flat):
             return self._decode_each(events)
         decode = self._decode
         append_text = self.assembler.first_text.append
-        native, flat = self._native, self._flat
+        native = self._native
         had_content = False
         chunks: list[Any] = []
         append = chunks.append
@@ -94,18 +94,18 @@ class ChunkDecoder:
                     and delta.annotations is None
                     and delta.thinking_blocks is None
                     and delta._slot_provider_specific_fields is None
+                    and choice._slot_provider_specific_fields is None
+                    and chunk._slot_provider_specific_fields is None
                 ):
                     append_text(text)
                     had_content = True
                     if native:
                         chunk._origin = delta._origin = event
-                        append(chunk)
-                        continue
-                    if flat:
+                    else:
                         chunk = build(GenericStreamingChunk, text, False, "", None, 0, None, None, chunk.id, chunk.model)
                         chunk._origin = event
-                        append(chunk)
-                        continue
+                    append(chunk)
+                    continue
             chunks += self._rest(events[position : position + 1], had_content)
             had_content = self.had_content
             if self.error is not None:
@@ -144,7 +144,7 @@ class ChunkDecoder:
         if stripped == DONE:
             self.done = True
             return None
-        if not stripped or stripped == b"null":
+        if not stripped or stripped == b"null" or name == "ping":
             return None
         try:
             if name == "error":
@@ -183,7 +183,10 @@ class ChunkDecoder:
             self.error = self._server_error(fields["error"], data)
         elif isinstance(fields, dict) and fields.get("choices", 0) is None:
             fields["choices"] = []
-            return self._decode_one(msgspec.json.encode(fields))
+            chunk = self._decode_one(msgspec.json.encode(fields))
+            if chunk is not None:
+                attach_origin(chunk, data)  # what the server sent
+            return chunk
         else:
             self.error = self._malformed(data, str(error))
         return None
@@ -250,9 +253,9 @@ def decode_body(data: bytes, cls: type[R], *, provider: str, model: str, **detai
 def chunks_of_body(data: bytes, decoder: ChunkDecoder, *, wire_text: bool, **details: Any) -> list[Chunk]:
     """The chunks of a whole completion that a server sent where a stream was asked for."""
     response: Any = decode_body(data, TextCompletionResponse if wire_text else ModelResponse, **details)
-    chat = chat_response(response) if wire_text else response
+    parts: list[Chunk] = [response] if wire_text else [*response_chunks(response)]  # a text completion is its own chunk
     chunks: list[Chunk] = []
-    for chunk in response_chunks(chat):
+    for chunk in parts:
         decoder.assembler.add(chunk)
         chunks += decoder._convert(chunk)
     decoder.done = True

@@ -130,7 +130,7 @@ class Converter:
         return [_with_origin(converted, chunk)]
 
 
-def _with_origin(converted: Any, chunk: Chunk) -> Any:
+def _with_origin(converted: Any, chunk: Chunk | ModelResponse) -> Any:
     origin = getattr(chunk, "_origin", None)
     if origin is not None and not isinstance(origin, dict) and not isinstance(chunk, GenericStreamingChunk):
         converted._origin = origin
@@ -169,6 +169,7 @@ def _to_flat(chunk: Chunk) -> list[GenericStreamingChunk]:
         flat += _flat_choice(chunk, choice)
     if not flat:
         flat.append(build(GenericStreamingChunk, id=chunk.id, model=chunk.model))
+        _attach_origin(flat, chunk)
     flat[-1].usage = chunk.usage
     return flat
 
@@ -187,11 +188,20 @@ def _flat_choice(chunk: Any, choice: StreamingChoices | TextChoices) -> list[Gen
         first.text = delta.content or ""
         first.reasoning_content = delta.reasoning_content
         first.provider_specific_fields = delta._slot_provider_specific_fields  # type: ignore[attr-defined]
-        if hasattr(delta, "_origin"):
-            first._origin = delta._origin
+    _attach_origin(pieces, choice if delta is None else delta)
     if choice.finish_reason is not None:
         last.is_finished, last.finish_reason = True, choice.finish_reason
     return pieces
+
+
+def _attach_origin(pieces: list[GenericStreamingChunk], record: Any) -> None:
+    """Tell flat chunks that the event's part they were made of is `record`."""
+    origin = getattr(record, "_origin", None)
+    if isinstance(origin, bytes):  # the record's usual place is not a flat chunk's
+        origin = (origin, record._place)
+    if origin is not None:
+        for piece in pieces:
+            piece._origin = origin
 
 
 def response_chunks(response: ModelResponse) -> list[ModelResponseStream]:
@@ -218,7 +228,8 @@ def response_chunks(response: ModelResponse) -> list[ModelResponseStream]:
         build(StreamingChoices, index=choice.index, delta=build(Delta), finish_reason=choice.finish_reason)
         for choice in response.choices
     ]
-    return [_chunk_of(response, choices), _chunk_of(response, endings, usage=response.usage)]
+    first, last = _chunk_of(response, choices), _chunk_of(response, endings, usage=response.usage)
+    return [_with_origin(first, response), last]
 
 
 def _chunk_of(response: ModelResponse, choices: list[StreamingChoices], **fields: Any) -> ModelResponseStream:

@@ -137,13 +137,15 @@ class SSEDecoder:
 
     def _feed_slowly(self, data: bytes) -> list[Payload]:
         events: list[Payload] = []
+        self._idle = False
         try:
             self._read(data, events)
         except LimitExceededError:
             self._tail, self._data = bytearray(), []  # hold nothing while the owner closes the stream
             if not events:
                 raise
-        self._idle = self._is_between_events() and not (self._tail or self._after_cr or self._at_start or self._outgrown)
+        else:
+            self._idle = self._is_between_events() and not (self._tail or self._after_cr or self._at_start)
         return events
 
     def _is_between_events(self) -> bool:

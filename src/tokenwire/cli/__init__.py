@@ -1,0 +1,71 @@
+"""The command line, `tokenwire`.
+
+::
+
+    tokenwire demo                                        a reply, streamed over HTTP on this machine, and its figures
+    tokenwire chat -m MODEL --api-base URL "Why?"         one question, one reply
+    git diff | tokenwire chat -m MODEL "Sum this up"      the question, and what it is about
+    tokenwire chat -m MODEL                               a conversation
+
+`main` parses the arguments (`_arguments`) and runs one of two commands (`_chat`, `_demo`), which use the package as any
+other program would: by its public names. Replies go to standard output, as plain text where that is no terminal;
+everything else that is said, errors included, goes to standard error (`_terminal`). Only `chat --markdown` needs rich.
+
+What the process exits with: 0 after success, 1 after a failure, 2 when the arguments are wrong (nothing was sent then),
+130 after Ctrl-C, 141 when whoever read the output stopped reading.
+"""
+
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+FAILED, WRONG_USAGE, INTERRUPTED, NOBODY_READS = 1, 2, 130, 141
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: the arguments behind the program's name; those of this process by default.
+
+    Returns:
+        What the process should exit with.
+
+    Raises:
+        SystemExit: as argparse does, after `--help` and `--version` and for arguments that it refuses.
+    """
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        from ._terminal import silence_stdout
+
+        silence_stdout()
+        return NOBODY_READS
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    from ._arguments import parser
+    from ._terminal import UsageError, complain, forgive_encodings
+
+    forgive_encodings()
+    arguments = parser().parse_args(sys.argv[1:] if argv is None else argv)
+    if arguments.command is None:
+        parser().print_help(sys.stderr)
+        return WRONG_USAGE
+
+    from tokenwire.exceptions import TokenwireError
+
+    try:
+        status: int = arguments.command(arguments)
+    except UsageError as error:
+        complain(str(error))
+        return WRONG_USAGE
+    except (TokenwireError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        complain(str(error))
+        return FAILED
+    return status

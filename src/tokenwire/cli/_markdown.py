@@ -1,0 +1,109 @@
+"""A reply's Markdown, formatted on a terminal as it comes. The one module that needs rich.
+
+A finished block is printed and stays; the block that is still growing is drawn anew with each piece, but never so often
+that drawing takes more than a fraction of the time: the effort stays linear for all but blocks of absurd length.
+"""
+
+import time
+from typing import TextIO
+
+from rich.console import Console
+from rich.live import Live
+from rich.markdown import Markdown
+
+from tokenwire import ModelResponseStream
+
+from ._output import pieces_of
+from ._terminal import printable
+
+SHARE = 4  # drawing gets at most one part in so many of the time
+
+
+class MarkdownOutput:
+    """Formats the text of replies; their reasoning is left out.
+
+    Args:
+        stream: a terminal.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._console = Console(file=stream)
+        self._live: Live | None = None
+        self._blocks = Blocks()
+        self._next_drawing = 0.0
+
+    def write(self, chunk: ModelResponseStream) -> None:
+        """As `Output`."""
+        finished = self._blocks.feed_data(printable(pieces_of(chunk)[1]))
+        if finished:
+            self._print(finished)
+        self._draw()
+
+    def end(self) -> None:
+        """As `Output`."""
+        self._print(self._blocks.feed_eof())
+
+    def _print(self, text: str) -> None:
+        if self._live is not None:
+            self._live.stop()  # which wipes away what it drew
+            self._live = None
+        if text.strip():
+            self._console.print(Markdown(text))
+            self._console.print()
+
+    def _draw(self) -> None:
+        started = time.monotonic()
+        if not self._blocks.growing.strip() or started < self._next_drawing:
+            return
+        if self._live is None:
+            self._live = Live(console=self._console, transient=True, auto_refresh=False)
+            self._live.start()
+        self._live.update(Markdown(self._blocks.growing), refresh=True)
+        ended = time.monotonic()
+        self._next_drawing = ended + (ended - started) * (SHARE - 1)
+
+
+class Blocks:
+    """Cuts Markdown into blocks while it arrives. No I/O.
+
+    A block ends at a blank line, unless code is fenced around it.
+
+    Attributes:
+        growing: what has arrived of the block that is not finished.
+    """
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+        self._line = ""
+        self._fence = ""
+
+    @property
+    def growing(self) -> str:
+        """See above."""
+        return "".join(self._lines) + self._line
+
+    def feed_data(self, text: str) -> str:
+        """Take the next piece; what it finishes is returned, "" if nothing."""
+        finished: list[str] = []
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            self._lines.append(f"{line}\n")
+            if self._ends_block(line.strip()):
+                finished += self._lines
+                self._lines = []
+        return "".join(finished)
+
+    def feed_eof(self) -> str:
+        """The last block, finished or not."""
+        rest = self.growing
+        self._lines, self._line, self._fence = [], "", ""
+        return rest
+
+    def _ends_block(self, line: str) -> bool:
+        if self._fence:
+            if line.startswith(self._fence) and not line.strip(self._fence[0]):
+                self._fence = ""
+            return False
+        if line.startswith(("```", "~~~")):
+            self._fence = line[: len(line) - len(line.lstrip(line[0]))]
+        return not line

@@ -1,0 +1,79 @@
+"""Where the chunks of a reply go: as text, or as JSON."""
+
+from typing import Protocol, TextIO
+
+from tokenwire import ModelResponseStream
+
+from ._terminal import dim, is_terminal, printable
+
+
+class Output(Protocol):
+    """Takes the chunks of one reply after the other."""
+
+    def write(self, chunk: ModelResponseStream) -> None:
+        """Show what the chunk adds, at once."""
+        ...
+
+    def end(self) -> None:
+        """The reply is over, whatever ended it."""
+        ...
+
+
+class TextOutput:
+    """The reply's text as it comes; on a terminal its reasoning too, in a fainter colour.
+
+    Args:
+        stream: where to; control characters are kept from it if it is a terminal.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._terminal = is_terminal(stream)
+        self._reasoning = False
+        self._last = "\n"
+
+    def write(self, chunk: ModelResponseStream) -> None:
+        """As `Output`."""
+        reasoning, text = pieces_of(chunk)
+        if reasoning and self._terminal:
+            self._reasoning = True
+            self._put(reasoning, faint=True)
+        if text:
+            if self._reasoning:
+                self._reasoning = False
+                self._put("\n" if self._last == "\n" else "\n\n")
+            self._put(text)
+
+    def end(self) -> None:
+        """As `Output`: the text ends with a line break, its own or one more."""
+        self._reasoning = False
+        if self._last != "\n":
+            self._put("\n")
+
+    def _put(self, text: str, *, faint: bool = False) -> None:
+        shown = printable(text) if self._terminal else text
+        self._last = shown[-1:] or self._last
+        print(dim(shown, self._stream) if faint else shown, end="", file=self._stream, flush=True)
+
+
+class JSONOutput:
+    """Each chunk as a line of JSON, with what the server sent and no struct names."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, chunk: ModelResponseStream) -> None:
+        """As `Output`."""
+        print(chunk.model_dump_json(exclude_none=True), file=self._stream, flush=True)
+
+    def end(self) -> None:
+        """As `Output`."""
+
+
+def pieces_of(chunk: ModelResponseStream) -> tuple[str, str]:
+    """What a chunk adds to the first choice: to its reasoning, and to its text (a refusal is text to its reader)."""
+    for choice in chunk.choices:
+        if not choice.index:
+            delta = choice.delta
+            return delta.reasoning_content or "", delta.content or delta.refusal or ""
+    return "", ""

@@ -1,0 +1,73 @@
+"""What the command says to a person, and how: the standard streams, and text that is safe to show on a terminal."""
+
+import io
+import os
+import sys
+from typing import TextIO
+
+MOST_CHARACTERS = 1000  # of one error; servers have been seen to answer with a page
+
+# What a server sends must not move the cursor, or worse. U+FFFD stands where a control character was.
+_CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), "\ufffd") | {ord("\n"): "\n", ord("\t"): "\t", ord("\r"): ""}
+
+
+class UsageError(Exception):
+    """The arguments are wrong; nothing was sent."""
+
+
+def complain(text: str, *, secret: str | None = None) -> None:
+    """One line on standard error.
+
+    Args:
+        text: what went wrong.
+        secret: what must not be shown, even if a server repeats it.
+    """
+    text = one_line(text.replace(secret, "***") if secret else text)
+    print(f"tokenwire: {text}", file=sys.stderr, flush=True)
+
+
+def remark(text: str) -> None:
+    """One line beside the reply, of less weight than an error."""
+    print(dim(f"({one_line(text)})", sys.stderr), file=sys.stderr, flush=True)
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks and control characters, cut if it is very long."""
+    text = printable(" ".join(text.split()))
+    return text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]}..."
+
+
+def printable(text: str) -> str:
+    """The text without control characters other than line feed and tab."""
+    return text.translate(_CONTROLS)
+
+
+def dim(text: str, stream: TextIO) -> str:
+    """The text in a fainter colour, where the stream is a terminal and has colours."""
+    plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb" or os.name == "nt" or not is_terminal(stream)
+    return text if plain else f"\033[2m{text}\033[22m"
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether there is a person at the other end. A closed stream (`tokenwire <&-`) is None."""
+    return stream is not None and stream.isatty()
+
+
+def forgive_encodings() -> None:
+    """Let no character fail that a standard stream's encoding does not have: a replacement stands for it."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    if isinstance(sys.stdin, io.TextIOWrapper) and not is_terminal(sys.stdin):
+        sys.stdin.reconfigure(encoding="utf-8")
+
+
+def silence_stdout() -> None:
+    """Nobody reads standard output any more: keep the interpreter from writing what is left there, and complaining."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (OSError, ValueError):  # not a file, in a test
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)

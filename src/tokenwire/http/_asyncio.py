@@ -1,0 +1,279 @@
+"""Sockets on asyncio and uvloop, by a protocol of our own.
+
+anyio's socket stream pauses and resumes reading around each receive, which is two system calls for every read. Here
+reading goes on; bytes wait in `_buffer`, and reading pauses only when nobody takes them.
+
+A deadline is a number. One timer for each connection looks at it when it fires, and waits again if the deadline moved
+on meanwhile: a read costs no timer.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import httpx
+
+HIGH_WATER = 256 * 1024  # bytes that may wait in the buffer before reading pauses
+HAPPY_EYEBALLS_DELAY = 0.25  # seconds before the next address is tried beside the first (RFC 8305)
+FOREVER = float("inf")
+
+
+class AsyncioSocket(asyncio.Protocol):
+    """A connected socket."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._transport: Any = None
+        self._buffer: list[bytes] = []
+        self._buffered = 0
+        self._reading_paused = False
+        self._ended = False
+        self._lost = False
+        self._error: BaseException | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._deadline = FOREVER
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = FOREVER
+        self._writable: asyncio.Future[None] | None = None
+        self._write_paused = False
+
+    # --- asyncio's callbacks
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer.append(data)
+        self._buffered += len(data)
+        if self._buffered > HIGH_WATER and not self._reading_paused:
+            self._reading_paused = True
+            self._transport.pause_reading()
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def eof_received(self) -> bool:
+        self._ended = True
+        self._wake()
+        return False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._ended = self._lost = True
+        self._error = error
+        self._cancel_timer()
+        self._wake()
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+
+    # --- what a connection calls
+
+    async def receive(self, deadline: float) -> bytes:
+        """The bytes that are there, or the next; b"" at the end.
+
+        Raises:
+            httpx.ReadTimeout: nothing came before the deadline, a value of `time.monotonic()`.
+            httpx.ReadError: the connection broke.
+        """
+        buffer = self._buffer
+        if not buffer:
+            if self._ended:
+                return self._end()
+            await self._wait(deadline)
+            if not buffer:
+                return self._end()
+        data = buffer[0] if len(buffer) == 1 else b"".join(buffer)
+        buffer.clear()
+        self._buffered = 0
+        if self._reading_paused:
+            self._reading_paused = False
+            if not self._lost:
+                self._transport.resume_reading()
+        return data
+
+    async def send(self, data: bytes, timeout: float | None) -> None:
+        """Write all of `data`; waits while the kernel has no room.
+
+        Raises:
+            httpx.WriteTimeout: no room within `timeout` seconds.
+            httpx.WriteError: the connection broke.
+        """
+        if self._lost:
+            raise httpx.WriteError(_reason(self._error))
+        self._transport.write(data)
+        if self._write_paused:
+            self._writable = self._loop.create_future()
+            with anyio.move_on_after(timeout) as scope:
+                await self._writable
+            if scope.cancelled_caught:
+                raise httpx.WriteTimeout("the request could not be sent in time")
+            if self._lost:
+                raise httpx.WriteError(_reason(self._error))
+
+    def is_quiet(self) -> bool:
+        """Whether the connection is open and nothing has arrived on it."""
+        return not (self._ended or self._buffer or self._transport.is_closing())
+
+    def abort(self) -> None:
+        """Close at once, without a goodbye. Safe from any state, also while the interpreter takes things apart."""
+        self._cancel_timer()
+        self._ended = self._lost = True
+        self._wake()
+        if not self._loop.is_closed():
+            self._transport.abort()
+
+    async def aclose(self) -> None:
+        """Close; what TLS says at the end is sent and not waited for."""
+        self._cancel_timer()
+        self._transport.close()
+
+    def extra_info(self, name: str) -> Any:
+        """httpcore's names: "socket", "ssl_object", "server_addr", "client_addr"."""
+        names = {"ssl_object": "ssl_object", "socket": "socket", "server_addr": "peername", "client_addr": "sockname"}
+        return self._transport.get_extra_info(names[name]) if name in names else None
+
+    def _end(self) -> bytes:
+        if self._error is not None:
+            raise httpx.ReadError(_reason(self._error)) from self._error
+        return b""
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def _wait(self, deadline: float) -> None:
+        self._waiter = waiter = self._loop.create_future()
+        self._deadline = deadline
+        if deadline < self._timer_at:
+            self._arm(deadline)
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+
+    def _arm(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = self._loop.call_at(at, self._look_at_deadline)
+
+    def _look_at_deadline(self) -> None:
+        self._timer, self._timer_at = None, FOREVER
+        waiter = self._waiter
+        if waiter is None or waiter.done():
+            return
+        if self._loop.time() >= self._deadline:
+            self._waiter = None
+            waiter.set_exception(httpx.ReadTimeout("nothing arrived in time"))
+        elif self._deadline < FOREVER:
+            self._arm(self._deadline)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._timer_at = None, FOREVER
+
+
+def _reason(error: BaseException | None) -> str:
+    return "the connection is closed" if error is None else str(error) or type(error).__name__
+
+
+async def connect_tcp(
+    host: str,
+    port: int,
+    ssl_context: ssl.SSLContext | None,
+    options: Callable[[socket.socket], None],
+    server_name: str,
+) -> AsyncioSocket:
+    """Connect to the first of the host's addresses that answers, and speak TLS if a context is given.
+
+    Raises:
+        OSError: no address answered, or TLS failed (`ssl.SSLError` is one).
+    """
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    connected = await _first_to_connect(_interleaved(found), options)
+    return await _wrap(connected, ssl_context, server_name)
+
+
+async def connect_unix(path: str, ssl_context: ssl.SSLContext | None, host: str) -> AsyncioSocket:
+    """Connect to a Unix socket. Raises as `connect_tcp` does."""
+    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    await _connect(connected, path)
+    return await _wrap(connected, ssl_context, host)
+
+
+async def _wrap(connected: socket.socket, ssl_context: ssl.SSLContext | None, host: str) -> AsyncioSocket:
+    loop = asyncio.get_running_loop()
+    try:
+        _, protocol = await loop.create_connection(
+            AsyncioSocket, sock=connected, ssl=ssl_context, server_hostname=host if ssl_context else None
+        )
+    except BaseException:
+        connected.close()
+        raise
+    return protocol
+
+
+async def _connect(unconnected: socket.socket, address: Any) -> None:
+    unconnected.setblocking(False)
+    try:
+        await asyncio.get_running_loop().sock_connect(unconnected, address)
+    except BaseException:
+        unconnected.close()
+        raise
+
+
+def _interleaved(found: list[Any]) -> list[Any]:
+    """The addresses with the families taking turns, in the resolver's order otherwise (RFC 8305, 4)."""
+    families: dict[int, list[Any]] = {}
+    for address in found:
+        families.setdefault(address[0], []).append(address)
+    longest = max((len(addresses) for addresses in families.values()), default=0)
+    return [addresses[index] for index in range(longest) for addresses in families.values() if index < len(addresses)]
+
+
+async def _first_to_connect(addresses: list[Any], options: Callable[[socket.socket], None]) -> socket.socket:
+    """A socket connected to the first address that answers; a new one is tried when the last failed, or took long."""
+    errors: list[OSError] = []
+    winners: list[socket.socket] = []
+    if not addresses:
+        raise OSError("the host has no address")
+
+    async def attempt(address: Any, failed: anyio.Event) -> None:
+        family, kind, protocol, _, place = address
+        try:
+            unconnected = socket.socket(family, kind, protocol)
+            options(unconnected)
+            await _connect(unconnected, place)
+        except OSError as error:
+            errors.append(error)
+            failed.set()
+            return
+        if winners:
+            unconnected.close()
+        winners.append(unconnected)
+        group.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        for address in addresses:
+            failed = anyio.Event()
+            group.start_soon(attempt, address, failed)
+            with anyio.move_on_after(HAPPY_EYEBALLS_DELAY):
+                await failed.wait()
+    if not winners:
+        raise errors[0] if len(errors) == 1 else OSError("; ".join(dict.fromkeys(str(error) for error in errors)))
+    return winners[0]

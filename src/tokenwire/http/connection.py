@@ -1,0 +1,195 @@
+"""One HTTP/1.1 connection: a socket and the reader of its responses."""
+
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterable
+from typing import Any, Protocol
+
+import anyio
+import httpx
+import msgspec
+from anyio import lowlevel
+
+from .pool import Origin
+from .protocol import LAST_CHUNK, ResponseReader, State, render_chunk
+
+FOREVER = float("inf")
+KEEPALIVE_PROBES = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))  # seconds, seconds, times
+
+
+class Socket(Protocol):
+    """What a connection needs of a loop's sockets; `_asyncio.AsyncioSocket` and `_trio.TrioSocket` are it."""
+
+    async def receive(self, deadline: float) -> bytes: ...
+    async def send(self, data: bytes, timeout: float | None) -> None: ...
+    async def aclose(self) -> None: ...
+    def is_quiet(self) -> bool: ...
+    def abort(self) -> None: ...
+    def extra_info(self, name: str) -> Any: ...
+
+
+class Outgoing(msgspec.Struct, kw_only=True, eq=False, gc=False):
+    """A request, ready for the wire.
+
+    Attributes:
+        origin: scheme, host and port.
+        url: for messages.
+        head: request line and headers, as `render_head` gives them.
+        body: the whole body, or its pieces, sent chunked unless `sized`.
+        sized: whether the head already says how long a streamed body is.
+        connect, pool, write: seconds each of these may take, None for ever.
+        deadline: until when the response's head must have come, as `time.monotonic()` counts.
+    """
+
+    origin: Origin
+    url: str
+    method: bytes
+    head: bytes
+    body: bytes | AsyncIterable[bytes] = b""
+    sized: bool = True
+    connect: float | None = None
+    pool: float | None = None
+    write: float | None = None
+    deadline: float = FOREVER
+    server_name: str | None = None
+
+
+class Connection:
+    """A connection to an origin, for one request after another.
+
+    Attributes:
+        origin: what it is connected to.
+        reader: reads its responses.
+        served: how many responses it has carried.
+    """
+
+    def __init__(self, origin: Origin, sock: Socket, max_header_bytes: int) -> None:
+        self.origin = origin
+        self.reader = ResponseReader(max_header_bytes=max_header_bytes)
+        self.served = 0
+        self._socket = sock
+
+    async def request(self, outgoing: Outgoing) -> None:
+        """Send a request and read the head of its response, into `reader`.
+
+        Raises:
+            httpx.WriteTimeout, httpx.WriteError: it could not be sent.
+            httpx.ReadTimeout, httpx.ReadError: no response came in time, or the connection broke.
+            httpx.RemoteProtocolError: the response is none.
+        """
+        self.reader.expect(outgoing.method)
+        try:
+            await self._send(outgoing)
+        except httpx.WriteError:
+            # A server may refuse a large body in the middle, and say so before it closes: then that is the answer.
+            if not await self._has_answer():
+                raise
+        while self.reader.state is State.HEAD:
+            await self._read(outgoing.deadline)
+        self.served += 1
+
+    async def receive(self, deadline: float) -> bytes:
+        """The next bytes of the body; b"" when it is complete. Raises as `request` does for reading."""
+        reader = self.reader
+        while not reader.pieces:
+            if reader.state is State.COMPLETE:
+                return b""
+            data = await self._socket.receive(deadline)
+            if data:
+                reader.feed_data(data)
+            else:
+                reader.feed_eof()
+        return reader.take_body()
+
+    def is_quiet(self) -> bool:
+        """Whether it is open and nothing has arrived on it, so that it can carry a request."""
+        return self.reader.is_clean() and self._socket.is_quiet()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self.reader.close()
+        self._socket.abort()
+
+    async def aclose(self) -> None:
+        """Close."""
+        self.reader.close()
+        await self._socket.aclose()
+
+    def extra_info(self, name: str) -> Any:
+        """What httpcore's network streams tell: "socket", "ssl_object", "server_addr", "client_addr"."""
+        return self._socket.extra_info(name)
+
+    async def _send(self, outgoing: Outgoing) -> None:
+        body = outgoing.body
+        if isinstance(body, bytes):
+            await self._socket.send(outgoing.head + body, outgoing.write)
+            return
+        await self._socket.send(outgoing.head, outgoing.write)
+        async for piece in body:
+            data = piece if outgoing.sized else render_chunk(piece)
+            if data:
+                await self._socket.send(data, outgoing.write)
+        if not outgoing.sized:
+            await self._socket.send(LAST_CHUNK, outgoing.write)
+
+    async def _has_answer(self) -> bool:
+        try:
+            await self._read(time.monotonic() + 1.0)
+        except httpx.TransportError:
+            return False
+        return self.reader.state is not State.HEAD
+
+    async def _read(self, deadline: float) -> None:
+        data = await self._socket.receive(deadline)
+        if data:
+            self.reader.feed_data(data)
+        else:
+            self.reader.feed_eof()
+
+
+async def connect(
+    outgoing: Outgoing, *, ssl_context: ssl.SSLContext | None, uds: str | None, max_header_bytes: int
+) -> Connection:
+    """Open a connection for a request.
+
+    Raises:
+        httpx.ConnectTimeout: it took longer than `outgoing.connect`.
+        httpx.ConnectError: nobody answered, or TLS failed; the cause says why.
+    """
+    _, host, port = outgoing.origin
+    name = host.decode("ascii")
+    rooms = _rooms()
+    try:
+        with anyio.fail_after(outgoing.connect):
+            server_name = outgoing.server_name or name
+            if uds is not None:
+                sock = await rooms.connect_unix(uds, ssl_context, server_name)
+            else:
+                sock = await rooms.connect_tcp(name, port, ssl_context, set_options, server_name)
+    except TimeoutError:
+        raise httpx.ConnectTimeout(f"no connection to {name}:{port} within {outgoing.connect:g} s") from None
+    except (OSError, ssl.CertificateError) as error:
+        raise httpx.ConnectError(str(error) or type(error).__name__) from error
+    return Connection(outgoing.origin, sock, max_header_bytes)
+
+
+def _rooms() -> Any:
+    """The sockets of the event loop that is running."""
+    if lowlevel.current_token().backend_class.__module__.endswith("_trio"):
+        from . import _trio
+
+        return _trio
+    from . import _asyncio
+
+    return _asyncio
+
+
+def set_options(sock: socket.socket) -> None:
+    """Send small writes at once, and find out when the peer is gone although nothing is said."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE_PROBES:
+        option = getattr(socket, name, None)
+        if option is not None:
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)

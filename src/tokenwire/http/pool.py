@@ -1,0 +1,206 @@
+"""Which connection a request gets: all decisions of the pool, without waiting and without I/O.
+
+Every decision costs the same however many connections there are. Idle connections are kept for each origin, the latest
+on top, and in one order of age over all origins. Whoever must wait stands in one queue, first come, first served.
+
+`Pool` decides, its caller acts: it opens what it is told to open, and closes what it finds in `Lease.close`.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+import msgspec
+
+Origin: TypeAlias = tuple[bytes, bytes, int]  # scheme, host, port
+
+
+class Poolable(Protocol):
+    """What the pool asks of a connection."""
+
+    origin: Any
+
+    def is_quiet(self) -> bool:
+        """Whether it is open, and nothing has arrived since its last response."""
+        ...
+
+
+C = TypeVar("C", bound=Poolable)
+
+
+class Lease(Generic[C]):
+    """A right to one connection.
+
+    Attributes:
+        granted: whether it may be used; otherwise its holder waits for `on_grant`.
+        connection: an idle one to use; None says to open one.
+        close: connections that had to make room, for the holder to close.
+    """
+
+    __slots__ = ("close", "connection", "granted", "on_grant", "origin")
+
+    def __init__(self, origin: Any) -> None:
+        self.origin = origin
+        self.granted = False
+        self.connection: C | None = None
+        self.close: list[C] = []
+        self.on_grant: Callable[[], None] | None = None
+
+
+class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
+    """A pool at one moment.
+
+    Attributes:
+        open: connections in use, idle, or being opened.
+        idle: those of them that wait for a request.
+        waiting: requests that wait for a connection.
+    """
+
+    open: int
+    idle: int
+    waiting: int
+
+
+class Pool(Generic[C]):
+    """Connections by origin.
+
+    Args:
+        max_connections: how many may be open, idle ones included.
+        max_keepalive: how many of them may be idle.
+        keepalive_expiry: seconds after which an idle connection is not used again.
+        clock: tells the time in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_connections: float,
+        max_keepalive: float,
+        keepalive_expiry: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._max_connections = max_connections
+        self._max_keepalive = max_keepalive
+        self._keepalive_expiry = keepalive_expiry
+        self._clock = clock
+        self._open = 0
+        self._idle: dict[Any, OrderedDict[C, None]] = {}  # by origin, the latest last
+        self._ages: OrderedDict[C, float] = OrderedDict()  # idle since, the oldest first
+        self._queue: OrderedDict[Lease[C], None] = OrderedDict()
+
+    @property
+    def stats(self) -> PoolStats:
+        """How many there are of what."""
+        return PoolStats(open=self._open, idle=len(self._ages), waiting=len(self._queue))
+
+    def acquire(self, origin: Any) -> Lease[C]:
+        """Ask for a connection: an idle one, a new one, or, where there is no room, a place in the queue."""
+        lease: Lease[C] = Lease(origin)
+        if self._queue or not self._grant(lease):
+            self._queue[lease] = None
+        return lease
+
+    def release(self, connection: C, *, reusable: bool) -> list[C]:
+        """Give a connection back.
+
+        Args:
+            reusable: whether it can carry another request; otherwise its owner has closed it.
+
+        Returns:
+            Connections to close.
+        """
+        if not reusable:
+            self.forget()
+            return []
+        self._put_idle(connection)
+        self._serve_queue()
+        return self._trimmed()
+
+    def forget(self) -> None:
+        """A connection is no more, or was never opened: there is room for another."""
+        self._open -= 1
+        self._serve_queue()
+
+    def abandon(self, lease: Lease[C]) -> list[C]:
+        """The holder of a lease does not want it any more, served or not. Returns connections to close."""
+        if not lease.granted:
+            self._queue.pop(lease, None)
+            return []
+        if lease.connection is None:
+            self.forget()
+            return []
+        return self.release(lease.connection, reusable=True)
+
+    def take_all_idle(self) -> list[C]:
+        """Empty the pool of its idle connections, for its owner to close."""
+        taken = list(self._ages)
+        for connection in taken:
+            self._drop_idle(connection)
+        self._open -= len(taken)
+        return taken
+
+    def _grant(self, lease: Lease[C]) -> bool:
+        """Serve a lease if that is possible now."""
+        lease.connection = self._take_idle(lease)
+        if lease.connection is None:
+            if self._open >= self._max_connections and not self._make_room(lease):
+                return False
+            self._open += 1
+        lease.granted = True
+        return True
+
+    def _take_idle(self, lease: Lease[C]) -> C | None:
+        """The latest idle connection of the lease's origin that still is of use; the others go."""
+        idle = self._idle.get(lease.origin)
+        while idle:
+            connection = next(reversed(idle))
+            expired = self._clock() - self._ages[connection] > self._keepalive_expiry
+            self._drop_idle(connection)
+            if not expired and connection.is_quiet():
+                return connection
+            self._open -= 1
+            lease.close.append(connection)
+        return None
+
+    def _make_room(self, lease: Lease[C]) -> bool:
+        """Close the oldest idle connection, which is of another origin."""
+        if not self._ages:
+            return False
+        oldest = next(iter(self._ages))
+        self._drop_idle(oldest)
+        self._open -= 1
+        lease.close.append(oldest)
+        return True
+
+    def _put_idle(self, connection: C) -> None:
+        self._idle.setdefault(connection.origin, OrderedDict())[connection] = None
+        self._ages[connection] = self._clock()
+
+    def _drop_idle(self, connection: C) -> None:
+        del self._ages[connection]
+        idle = self._idle[connection.origin]
+        del idle[connection]
+        if not idle:
+            del self._idle[connection.origin]
+
+    def _trimmed(self) -> list[C]:
+        """Idle connections that are too many or too old, at most two: as many as one release can bring."""
+        closing: list[C] = []
+        while self._ages and len(closing) < 2:
+            oldest, since = next(iter(self._ages.items()))
+            if len(self._ages) <= self._max_keepalive and self._clock() - since <= self._keepalive_expiry:
+                break
+            self._drop_idle(oldest)
+            self._open -= 1
+            closing.append(oldest)
+        return closing
+
+    def _serve_queue(self) -> None:
+        while self._queue:
+            lease = next(iter(self._queue))
+            if not self._grant(lease):
+                return
+            del self._queue[lease]
+            if lease.on_grant is not None:
+                lease.on_grant()

@@ -1,0 +1,214 @@
+"""HTTP/1.1 as a client speaks it, without I/O: requests to bytes, bytes to responses.
+
+Lives here: what a response's bytes mean (by llhttp, through httptools), where its body ends, and whether the connection
+can be used again afterwards. Not here: sockets, waiting, whose turn it is.
+
+`ResponseReader` reads all responses of one connection, one after another. Bytes that arrive while none is expected
+(behind a response, or between two) spoil the connection, so that they never answer the next request.
+"""
+
+from collections.abc import Iterable
+from enum import Enum, auto
+from typing import Any
+
+import httptools
+import httpx
+
+MAX_HEADER_BYTES = 256 * 1024
+
+_FORBIDDEN = frozenset(b"\r\n\0")
+
+
+class HeadersTooLarge(httpx.RemoteProtocolError):
+    """The response's head is longer than `max_header_bytes`."""
+
+
+class State(Enum):
+    """Where the reader is in its connection's life."""
+
+    IDLE = auto()  # no response expected
+    HEAD = auto()
+    BODY = auto()
+    COMPLETE = auto()
+    BROKEN = auto()
+
+
+class ResponseReader:
+    """The responses of one connection.
+
+    Attributes:
+        state: see `State`.
+        status, reason, headers: of the response at hand, once its head is complete. Names and values are bytes as sent.
+        pieces: the body's bytes that have arrived and were not taken yet.
+    """
+
+    def __init__(self, *, max_header_bytes: int = MAX_HEADER_BYTES) -> None:
+        self._max_header_bytes = max_header_bytes
+        self.pieces: list[bytes] = []
+        self.on_body = self.pieces.append  # httptools' callback: a piece of body costs one call in C
+        self._parser: Any = httptools.HttpResponseParser(self)
+        self._unsolicited = False
+        self._reset()
+        self.state = State.IDLE
+
+    def _reset(self) -> None:
+        self.status = 0
+        self.reason = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self._overhead = 0  # bytes since the request, or since the last byte of body
+        self._head_only = False
+        self._keep_alive = False
+
+    def expect(self, method: bytes) -> None:
+        """A request is being sent; what arrives next is its response."""
+        self._reset()
+        self._head_only = method == b"HEAD"
+        self.state = State.HEAD
+
+    def feed_data(self, data: bytes) -> None:
+        """Take in bytes from the connection.
+
+        Raises:
+            httpx.RemoteProtocolError: they are no HTTP/1.x response; the reader is broken from here on.
+            HeadersTooLarge: head, chunk headers or trailers go on and on without a byte of body.
+        """
+        if self.state is State.IDLE or self.state is State.COMPLETE:
+            self._unsolicited = True
+            return
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if self.state is not State.COMPLETE:
+                self._fail(f"the server sent no valid HTTP response: {error}", error)
+            self._unsolicited = True  # the response is whole; what follows it is not our answer
+        if self.pieces:
+            self._overhead = 0
+            if self._head_only:
+                self._unsolicited = True
+                self.pieces.clear()
+        elif self.state is not State.COMPLETE:
+            self._overhead += len(data)
+            if self._overhead > self._max_header_bytes:
+                self.state = State.BROKEN
+                raise HeadersTooLarge(f"the head is longer than max_header_bytes, {self._max_header_bytes} bytes")
+
+    def feed_eof(self) -> None:
+        """The peer closed its side.
+
+        Raises:
+            httpx.RemoteProtocolError: in the middle of a response. A body that only the end of the connection ends is whole.
+        """
+        if self.state is State.BODY and not self._is_framed():
+            self.state = State.COMPLETE
+            self._keep_alive = False
+        elif self.state is State.HEAD:
+            self._fail("the server closed the connection without sending a response")
+        elif self.state is State.BODY:
+            self._fail("the server closed the connection before the body was complete")
+        self._unsolicited = True
+
+    def take_body(self) -> bytes:
+        """The body's bytes that have arrived since the last call."""
+        pieces = self.pieces
+        if len(pieces) == 1:
+            data = pieces[0]
+        else:
+            data = b"".join(pieces)
+        pieces.clear()
+        return data
+
+    def is_reusable(self) -> bool:
+        """Whether another request may be sent: the response is complete, and both sides keep the connection."""
+        return self.state is State.COMPLETE and self._keep_alive and not self._unsolicited
+
+    def rest(self) -> None:
+        """The response was taken; none is expected until the next request."""
+        self.state = State.IDLE
+
+    def has_begun(self) -> bool:
+        """Whether a byte of the response has arrived."""
+        return self._overhead > 0 or self.state is not State.HEAD
+
+    def close(self) -> None:
+        """Let go of the parser, which holds on to this reader."""
+        self._parser = None
+        self.state = State.BROKEN
+
+    def is_clean(self) -> bool:
+        """Whether nothing arrived while nothing was expected."""
+        return not self._unsolicited
+
+    def _fail(self, text: str, cause: BaseException | None = None) -> None:
+        self.state = State.BROKEN
+        raise httpx.RemoteProtocolError(text) from cause
+
+    def _is_framed(self) -> bool:
+        return any(name.lower() in (b"content-length", b"transfer-encoding") and not self._is_unframed(name, value)
+                   for name, value in self.headers)  # fmt: skip
+
+    def _is_unframed(self, name: bytes, value: bytes) -> bool:
+        # RFC 9112, 6.3: a response whose last transfer coding is not chunked ends with its connection.
+        return name.lower() == b"transfer-encoding" and value.lower().rpartition(b",")[2].strip() != b"chunked"
+
+    # --- httptools' callbacks
+
+    def on_message_begin(self) -> None:
+        """The first byte of a response; one behind a complete response was not asked for."""
+        if self.state is State.COMPLETE:
+            self._unsolicited = True
+
+    def on_status(self, reason: bytes) -> None:
+        """The reason phrase, in pieces when it was split between reads."""
+        if self.state is State.HEAD:
+            self.reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header line; behind the body it is a trailer, which nobody wants."""
+        if self.state is State.HEAD:
+            self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        """The head is whole. 1xx heads are informational: the response's own head follows."""
+        if self.state is not State.HEAD:
+            return
+        status = self._parser.get_status_code()
+        if 100 <= status < 200 and status != 101:
+            self.headers, self.reason = [], b""
+            return
+        self.status = status
+        self._keep_alive = self._parser.should_keep_alive()
+        self.state = State.BODY
+        if self._head_only:
+            # The parser would wait for the body that the head describes and HEAD does not send.
+            self.state = State.COMPLETE
+            self._parser = httptools.HttpResponseParser(self)
+
+    def on_message_complete(self) -> None:
+        """The body is whole."""
+        if self.state is State.BODY:
+            self.state = State.COMPLETE
+
+
+def render_head(method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """A request's head.
+
+    Raises:
+        httpx.LocalProtocolError: a line break, or NUL, stands where it would begin another header or request.
+    """
+    lines = [b"%s %s HTTP/1.1" % (method, target)]
+    lines += [b"%s: %s" % header for header in headers]
+    for line in lines:
+        if not _FORBIDDEN.isdisjoint(line):
+            name = line.partition(b":")[0][:40]
+            raise httpx.LocalProtocolError(f"a line break in the request's head, at {name!r}")
+    if not _FORBIDDEN.isdisjoint(target) or b" " in target:
+        raise httpx.LocalProtocolError("a space in the request's target")
+    return b"\r\n".join([*lines, b"", b""])
+
+
+def render_chunk(data: bytes) -> bytes:
+    """One chunk of a streamed request body; empty data, which would end the body, is nothing."""
+    return b"%x\r\n%s\r\n" % (len(data), data) if data else b""
+
+
+LAST_CHUNK = b"0\r\n\r\n"

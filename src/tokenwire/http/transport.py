@@ -1,0 +1,313 @@
+"""The transport: requests in, responses out, over a pool of connections.
+
+`HTTPTransport` is an `httpx.AsyncBaseTransport`, so an `httpx.AsyncClient` can stand on it. The library's own calls take
+the shorter way in, `send`, which skips httpx's request and response objects.
+
+A connection is in exactly one place: in the pool, or with the `Incoming` response that reads from it. Whoever has it
+gives it back in one synchronous step, so cancellation finds no moment at which it is nobody's.
+"""
+
+import ssl
+import time
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any
+
+import anyio
+import httpx
+
+from .connection import FOREVER, Connection, Outgoing, connect
+from .pool import Lease, Origin, Pool, PoolStats
+from .protocol import MAX_HEADER_BYTES, render_head
+
+DEFAULT_PORTS = {b"http": 80, b"https": 443}
+
+
+class Incoming:
+    """A response whose head has arrived, and the connection its body comes over.
+
+    Attributes:
+        status, reason, headers: as sent; header names in whatever case.
+    """
+
+    def __init__(self, connection: Connection, pool: "Pool[Connection]") -> None:
+        reader = connection.reader
+        self.status = reader.status
+        self.reason = reader.reason
+        self.headers = reader.headers
+        self._connection: Connection | None = connection
+        self._pool = pool
+
+    async def receive(self, deadline: float) -> bytes:
+        """The next bytes of the body as they came, not decompressed; b"" when it is complete.
+
+        Raises:
+            httpx.ReadTimeout: nothing came before `deadline`, a value of `time.monotonic()`. The response stays open.
+            httpx.ReadError, httpx.RemoteProtocolError: the connection broke, or closed too early.
+        """
+        connection = self._connection
+        if connection is None:
+            return b""
+        try:
+            data = await connection.receive(deadline)
+        except httpx.ReadTimeout:
+            raise
+        except BaseException:
+            self.close()
+            raise
+        if not data:
+            self.close()
+        return data
+
+    def close(self) -> None:
+        """Give the connection back: to the pool if its body was read to the end, else by closing it. At once."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            give_back(connection, self._pool)
+
+    def __del__(self) -> None:
+        self.close()  # dropped in the middle: the server is to know it now, not when garbage is collected
+
+    def extra_info(self, name: str) -> Any:
+        """As `Connection.extra_info`."""
+        return None if self._connection is None else self._connection.extra_info(name)
+
+
+def give_back(connection: Connection, pool: "Pool[Connection]") -> None:
+    """Put a connection back into its pool, or close it if it can't be used again."""
+    reusable = connection.reader.is_reusable()
+    if reusable:
+        connection.reader.rest()
+    else:
+        connection.abort()
+    for surplus in pool.release(connection, reusable=reusable):
+        surplus.abort()
+
+
+class HTTPTransport(httpx.AsyncBaseTransport):
+    """HTTP/1.1 over connections of its own, for thousands of requests in flight: each costs the same.
+
+    Args:
+        ssl_context: for https; without one, certificates are checked against certifi's list, as httpx does.
+        max_connections: how many connections may be open; further requests wait their turn.
+        max_keepalive: how many of them may stay open without a request.
+        keepalive_expiry: seconds after which an idle connection is not used again.
+        max_header_bytes: the longest head of a response.
+        uds: the path of a Unix socket to connect to, whatever the URL's host.
+
+    A transport belongs to the event loop it is first used in, asyncio's, uvloop's or trio's. Proxies and HTTP/2 are
+    httpx's own transport's business.
+    """
+
+    def __init__(
+        self,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        max_connections: int | None = 4096,
+        max_keepalive: int | None = None,
+        keepalive_expiry: float | None = 60.0,
+        max_header_bytes: int = MAX_HEADER_BYTES,
+        uds: str | None = None,
+    ) -> None:
+        self._ssl_context = ssl_context
+        self._max_header_bytes = max_header_bytes
+        self._uds = uds
+        self._pool: Pool[Connection] = Pool(
+            max_connections=FOREVER if max_connections is None else max_connections,
+            max_keepalive=FOREVER if max_keepalive is None else max_keepalive,
+            keepalive_expiry=FOREVER if keepalive_expiry is None else keepalive_expiry,
+        )
+        self._closed = False
+
+    @property
+    def stats(self) -> PoolStats:
+        """How many connections are open and idle, and how many requests wait for one."""
+        return self._pool.stats
+
+    async def send(self, outgoing: Outgoing) -> Incoming:
+        """Send a request and wait for the head of its response.
+
+        Raises:
+            httpx.PoolTimeout, httpx.ConnectTimeout, httpx.WriteTimeout, httpx.ReadTimeout: that part took too long.
+            httpx.ConnectError, httpx.WriteError, httpx.ReadError: no connection, or a broken one.
+            httpx.RemoteProtocolError: the server answered with something that is not HTTP.
+        """
+        while True:
+            connection = await self._connection(outgoing)
+            reused = connection.served > 0
+            try:
+                await connection.request(outgoing)
+            except BaseException as error:
+                died = reused and isinstance(error, httpx.WriteError | httpx.ReadError | httpx.RemoteProtocolError)
+                begun = connection.reader.has_begun()
+                give_back(connection, self._pool)
+                # The server closed an idle connection while our request was on its way, and has seen none of it.
+                if died and not begun and isinstance(outgoing.body, bytes):
+                    continue
+                raise
+            return Incoming(connection, self._pool)
+
+    async def warm(self, url: str, count: int = 1, *, timeout: float | None = 5.0) -> None:
+        """Open connections ahead, so that later requests find them.
+
+        Args:
+            url: anything at the origin.
+            count: how many should be open and idle.
+            timeout: seconds that opening one may take.
+
+        Raises:
+            httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout: as `send`.
+        """
+        outgoing = Outgoing(origin=origin_of(httpx.URL(url)), url=url, method=b"", head=b"", connect=timeout, pool=timeout)
+        opened: list[Connection] = []
+
+        async def open_one() -> None:
+            opened.append(await self._connection(outgoing))
+
+        try:
+            async with anyio.create_task_group() as group:
+                for _ in range(count):
+                    group.start_soon(open_one)
+        finally:
+            for connection in opened:
+                for surplus in self._pool.release(connection, reusable=True):
+                    surplus.abort()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """httpx's way in. Honours the `timeout` and `sni_hostname` extensions; raises as `send`."""
+        incoming = await self.send(outgoing_of(request))
+        timeout = request.extensions.get("timeout", {}).get("read")
+        return httpx.Response(
+            incoming.status,
+            headers=incoming.headers,
+            stream=_Body(incoming, timeout),
+            extensions={"http_version": b"HTTP/1.1", "reason_phrase": incoming.reason, "network_stream": _Info(incoming)},
+        )
+
+    async def aclose(self) -> None:
+        """Close the idle connections; those in use close when their response does."""
+        self._closed = True
+        for connection in self._pool.take_all_idle():
+            await connection.aclose()
+
+    async def __aenter__(self) -> "HTTPTransport":
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
+        traceback: TracebackType | None = None,
+    ) -> None:
+        await self.aclose()
+
+    async def _connection(self, outgoing: Outgoing) -> Connection:
+        """A connection for this request: an idle one, or a new one when there is room."""
+        lease = self._pool.acquire(outgoing.origin)
+        try:
+            self._close_surplus(lease)
+            if not lease.granted:
+                await self._wait(lease, outgoing)
+                self._close_surplus(lease)
+            if lease.connection is not None:
+                return lease.connection
+            return await connect(
+                outgoing,
+                ssl_context=self._context() if outgoing.origin[0] == b"https" else None,
+                uds=self._uds,
+                max_header_bytes=self._max_header_bytes,
+            )
+        except BaseException:
+            for surplus in self._pool.abandon(lease):
+                surplus.abort()
+            raise
+
+    async def _wait(self, lease: Lease[Connection], outgoing: Outgoing) -> None:
+        granted = anyio.Event()
+        lease.on_grant = granted.set
+        with anyio.move_on_after(outgoing.pool):
+            await granted.wait()
+        if not lease.granted:
+            raise httpx.PoolTimeout(f"no free connection within {outgoing.pool:g} s")
+
+    def _close_surplus(self, lease: Lease[Connection]) -> None:
+        for connection in lease.close:
+            connection.abort()
+        lease.close.clear()
+
+    def _context(self) -> ssl.SSLContext:
+        if self._ssl_context is None:
+            self._ssl_context = httpx.create_ssl_context()
+            self._ssl_context.set_alpn_protocols(["http/1.1"])
+        return self._ssl_context
+
+
+class _Body(httpx.AsyncByteStream):
+    """A response's body for httpx."""
+
+    def __init__(self, incoming: Incoming, timeout: float | None) -> None:
+        self._incoming = incoming
+        self._timeout = timeout
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        deadline = FOREVER if self._timeout is None else time.monotonic() + self._timeout
+        data = await self._incoming.receive(deadline)
+        if not data:
+            raise StopAsyncIteration
+        return data
+
+    async def aclose(self) -> None:
+        self._incoming.close()
+
+
+class _Info:
+    """What httpx's `network_stream` extension is asked for: facts about the connection."""
+
+    def __init__(self, incoming: Incoming) -> None:
+        self._incoming = incoming
+
+    def get_extra_info(self, info: str) -> Any:
+        """As httpcore's network streams have it."""
+        return self._incoming.extra_info(info)
+
+
+def origin_of(url: httpx.URL) -> Origin:
+    """Scheme, host and port of a URL.
+
+    Raises:
+        httpx.UnsupportedProtocol: the scheme is neither http nor https.
+    """
+    scheme = url.raw_scheme
+    if scheme not in DEFAULT_PORTS:
+        raise httpx.UnsupportedProtocol(f"the URL must start with http:// or https://: {url!r}")
+    return scheme, url.raw_host, url.port or DEFAULT_PORTS[scheme]
+
+
+def outgoing_of(request: httpx.Request) -> Outgoing:
+    """An httpx request as the connection takes it."""
+    method = request.method.encode("ascii")
+    timeout = request.extensions.get("timeout", {})
+    read = timeout.get("read")
+    chunked = request.headers.get("transfer-encoding", "").lower() == "chunked"
+    body: Any = request.stream
+    try:
+        body = request.content  # bytes at hand are sent with the head, and can be sent again
+    except httpx.RequestNotRead:
+        pass
+    name = request.extensions.get("sni_hostname")
+    return Outgoing(
+        origin=origin_of(request.url),
+        url=str(request.url),
+        method=method,
+        head=render_head(method, request.url.raw_path, request.headers.raw),
+        body=body,
+        sized=not chunked,
+        connect=timeout.get("connect"),
+        pool=timeout.get("pool"),
+        write=timeout.get("write"),
+        deadline=FOREVER if read is None else time.monotonic() + read,
+        server_name=name.decode("ascii") if isinstance(name, bytes) else name,
+    )

@@ -1,0 +1,252 @@
+"""The stream that a handler's method returned, in whatever form, as a source of chunks.
+
+An async iterator is read where it is, an iterator in a thread of its own, a list at once. What is in it becomes chunks
+of the caller's shape, and what it raises becomes one of our exceptions. The handler's own objects are never changed.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import anyio
+
+from ..exceptions import APIError, APIResponseValidationError, Timeout
+from ..types import GenericStreamingChunk, ModelResponse, ModelResponseStream, TextCompletionResponse
+from ..types._record import Record
+from ..wire.assemble import Assembler
+from ..wire.chunks import has_content
+from ..wire.convert import Converter, Shape, chat_response, response_chunks
+from .base import ChunkSource
+from .threads import ThreadedIterator
+
+logger = logging.getLogger("tokenwire")
+
+# How other vendors' reasons are called in OpenAI's words; whatever is not here stays as the handler said it.
+FINISH_REASONS = {
+    **dict.fromkeys(("eos", "eos_token", "stop_sequence", "end_turn", "COMPLETE", "STOP"), "stop"),
+    **dict.fromkeys(("max_tokens", "MAX_TOKENS"), "length"),
+    "tool_use": "tool_calls",
+    **dict.fromkeys(("refusal", "SAFETY", "RECITATION", "guardrail_intervened"), "content_filter"),
+}
+
+CHUNKS = "str, GenericStreamingChunk, ModelResponseStream or a dict of one"
+FOREVER = float("inf")
+CLOSE_SECONDS = 5.0  # how long a handler's own clean-up may take
+
+
+class Owner(Protocol):
+    """Whose stream it is; `bridge.Bridge` is one."""
+
+    handler: Any
+    provider: str
+
+    def translated(self, error: BaseException, model: str) -> APIError:
+        """The exception of ours that says what the handler's says."""
+        ...
+
+    def unusable(self, value: Any, expected: str, model: str) -> APIResponseValidationError:
+        """The exception that says that the handler gave something else than `expected`."""
+        ...
+
+
+class HandlerSource(ChunkSource[Any]):
+    """A stream from what a handler's streaming method returned.
+
+    `done` is set when the end of the iterator is itself the answer's end: for handlers that yield bare text and so
+    have no other way to say it. A handler that yields chunks says in them that it is finished.
+    """
+
+    def __init__(self, result: Any, bridge: Owner, model: str, shape: Shape) -> None:
+        self.shape = shape
+        self.headers = {}
+        self._bridge, self._model = bridge, model
+        self._result = result
+        converter = Converter(shape, model)
+        self._convert = converter.convert
+        self.assembler = Assembler(**converter.head)
+        self._receive_items: Any = None
+        self._reading: anyio.CancelScope | None = None  # around the wait inside the handler's iterator
+        self._reader_left: anyio.Event | None = None
+        self._iterator: Any = None
+        self._thread: ThreadedIterator | None = None
+        self._ended = self._text_only = False
+
+    async def start(self, deadline: float) -> None:
+        """Begin to iterate; nothing of the handler's stream has run before."""
+        result = self._result
+        if isinstance(result, str | dict | Record):
+            result = [result]
+        if isinstance(result, list | tuple):
+            self._iterator = iter((list(result),))
+            self._receive_items = self._whole_list
+        elif _is_async_iterable(result):
+            self._iterator = aiter(result)
+            self._receive_items = self._next_item
+        elif hasattr(result, "__iter__") or hasattr(result, "__next__"):
+            self._thread = ThreadedIterator(result if hasattr(result, "__iter__") else _iterate(result))
+            self._thread.start()
+            self._receive_items = self._thread.receive
+        else:
+            raise self._bridge.unusable(result, "an iterator of chunks", self._model)
+
+    async def receive(self, deadline: float) -> list[Any]:
+        """The next chunks, converted; see `ChunkSource`."""
+        while not self._ended:
+            items = await self._items(deadline)
+            if not items:
+                self._ended = True
+                return self._ending() if self._text_only else []
+            self.had_content = False
+            chunks: list[Any] = []
+            for item in items:
+                if item is not None:
+                    chunks += self._take(item)
+            if chunks:
+                return chunks
+        return []
+
+    async def aclose(self) -> None:
+        """Close the handler's iterator, so that its `finally` blocks run; bounded."""
+        self._ended = True
+        if self._thread is not None:
+            self._thread.close()
+        close = getattr(self._iterator, "aclose", None)
+        if close is not None:
+            with anyio.move_on_after(CLOSE_SECONDS, shield=True):
+                await self._call_back_reader()
+                try:
+                    await close()
+                except Exception:  # noqa: BLE001  (what a handler's clean-up raises helps nobody who has left)
+                    logger.warning("the handler %s failed to close its stream", name_of(self._bridge.handler), exc_info=True)
+
+    def __del__(self) -> None:
+        if self._thread is not None:
+            self._thread.close()  # nobody will read on
+
+    async def _call_back_reader(self) -> None:
+        """Get the task that waits inside the handler's iterator out of it: an iterator can't be closed before."""
+        if self._reading is not None:
+            self._reader_left = anyio.Event()
+            self._reading.cancel()
+            await self._reader_left.wait()
+
+    async def _items(self, deadline: float) -> list[Any]:
+        try:
+            with anyio.move_on_after(None if deadline == FOREVER else deadline - time.monotonic()) as self._reading:
+                return await self._receive_items()
+        except Exception as error:  # noqa: BLE001  (the handler's: it can be anything)
+            raise self._bridge.translated(error, self._model) from cause_of(error)
+        finally:
+            self._reading = None
+            if self._reader_left is not None:
+                self._reader_left.set()
+        if self._ended:  # closed by another task
+            return []
+        raise Timeout("no content in time", llm_provider=self._bridge.provider, model=self._model)
+
+    async def _next_item(self) -> list[Any]:
+        try:
+            return [await anext(self._iterator)]
+        except StopAsyncIteration:
+            return []
+
+    async def _whole_list(self) -> list[Any]:
+        return next(self._iterator, [])
+
+    def _take(self, item: Any) -> list[Any]:
+        """What the caller gets of one of the handler's items."""
+        try:
+            taken: list[Any] = []
+            for chunk in self._chunks_of(item):
+                self.assembler.add(chunk)
+                self.had_content = self.had_content or has_content(chunk)
+                taken += self._convert(chunk)
+            return taken
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # it holds other things than it should
+            raise self._bridge.unusable(item, f"{CHUNKS} ({error})", self._model) from error
+
+    def _chunks_of(self, item: Any) -> list[Any]:
+        if isinstance(item, str):
+            self._text_only = True
+            return [GenericStreamingChunk(text=item)]
+        if isinstance(item, dict):
+            item = _chunk_of_dict(item)
+        elif isinstance(item, ModelResponse | TextCompletionResponse):
+            return self._chunks_of_whole(item)
+        if isinstance(item, GenericStreamingChunk):
+            _require_text(item.text)
+        elif isinstance(item, ModelResponseStream):
+            for choice in item.choices:
+                _require_text(choice.delta.content or "")
+        else:
+            raise self._bridge.unusable(item, CHUNKS, self._model)
+        return [_in_openai_words(item)]
+
+    def _chunks_of_whole(self, whole: ModelResponse | TextCompletionResponse) -> list[Any]:
+        chunks = response_chunks(chat_response(whole) if isinstance(whole, TextCompletionResponse) else whole)
+        for chunk in chunks:
+            chunk.model = chunk.model or self._model
+        return chunks
+
+    def _ending(self) -> list[Any]:
+        """The last chunk of a handler that yields bare text: its return is the end of the answer."""
+        self.done = True
+        self.had_content = False
+        if self.assembler.is_complete():
+            return []
+        ending = GenericStreamingChunk(is_finished=True, finish_reason="stop")
+        self.assembler.add(ending)
+        return self._convert(ending)
+
+
+def _chunk_of_dict(fields: dict[str, Any]) -> Any:
+    if "choices" in fields:
+        return ModelResponseStream(**fields)
+    if fields.keys() & {"text", "is_finished", "finish_reason", "usage", "tool_use"}:
+        return GenericStreamingChunk(**fields)
+    raise TypeError(f"a dict with {', '.join(map(str, fields)) or 'nothing'} in it")
+
+
+def _require_text(text: Any) -> None:
+    if not isinstance(text, str):
+        raise TypeError(f"text is {type(text).__name__}, not str")
+
+
+def _in_openai_words(chunk: Any) -> Any:
+    """The chunk with its finish reason in OpenAI's words: a copy where that changes it, for chunks are the handler's."""
+    if isinstance(chunk, GenericStreamingChunk):
+        said = chunk.finish_reason or ("stop" if chunk.is_finished else "")
+        reason = FINISH_REASONS.get(said, said)
+        return chunk if reason == (chunk.finish_reason or "") else chunk.model_copy(update={"finish_reason": reason})
+    if not any(choice.finish_reason in FINISH_REASONS for choice in chunk.choices):
+        return chunk
+    choices = [
+        choice.model_copy(update={"finish_reason": FINISH_REASONS.get(choice.finish_reason or "", choice.finish_reason)})
+        for choice in chunk.choices
+    ]
+    return chunk.model_copy(update={"choices": choices})
+
+
+def _is_async_iterable(value: Any) -> bool:
+    # What is iterable in both ways (our own `Stream` has an `__aiter__` that says so, and raises) is read as its `__next__` says.
+    return hasattr(value, "__anext__") or (hasattr(value, "__aiter__") and not hasattr(value, "__next__"))
+
+
+def _iterate(iterator: Any) -> Iterator[Any]:
+    """An object that has only `__next__`, as an iterable."""
+    while True:
+        try:
+            yield next(iterator)
+        except StopIteration:
+            return
+
+
+def name_of(handler: Any) -> str:
+    """What to call a handler in a message: the function's name, or its class's."""
+    return getattr(handler, "__qualname__", type(handler).__qualname__)
+
+
+def cause_of(error: BaseException) -> BaseException | None:
+    """What the translated exception names as its cause: the handler's own, unless that already is one of ours."""
+    return error.__cause__ if isinstance(error, APIError) else error
