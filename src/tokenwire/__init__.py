@@ -179,7 +179,7 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = ["custom_provider_map", *_HOME_OF]  # noqa: PLE0604  (a list of str, made from the table)
+__all__ = sorted(["custom_provider_map", *_HOME_OF])  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:

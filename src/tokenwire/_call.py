@@ -18,10 +18,9 @@ from ._request import Request, complete_for_endpoint, handler_keywords
 from ._routing import BUILT_IN, handler_for
 from ._settings import RetryPolicy
 from .exceptions import APIConnectionError, APIError, APIResponseValidationError, StreamTruncatedError, Timeout
-from .llms.base import ChunkSource
+from .llms.base import ChunkSource, Shape
 from .llms.bridge import Bridge
 from .types import ModelResponse, TextCompletionResponse
-from .wire.convert import Shape
 
 logger = logging.getLogger("tokenwire")
 
@@ -69,8 +68,7 @@ class Attempts:
 
     def failed(self, error: APIError) -> float | None:
         """The attempt failed: the seconds to wait before the next, None if there is none; `error.attempts` is set."""
-        self._record(error.status_code, type(error).__name__)
-        error.attempts = tuple(self.made)
+        self.failed_for_good(error)
         if len(self.made) > self._policy.num_retries or not is_retryable(error):
             return None
         delay = self._delay(error)
@@ -79,6 +77,11 @@ class Attempts:
         self._waited = delay
         logger.debug("attempt %d failed (%s), the next in %.2f s", len(self.made), type(error).__name__, delay)
         return delay
+
+    def failed_for_good(self, error: APIError) -> None:
+        """The attempt failed, and whether there could be another is not asked; `error.attempts` is set."""
+        self._record(error.status_code, type(error).__name__)
+        error.attempts = tuple(self.made)
 
     def _record(self, status: int | None, error: str | None) -> None:
         seconds = time.monotonic() - self._started
@@ -175,9 +178,7 @@ class Target:
     async def _list_models(self) -> Any:
         method = getattr(self.bridge.handler, "alist_models", None)
         if method is None:
-            raise APIError(
-                f"the handler of {self.request.provider!r} cannot list models", llm_provider=self.request.provider
-            )
+            raise APIError(f"the handler of {self.request.provider!r} cannot list models", llm_provider=self.request.provider)
         return await method(**self.kwargs)
 
     def record(self, response: Any, attempts: tuple[Attempt, ...]) -> Any:
@@ -324,7 +325,7 @@ class StreamCall:
         try:
             return await self._receive()
         except APIError as error:
-            self._attempts.failed(error)
+            self._attempts.failed_for_good(error)
             raise
 
     async def aclose(self) -> None:

@@ -116,7 +116,9 @@ def parse_request(
         api_base=_text(given, "base_url", "api_base") or module_setting("api_base"),
         organization=_text(given, "organization") or module_setting("organization"),
         headers=_headers(given),
-        timeouts=Timeouts.parse(_first(given, "timeout", "request_timeout") or module_setting("request_timeout"), stream=stream),
+        timeouts=Timeouts.parse(
+            _first(given, "timeout", "request_timeout") or module_setting("request_timeout"), stream=stream
+        ),
         limits=_instance(given, "limits", Limits),
         num_retries=_retries(given),
         client=given.pop("client", None),

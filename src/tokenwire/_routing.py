@@ -62,7 +62,7 @@ def _checked_handler(handler: Any, provider: str) -> Any:
 
 def _custom_handlers() -> Mapping[str, Any]:
     """Every handler of the user's, by provider. `custom_provider_map` is read anew: users rebind the module attribute."""
-    entries = vars(sys.modules[__package__]).get("custom_provider_map")
+    entries = vars(sys.modules["tokenwire"]).get("custom_provider_map")
     if not entries:
         return _registered
     handlers = dict(_registered)

@@ -77,8 +77,9 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
             seconds = _require_seconds("timeout", value)
             total = msgspec.UNSET if stream else seconds
             return cls(connect=seconds, pool=seconds, write=seconds, first_content=seconds, idle=seconds, total=total)
-        if all(hasattr(value, name) for name in ("connect", "read", "write", "pool")):  # httpx.Timeout, unimported
-            return cls(connect=value.connect, pool=value.pool, write=value.write, first_content=value.read, idle=value.read)
+        given: Any = value
+        if all(hasattr(given, name) for name in ("connect", "read", "write", "pool")):  # httpx.Timeout, unimported
+            return cls(connect=given.connect, pool=given.pool, write=given.write, first_content=given.read, idle=given.read)
         raise BadRequestError(
             f"timeout must be seconds, a Timeouts or an httpx.Timeout, not {type(value).__name__}", param="timeout"
         )
@@ -144,7 +145,7 @@ def module_setting(name: str) -> Any:
 
     `name` is one of "api_key", "api_base", "organization", "headers", "request_timeout" and "num_retries".
     """
-    return vars(sys.modules[__package__]).get(name)
+    return vars(sys.modules["tokenwire"]).get(name)
 
 
 def proxy_for(url: str) -> str | None:
@@ -152,10 +153,10 @@ def proxy_for(url: str) -> str | None:
     if not any(name.lower().endswith("_proxy") for name in os.environ):
         return None
     from urllib.parse import urlsplit
-    from urllib.request import getproxies_environment, proxy_bypass_environment
+    from urllib.request import getproxies, proxy_bypass
 
     parts = urlsplit(url)
-    proxies = getproxies_environment()
-    if not parts.hostname or proxy_bypass_environment(parts.netloc.rpartition("@")[2], proxies):
+    proxies = getproxies()
+    if not parts.hostname or proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
     return proxies.get(parts.scheme) or proxies.get("all")

@@ -37,11 +37,12 @@ class Call(Protocol):
     """What a stream draws on; `_call.StreamCall` is one."""
 
     source: Any
-    attempts: tuple[Any, ...]
     started_at: float
     opened_at: float | None
     first_content_at: float | None
 
+    @property
+    def attempts(self) -> tuple[Any, ...]: ...
     async def open(self) -> None: ...
     async def receive(self) -> list[Any]: ...
     async def aclose(self) -> None: ...

@@ -120,7 +120,7 @@ class APIError(TokenwireError):
     ) -> None:
         super().__init__(message)
         self.message = message
-        self.status_code = self.default_status if status_code is None else status_code
+        self.status_code: int = self.default_status if status_code is None else status_code
         self.llm_provider = llm_provider
         self.model = model
         self.code = code
@@ -129,7 +129,7 @@ class APIError(TokenwireError):
         self.body = body
         self.request_id = request_id
         self.response = response
-        self.headers = dict(headers or {})
+        self.headers: dict[str, str] = dict(headers or {})
         self.retry_after = retry_after
         self.partial = partial
         self.attempts: tuple[Any, ...] = ()

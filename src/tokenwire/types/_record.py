@@ -16,6 +16,7 @@ import msgspec
 from msgspec import StructMeta
 
 Path: TypeAlias = tuple[str | int, ...]
+Fields: TypeAlias = dict[str, Any]  # inside `Record`, `dict` is a method
 
 LAZY = frozenset({"provider_specific_fields", "reasoning_content"})  # the fields given to `lazy_field`; no records in them
 
@@ -63,11 +64,11 @@ class Record(msgspec.Struct, HasOrigin, eq=False, gc=False, metaclass=RecordMeta
     _slots: ClassVar[tuple[str, ...]] = ("_origin",)
 
     @classmethod
-    def _prepare(cls, fields: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:
+    def _prepare(cls, fields: Fields, unknown: Fields) -> Fields:
         """Turn what a caller passed into what the struct holds; take from `unknown` what has a place."""
         return fields
 
-    def _unknown(self) -> dict[str, Any]:
+    def _unknown(self) -> Fields:
         """The fields that arrived with this record and that its struct does not name, freshly decoded."""
         origin = getattr(self, "_origin", None)
         if origin is None:
@@ -128,16 +129,15 @@ class Record(msgspec.Struct, HasOrigin, eq=False, gc=False, metaclass=RecordMeta
             return NotImplemented
         return list(self) == list(other)
 
-    __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self if value is not None)
         return f"{type(self).__name__}({shown})"
 
-    def __rich_repr__(self) -> Iterator[tuple[str, Any]]:
-        return (pair for pair in self if pair[1] is not None)
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [pair for pair in self if pair[1] is not None]
 
-    def _state(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _state(self) -> tuple[Fields, Fields]:
         fields = {name: getattr(self, name) for name in self.__struct_fields__}
         return fields, {name: getattr(self, name) for name in self._slots if hasattr(self, name)}
 
@@ -147,7 +147,7 @@ class Record(msgspec.Struct, HasOrigin, eq=False, gc=False, metaclass=RecordMeta
     def __reduce__(self) -> Any:
         return _restore, (type(self), *self._state())
 
-    def model_dump(self, *, mode: str = "python", exclude_none: bool = False, exclude_unset: bool = False) -> dict[str, Any]:
+    def model_dump(self, *, mode: str = "python", exclude_none: bool = False, exclude_unset: bool = False) -> Fields:
         """This record as plain dicts and lists, unknown fields at the places where the server put them.
 
         Args:
@@ -159,7 +159,7 @@ class Record(msgspec.Struct, HasOrigin, eq=False, gc=False, metaclass=RecordMeta
             raise ValueError(f"mode must be 'python' or 'json', not {mode!r}")
         defaults = self._defaults()
         unknown = self._unknown()
-        dumped: dict[str, Any] = {}
+        dumped: Fields = {}
         for name, value in self:
             if name == "provider_specific_fields" and value == unknown:
                 value = None  # nobody set it: the unknown fields stand below, where the server put them
@@ -181,7 +181,7 @@ class Record(msgspec.Struct, HasOrigin, eq=False, gc=False, metaclass=RecordMeta
         data = msgspec.json.encode(self.model_dump(exclude_none=exclude_none, exclude_unset=exclude_unset), enc_hook=str)
         return (data if indent is None else msgspec.json.format(data, indent=indent)).decode()
 
-    def model_copy(self, *, update: dict[str, Any] | None = None, deep: bool = False) -> Any:
+    def model_copy(self, *, update: Fields | None = None, deep: bool = False) -> Any:
         """A copy of this record, shallow unless `deep`, with the fields in `update` replaced."""
         import copy
 
@@ -209,7 +209,7 @@ class Response(Record, HasCall, kw_only=True):
 
     _error: Any = msgspec.field(default=msgspec.UNSET, name="error")  # an error object in place of, or beside, an answer
 
-    _slots = ("_origin", "_call")
+    _slots: ClassVar[tuple[str, ...]] = ("_origin", "_call")
 
     def _about_call(self) -> dict[str, Any]:
         if not hasattr(self, "_call"):

@@ -5,13 +5,13 @@ spell in more than one way (`created` as a float, an integer id) are kept as sen
 """
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import msgspec
 from msgspec import UNSET, field
 
-from ._record import Record, Response, coerce, lazy_field
+from ._record import Path, Record, Response, coerce, lazy_field
 
 
 def new_id(prefix: str = "chatcmpl-") -> str:
@@ -56,7 +56,7 @@ class Usage(Record):
     cost: float | None = None
     server_tool_use: Any = None
 
-    _place = ("usage",)
+    _place: ClassVar[Path] = ("usage",)
 
     @classmethod
     def _prepare(cls, fields: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:
@@ -153,7 +153,7 @@ class Message(Record):
     provider_specific_fields: dict[str, Any] | None = None
     _reasoning: Any = field(default=UNSET, name="reasoning")  # what some servers call `reasoning_content`
 
-    _place = ("choices", 0, "message")
+    _place: ClassVar[Path] = ("choices", 0, "message")
 
     @classmethod
     def _prepare(cls, fields: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:
@@ -176,7 +176,7 @@ class Choices(Record):
     logprobs: Any = None
     provider_specific_fields: dict[str, Any] | None = None
 
-    _place = ("choices", 0)
+    _place: ClassVar[Path] = ("choices", 0)
 
     @classmethod
     def _prepare(cls, fields: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:
@@ -201,6 +201,7 @@ class ModelResponse(Response):
     usage: Usage | None = None
     service_tier: str | None = None
     provider_specific_fields: dict[str, Any] | None = None
+
     @classmethod
     def _prepare(cls, fields: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:
         _number_if_new(fields)
@@ -227,7 +228,7 @@ class Delta(Record):
     provider_specific_fields: dict[str, Any] | None = None
     _reasoning: Any = field(default=UNSET, name="reasoning")  # what some servers call `reasoning_content`
 
-    _place = ("choices", 0, "delta")
+    _place: ClassVar[Path] = ("choices", 0, "delta")
 
     @classmethod
     def _prepare(cls, fields: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:
@@ -252,7 +253,7 @@ class StreamingChoices(Record):
     logprobs: Any = None
     provider_specific_fields: dict[str, Any] | None = None
 
-    _place = ("choices", 0)
+    _place: ClassVar[Path] = ("choices", 0)
 
     @classmethod
     def _prepare(cls, fields: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:
@@ -325,7 +326,7 @@ class GenericStreamingChunk(Record):
     logprobs: Any = None
 
     # Flattened from one event: what the server's delta held beside these is what nobody named.
-    _place = ("choices", 0, "delta")
+    _place: ClassVar[Path] = ("choices", 0, "delta")
 
     @classmethod
     def _prepare(cls, fields: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:

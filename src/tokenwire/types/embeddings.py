@@ -1,10 +1,10 @@
 """What `/embeddings` answers."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec import field
 
-from ._record import Record, Response, coerce
+from ._record import Path, Record, Response, coerce
 from .chat import Usage
 
 
@@ -15,7 +15,7 @@ class Embedding(Record):
     index: int = 0
     object: str = "embedding"
 
-    _place = ("data", 0)
+    _place: ClassVar[Path] = ("data", 0)
 
 
 class EmbeddingResponse(Response):

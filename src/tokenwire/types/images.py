@@ -1,11 +1,11 @@
 """What `/images/generations` answers."""
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec import field
 
-from ._record import Record, Response, coerce, lazy_field
+from ._record import Path, Record, Response, coerce, lazy_field
 
 
 class ImageObject(Record):
@@ -16,7 +16,7 @@ class ImageObject(Record):
     revised_prompt: str | None = None
     provider_specific_fields: dict[str, Any] | None = None
 
-    _place = ("data", 0)
+    _place: ClassVar[Path] = ("data", 0)
 
 
 class ImageUsage(Record):
@@ -27,7 +27,7 @@ class ImageUsage(Record):
     total_tokens: int = 0
     input_tokens_details: Any = None
 
-    _place = ("usage",)
+    _place: ClassVar[Path] = ("usage",)
 
 
 class ImageResponse(Response):

@@ -1,10 +1,10 @@
 """What `/completions` answers, whole and in pieces."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from msgspec import field
 
-from ._record import Record, Response, coerce, lazy_field
+from ._record import Path, Record, Response, coerce, lazy_field
 from .chat import Usage, _number_if_new
 
 
@@ -17,7 +17,7 @@ class TextChoices(Record):
     logprobs: Any = None
     provider_specific_fields: dict[str, Any] | None = None
 
-    _place = ("choices", 0)
+    _place: ClassVar[Path] = ("choices", 0)
 
 
 class TextCompletionResponse(Response):

@@ -2,6 +2,8 @@
 
 from . import *  # noqa: F403  (this module only re-exports)
 from . import __all__ as __all__
-from .chat import ChatCompletionDeltaToolCall as ChatCompletionToolCallChunk
-from .chat import Delta as ChatCompletionDeltaChunk
-from .chat import Usage as ChatCompletionUsageBlock
+from .chat import (
+    ChatCompletionDeltaToolCall as ChatCompletionToolCallChunk,
+    Delta as ChatCompletionDeltaChunk,
+    Usage as ChatCompletionUsageBlock,
+)
