@@ -17,7 +17,7 @@ import msgspec
 from ._request import Request, complete_for_endpoint, handler_keywords
 from ._routing import BUILT_IN, handler_for
 from ._settings import RetryPolicy
-from .exceptions import APIConnectionError, APIError, APIResponseValidationError, StreamTruncatedError, Timeout
+from .exceptions import APIConnectionError, APIError, APIResponseValidationError, StreamClosedError, StreamTruncatedError, Timeout
 from .llms.base import ChunkSource, Shape
 from .llms.bridge import Bridge
 from .types import ModelResponse, TextCompletionResponse
@@ -293,6 +293,7 @@ class StreamCall:
         self._attempts = self._target.attempts(self._total_deadline)
         self._waiting_since = self.started_at  # moved on by the time that the caller takes between two chunks
         self._handed_over_at = self.started_at
+        self._trying: anyio.CancelScope | None = None
         self.source: ChunkSource[Any] | None = None
         self.committed = False
         self.opened_at: float | None = None
@@ -329,20 +330,33 @@ class StreamCall:
             raise
 
     async def aclose(self) -> None:
-        """Release the connection or the handler; shielded and bounded by the source."""
+        """Release the connection or the handler; shielded and bounded by the source. Another task's attempts end."""
+        if self._trying is not None:
+            self._trying.cancel()
+        await self._release()
+
+    async def _release(self) -> None:
         if self.source is not None:
             with anyio.CancelScope(shield=True):
                 await self.source.aclose()
 
     async def _attempt(self, function: Callable[[], Awaitable[Any]]) -> Any:
         """Run `function`, opening a new source after each failure that may be tried again."""
+        with anyio.CancelScope() as self._trying:
+            try:
+                return await self._try_until_it_works(function)
+            finally:
+                self._trying = None
+        raise StreamClosedError("this stream was closed while it was waited for")
+
+    async def _try_until_it_works(self, function: Callable[[], Awaitable[Any]]) -> Any:
         while True:
             try:
                 return await function()
             except APIError as error:
                 error.partial = self.response()
                 delay = self._attempts.failed(error)
-                await self.aclose()
+                await self._release()
                 if delay is None:
                     raise
             self.source = None

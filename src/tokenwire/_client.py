@@ -57,6 +57,7 @@ class AsyncClient:
         self._http_client = http_client
         self._pool: Any = transport
         self._proxy_client: Any = None
+        self._behind_proxy: dict[str, bool] = {}  # by address, as the environment said at the first call to it
         self._closed = False
         self._anchor: Any = None  # what ties the default client to its event loop
 
@@ -188,9 +189,10 @@ class AsyncClient:
             raise RuntimeError("this AsyncClient is closed")
         if self._http_client is not None:
             return self._http_client
-        if proxy_for(api_base) is not None:
-            return self._proxied()
-        return self._transport()
+        behind_proxy = self._behind_proxy.get(api_base)
+        if behind_proxy is None:
+            behind_proxy = self._behind_proxy[api_base] = proxy_for(api_base) is not None
+        return self._proxied() if behind_proxy else self._transport()
 
     def _transport(self) -> Any:
         if self._pool is None:

@@ -19,7 +19,7 @@ from ._settings import (
     organization_from_environment,
 )
 from .exceptions import AuthenticationError, BadRequestError
-from .types import ModelResponse, Usage
+from .types import EmbeddingResponse, ImageResponse, ModelResponse, Usage
 from .types._record import Record
 
 ENDPOINTS = ("/chat/completions", "/completions", "/embeddings", "/models", "/images/generations")
@@ -116,14 +116,12 @@ def parse_request(
         api_base=_text(given, "base_url", "api_base") or module_setting("api_base"),
         organization=_text(given, "organization") or module_setting("organization"),
         headers=_headers(given),
-        timeouts=Timeouts.parse(
-            _first(given, "timeout", "request_timeout") or module_setting("request_timeout"), stream=stream
-        ),
+        timeouts=Timeouts.parse(_first_or_setting(given, "timeout", "request_timeout"), stream=stream),
         limits=_instance(given, "limits", Limits),
         num_retries=_retries(given),
         client=given.pop("client", None),
         metadata=given.get("metadata"),
-        mock={name: given.pop(name) for name in MOCK_KEYWORDS if name in given},
+        mock=_mock(given),
         params=given,
     )
     request.params = _params(request.params)
@@ -154,13 +152,25 @@ def complete_for_endpoint(request: Request) -> None:
 def _wrong(name: str, expected: str, value: Any) -> BadRequestError:
     shown = repr(value)
     shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
-    return BadRequestError(f"{name} must be {expected}, not {shown}", param=name)
+    return BadRequestError(f"{name} must be {expected}, not {shown}", param=name.partition("[")[0])
 
 
 def _first(given: dict[str, Any], *names: str) -> Any:
     """The value of the first of these keywords that was given; all of them are taken out."""
     values = [given.pop(name, None) for name in names]
     return next((value for value in values if value is not None), None)
+
+
+def _first_or_setting(given: dict[str, Any], *names: str) -> Any:
+    """`_first`, or the package's setting of the last name."""
+    value = _first(given, *names)
+    return module_setting(names[-1]) if value is None else value
+
+
+def _mock(given: dict[str, Any]) -> dict[str, Any]:
+    """The `mock_...` keywords; a `mock_timeout=False` asks for nothing."""
+    mock = {name: given.pop(name) for name in MOCK_KEYWORDS if name in given}
+    return {name: value for name, value in mock.items() if not (name == "mock_timeout" and value is False)}
 
 
 def _text(given: dict[str, Any], *names: str) -> str | None:
@@ -308,9 +318,9 @@ def handler_keywords(request: Request, *, client: Any, log: Any) -> dict[str, An
         "headers": dict(request.headers),
     }
     if request.kind == "embedding":
-        return {**shared, "input": request.content, "model_response": None}
+        return {**shared, "input": request.content, "model_response": EmbeddingResponse()}
     if request.kind == "image":
-        return {**shared, "prompt": request.content, "model_response": None}
+        return {**shared, "prompt": request.content, "model_response": ImageResponse()}
     if request.stream:
         shared["optional_params"]["stream"] = True
     messages = request.content

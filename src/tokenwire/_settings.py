@@ -65,7 +65,7 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
             BadRequestError: anything else, or a number that is not above zero.
         """
         if value is None:
-            return cls()
+            return DEFAULT_TIMEOUTS
         if isinstance(value, cls):
             return value
         if isinstance(value, str):  # LiteLLM takes "30" too
@@ -89,6 +89,9 @@ def _require_seconds(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
         raise BadRequestError(f"{name} must be a number of seconds above 0, not {value!r}", param="timeout")
     return float(value)
+
+
+DEFAULT_TIMEOUTS = Timeouts()
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

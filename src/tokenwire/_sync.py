@@ -3,21 +3,23 @@
 One portal, a daemon thread with an asyncio loop of its own, serves the whole process; it starts with the first sync call
 and again after a fork. A stream is read ahead by a task on that loop, the pump, into a bounded buffer, and the caller
 takes all that is there at once: a chunk costs a list's `pop`, not a thread hop.
+
+Whoever tells the loop to do something never waits until it has heard: a stream may be dropped by the garbage collector
+while the thread it runs in holds a lock that the loop waits for, and a forked child's copy of the loop never hears.
 """
 
+import asyncio
 import atexit
 import os
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import CancelledError, Future
-from contextlib import AbstractContextManager
+from concurrent.futures import CancelledError, Future, wait
 from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar, overload
 
 import anyio
-from anyio import from_thread
 
 from . import _api
 from ._client import AsyncClient
@@ -43,6 +45,7 @@ T = TypeVar("T")
 C = TypeVar("C")
 
 HIGH_WATER = 1024  # chunks a stream may be ahead of its reader
+CLOSED = "this stream is closed: it can't be asked for more"
 EXIT_SECONDS = 2.0  # how long the event loop may take to end when the process does
 
 
@@ -51,9 +54,12 @@ class Portal:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._context: AbstractContextManager[from_thread.BlockingPortal] | None = None
-        self._portal: from_thread.BlockingPortal | None = None
-        self._thread = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._ident = 0
+        self._process = os.getpid()
+        self._stopping = asyncio.Event()
+        self._works: set[asyncio.Task[None]] = set()  # the loop itself holds tasks only weakly
         self._inner: Portal | None = None
 
     @classmethod
@@ -63,56 +69,134 @@ class Portal:
         Handlers on a background loop, and in its worker threads, may make sync calls too.
         """
         home = _home.get() or _root
-        if home._thread != threading.get_ident():
+        if not home.is_own_thread():
             return home
         if home._inner is None:
             home._inner = cls()
         return home._inner
 
-    def start(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> "Future[T]":
+    def is_own_thread(self) -> bool:
+        """Whether this code runs in the loop's thread."""
+        return self._ident == threading.get_ident()
+
+    def is_in_this_process(self) -> bool:
+        """Whether the loop runs in this process: False in the child of a fork, for the parent's loops."""
+        return self._process == os.getpid()
+
+    def start(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> "Work[T]":
         """Begin to run a coroutine function on this loop, which is started if it is not running."""
+        work = Work(self, function, args, kwargs)
+        self._get().call_soon_threadsafe(self._begin, work)
+        return work
 
-        async def at_home() -> T:
-            _home.set(self)
-            return await function(*args, **kwargs)
-
-        return self._get().start_task_soon(at_home)
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """Call a function on the loop, if that still runs, and don't wait for it. Safe in `__del__`."""
+        loop = self._loop
+        if loop is not None and self.is_in_this_process():
+            try:
+                loop.call_soon_threadsafe(function)
+            except RuntimeError:
+                pass  # it has ended, and all that ran on it with it
 
     def stop(self) -> None:
         """End the event loop, for the process is ending; streams still open are cut."""
         if self._inner is not None:
             self._inner.stop()
-        portal, self._portal = self._portal, None
-        if portal is not None:
-            stopper = threading.Thread(target=_stop, args=(portal,), daemon=True)
-            stopper.start()
-            stopper.join(EXIT_SECONDS)
-
-    def _get(self) -> from_thread.BlockingPortal:
         with self._lock:
-            if self._portal is None:
-                self._context = from_thread.start_blocking_portal("asyncio", name="tokenwire")
-                self._portal = self._context.__enter__()
-                self._thread = self._portal.call(threading.get_ident)
-            return self._portal
+            thread, self._thread = self._thread, None
+            self.call_soon(self._stopping.set)
+            self._loop, self._ident = None, 0
+        if thread is not None:
+            thread.join(EXIT_SECONDS)
+
+    def _get(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                started: Future[asyncio.AbstractEventLoop] = Future()
+                self._thread = threading.Thread(target=self._run, args=(started,), name="tokenwire", daemon=True)
+                self._thread.start()
+                self._loop = started.result()
+            return self._loop
+
+    def _run(self, started: "Future[asyncio.AbstractEventLoop]") -> None:
+        async def serve() -> None:
+            self._ident = threading.get_ident()
+            started.set_result(asyncio.get_running_loop())
+            await self._stopping.wait()
+
+        asyncio.run(serve())  # at its end it cancels every work and closes the default client
+
+    def _begin(self, work: "Work[Any]") -> None:
+        task = asyncio.ensure_future(work.run())
+        self._works.add(task)
+        task.add_done_callback(self._works.discard)
 
 
-def _stop(portal: from_thread.BlockingPortal) -> None:
-    try:
-        portal.call(portal.stop, True)
-    except (RuntimeError, CancelledError):
-        pass  # it has ended already
+class Work(Generic[T]):
+    """A coroutine function at work on a background loop, as the other threads see it."""
+
+    def __init__(
+        self, portal: Portal, function: Callable[..., Coroutine[Any, Any, T]], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self._portal = portal
+        self._function = function
+        self._args, self._kwargs = args, kwargs
+        self._scope: anyio.CancelScope | None = None
+        self._cancelled = False
+        self._future: Future[T] = Future()
+
+    async def run(self) -> None:
+        """Do it; called on the loop."""
+        _home.set(self._portal)
+        future = self._future
+        try:
+            with anyio.CancelScope() as self._scope:
+                if self._cancelled:
+                    self._scope.cancel()
+                future.set_result(await self._function(*self._args, **self._kwargs))
+        except asyncio.CancelledError:
+            raise
+        except BaseException as error:  # noqa: BLE001  (of any kind: asyncio would end the loop for a SystemExit)
+            future.set_exception(error)
+        finally:
+            future.cancel()  # if nothing came of it
+            del future, self  # see _wait
+
+    def cancel(self) -> None:
+        """Cancel it, and don't wait for that. Safe in `__del__`."""
+        self._portal.call_soon(self._cancel)
+
+    def _cancel(self) -> None:
+        self._cancelled = True
+        if self._scope is not None:
+            self._scope.cancel()
+
+    def result(self) -> T:
+        """Wait for what it returns or raises. Interrupted (Ctrl-C), it is cancelled before the interrupt goes on."""
+        try:
+            return _wait(self._future, self)
+        finally:
+            del self  # see _wait
+
+    def wait(self) -> None:
+        """Wait until it has ended, in whatever way."""
+        wait((self._future,))
 
 
 _home: ContextVar[Portal | None] = ContextVar("tokenwire_home", default=None)
 _root = Portal()
-atexit.register(_root.stop)
+
+
+@atexit.register
+def _stop_portals() -> None:
+    _root.stop()
 
 
 def _forget_portals() -> None:
     """In the child of a fork: the parent's loops do not run here, and their locks may be held for ever."""
+    global _root
     _home.set(None)
-    _root.__init__()  # type: ignore[misc]
+    _root = Portal()
 
 
 if hasattr(os, "register_at_fork"):
@@ -120,19 +204,23 @@ if hasattr(os, "register_at_fork"):
 
 
 def run(function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
-    """Run a coroutine function on a background loop and wait for its result.
-
-    Interrupted (Ctrl-C), it cancels the call before it lets the interrupt go on.
-    """
-    return _wait(Portal.current().start(function, *args, **kwargs))
+    """Run a coroutine function on a background loop and wait for its result, as `Work.result` does."""
+    return Portal.current().start(function, *args, **kwargs).result()
 
 
-def _wait(future: "Future[T]") -> T:
+def _wait(future: "Future[T]", work: Work[Any]) -> T:
     try:
         return future.result()
+    except CancelledError:
+        raise RuntimeError("the background event loop has ended, as it does when the process ends") from None
     except BaseException:
-        future.cancel()
+        if not future.done():
+            work.cancel()
         raise
+    finally:
+        # An exception knows the frames it passed. Where one of them knew the exception's future, that would be a cycle,
+        # and what the frames hold, a broken stream too, would stay until the garbage collector comes.
+        del future, work
 
 
 class Stream(Generic[C]):
@@ -142,20 +230,29 @@ class Stream(Generic[C]):
     dropping the stream. It offers what `AsyncStream` does, and raises the same errors.
     """
 
-    def __init__(self, stream: AsyncStream[C], portal: Portal) -> None:
-        self._stream = stream
-        self._portal = portal
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._portal = Portal.current()
         self._batch: list[C] = []  # last chunk first
         self._buffer = _Buffer[C]()
-        self._closed = False
-        self._pump: Future[None] = portal.start(_pump, stream, self._buffer)
+        self._closed = self._cut = False
+        opened: Future[AsyncStream[C]] = Future()
+        self._pump = self._portal.start(_pump, function, args, kwargs, opened, self._buffer)
+        try:
+            self._stream = _wait(opened, self._pump)
+        finally:
+            del opened  # see _wait
 
     def __next__(self) -> C:
         if self._batch:
             return self._batch.pop()
         if self._closed:
-            raise StreamClosedError("this stream is closed: it can't be asked for more")
+            raise StreamClosedError(CLOSED)
+        if self._buffer.over:
+            raise StopIteration
+        self._require_reachable()
         batch = self._buffer.take(self._portal)
+        if self._closed:  # by another thread, while this one waited
+            raise StreamClosedError(CLOSED)
         if not batch:
             raise StopIteration
         batch.reverse()
@@ -171,18 +268,19 @@ class Stream(Generic[C]):
     def __enter__(self) -> "Stream[C]":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
 
     def __del__(self) -> None:
-        self._pump.cancel()
+        if hasattr(self, "_pump"):
+            self._pump.cancel()
 
     @property
     def outcome(self) -> Outcome | None:
-        """As `AsyncStream.outcome`."""
-        return self._stream.outcome
+        """As `AsyncStream.outcome`: how the stream ended for its reader, who comes behind what was read ahead."""
+        if self._cut:
+            return "cancelled"
+        return self._stream.outcome if self._buffer.over else None
 
     @property
     def response(self) -> ModelResponse | TextCompletionResponse | None:
@@ -218,25 +316,34 @@ class Stream(Generic[C]):
         """End the stream now and release its connection. Safe to call twice, from any thread."""
         if self._closed:
             return
-        self._closed = True
+        self._closed, self._cut = True, not self._buffer.over
         self._batch.clear()
-        self._pump.cancel()
-        try:
-            _wait(self._portal.start(self._stream.aclose))
-        except RuntimeError:
-            pass  # the event loop has ended, and its connections with it
+        if self._portal.is_in_this_process():
+            self._pump.cancel()
+            if not self._portal.is_own_thread():
+                self._pump.wait()
+
+    def _require_reachable(self) -> None:
+        if not self._portal.is_in_this_process():
+            raise StreamClosedError("this stream belongs to the process that this one was forked from")
+        if self._portal.is_own_thread():
+            raise RuntimeError("the event loop that fills this stream would wait for itself: use the async function here")
 
     def __repr__(self) -> str:
         return f"<Stream {self.outcome or 'open'}>"
 
 
 class _Buffer(Generic[C]):
-    """Chunks on their way from the background loop to a thread, with a mark where the pump pauses."""
+    """Chunks on their way from the background loop to a thread, with a mark where the pump pauses.
+
+    Attributes:
+        over: whether the reader has been told that the stream ended.
+    """
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._ready: deque[C] = deque()
-        self._ended = False
+        self._ended = self.over = False
         self._error: BaseException | None = None
         self._paused: anyio.Event | None = None
 
@@ -250,11 +357,15 @@ class _Buffer(Generic[C]):
             paused, self._paused = self._paused, None
             error = None
             if not chunks:
+                self.over = True
                 error, self._error = self._error, None
         if paused is not None:
-            portal.start(_set, paused)
-        if error is not None:
-            raise error
+            portal.call_soon(paused.set)
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # see _wait
         return chunks
 
     def put(self, chunks: list[C]) -> anyio.Event | None:
@@ -271,39 +382,40 @@ class _Buffer(Generic[C]):
         """No more chunks will come."""
         with self._changed:
             self._ended, self._error = True, error
-            self._changed.notify()
+            self._changed.notify_all()
 
 
-async def _set(event: anyio.Event) -> None:
-    event.set()
-
-
-async def _pump(stream: AsyncStream[C], buffer: _Buffer[C]) -> None:
-    """Read a stream ahead of its reader. Ends with the stream, or when it is cancelled by whoever drops the reader."""
+async def _pump(
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    opened: "Future[AsyncStream[C]]",
+    buffer: _Buffer[C],
+) -> None:
+    """Open a stream, and read it ahead of its reader. Ends with the stream, or cancelled by whoever drops the reader."""
+    stream: AsyncStream[C] | None = None
     error: BaseException | None = None
     try:
+        made = function(*args, **kwargs)
+        stream = made if isinstance(made, AsyncStream) else await made
+        opened.set_result(stream)
         while chunks := await stream._receive_batch():
             room = buffer.put(chunks)
             if room is not None:
                 await room.wait()
-    except Exception as caught:  # noqa: BLE001  (raised again in the reader's thread)
+    except asyncio.CancelledError:
+        raise
+    except BaseException as caught:  # noqa: BLE001  (raised again in the reader's thread)
         error = caught
     finally:
-        buffer.end(error)
-        with anyio.CancelScope(shield=True):
-            if stream.outcome is None:
+        if stream is not None and stream.outcome is None:
+            with anyio.CancelScope(shield=True):
                 await stream.aclose()
-
-
-def open_stream(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Stream[Any]:
-    """The stream that an async function returns, read from this thread."""
-
-    async def opened() -> AsyncStream[Any]:
-        stream = function(*args, **kwargs)
-        return stream if isinstance(stream, AsyncStream) else await stream
-
-    portal = Portal.current()
-    return Stream(_wait(portal.start(opened)), portal)
+        if stream is None and error is not None:
+            opened.set_exception(error)
+        opened.cancel()  # if nothing came of it
+        buffer.end(error)
+        del opened, error  # see _wait
 
 
 @overload
@@ -327,13 +439,13 @@ def completion(
     while it waits; there `acompletion` is the better choice.
     """
     if stream is True:
-        return open_stream(_api.acompletion, model, messages, stream=True, **params)
+        return Stream(_api.acompletion, (model, messages), {"stream": True, **params})
     return run(_api.acompletion, model, messages, stream=stream, **params)
 
 
 def streaming(model: str, messages: "Messages | None" = None, **params: "Unpack[ChatParams]") -> Stream[GenericStreamingChunk]:
     """Stream a chat completion as flat chunks, from sync code: `astreaming` with the same arguments, results and errors."""
-    return open_stream(_api.astreaming, model, messages, **params)
+    return Stream(_api.astreaming, (model, messages), {**params})
 
 
 @overload
@@ -357,7 +469,7 @@ def text_completion(
 ) -> TextCompletionResponse | Stream[TextCompletionResponse]:
     """Ask a model to continue a text, from sync code: `atext_completion` with the same arguments, results and errors."""
     if stream is True:
-        return open_stream(_api.atext_completion, model, prompt, stream=True, **params)
+        return Stream(_api.atext_completion, (model, prompt), {"stream": True, **params})
     return run(_api.atext_completion, model, prompt, stream=stream, **params)
 
 
@@ -391,9 +503,7 @@ class Client:
     def __enter__(self) -> "Client":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -420,12 +530,14 @@ class Client:
     ) -> ModelResponse | Stream[ModelResponseStream]:
         """As `tokenwire.completion`."""
         if stream is True:
-            return open_stream(self._client.acompletion, model, messages, stream=True, **params)
+            return Stream(self._client.acompletion, (model, messages), {"stream": True, **params})
         return run(self._client.acompletion, model, messages, stream=stream, **params)
 
-    def streaming(self, model: str, messages: "Messages | None" = None, **params: "Unpack[ChatParams]") -> Stream[GenericStreamingChunk]:
+    def streaming(
+        self, model: str, messages: "Messages | None" = None, **params: "Unpack[ChatParams]"
+    ) -> Stream[GenericStreamingChunk]:
         """As `tokenwire.streaming`."""
-        return open_stream(self._client.astreaming, model, messages, **params)
+        return Stream(self._client.astreaming, (model, messages), {**params})
 
     @overload
     def text_completion(
@@ -449,10 +561,12 @@ class Client:
     ) -> TextCompletionResponse | Stream[TextCompletionResponse]:
         """As `tokenwire.text_completion`."""
         if stream is True:
-            return open_stream(self._client.atext_completion, model, prompt, stream=True, **params)
+            return Stream(self._client.atext_completion, (model, prompt), {"stream": True, **params})
         return run(self._client.atext_completion, model, prompt, stream=stream, **params)
 
-    def embedding(self, model: str, input: "str | Sequence[Any] | None" = None, **params: "Unpack[EmbeddingParams]") -> EmbeddingResponse:
+    def embedding(
+        self, model: str, input: "str | Sequence[Any] | None" = None, **params: "Unpack[EmbeddingParams]"
+    ) -> EmbeddingResponse:
         """As `tokenwire.embedding`."""
         return run(self._client.aembedding, model, input, **params)
 

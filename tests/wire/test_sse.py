@@ -38,6 +38,8 @@ STREAMS = {
     "plain events, LF then CRLF": (b"data: 1\n\ndata: 2\r\n\r\n", [b"1", b"2"]),
     "plain events, CRLF then LF": (b"data: 1\r\n\r\ndata: 2\n\n", [b"1", b"2"]),
     "line ends mixed inside one event": (b"data: 1\rdata: 2\r\ndata: 3\n\r\n", [b"1\n2\n3"]),
+    "a CR inside one plain event": (b"data: 1\rx\n\n", [b"1"]),
+    "an LF inside one plain event": (b"data: 1\nx\n\n", [b"1"]),
     "a CR inside plain data ends its line": (b"data: 1\rx\n\ndata: 2\n\n", [b"1", b"2"]),
     "an LF inside CRLF data ends its line": (b"data: 1\nx\r\n\r\ndata: 2\r\n\r\n", [b"1", b"2"]),
     "LF, CR, LF is two empty lines": (b"data: 1\n\r\ndata: 2\n\n", [b"1", b"2"]),
@@ -143,6 +145,11 @@ def test_an_empty_read_changes_nothing() -> None:
     assert feed([b"", b"data: 1\r", b"", b"\n", b"", b"\r", b"", b"\n", b"", b"data: 2\n\n"]) == [b"1", b"2"]
 
 
+def test_an_empty_first_read_is_not_the_start() -> None:
+    assert feed([b"", BOM, b"", b"data: 1\n\n"]) == [b"1"]
+    assert feed([b"", b"data: 1\n\n", BOM + b"data: 2\n\n"]) == [b"1"]
+
+
 # What the end of the stream completes.
 ENDS = {
     "no empty line": (b"data: 1\n\ndata: 2\n", [b"2"]),
@@ -239,9 +246,11 @@ def test_what_fits_the_limit(stream: bytes, expected: list[Payload]) -> None:
     assert feed(single_bytes(stream), SSEDecoder(max_event_bytes=LIMIT)) == expected
 
 
+@pytest.mark.parametrize("before", [[], [b":\n\n", b"data: 1\n\n"]], ids=["at the start", "between events"])
 @each_outgrown
-def test_what_outgrows_the_limit(stream: bytes) -> None:
+def test_what_outgrows_the_limit(stream: bytes, before: list[bytes]) -> None:
     decoder = SSEDecoder(max_event_bytes=LIMIT)
+    feed(before, decoder)
     with pytest.raises(LimitExceededError, match="max_event_bytes") as caught:
         decoder.feed_data(stream)
     assert caught.value.limit == "max_event_bytes"
@@ -266,15 +275,24 @@ def test_events_before_the_outgrown_one_arrive(stream: bytes, split: Callable[[b
     assert feed_until_outgrown(reads, SSEDecoder(max_event_bytes=LIMIT)) == ([b"1", b"2"], True)
 
 
+@pytest.mark.parametrize("before", [[], [b":\n\n", b"data: 1\n\n"]], ids=["at the start", "between events"])
 @each_outgrown
-def test_an_outgrown_decoder_stays_ended(stream: bytes) -> None:
+def test_an_outgrown_decoder_stays_ended(stream: bytes, before: list[bytes]) -> None:
     decoder = SSEDecoder(max_event_bytes=LIMIT)
+    feed(before, decoder)
     with pytest.raises(LimitExceededError):
         decoder.feed_data(stream)
     with pytest.raises(LimitExceededError):
-        decoder.feed_data(b"data: 1\n\n")
+        decoder.feed_data(b"data: 2\n\n")
     with pytest.raises(LimitExceededError):
         decoder.feed_eof()
+
+
+def test_the_error_that_is_due_comes_before_further_events() -> None:
+    decoder = SSEDecoder(max_event_bytes=LIMIT)
+    assert decoder.feed_data(b"data: 1\n\n" + OUTGROWN["plain"]) == [b"1"]
+    with pytest.raises(LimitExceededError):
+        decoder.feed_data(b"data: 2\n\n")
 
 
 def test_the_limit_does_not_wait_for_a_line_end() -> None:

@@ -38,6 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(argv)
     except KeyboardInterrupt:
+        from ._terminal import is_terminal, remark
+
+        if is_terminal(sys.stderr):
+            remark("stopped")
         return INTERRUPTED
     except BrokenPipeError:
         from ._terminal import silence_stdout
@@ -47,12 +51,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(argv: Sequence[str] | None) -> int:
-    from ._arguments import parser
+    from ._arguments import parse, parser
     from ._terminal import UsageError, complain, forgive_encodings
 
     forgive_encodings()
-    arguments = parser().parse_args(sys.argv[1:] if argv is None else argv)
-    if arguments.command is None:
+    arguments = parse(sys.argv[1:] if argv is None else argv)
+    if arguments is None:
         parser().print_help(sys.stderr)
         return WRONG_USAGE
 
@@ -63,9 +67,12 @@ def _run(argv: Sequence[str] | None) -> int:
     except UsageError as error:
         complain(str(error))
         return WRONG_USAGE
-    except (TokenwireError, OSError) as error:
-        if isinstance(error, BrokenPipeError):
-            raise
+    except TokenwireError as error:
         complain(str(error))
+        return FAILED
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        complain(error.strerror or str(error))
         return FAILED
     return status

@@ -2,9 +2,12 @@
 
 import argparse
 import math
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import NoReturn, TypeVar
 
 from tokenwire import __version__
+
+N = TypeVar("N", int, float)
 
 DESCRIPTION = "Call language models, and stream what they say."
 
@@ -44,20 +47,28 @@ class Parser(argparse.ArgumentParser):
         """Say what is wrong, and exit with status 2."""
         self.exit(2, f"{self.prog}: {message} (try {self.prog} --help)\n")
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse's; what it does not know is refused here, where `prog` still names the command."""
-        known, unknown = super().parse_known_args(args, namespace)
-        if unknown:
-            options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
-            self.error(f"there is no option {options[0]}" if options else "put the PROMPT in quotes, behind the options")
-        return known, unknown
+
+def parse(argv: Sequence[str]) -> argparse.Namespace | None:
+    """The arguments, with the function to run as `command`; None where no command was named.
+
+    Raises:
+        SystemExit: they are wrong, and it was said how; or `--help` and `--version` have done their work.
+    """
+    root = parser()
+    arguments, unknown = root.parse_known_args(argv)
+    if unknown:
+        options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+        arguments.parser.error(
+            f"there is no option {options[0]}" if options else "put the PROMPT in quotes, behind the options"
+        )
+    return arguments if arguments.command else None
 
 
 def parser() -> Parser:
-    """The parser; the namespace it gives has the function to run as `command`, None where no command was named."""
+    """The parser of the whole command line."""
     root = Parser("tokenwire", description=DESCRIPTION, allow_abbrev=False)
     root.add_argument("--version", action="version", version=f"tokenwire {__version__}")
-    root.set_defaults(command=None)
+    root.set_defaults(command=None, parser=root)
     commands = root.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
     _add_chat(commands)
     _add_demo(commands)
@@ -85,7 +96,7 @@ def _add_chat(commands: "argparse._SubParsersAction[Parser]") -> None:
     form = chat.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print each chunk as a line of JSON")
     form.add_argument("--markdown", action="store_true", help="format the reply, on a terminal; needs tokenwire[cli]")
-    chat.set_defaults(command=_chat)
+    chat.set_defaults(command=_chat, parser=chat)
 
 
 def _add_demo(commands: "argparse._SubParsersAction[Parser]") -> None:
@@ -97,7 +108,7 @@ def _add_demo(commands: "argparse._SubParsersAction[Parser]") -> None:
         allow_abbrev=False,
     )
     demo.add_argument("--no-model", action="store_true", help="use the built-in handler even if there is a model")
-    demo.set_defaults(command=_demo)
+    demo.set_defaults(command=_demo, parser=demo)
 
 
 def _chat(arguments: argparse.Namespace) -> int:
@@ -140,7 +151,7 @@ def _count(text: str) -> int:
     return count
 
 
-def _parse(kind: "type[float] | type[int]", text: str, name: str) -> "float | int":
+def _parse(kind: Callable[[str], N], text: str, name: str) -> N:
     try:
         return kind(text)
     except ValueError:

@@ -8,6 +8,7 @@ import argparse
 import asyncio  # noqa: TID251  (see above; anyio.run would end its loop, and the connections, with every reply)
 import os
 import sys
+from importlib import import_module
 from typing import Any
 
 from tokenwire import AsyncClient, ModelResponse, get_llm_provider
@@ -84,15 +85,14 @@ class Conversation:
             APIError: the call failed.
         """
         messages = [*self.messages, {"role": "user", "content": prompt}]
-        stream = None
-        try:
-            async with await self._client.acompletion(messages=messages, stream=True, **self._call) as stream:
+        async with await self._client.acompletion(messages=messages, stream=True, **self._call) as stream:
+            try:
                 async for chunk in stream:
                     self._output.write(chunk)
-        finally:
-            self._output.end()
-            if stream is not None and (said := _content(stream.response)):
-                self.messages = [*messages, {"role": "assistant", "content": said}]
+            finally:
+                if said := _content(stream.response):
+                    self.messages = [*messages, {"role": "assistant", "content": said}]
+                self._output.end()
         if remarkable := _ending(stream.response):
             remark(remarkable)
 
@@ -138,7 +138,7 @@ def call_of(arguments: argparse.Namespace) -> dict[str, Any]:
 def in_options(message: str) -> str:
     """The library's words about its parameters, in the command line's."""
     for param, option in PARAMS.items():
-        message = message.replace(f"{param}=", f"{option} ").replace(f"{param} must", f"{option} must")
+        message = message.replace(f"{param}=", option).replace(f"{param} must", f"{option} must")
     return message
 
 
@@ -171,8 +171,8 @@ def _prompt(arguments: argparse.Namespace) -> str | None:
 
 
 def _clean(text: str) -> str:
-    """The text without what is no Unicode: bytes that the shell handed over and could not be decoded."""
-    return text.encode("utf-8", "replace").decode()
+    """The text with U+FFFD for what is no Unicode: bytes on the command line that Python could not decode."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _content(response: Any) -> str:
@@ -212,9 +212,10 @@ def _prepare_editing() -> None:
     if is_terminal(sys.stdout):
         print("Ctrl-C stops a reply, Ctrl-D leaves.")
     try:
-        import readline  # noqa: F401  (`input` edits lines once this is loaded)
+        readline: Any = import_module("readline")  # once it is loaded, `input` edits lines
     except ImportError:
-        pass  # Windows, whose console edits lines itself
+        return  # Windows, whose console edits lines itself
+    readline.parse_and_bind("set enable-bracketed-paste on")  # pasted line breaks are text, and send nothing
 
 
 def _ask() -> str | None:
@@ -223,7 +224,9 @@ def _ask() -> str | None:
         if is_terminal(sys.stdout):
             return input("> ")
         print("> ", end="", file=sys.stderr, flush=True)  # standard output is for the replies, and goes elsewhere
-        return sys.stdin.readline() or None
+        if line := sys.stdin.readline():
+            return line.rstrip("\n")
+        raise EOFError
     except (EOFError, KeyboardInterrupt):
         print(file=sys.stderr)
         return None

@@ -83,8 +83,8 @@ def demo(*, no_model: bool) -> int:
             with _model(weights) as show:
                 anyio.run(_play, show)
             return 0
-        except (ImportError, RuntimeError) as error:
-            complain(f"the local model can't be used ({error}); here is the built-in handler instead")
+        except _local_model.ModelError as error:
+            complain(f"the local model can't be used: {error}; here is the built-in handler instead")
     with _handler() as show:
         anyio.run(_play, show)
     return 0
@@ -131,7 +131,7 @@ async def _play(show: Show) -> None:
     print(f"{show.title}\n{dim(f'over HTTP at {show.api_base}', sys.stdout)}\n\n> {show.question}\n", flush=True)
     output, figures = TextOutput(sys.stdout), Figures()
     messages = [{"role": "user", "content": show.question}]
-    options = {"stream_options": {"include_usage": True}, "num_retries": 0, **show.call}
+    options: dict[str, Any] = {"stream_options": {"include_usage": True}, "num_retries": 0, **show.call}
     async with await acompletion("openai/demo", messages, stream=True, api_base=show.api_base, **options) as stream:
         try:
             async for chunk in stream:

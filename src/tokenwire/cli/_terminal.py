@@ -27,8 +27,9 @@ def complain(text: str, *, secret: str | None = None) -> None:
 
 
 def remark(text: str) -> None:
-    """One line beside the reply, of less weight than an error."""
-    print(dim(f"({one_line(text)})", sys.stderr), file=sys.stderr, flush=True)
+    """One line beside the reply, of less weight than an error. On a terminal it covers the "^C" that may stand there."""
+    start = "\r" if is_terminal(sys.stderr) else ""
+    print(start + dim(f"({one_line(text)})", sys.stderr), file=sys.stderr, flush=True)
 
 
 def one_line(text: str) -> str:
@@ -59,7 +60,7 @@ def forgive_encodings() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     if isinstance(sys.stdin, io.TextIOWrapper) and not is_terminal(sys.stdin):
-        sys.stdin.reconfigure(encoding="utf-8")
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")
 
 
 def silence_stdout() -> None:

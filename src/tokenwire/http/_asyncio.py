@@ -11,6 +11,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from itertools import zip_longest
 from typing import Any
 
 import anyio
@@ -22,7 +23,7 @@ FOREVER = float("inf")
 
 
 class AsyncioSocket(asyncio.Protocol):
-    """A connected socket."""
+    """A connected socket; see `connection.Socket`."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -62,9 +63,9 @@ class AsyncioSocket(asyncio.Protocol):
         self._wake()
         return False
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self._ended = self._lost = True
-        self._error = error
+        self._error = exc
         self._cancel_timer()
         self._wake()
         if self._writable is not None and not self._writable.done():
@@ -81,17 +82,11 @@ class AsyncioSocket(asyncio.Protocol):
     # --- what a connection calls
 
     async def receive(self, deadline: float) -> bytes:
-        """The bytes that are there, or the next; b"" at the end.
-
-        Raises:
-            httpx.ReadTimeout: nothing came before the deadline, a value of `time.monotonic()`.
-            httpx.ReadError: the connection broke.
-        """
+        """See `Socket.receive`; bytes that are there already come whatever the deadline."""
         buffer = self._buffer
         if not buffer:
-            if self._ended:
-                return self._end()
-            await self._wait(deadline)
+            if not self._ended:
+                await self._wait(deadline)
             if not buffer:
                 return self._end()
         data = buffer[0] if len(buffer) == 1 else b"".join(buffer)
@@ -104,12 +99,7 @@ class AsyncioSocket(asyncio.Protocol):
         return data
 
     async def send(self, data: bytes, timeout: float | None) -> None:
-        """Write all of `data`; waits while the kernel has no room.
-
-        Raises:
-            httpx.WriteTimeout: no room within `timeout` seconds.
-            httpx.WriteError: the connection broke.
-        """
+        """See `Socket.send`."""
         if self._lost:
             raise httpx.WriteError(_reason(self._error))
         self._transport.write(data)
@@ -123,28 +113,32 @@ class AsyncioSocket(asyncio.Protocol):
                 raise httpx.WriteError(_reason(self._error))
 
     def is_quiet(self) -> bool:
-        """Whether the connection is open and nothing has arrived on it."""
+        """See `Socket.is_quiet`."""
         return not (self._ended or self._buffer or self._transport.is_closing())
 
     def abort(self) -> None:
-        """Close at once, without a goodbye. Safe from any state, also while the interpreter takes things apart."""
+        """See `Socket.abort`."""
         self._cancel_timer()
         self._ended = self._lost = True
         self._wake()
         if not self._loop.is_closed():
             self._transport.abort()
 
-    async def aclose(self) -> None:
-        """Close; what TLS says at the end is sent and not waited for."""
-        self._cancel_timer()
-        self._transport.close()
+    def hand_over(self, callback: Callable[[], object]) -> None:
+        """See `Socket.hand_over`."""
+        try:
+            self._loop.call_soon_threadsafe(callback)
+        except RuntimeError:  # the loop is closed, and nobody is left whom this could disturb
+            callback()
 
     def extra_info(self, name: str) -> Any:
-        """httpcore's names: "socket", "ssl_object", "server_addr", "client_addr"."""
+        """See `Socket.extra_info`."""
         names = {"ssl_object": "ssl_object", "socket": "socket", "server_addr": "peername", "client_addr": "sockname"}
         return self._transport.get_extra_info(names[name]) if name in names else None
 
     def _end(self) -> bytes:
+        if not self._ended:
+            raise httpx.ReadTimeout("nothing arrived in time")
         if self._error is not None:
             raise httpx.ReadError(_reason(self._error)) from self._error
         return b""
@@ -172,12 +166,10 @@ class AsyncioSocket(asyncio.Protocol):
 
     def _look_at_deadline(self) -> None:
         self._timer, self._timer_at = None, FOREVER
-        waiter = self._waiter
-        if waiter is None or waiter.done():
+        if self._waiter is None:
             return
         if self._loop.time() >= self._deadline:
-            self._waiter = None
-            waiter.set_exception(httpx.ReadTimeout("nothing arrived in time"))
+            self._wake()
         elif self._deadline < FOREVER:
             self._arm(self._deadline)
 
@@ -192,49 +184,47 @@ def _reason(error: BaseException | None) -> str:
 
 
 async def connect_tcp(
-    host: str,
-    port: int,
-    ssl_context: ssl.SSLContext | None,
-    options: Callable[[socket.socket], None],
-    server_name: str,
+    host: str, port: int, ssl_context: ssl.SSLContext | None, server_name: str, set_options: Callable[[Any], None]
 ) -> AsyncioSocket:
     """Connect to the first of the host's addresses that answers, and speak TLS if a context is given.
 
     Raises:
         OSError: no address answered, or TLS failed (`ssl.SSLError` is one).
+        UnicodeError: the host's name can be none.
     """
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    connected = await _first_to_connect(_interleaved(found), options)
-    return await _wrap(connected, ssl_context, server_name)
+    connected = await _first_to_connect(_interleaved(await _resolve(host, port)))
+    set_options(connected.extra_info("socket"))
+    return await _secured(connected, ssl_context, server_name)
 
 
-async def connect_unix(path: str, ssl_context: ssl.SSLContext | None, host: str) -> AsyncioSocket:
+async def connect_unix(path: str, ssl_context: ssl.SSLContext | None, server_name: str) -> AsyncioSocket:
     """Connect to a Unix socket. Raises as `connect_tcp` does."""
-    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    await _connect(connected, path)
-    return await _wrap(connected, ssl_context, host)
+    _, connected = await asyncio.get_running_loop().create_unix_connection(AsyncioSocket, path)
+    return await _secured(connected, ssl_context, server_name)
 
 
-async def _wrap(connected: socket.socket, ssl_context: ssl.SSLContext | None, host: str) -> AsyncioSocket:
-    loop = asyncio.get_running_loop()
+async def _secured(connected: AsyncioSocket, ssl_context: ssl.SSLContext | None, server_name: str) -> AsyncioSocket:
+    """The connection with TLS on it, if a context is given. What came before TLS goes to nobody."""
+    if ssl_context is None:
+        return connected
+    secure = AsyncioSocket()
     try:
-        _, protocol = await loop.create_connection(
-            AsyncioSocket, sock=connected, ssl=ssl_context, server_hostname=host if ssl_context else None
-        )
+        transport = await secure._loop.start_tls(connected._transport, secure, ssl_context, server_hostname=server_name)
     except BaseException:
-        connected.close()
+        connected.abort()
         raise
-    return protocol
+    if transport is None or secure._lost:
+        raise ConnectionResetError("the connection was closed behind the TLS handshake")
+    secure.connection_made(transport)
+    return secure
 
 
-async def _connect(unconnected: socket.socket, address: Any) -> None:
-    unconnected.setblocking(False)
+async def _resolve(host: str, port: int) -> list[Any]:
+    """The host's addresses, as `socket.getaddrinfo` gives them."""
     try:
-        await asyncio.get_running_loop().sock_connect(unconnected, address)
-    except BaseException:
-        unconnected.close()
-        raise
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+    except socket.gaierror:  # a name, which only a thread can wait for
+        return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
 def _interleaved(found: list[Any]) -> list[Any]:
@@ -242,38 +232,39 @@ def _interleaved(found: list[Any]) -> list[Any]:
     families: dict[int, list[Any]] = {}
     for address in found:
         families.setdefault(address[0], []).append(address)
-    longest = max((len(addresses) for addresses in families.values()), default=0)
-    return [addresses[index] for index in range(longest) for addresses in families.values() if index < len(addresses)]
+    turns = zip_longest(*families.values())
+    return [address for turn in turns for address in turn if address is not None]
 
 
-async def _first_to_connect(addresses: list[Any], options: Callable[[socket.socket], None]) -> socket.socket:
-    """A socket connected to the first address that answers; a new one is tried when the last failed, or took long."""
+async def _first_to_connect(addresses: list[Any]) -> AsyncioSocket:
+    """A connection to the first address that answers; a new one is tried when the last failed, or took long."""
     errors: list[OSError] = []
-    winners: list[socket.socket] = []
-    if not addresses:
-        raise OSError("the host has no address")
+    connected: list[AsyncioSocket] = []
 
     async def attempt(address: Any, failed: anyio.Event) -> None:
-        family, kind, protocol, _, place = address
+        family, _, _, _, (host, port, *_) = address
         try:
-            unconnected = socket.socket(family, kind, protocol)
-            options(unconnected)
-            await _connect(unconnected, place)
+            _, winner = await asyncio.get_running_loop().create_connection(AsyncioSocket, host, port, family=family)
         except OSError as error:
             errors.append(error)
             failed.set()
-            return
-        if winners:
-            unconnected.close()
-        winners.append(unconnected)
-        group.cancel_scope.cancel()
+        else:
+            connected.append(winner)
+            group.cancel_scope.cancel()
 
-    async with anyio.create_task_group() as group:
-        for address in addresses:
-            failed = anyio.Event()
-            group.start_soon(attempt, address, failed)
-            with anyio.move_on_after(HAPPY_EYEBALLS_DELAY):
-                await failed.wait()
-    if not winners:
-        raise errors[0] if len(errors) == 1 else OSError("; ".join(dict.fromkeys(str(error) for error in errors)))
-    return winners[0]
+    try:
+        async with anyio.create_task_group() as group:
+            for address in addresses:
+                failed = anyio.Event()
+                group.start_soon(attempt, address, failed)
+                with anyio.move_on_after(HAPPY_EYEBALLS_DELAY):
+                    await failed.wait()
+    except BaseException:
+        for late in connected:
+            late.abort()
+        raise
+    for late in connected[1:]:
+        late.abort()
+    if not connected:
+        raise OSError("; ".join(dict.fromkeys(map(str, errors))) or "the host has no address") from next(iter(errors), None)
+    return connected[0]

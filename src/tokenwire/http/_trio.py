@@ -15,15 +15,15 @@ FOREVER = float("inf")
 
 
 class TrioSocket:
-    """A connected socket."""
+    """A connected socket; see `connection.Socket`."""
 
     def __init__(self, stream: Any, sock: Any) -> None:
         self._stream = stream
         self._socket = sock
-        self._closed = False
+        self._token = trio.lowlevel.current_trio_token()
 
     async def receive(self, deadline: float) -> bytes:
-        """The next bytes; b"" at the end. Raises as `AsyncioSocket.receive` does."""
+        """See `Socket.receive`."""
         try:
             if deadline == FOREVER:
                 return bytes(await self._stream.receive_some(READ_BYTES))
@@ -34,7 +34,7 @@ class TrioSocket:
         raise httpx.ReadTimeout("nothing arrived in time")
 
     async def send(self, data: bytes, timeout: float | None) -> None:
-        """Write all of `data`. Raises as `AsyncioSocket.send` does."""
+        """See `Socket.send`."""
         try:
             with trio.move_on_after(FOREVER if timeout is None else timeout):
                 await self._stream.send_all(data)
@@ -44,29 +44,36 @@ class TrioSocket:
         raise httpx.WriteTimeout("the request could not be sent in time")
 
     def is_quiet(self) -> bool:
-        """Whether the connection is open and nothing has arrived on it."""
-        if self._closed:
-            return False
+        """See `Socket.is_quiet`."""
+        plain = isinstance(self._stream, trio.SocketStream)
         try:
-            self._socket._sock.recv(1, socket.MSG_PEEK)
-        except BlockingIOError:
+            data = self._socket._sock.recv(READ_BYTES, socket.MSG_PEEK if plain else 0)
+            if not plain and data:
+                # What TLS says between responses, session tickets for one, is no response.
+                self._stream._incoming.write(data)
+                self._stream._ssl_object.read(1)
+        except (BlockingIOError, ssl.SSLWantReadError):
             return True
-        except OSError:
-            return False
+        except OSError:  # it is closed, by whomever
+            pass
         return False
 
     def abort(self) -> None:
-        """Close at once, without a goodbye."""
-        if not self._closed:
-            self._closed = True
+        """See `Socket.abort`."""
+        try:
             self._socket.close()
+        except RuntimeError:  # trio's run is over
+            self._socket._sock.close()
 
-    async def aclose(self) -> None:
-        """Close; nothing is waited for."""
-        self.abort()
+    def hand_over(self, callback: Callable[[], object]) -> None:
+        """See `Socket.hand_over`."""
+        try:
+            self._token.run_sync_soon(callback)
+        except trio.RunFinishedError:
+            callback()
 
     def extra_info(self, name: str) -> Any:
-        """httpcore's names: "socket", "ssl_object", "server_addr", "client_addr"."""
+        """See `Socket.extra_info`."""
         if name == "socket":
             return self._socket
         if name == "ssl_object":
@@ -85,30 +92,26 @@ def _reason(error: BaseException) -> str:
 
 
 async def connect_tcp(
-    host: str,
-    port: int,
-    ssl_context: ssl.SSLContext | None,
-    options: Callable[[socket.socket], None],
-    server_name: str,
+    host: str, port: int, ssl_context: ssl.SSLContext | None, server_name: str, set_options: Callable[[Any], None]
 ) -> TrioSocket:
-    """Connect as the asyncio room's `connect_tcp` does; raises OSError."""
+    """Connect as the asyncio room's `connect_tcp` does, and raise what that raises."""
     try:
         stream = await trio.open_tcp_stream(host, port, happy_eyeballs_delay=HAPPY_EYEBALLS_DELAY)
     except OSError as error:
         raise OSError(_reason(error)) from error
-    options(stream.socket._sock)
-    return await _wrap(stream, ssl_context, server_name)
+    set_options(stream.socket)
+    return await _secured(stream, ssl_context, server_name)
 
 
-async def connect_unix(path: str, ssl_context: ssl.SSLContext | None, host: str) -> TrioSocket:
+async def connect_unix(path: str, ssl_context: ssl.SSLContext | None, server_name: str) -> TrioSocket:
     """Connect to a Unix socket; raises OSError."""
-    return await _wrap(await trio.open_unix_socket(path), ssl_context, host)
+    return await _secured(await trio.open_unix_socket(path), ssl_context, server_name)
 
 
-async def _wrap(stream: trio.SocketStream, ssl_context: ssl.SSLContext | None, host: str) -> TrioSocket:
+async def _secured(stream: trio.SocketStream, ssl_context: ssl.SSLContext | None, server_name: str) -> TrioSocket:
     if ssl_context is None:
         return TrioSocket(stream, stream.socket)
-    secure = trio.SSLStream(stream, ssl_context, server_hostname=host, https_compatible=True)
+    secure = trio.SSLStream(stream, ssl_context, server_hostname=server_name, https_compatible=True)
     try:
         await secure.do_handshake()
     except BaseException as error:

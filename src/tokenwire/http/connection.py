@@ -3,7 +3,7 @@
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from typing import Any, Protocol
 
 import anyio
@@ -15,18 +15,46 @@ from .pool import Origin
 from .protocol import LAST_CHUNK, ResponseReader, State, render_chunk
 
 FOREVER = float("inf")
+ANSWER_SECONDS = 1.0  # how long an answer may take that came before the request was sent to its end
 KEEPALIVE_PROBES = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))  # seconds, seconds, times
 
 
 class Socket(Protocol):
     """What a connection needs of a loop's sockets; `_asyncio.AsyncioSocket` and `_trio.TrioSocket` are it."""
 
-    async def receive(self, deadline: float) -> bytes: ...
-    async def send(self, data: bytes, timeout: float | None) -> None: ...
-    async def aclose(self) -> None: ...
-    def is_quiet(self) -> bool: ...
-    def abort(self) -> None: ...
-    def extra_info(self, name: str) -> Any: ...
+    async def receive(self, deadline: float) -> bytes:
+        """The next bytes; b"" at the end.
+
+        Raises:
+            httpx.ReadTimeout: nothing came before the deadline, a value of `time.monotonic()`.
+            httpx.ReadError: the connection broke.
+        """
+        ...
+
+    async def send(self, data: bytes, timeout: float | None) -> None:
+        """Write all of `data`; waits while the kernel has no room.
+
+        Raises:
+            httpx.WriteTimeout: no room within `timeout` seconds.
+            httpx.WriteError: the connection broke.
+        """
+        ...
+
+    def is_quiet(self) -> bool:
+        """Whether the connection is open and nothing has arrived on it."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once, without a goodbye. Safe from any state; whoever is receiving stops."""
+        ...
+
+    def hand_over(self, callback: Callable[[], object]) -> None:
+        """Have something done by the event loop, soon; from any thread, and from within anything."""
+        ...
+
+    def extra_info(self, name: str) -> Any:
+        """By httpcore's names: "socket", "ssl_object", "server_addr", "client_addr"."""
+        ...
 
 
 class Outgoing(msgspec.Struct, kw_only=True, eq=False, gc=False):
@@ -36,8 +64,8 @@ class Outgoing(msgspec.Struct, kw_only=True, eq=False, gc=False):
         origin: scheme, host and port.
         url: for messages.
         head: request line and headers, as `render_head` gives them.
-        body: the whole body, or its pieces, sent chunked unless `sized`.
-        sized: whether the head already says how long a streamed body is.
+        body: the whole body, or its pieces.
+        length: how many bytes the head says that the pieces have; None where they are sent chunked.
         connect, pool, write: seconds each of these may take, None for ever.
         deadline: until when the response's head must have come, as `time.monotonic()` counts.
     """
@@ -47,7 +75,7 @@ class Outgoing(msgspec.Struct, kw_only=True, eq=False, gc=False):
     method: bytes
     head: bytes
     body: bytes | AsyncIterable[bytes] = b""
-    sized: bool = True
+    length: int | None = None
     connect: float | None = None
     pool: float | None = None
     write: float | None = None
@@ -61,13 +89,13 @@ class Connection:
     Attributes:
         origin: what it is connected to.
         reader: reads its responses.
-        served: how many responses it has carried.
+        was_idle: whether it has been idle, so that the server may close it just when it is used again.
     """
 
     def __init__(self, origin: Origin, sock: Socket, max_header_bytes: int) -> None:
         self.origin = origin
         self.reader = ResponseReader(max_header_bytes=max_header_bytes)
-        self.served = 0
+        self.was_idle = False
         self._socket = sock
 
     async def request(self, outgoing: Outgoing) -> None:
@@ -87,7 +115,6 @@ class Connection:
                 raise
         while self.reader.state is State.HEAD:
             await self._read(outgoing.deadline)
-        self.served += 1
 
     async def receive(self, deadline: float) -> bytes:
         """The next bytes of the body; b"" when it is complete. Raises as `request` does for reading."""
@@ -106,15 +133,19 @@ class Connection:
         """Whether it is open and nothing has arrived on it, so that it can carry a request."""
         return self.reader.is_clean() and self._socket.is_quiet()
 
+    def rest(self) -> None:
+        """Its response is done with, and it waits for another request."""
+        self.reader.rest()
+        self.was_idle = True
+
     def abort(self) -> None:
-        """Close at once."""
+        """Close at once; whoever is waiting for a response on it gets `httpx.ReadError`."""
         self.reader.close()
         self._socket.abort()
 
-    async def aclose(self) -> None:
-        """Close."""
-        self.reader.close()
-        await self._socket.aclose()
+    def hand_over(self, callback: Callable[[], object]) -> None:
+        """Have something done by the event loop, soon; from any thread, and from within anything."""
+        self._socket.hand_over(callback)
 
     def extra_info(self, name: str) -> Any:
         """What httpcore's network streams tell: "socket", "ssl_object", "server_addr", "client_addr"."""
@@ -126,19 +157,36 @@ class Connection:
             await self._socket.send(outgoing.head + body, outgoing.write)
             return
         await self._socket.send(outgoing.head, outgoing.write)
-        async for piece in body:
-            data = piece if outgoing.sized else render_chunk(piece)
+        pieces = aiter(body)
+        try:
+            await self._send_pieces(pieces, outgoing)
+        finally:
+            if isinstance(pieces, AsyncGenerator):
+                await pieces.aclose()  # left in the middle, it is not to wait for the garbage collector
+
+    async def _send_pieces(self, pieces: AsyncIterator[bytes], outgoing: Outgoing) -> None:
+        left = outgoing.length
+        async for piece in pieces:
+            if left is not None:
+                left -= len(piece)
+                if left < 0:
+                    raise httpx.LocalProtocolError(f"the request's body has more than the {outgoing.length} bytes announced")
+            data = render_chunk(piece) if left is None else piece
             if data:
                 await self._socket.send(data, outgoing.write)
-        if not outgoing.sized:
+        if left is None:
             await self._socket.send(LAST_CHUNK, outgoing.write)
+        elif left:
+            raise httpx.LocalProtocolError(f"the request's body has {left} bytes less than announced")
 
     async def _has_answer(self) -> bool:
+        deadline = time.monotonic() + ANSWER_SECONDS
         try:
-            await self._read(time.monotonic() + 1.0)
+            while self.reader.state is State.HEAD:
+                await self._read(deadline)
         except httpx.TransportError:
             return False
-        return self.reader.state is not State.HEAD
+        return True
 
     async def _read(self, deadline: float) -> None:
         data = await self._socket.receive(deadline)
@@ -166,10 +214,10 @@ async def connect(
             if uds is not None:
                 sock = await rooms.connect_unix(uds, ssl_context, server_name)
             else:
-                sock = await rooms.connect_tcp(name, port, ssl_context, set_options, server_name)
-    except TimeoutError:
-        raise httpx.ConnectTimeout(f"no connection to {name}:{port} within {outgoing.connect:g} s") from None
-    except (OSError, ssl.CertificateError) as error:
+                sock = await rooms.connect_tcp(name, port, ssl_context, server_name, set_options)
+    except TimeoutError:  # ours, or the system's own
+        raise httpx.ConnectTimeout(f"no connection to {name}:{port} in time") from None
+    except (OSError, ValueError, OverflowError) as error:  # the latter two: a name or a port that can be none
         raise httpx.ConnectError(str(error) or type(error).__name__) from error
     return Connection(outgoing.origin, sock, max_header_bytes)
 
@@ -185,7 +233,7 @@ def _rooms() -> Any:
     return _asyncio
 
 
-def set_options(sock: socket.socket) -> None:
+def set_options(sock: Any) -> None:
     """Send small writes at once, and find out when the peer is gone although nothing is said."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -1,6 +1,7 @@
 """Compressed bodies, decompressed as they come, a bounded piece at a time."""
 
 import zlib
+from typing import Any
 
 import httpx
 
@@ -18,9 +19,9 @@ class Inflater:
 
     def __init__(self, encoding: str) -> None:
         self._encoding = encoding
-        self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, by its header
+        self._inflate: Any = None
         self._waiting = b""
-        self._begun = False
+        self._is_full = False  # the last piece was as large as a piece may be, so more may be held back
 
     def feed_data(self, data: bytes) -> None:
         """Take in compressed bytes."""
@@ -32,17 +33,15 @@ class Inflater:
         Raises:
             httpx.DecodingError: the bytes are not what `encoding` says.
         """
-        while self._waiting and not self._inflate.eof:
+        while self._begin() and (self._waiting or self._is_full):
             try:
-                data = self._inflate.decompress(self._waiting, PIECE_BYTES)
+                data: bytes = self._inflate.decompress(self._waiting, PIECE_BYTES)
             except zlib.error as error:
-                if self._begun or self._encoding != "deflate":
-                    raise httpx.DecodingError(f"the body is not valid {self._encoding}: {error}") from error
-                self._inflate = zlib.decompressobj(-zlib.MAX_WBITS)  # some servers leave out deflate's zlib header
-                self._begun = True
-                continue
-            self._begun = True
+                raise httpx.DecodingError(f"the body is not valid {self._encoding}: {error}") from error
+            self._is_full = len(data) == PIECE_BYTES
             self._waiting = self._inflate.unconsumed_tail
+            if self._inflate.eof:
+                self._waiting = self._inflate.unused_data
             if data:
                 return data
         return b""
@@ -53,8 +52,24 @@ class Inflater:
         Raises:
             httpx.DecodingError: in the middle of the compressed data.
         """
-        if self._begun and not self._inflate.eof:
+        if self._waiting or (self._inflate is not None and not self._inflate.eof):
             raise httpx.DecodingError(f"the {self._encoding} body ended before it was complete")
+
+    def _begin(self) -> bool:
+        """Whether there is something to decompress with; its kind is told from the first two bytes."""
+        if self._inflate is None or (self._inflate.eof and self._waiting):  # gzip may come in several members
+            if len(self._waiting) < 2:
+                return False
+            self._inflate = zlib.decompressobj(_window_bits(self._encoding, self._waiting))
+        return True
+
+
+def _window_bits(encoding: str, data: bytes) -> int:
+    if encoding != "deflate":
+        return zlib.MAX_WBITS | 16
+    # Some servers leave out deflate's zlib header (RFC 1950, 2.2).
+    is_zlib = data[0] & 0x0F == zlib.DEFLATED and int.from_bytes(data[:2], "big") % 31 == 0
+    return zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS
 
 
 def inflater_for(encoding: str) -> Inflater | None:

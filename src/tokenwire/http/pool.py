@@ -124,13 +124,14 @@ class Pool(Generic[C]):
 
     def abandon(self, lease: Lease[C]) -> list[C]:
         """The holder of a lease does not want it any more, served or not. Returns connections to close."""
+        closing, lease.close = lease.close, []
         if not lease.granted:
             self._queue.pop(lease, None)
-            return []
-        if lease.connection is None:
+        elif lease.connection is None:
             self.forget()
-            return []
-        return self.release(lease.connection, reusable=True)
+        else:
+            closing += self.release(lease.connection, reusable=True)
+        return closing
 
     def take_all_idle(self) -> list[C]:
         """Empty the pool of its idle connections, for its owner to close."""

@@ -7,16 +7,19 @@ can be used again afterwards. Not here: sockets, waiting, whose turn it is.
 (behind a response, or between two) spoil the connection, so that they never answer the next request.
 """
 
+import re
 from collections.abc import Iterable
 from enum import Enum, auto
-from typing import Any
+from typing import Any, NoReturn
 
 import httptools
 import httpx
 
 MAX_HEADER_BYTES = 256 * 1024
 
-_FORBIDDEN = frozenset(b"\r\n\0")
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
+_HEAD = re.compile(_TOKEN + rb" [!-~]++ HTTP/1\.1\r\n(?:" + _TOKEN + rb":[^\0\r\n]*+\r\n)*+\r\n")
+_BODILESS = frozenset({100, 102, 103})  # 1xx responses that llhttp knows to have no body, whatever their headers say
 
 
 class HeadersTooLarge(httpx.RemoteProtocolError):
@@ -38,7 +41,8 @@ class ResponseReader:
 
     Attributes:
         state: see `State`.
-        status, reason, headers: of the response at hand, once its head is complete. Names and values are bytes as sent.
+        status, reason, headers, version: of the response at hand, once its head is complete. Names and values are
+            bytes as sent, without the space around them; `version` is "1.1" or what else the peer speaks.
         pieces: the body's bytes that have arrived and were not taken yet.
     """
 
@@ -54,13 +58,20 @@ class ResponseReader:
     def _reset(self) -> None:
         self.status = 0
         self.reason = b""
+        self.version = "1.1"
         self.headers: list[tuple[bytes, bytes]] = []
         self._overhead = 0  # bytes since the request, or since the last byte of body
         self._head_only = False
         self._keep_alive = False
 
     def expect(self, method: bytes) -> None:
-        """A request is being sent; what arrives next is its response."""
+        """A request is being sent; what arrives next is its response.
+
+        Raises:
+            httpx.LocalProtocolError: the last response is still being read, or the connection is broken.
+        """
+        if self.state is not State.IDLE:
+            raise httpx.LocalProtocolError(f"no request may be sent while the connection is {self.state.name}")
         self._reset()
         self._head_only = method == b"HEAD"
         self.state = State.HEAD
@@ -71,10 +82,14 @@ class ResponseReader:
         Raises:
             httpx.RemoteProtocolError: they are no HTTP/1.x response; the reader is broken from here on.
             HeadersTooLarge: head, chunk headers or trailers go on and on without a byte of body.
+            httpx.ReadError: the connection was closed on this side meanwhile.
         """
-        if self.state is State.IDLE or self.state is State.COMPLETE:
+        state = self.state
+        if state is not State.BODY and state is not State.HEAD:
+            self._require_open()
             self._unsolicited = True
             return
+        self._overhead += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -86,18 +101,18 @@ class ResponseReader:
             if self._head_only:
                 self._unsolicited = True
                 self.pieces.clear()
-        elif self.state is not State.COMPLETE:
-            self._overhead += len(data)
-            if self._overhead > self._max_header_bytes:
-                self.state = State.BROKEN
-                raise HeadersTooLarge(f"the head is longer than max_header_bytes, {self._max_header_bytes} bytes")
+        elif self._overhead > self._max_header_bytes and self.state is not State.COMPLETE:
+            self.state = State.BROKEN
+            raise HeadersTooLarge(f"the head is longer than max_header_bytes, {self._max_header_bytes} bytes")
 
     def feed_eof(self) -> None:
         """The peer closed its side.
 
         Raises:
             httpx.RemoteProtocolError: in the middle of a response. A body that only the end of the connection ends is whole.
+            httpx.ReadError: the connection was closed on this side meanwhile.
         """
+        self._require_open()
         if self.state is State.BODY and not self._is_framed():
             self.state = State.COMPLETE
             self._keep_alive = False
@@ -119,15 +134,16 @@ class ResponseReader:
 
     def is_reusable(self) -> bool:
         """Whether another request may be sent: the response is complete, and both sides keep the connection."""
-        return self.state is State.COMPLETE and self._keep_alive and not self._unsolicited
+        return not self._unsolicited and (self.state is State.IDLE or (self.state is State.COMPLETE and self._keep_alive))
 
     def rest(self) -> None:
-        """The response was taken; none is expected until the next request."""
+        """No response is expected until the next request; what was not taken of the last one is dropped."""
         self.state = State.IDLE
+        self.pieces.clear()
 
     def has_begun(self) -> bool:
         """Whether a byte of the response has arrived."""
-        return self._overhead > 0 or self.state is not State.HEAD
+        return self._overhead > 0 or self.status > 0
 
     def close(self) -> None:
         """Let go of the parser, which holds on to this reader."""
@@ -138,7 +154,11 @@ class ResponseReader:
         """Whether nothing arrived while nothing was expected."""
         return not self._unsolicited
 
-    def _fail(self, text: str, cause: BaseException | None = None) -> None:
+    def _require_open(self) -> None:
+        if self._parser is None:
+            raise httpx.ReadError("the connection was closed on this side")
+
+    def _fail(self, text: str, cause: BaseException | None = None) -> NoReturn:
         self.state = State.BROKEN
         raise httpx.RemoteProtocolError(text) from cause
 
@@ -165,7 +185,7 @@ class ResponseReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         """One header line; behind the body it is a trailer, which nobody wants."""
         if self.state is State.HEAD:
-            self.headers.append((name, value))
+            self.headers.append((name, value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         """The head is whole. 1xx heads are informational: the response's own head follows."""
@@ -173,9 +193,12 @@ class ResponseReader:
             return
         status = self._parser.get_status_code()
         if 100 <= status < 200 and status != 101:
+            if status not in _BODILESS and self._is_framed():
+                raise httpx.RemoteProtocolError(f"an informational response, {status}, with a body")
             self.headers, self.reason = [], b""
             return
         self.status = status
+        self.version = self._parser.get_http_version()
         self._keep_alive = self._parser.should_keep_alive()
         self.state = State.BODY
         if self._head_only:
@@ -190,20 +213,22 @@ class ResponseReader:
 
 
 def render_head(method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """A request's head.
-
-    Raises:
-        httpx.LocalProtocolError: a line break, or NUL, stands where it would begin another header or request.
-    """
+    """A request's head. Raises as `checked_head` does."""
     lines = [b"%s %s HTTP/1.1" % (method, target)]
     lines += [b"%s: %s" % header for header in headers]
-    for line in lines:
-        if not _FORBIDDEN.isdisjoint(line):
-            name = line.partition(b":")[0][:40]
-            raise httpx.LocalProtocolError(f"a line break in the request's head, at {name!r}")
-    if not _FORBIDDEN.isdisjoint(target) or b" " in target:
-        raise httpx.LocalProtocolError("a space in the request's target")
-    return b"\r\n".join([*lines, b"", b""])
+    return checked_head(b"\r\n".join([*lines, b"", b""]), len(lines))
+
+
+def checked_head(head: bytes, lines: int) -> bytes:
+    """The head of a request, if it is one, and of so many lines.
+
+    Raises:
+        httpx.LocalProtocolError: a line break, a space or NUL stands where it would begin another header or request, or
+            a name is none. The message quotes no values.
+    """
+    if _HEAD.fullmatch(head) is None or head.count(b"\n") != lines + 1:
+        raise httpx.LocalProtocolError("the request's head has a line break, a space or NUL where none may be")
+    return head
 
 
 def render_chunk(data: bytes) -> bytes:

@@ -10,11 +10,13 @@ gives it back in one synchronous step, so cancellation finds no moment at which 
 import ssl
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from types import TracebackType
 from typing import Any
 
 import anyio
 import httpx
+from anyio import lowlevel
 
 from .connection import FOREVER, Connection, Outgoing, connect
 from .pool import Lease, Origin, Pool, PoolStats
@@ -27,16 +29,17 @@ class Incoming:
     """A response whose head has arrived, and the connection its body comes over.
 
     Attributes:
-        status, reason, headers: as sent; header names in whatever case.
+        status, reason, headers, version: as in `ResponseReader`.
     """
 
-    def __init__(self, connection: Connection, pool: "Pool[Connection]") -> None:
+    def __init__(self, connection: Connection, transport: "HTTPTransport") -> None:
         reader = connection.reader
         self.status = reader.status
         self.reason = reader.reason
         self.headers = reader.headers
+        self.version = reader.version
         self._connection: Connection | None = connection
-        self._pool = pool
+        self._transport = transport
 
     async def receive(self, deadline: float) -> bytes:
         """The next bytes of the body as they came, not decompressed; b"" when it is complete.
@@ -63,25 +66,16 @@ class Incoming:
         """Give the connection back: to the pool if its body was read to the end, else by closing it. At once."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            give_back(connection, self._pool)
+            self._transport.give_back(connection)
 
     def __del__(self) -> None:
-        self.close()  # dropped in the middle: the server is to know it now, not when garbage is collected
+        # Dropped in the middle: the server is to know it now. But this may be any thread, or the middle of anything.
+        if self._connection is not None:
+            self._connection.hand_over(partial(self._transport.give_back, self._connection))
 
     def extra_info(self, name: str) -> Any:
         """As `Connection.extra_info`."""
         return None if self._connection is None else self._connection.extra_info(name)
-
-
-def give_back(connection: Connection, pool: "Pool[Connection]") -> None:
-    """Put a connection back into its pool, or close it if it can't be used again."""
-    reusable = connection.reader.is_reusable()
-    if reusable:
-        connection.reader.rest()
-    else:
-        connection.abort()
-    for surplus in pool.release(connection, reusable=reusable):
-        surplus.abort()
 
 
 class HTTPTransport(httpx.AsyncBaseTransport):
@@ -117,6 +111,7 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             max_keepalive=FOREVER if max_keepalive is None else max_keepalive,
             keepalive_expiry=FOREVER if keepalive_expiry is None else keepalive_expiry,
         )
+        self._connections: set[Connection] = set()  # all that are open, idle or in use
         self._closed = False
 
     @property
@@ -131,21 +126,30 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             httpx.PoolTimeout, httpx.ConnectTimeout, httpx.WriteTimeout, httpx.ReadTimeout: that part took too long.
             httpx.ConnectError, httpx.WriteError, httpx.ReadError: no connection, or a broken one.
             httpx.RemoteProtocolError: the server answered with something that is not HTTP.
+            RuntimeError: the transport is closed.
         """
         while True:
             connection = await self._connection(outgoing)
-            reused = connection.served > 0
             try:
                 await connection.request(outgoing)
             except BaseException as error:
-                died = reused and isinstance(error, httpx.WriteError | httpx.ReadError | httpx.RemoteProtocolError)
-                begun = connection.reader.has_begun()
-                give_back(connection, self._pool)
-                # The server closed an idle connection while our request was on its way, and has seen none of it.
-                if died and not begun and isinstance(outgoing.body, bytes):
+                again = _can_be_sent_again(outgoing, connection, error)
+                self.give_back(connection)
+                if again:
                     continue
                 raise
-            return Incoming(connection, self._pool)
+            return Incoming(connection, self)
+
+    def give_back(self, connection: Connection) -> None:
+        """Put a connection back into the pool, or close it if it can't be used again. For its holder, in the loop's thread."""
+        if connection not in self._connections:
+            return  # closed with the transport
+        reusable = connection.reader.is_reusable() and not self._closed
+        if reusable:
+            connection.rest()
+        else:
+            self._discard([connection])
+        self._discard(self._pool.release(connection, reusable=reusable))
 
     async def warm(self, url: str, count: int = 1, *, timeout: float | None = 5.0) -> None:
         """Open connections ahead, so that later requests find them.
@@ -160,9 +164,14 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         """
         outgoing = Outgoing(origin=origin_of(httpx.URL(url)), url=url, method=b"", head=b"", connect=timeout, pool=timeout)
         opened: list[Connection] = []
+        errors: list[httpx.TransportError] = []
 
         async def open_one() -> None:
-            opened.append(await self._connection(outgoing))
+            try:
+                opened.append(await self._connection(outgoing))
+            except httpx.TransportError as error:
+                errors.append(error)
+                group.cancel_scope.cancel()
 
         try:
             async with anyio.create_task_group() as group:
@@ -170,8 +179,9 @@ class HTTPTransport(httpx.AsyncBaseTransport):
                     group.start_soon(open_one)
         finally:
             for connection in opened:
-                for surplus in self._pool.release(connection, reusable=True):
-                    surplus.abort()
+                self.give_back(connection)
+        if errors:
+            raise errors[0]
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """httpx's way in. Honours the `timeout` and `sni_hostname` extensions; raises as `send`."""
@@ -181,14 +191,20 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             incoming.status,
             headers=incoming.headers,
             stream=_Body(incoming, timeout),
-            extensions={"http_version": b"HTTP/1.1", "reason_phrase": incoming.reason, "network_stream": _Info(incoming)},
+            extensions={
+                "http_version": b"HTTP/" + incoming.version.encode("ascii"),
+                "reason_phrase": incoming.reason,
+                "network_stream": _Info(incoming),
+            },
         )
 
     async def aclose(self) -> None:
-        """Close the idle connections; those in use close when their response does."""
+        """Close all connections: those in use too, whose readers get `httpx.ReadError`. Done even when cancelled."""
         self._closed = True
-        for connection in self._pool.take_all_idle():
-            await connection.aclose()
+        self._discard(self._pool.take_all_idle())
+        for connection in list(self._connections):
+            self.give_back(connection)
+        await lowlevel.cancel_shielded_checkpoint()  # in which asyncio closes the sockets
 
     async def __aenter__(self) -> "HTTPTransport":
         return self
@@ -205,21 +221,12 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         """A connection for this request: an idle one, or a new one when there is room."""
         lease = self._pool.acquire(outgoing.origin)
         try:
-            self._close_surplus(lease)
             if not lease.granted:
                 await self._wait(lease, outgoing)
-                self._close_surplus(lease)
-            if lease.connection is not None:
-                return lease.connection
-            return await connect(
-                outgoing,
-                ssl_context=self._context() if outgoing.origin[0] == b"https" else None,
-                uds=self._uds,
-                max_header_bytes=self._max_header_bytes,
-            )
+            self._discard(lease.close)
+            return lease.connection or await self._connect(outgoing)
         except BaseException:
-            for surplus in self._pool.abandon(lease):
-                surplus.abort()
+            self._discard(self._pool.abandon(lease))
             raise
 
     async def _wait(self, lease: Lease[Connection], outgoing: Outgoing) -> None:
@@ -229,17 +236,49 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             await granted.wait()
         if not lease.granted:
             raise httpx.PoolTimeout(f"no free connection within {outgoing.pool:g} s")
+        if lease.connection is not None and not lease.connection.is_quiet():
+            # It ended between the grant and now. Its place is ours, for a new one.
+            lease.close.append(lease.connection)
+            lease.connection = None
 
-    def _close_surplus(self, lease: Lease[Connection]) -> None:
-        for connection in lease.close:
+    async def _connect(self, outgoing: Outgoing) -> Connection:
+        self._require_open()
+        connection = await connect(
+            outgoing,
+            ssl_context=self._context() if outgoing.origin[0] == b"https" else None,
+            uds=self._uds,
+            max_header_bytes=self._max_header_bytes,
+        )
+        if self._closed:
             connection.abort()
-        lease.close.clear()
+            self._require_open()
+        self._connections.add(connection)
+        return connection
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise RuntimeError("this HTTPTransport is closed")
+
+    def _discard(self, connections: list[Connection]) -> None:
+        for connection in connections:
+            self._connections.discard(connection)
+            connection.abort()
 
     def _context(self) -> ssl.SSLContext:
         if self._ssl_context is None:
             self._ssl_context = httpx.create_ssl_context()
             self._ssl_context.set_alpn_protocols(["http/1.1"])
         return self._ssl_context
+
+
+def _can_be_sent_again(outgoing: Outgoing, connection: Connection, error: BaseException) -> bool:
+    """Whether the server closed an idle connection while our request was on its way, and has seen none of it."""
+    return (
+        connection.was_idle
+        and isinstance(error, httpx.WriteError | httpx.ReadError | httpx.RemoteProtocolError)
+        and not connection.reader.has_begun()
+        and isinstance(outgoing.body, bytes)
+    )
 
 
 class _Body(httpx.AsyncByteStream):
@@ -287,27 +326,41 @@ def origin_of(url: httpx.URL) -> Origin:
 
 
 def outgoing_of(request: httpx.Request) -> Outgoing:
-    """An httpx request as the connection takes it."""
-    method = request.method.encode("ascii")
+    """An httpx request as the connection takes it.
+
+    Raises:
+        httpx.UnsupportedProtocol: see `origin_of`.
+        httpx.LocalProtocolError: see `render_head`; or the headers announce another body than there is.
+    """
     timeout = request.extensions.get("timeout", {})
     read = timeout.get("read")
-    chunked = request.headers.get("transfer-encoding", "").lower() == "chunked"
     body: Any = request.stream
     try:
         body = request.content  # bytes at hand are sent with the head, and can be sent again
     except httpx.RequestNotRead:
         pass
     name = request.extensions.get("sni_hostname")
+    method = request.method.encode("ascii", "replace")
     return Outgoing(
         origin=origin_of(request.url),
         url=str(request.url),
         method=method,
         head=render_head(method, request.url.raw_path, request.headers.raw),
         body=body,
-        sized=not chunked,
+        length=_announced_length(request.headers, body),
         connect=timeout.get("connect"),
         pool=timeout.get("pool"),
         write=timeout.get("write"),
         deadline=FOREVER if read is None else time.monotonic() + read,
         server_name=name.decode("ascii") if isinstance(name, bytes) else name,
     )
+
+
+def _announced_length(headers: httpx.Headers, body: Any) -> int | None:
+    """The length of the body as its headers have it; None where it is chunked."""
+    if "transfer-encoding" in headers:
+        return None
+    length = headers.get("content-length", "0")
+    if not length.isdecimal() or (isinstance(body, bytes) and int(length) != len(body)):
+        raise httpx.LocalProtocolError(f"the request's content-length is {length[:20]!r}, which its body has not")
+    return int(length)

@@ -32,6 +32,7 @@ METHODS = (
     "image_generation",
     "aimage_generation",
 )
+MISSING: Any = object()  # in place of an answer, from a handler that lacks the method; None would be an answer
 
 
 class Method:
@@ -79,7 +80,7 @@ class Bridge:
         """A whole completion, a `cls`: from the handler's own method, or collected from its stream."""
         try:
             result = await self._first_of(("acompletion", "completion"), kwargs, missing_ok=True)
-            if result is None:
+            if result is MISSING:
                 result = await self._collect(await self._first_of(("astreaming", "streaming"), kwargs), kwargs)
             elif _is_stream(result):  # from a function that did not look like a generator function
                 result = await self._collect(result, kwargs)
@@ -91,7 +92,7 @@ class Bridge:
         """A stream, not started: the handler's own, or one made of its whole completion."""
         try:
             result = await self._first_of(("astreaming", "streaming"), kwargs, missing_ok=True)
-            if result is None:
+            if result is MISSING:
                 result = await self._first_of(("acompletion", "completion"), kwargs)
         except Exception as error:  # noqa: BLE001  (the handler's: it can be anything)
             raise self.translated(error, kwargs["model"]) from cause_of(error)
@@ -116,7 +117,7 @@ class Bridge:
         return result
 
     async def _first_of(self, names: tuple[str, ...], kwargs: dict[str, Any], *, missing_ok: bool = False) -> Any:
-        """What the first of these methods that is implemented returns."""
+        """What the first of these methods that is implemented returns; `MISSING` or an error where none is."""
         for name in names:
             method = self._methods.get(name)
             if method is None:
@@ -128,7 +129,7 @@ class Bridge:
                 if getattr(error, "message", None) != NOT_IMPLEMENTED:
                     raise
         if missing_ok:
-            return None
+            return MISSING
         raise CustomLLMError(status_code=500, message=NOT_IMPLEMENTED)
 
     def translated(self, error: BaseException, model: str) -> APIError:
@@ -181,7 +182,7 @@ class Bridge:
 
 
 def _is_stream(value: Any) -> bool:
-    return not isinstance(value, str | dict | Record) and (
+    return not isinstance(value, str | bytes | dict | Record) and (
         hasattr(value, "__aiter__") or hasattr(value, "__iter__") or hasattr(value, "__next__")
     )
 

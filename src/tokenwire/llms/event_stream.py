@@ -14,7 +14,7 @@ from .._settings import Limits
 from ..exceptions import APIConnectionError, APIError, APIResponseValidationError, StreamTruncatedError, Timeout
 from ..http.exchange import Exchange, HTTPRequest, send
 from ..types import ModelResponseStream
-from ..wire.chunks import ChunkDecoder, chunks_of_body, malformed
+from ..wire.chunks import ChunkDecoder, chunks_of_body, malformed, with_head
 from ..wire.errors import error_from_response
 from ..wire.sse import SSEDecoder
 from .base import ChunkSource
@@ -54,7 +54,7 @@ class EventStreamSource(ChunkSource[Any]):
         try:
             self._exchange = exchange = await send(self._client, self._request, deadline)
             self.status, self.headers = exchange.status, exchange.headers
-            if exchange.status >= 400:
+            if not 200 <= exchange.status < 300:
                 raise await error_of(exchange, deadline, self._limits, **self._details())
         except APIError as error:
             raise named(error, **self._details()) from error.__cause__
@@ -151,11 +151,7 @@ class EventStreamSource(ChunkSource[Any]):
 
     def _with_response(self, error: APIError) -> APIError:
         """The error with whose call it was, and what the response's head says of it, for errors met behind a good head."""
-        if not error.headers:
-            error.headers = dict(self.headers)
-        if error.request_id is None:
-            error.request_id = self.headers.get("x-request-id")
-        return named(error, **self._details())
+        return named(with_head(error, self.headers), **self._details())
 
 
 def named(error: APIError, *, provider: str, model: str) -> APIError:
@@ -166,7 +162,7 @@ def named(error: APIError, *, provider: str, model: str) -> APIError:
 
 
 async def error_of(exchange: Exchange, deadline: float, limits: Limits, *, provider: str, model: str) -> APIError:
-    """The exception that a response with an error status calls for."""
+    """The exception that a response without the status of a good one calls for."""
     body = await exchange.read_start(deadline, limits.max_error_body_bytes)
     return error_from_response(
         exchange.status,

@@ -83,7 +83,7 @@ class HandlerSource(ChunkSource[Any]):
         elif _is_async_iterable(result):
             self._iterator = aiter(result)
             self._receive_items = self._next_item
-        elif hasattr(result, "__iter__") or hasattr(result, "__next__"):
+        elif (hasattr(result, "__iter__") or hasattr(result, "__next__")) and not isinstance(result, bytes):
             self._thread = ThreadedIterator(result if hasattr(result, "__iter__") else _iterate(result))
             self._thread.start()
             self._receive_items = self._thread.receive
@@ -117,7 +117,7 @@ class HandlerSource(ChunkSource[Any]):
                 await self._call_back_reader()
                 try:
                     await close()
-                except Exception:  # noqa: BLE001  (what a handler's clean-up raises helps nobody who has left)
+                except Exception:  # what a handler's clean-up raises helps nobody who has left
                     logger.warning("the handler %s failed to close its stream", name_of(self._bridge.handler), exc_info=True)
 
     def __del__(self) -> None:

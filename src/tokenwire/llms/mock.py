@@ -5,9 +5,16 @@ from typing import Any
 
 import anyio
 
-from ..exceptions import APIError, BadRequestError, MockException, Timeout
-from ..exceptions import ContextWindowExceededError, InternalServerError, RateLimitError
-from ..types import EmbeddingResponse, Message, ModelResponse, ModelResponseStream
+from ..exceptions import (
+    APIError,
+    BadRequestError,
+    ContextWindowExceededError,
+    InternalServerError,
+    MockException,
+    RateLimitError,
+    Timeout,
+)
+from ..types import EmbeddingResponse, ImageResponse, Message, ModelResponse, ModelResponseStream
 from ..types._record import coerce
 from ..types.chat import ChatCompletionMessageToolCall
 from ..wire.convert import response_chunks
@@ -36,7 +43,8 @@ class Mock(CustomLLM):
     Args:
         mock: the caller's `mock_...` keywords.
             `mock_response`: a str is the answer's text, "" an empty one; a dict the fields of a `ModelResponse`; a
-            `ModelResponse` the answer itself; an exception is raised; a list of floats is an embedding.
+            `ModelResponse` the answer itself; an exception is raised; a list of floats is an embedding, a list of dicts
+            are images.
             `mock_tool_calls`: the answer calls these tools.
             `mock_timeout`: wait for the call's timeout, then raise it. `mock_delay`: seconds to wait first.
         n: how many choices.
@@ -72,6 +80,17 @@ class Mock(CustomLLM):
         count = len(kwargs["input"]) if isinstance(kwargs["input"], list | tuple) else 1
         data = [{"embedding": vector, "index": index} for index in range(count)]
         return EmbeddingResponse(model=kwargs["model"], data=data, usage={"prompt_tokens": 10, "total_tokens": 10})
+
+    async def aimage_generation(self, *args: Any, **kwargs: Any) -> ImageResponse:
+        """The `mock_response`: an `ImageResponse`, or its images."""
+        await self._wait(kwargs["model"])
+        images = self._mock.get("mock_response")
+        self._raise_if_error(images, kwargs["model"])
+        if isinstance(images, ImageResponse):
+            return images
+        if not isinstance(images, list):
+            raise BadRequestError("mock_response must be a list of dicts for images", param="mock_response")
+        return ImageResponse(data=images)
 
     async def _wait(self, model: str) -> None:
         if self._mock.get("mock_timeout"):

@@ -16,7 +16,7 @@ from ..exceptions import APIError, BadRequestError
 from ..http.exchange import FOREVER, Exchange, HTTPRequest, send
 from ..types import EmbeddingResponse, ImageResponse, ModelList, ModelResponse, TextCompletionResponse
 from ..types._record import Response
-from ..wire.chunks import decode_body
+from ..wire.chunks import decode_body, with_head
 from .custom_llm import CustomLLM
 from .event_stream import EventStreamSource, error_of, named
 
@@ -116,11 +116,13 @@ class OpenAI(CustomLLM):
         exchange: Exchange | None = None
         try:
             exchange = await send(kwargs["client"], request, FOREVER)
-            if exchange.status >= 400:
+            if not 200 <= exchange.status < 300:
                 raise await error_of(exchange, FOREVER, limits, **whose)
             body = await exchange.read(FOREVER, limits.max_body_bytes, "max_body_bytes")
             record = decode_body(body, cls, headers=exchange.headers, response=exchange.response_with(body), **whose)
         except APIError as error:
+            if exchange is not None:
+                with_head(error, exchange.headers)
             raise named(error, **whose) from error.__cause__
         finally:
             if exchange is not None:

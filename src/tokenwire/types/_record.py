@@ -10,15 +10,14 @@ takes: nested dicts, unknown keywords, a generated id. Decoding never passes the
 """
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, get_args
 
 import msgspec
 from msgspec import StructMeta
 
 Path: TypeAlias = tuple[str | int, ...]
 Fields: TypeAlias = dict[str, Any]  # inside `Record`, `dict` is a method
-
-LAZY = frozenset({"provider_specific_fields", "reasoning_content"})  # the fields given to `lazy_field`; no records in them
 
 _decode_json = msgspec.json.Decoder().decode
 
@@ -56,8 +55,8 @@ class Record(msgspec.Struct, HasOrigin, eq=False, gc=False, metaclass=RecordMeta
     """The base of every response struct.
 
     Fields are attributes and items alike: `r.choices`, `r["choices"]`, `r.get("choices")`, `"choices" in r`. Fields the
-    server sent and no struct names can be read the same ways. `==` compares the named fields. A field whose name
-    starts with an underscore is not part of the record's value.
+    server sent and no struct names can be read as items, too. `==` compares the named fields. A field whose name starts
+    with an underscore is not part of the record's value.
     """
 
     _place: ClassVar[Path] = ()
@@ -88,18 +87,14 @@ class Record(msgspec.Struct, HasOrigin, eq=False, gc=False, metaclass=RecordMeta
             origin = origin[0]
         return origin if isinstance(origin, bytes) else None
 
-    if not TYPE_CHECKING:  # or the checker would believe any attribute exists
-
-        def __getattr__(self, name):
-            if not name.startswith("_"):
-                unknown = self._unknown()
-                if name in unknown:
-                    return unknown[name]
-            raise AttributeError(f"{type(self).__name__} has no field {name!r}")
-
     def __getitem__(self, name: str) -> Any:
-        try:
+        if name in self.__struct_fields__:
             return getattr(self, name)
+        unknown = self._unknown()
+        if name in unknown:
+            return unknown[name]
+        try:
+            return getattr(self, name)  # a property, such as `raw`
         except AttributeError:
             raise KeyError(name) from None
 
@@ -117,7 +112,10 @@ class Record(msgspec.Struct, HasOrigin, eq=False, gc=False, metaclass=RecordMeta
 
     def get(self, name: str, default: Any = None) -> Any:
         """The field's value; `default` where there is no such field or it is unset."""
-        value = getattr(self, name, None)
+        try:
+            value = self[name]
+        except KeyError:
+            return default
         return default if value is None else value
 
     @classmethod
@@ -197,6 +195,22 @@ class Record(msgspec.Struct, HasOrigin, eq=False, gc=False, metaclass=RecordMeta
     to_json = model_dump_json
 
 
+class OpenRecord(Record):
+    """A record whose unknown fields are attributes as well.
+
+    The chunks of a stream are no such records: a class with `__getattr__` pays for it at each look at any field.
+    """
+
+    if not TYPE_CHECKING:  # or the checker would believe any attribute exists
+
+        def __getattr__(self, name):
+            if not name.startswith("_"):
+                unknown = self._unknown()
+                if name in unknown:
+                    return unknown[name]
+            raise AttributeError(f"{type(self).__name__} has no field {name!r}")
+
+
 class HasCall(HasOrigin):
     """Room for what the call around a response came to, a dict; see `Response`."""
 
@@ -204,7 +218,7 @@ class HasCall(HasOrigin):
     _call: dict[str, Any]
 
 
-class Response(Record, HasCall, kw_only=True):
+class Response(OpenRecord, HasCall, kw_only=True):
     """The base of what a whole call returns."""
 
     _error: Any = msgspec.field(default=msgspec.UNSET, name="error")  # an error object in place of, or beside, an answer
@@ -273,9 +287,23 @@ def coerce(value: Any, cls: type[Any]) -> Any:
 def attach_origin(record: Record, data: bytes, path: Path = ()) -> None:
     """Tell a record and every record below it which document it was decoded from."""
     record._origin = (data, path) if path != record._place else data
-    for name, key in zip(record.__struct_fields__, record.__struct_encode_fields__, strict=True):
-        if not name.startswith("_") and name not in LAZY:  # looking at a lazy field would decode the data again
-            _attach_below(getattr(record, name), data, (*path, key))
+    for name, key in _record_fields(type(record)):
+        value = getattr(record, name)
+        if value is not None:
+            _attach_below(value, data, (*path, key))
+
+
+@cache
+def _record_fields(cls: type[Record]) -> tuple[tuple[str, str], ...]:
+    """The fields of a record that hold records, or lists of them, with their names in JSON."""
+    fields = msgspec.structs.fields(cls)
+    return tuple((item.name, item.encode_name) for item in fields if _holds_records(item.type))
+
+
+def _holds_records(annotation: Any) -> bool:
+    if isinstance(annotation, type) and issubclass(annotation, Record):
+        return True
+    return any(_holds_records(part) for part in get_args(annotation))
 
 
 def _attach_below(value: Any, data: bytes, path: Path) -> None:

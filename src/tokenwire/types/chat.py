@@ -11,7 +11,7 @@ from uuid import uuid4
 import msgspec
 from msgspec import UNSET, field
 
-from ._record import Path, Record, Response, coerce, lazy_field
+from ._record import OpenRecord, Path, Record, Response, coerce, lazy_field
 
 
 def new_id(prefix: str = "chatcmpl-") -> str:
@@ -26,7 +26,7 @@ def _number_if_new(fields: dict[str, Any], prefix: str = "chatcmpl-") -> None:
         fields["created"] = int(time.time())
 
 
-class CompletionTokensDetails(Record):
+class CompletionTokensDetails(OpenRecord):
     """How the completion's tokens were spent."""
 
     accepted_prediction_tokens: int | None = None
@@ -36,7 +36,7 @@ class CompletionTokensDetails(Record):
     text_tokens: int | None = None
 
 
-class PromptTokensDetails(Record):
+class PromptTokensDetails(OpenRecord):
     """How the prompt's tokens were counted."""
 
     audio_tokens: int | None = None
@@ -45,7 +45,7 @@ class PromptTokensDetails(Record):
     image_tokens: int | None = None
 
 
-class Usage(Record):
+class Usage(OpenRecord):
     """Tokens a call used, as the server or the handler counted them; nothing here is estimated or summed."""
 
     prompt_tokens: int = 0
@@ -76,7 +76,7 @@ def _prepare_tool_function(fields: dict[str, Any], cls: type[Any]) -> None:
         fields["function"] = coerce(fields["function"], cls)
 
 
-class Function(Record):
+class Function(OpenRecord):
     """The function a tool call names, `arguments` as JSON text."""
 
     arguments: str = ""
@@ -96,7 +96,7 @@ class FunctionCall(Function):
     """The function a model called, in OpenAI's older form."""
 
 
-class ChatCompletionMessageToolCall(Record):
+class ChatCompletionMessageToolCall(OpenRecord):
     """One whole tool call; `custom` instead of `function` for OpenAI's custom tools."""
 
     function: Function | None = None
@@ -136,7 +136,7 @@ class ChatCompletionDeltaToolCall(Record):
         return fields
 
 
-class Message(Record):
+class Message(OpenRecord):
     """An assistant's message."""
 
     content: str | None = None
@@ -167,7 +167,7 @@ class Message(Record):
         return fields
 
 
-class Choices(Record):
+class Choices(OpenRecord):
     """One completion of a `ModelResponse`."""
 
     finish_reason: str | None = None

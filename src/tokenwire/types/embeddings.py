@@ -4,11 +4,11 @@ from typing import Any, ClassVar
 
 from msgspec import field
 
-from ._record import Path, Record, Response, coerce
+from ._record import OpenRecord, Path, Response, coerce
 from .chat import Usage
 
 
-class Embedding(Record):
+class Embedding(OpenRecord):
     """One input's vector: a list of floats, or base64 text when `encoding_format="base64"` was asked for."""
 
     embedding: list[float] | str = field(default_factory=list)

@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 from msgspec import field
 
-from ._record import Path, Record, Response, coerce, lazy_field
+from ._record import OpenRecord, Path, Response, coerce, lazy_field
 
 
-class ImageObject(Record):
+class ImageObject(OpenRecord):
     """One image, by address or as base64 text."""
 
     b64_json: str | None = None
@@ -19,7 +19,7 @@ class ImageObject(Record):
     _place: ClassVar[Path] = ("data", 0)
 
 
-class ImageUsage(Record):
+class ImageUsage(OpenRecord):
     """Tokens an image call used."""
 
     input_tokens: int = 0

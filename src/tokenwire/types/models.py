@@ -2,10 +2,10 @@
 
 from msgspec import field
 
-from ._record import Record, Response
+from ._record import OpenRecord, Response
 
 
-class Model(Record):
+class Model(OpenRecord):
     """A model the endpoint offers."""
 
     id: str = ""

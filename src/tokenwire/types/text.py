@@ -4,11 +4,11 @@ from typing import Any, ClassVar
 
 from msgspec import field
 
-from ._record import Path, Record, Response, coerce, lazy_field
+from ._record import OpenRecord, Path, Response, coerce, lazy_field
 from .chat import Usage, _number_if_new
 
 
-class TextChoices(Record):
+class TextChoices(OpenRecord):
     """One completion, or a piece of one."""
 
     finish_reason: str | None = None

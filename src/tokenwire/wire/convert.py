@@ -188,20 +188,22 @@ def _flat_choice(chunk: Any, choice: StreamingChoices | TextChoices) -> list[Gen
         first.text = delta.content or ""
         first.reasoning_content = delta.reasoning_content
         first.provider_specific_fields = delta._slot_provider_specific_fields  # type: ignore[attr-defined]
-    _attach_origin(pieces, choice if delta is None else delta)
+    _attach_origin(pieces, choice if delta is None else delta, chunk)
     if choice.finish_reason is not None:
         last.is_finished, last.finish_reason = True, choice.finish_reason
     return pieces
 
 
-def _attach_origin(pieces: list[GenericStreamingChunk], record: Any) -> None:
-    """Tell flat chunks that the event's part they were made of is `record`."""
-    origin = getattr(record, "_origin", None)
+def _attach_origin(pieces: list[GenericStreamingChunk], *records: Any) -> None:
+    """Tell flat chunks which part of a document they were made of: the first of `records` that knows."""
+    record = next((record for record in records if hasattr(record, "_origin")), None)
+    if record is None:
+        return
+    origin = record._origin
     if isinstance(origin, bytes):  # the record's usual place is not a flat chunk's
         origin = (origin, record._place)
-    if origin is not None:
-        for piece in pieces:
-            piece._origin = origin
+    for piece in pieces:
+        piece._origin = origin
 
 
 def response_chunks(response: ModelResponse) -> list[ModelResponseStream]:
