@@ -17,7 +17,14 @@ import msgspec
 from ._request import Request, complete_for_endpoint, handler_keywords
 from ._routing import BUILT_IN, handler_for
 from ._settings import RetryPolicy
-from .exceptions import APIConnectionError, APIError, APIResponseValidationError, StreamClosedError, StreamTruncatedError, Timeout
+from .exceptions import (
+    APIConnectionError,
+    APIError,
+    APIResponseValidationError,
+    StreamClosedError,
+    StreamTruncatedError,
+    Timeout,
+)
 from .llms.base import ChunkSource, Shape
 from .llms.bridge import Bridge
 from .types import ModelResponse, TextCompletionResponse
@@ -25,7 +32,6 @@ from .types import ModelResponse, TextCompletionResponse
 logger = logging.getLogger("tokenwire")
 
 FOREVER = float("inf")
-GRACE = 0.01  # seconds to take what has arrived already, for a reader that comes after the deadline
 RETRIED = frozenset({408, 409, 429})  # and 5xx
 
 
@@ -260,12 +266,13 @@ async def _within(target: Target, deadline: float) -> Any:
     with anyio.move_on_after(nearer - now) as scope:
         response = await target.answer()
     if response is None and scope.cancelled_caught:
-        budget = "total" if nearer == deadline else "first_content"
-        raise _timeout(request, budget, nearer - now)
+        raise _timeout(request, "total" if nearer == deadline else "first_content")
     return response
 
 
-def _timeout(request: Request, budget: str, seconds: float) -> Timeout:
+def _timeout(request: Request, budget: str) -> Timeout:
+    timeouts = request.timeouts
+    seconds = timeouts.total_for(stream=request.stream) if budget == "total" else getattr(timeouts, budget)
     return Timeout(
         f"no answer within {seconds:.3g} s (timeout.{budget})",
         budget=budget,
@@ -291,7 +298,7 @@ class StreamCall:
         total = request.timeouts.total_for(stream=True)
         self._total_deadline = FOREVER if total is None else self.started_at + total
         self._attempts = self._target.attempts(self._total_deadline)
-        self._waiting_since = self.started_at  # moved on by the time that the caller takes between two chunks
+        self._waiting_since = self.started_at  # moved on by the time that the caller takes before asking for more
         self._handed_over_at = self.started_at
         self._trying: anyio.CancelScope | None = None
         self.source: ChunkSource[Any] | None = None
@@ -311,6 +318,7 @@ class StreamCall:
     async def open(self) -> None:
         """Get as far as the head of a good response. Raises as `receive` does."""
         await self._attempt(self._open_once)
+        self._handed_over_at = time.monotonic()
 
     async def receive(self) -> list[Any]:
         """The next chunks; an empty list once the stream is complete.
@@ -320,9 +328,9 @@ class StreamCall:
             Timeout: a deadline ran out; `budget` says which.
             APIError: what the server, the connection or the handler did.
         """
+        self._waiting_since += time.monotonic() - self._handed_over_at
         if not self.committed:
             return await self._attempt(self._until_content)
-        self._waiting_since += time.monotonic() - self._handed_over_at
         try:
             return await self._receive()
         except APIError as error:
@@ -373,11 +381,11 @@ class StreamCall:
             with anyio.fail_after(None if deadline == FOREVER else deadline - self._waiting_since):
                 self.source = source = await self._target.bridge.open(self._target.kwargs, self._shape)
         except TimeoutError:
-            raise _timeout(self._request, budget, deadline - self._waiting_since) from None
+            raise _timeout(self._request, budget) from None
         try:
             await source.start(deadline)
         except Timeout as error:
-            raise self._named(error, budget, deadline) from None
+            raise self._named(error, budget) from None
         self.opened_at = time.monotonic()
 
     async def _until_content(self) -> list[Any]:
@@ -395,7 +403,7 @@ class StreamCall:
         try:
             chunks = await source.receive(deadline)
         except Timeout as error:
-            raise self._named(error, budget, deadline) from None
+            raise self._named(error, budget) from None
         if not chunks:
             self._end(source)
             return chunks
@@ -421,18 +429,24 @@ class StreamCall:
             self._attempts.succeeded(source.status)
 
     def _deadline(self) -> tuple[float, str]:
-        """Until when to wait for content, and the name of the budget that this is."""
+        """Until when to wait for content, and the name of the budget that this is; raises when it has run out.
+
+        A server that sends and sends, only no content, or content for longer than the total, is not stopped by its
+        reads' deadlines: none of them ever waits.
+        """
         budget = "idle" if self.committed else "first_content"
         seconds = getattr(self._request.timeouts, budget)
         deadline = FOREVER if seconds is None else self._waiting_since + seconds
         if self._total_deadline < deadline:
             deadline, budget = self._total_deadline, "total"
-        return max(deadline, time.monotonic() + GRACE), budget
+        if deadline <= time.monotonic():
+            raise _timeout(self._request, budget)
+        return deadline, budget
 
-    def _named(self, error: Timeout, budget: str, deadline: float) -> Timeout:
+    def _named(self, error: Timeout, budget: str) -> Timeout:
         """The lower layers know that a deadline passed, and only this one which it was."""
         if error.budget is not None or error.response is not None:
             return error
-        named = _timeout(self._request, budget, deadline - self._waiting_since)
+        named = _timeout(self._request, budget)
         named.headers = error.headers
         return named

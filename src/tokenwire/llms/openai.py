@@ -120,6 +120,7 @@ class OpenAI(CustomLLM):
                 raise await error_of(exchange, FOREVER, limits, **whose)
             body = await exchange.read(FOREVER, limits.max_body_bytes, "max_body_bytes")
             record = decode_body(body, cls, headers=exchange.headers, response=exchange.response_with(body), **whose)
+            record._about_call()["headers"] = exchange.headers
         except APIError as error:
             if exchange is not None:
                 with_head(error, exchange.headers)
@@ -127,7 +128,6 @@ class OpenAI(CustomLLM):
         finally:
             if exchange is not None:
                 await exchange.aclose()
-        record._about_call()["headers"] = exchange.headers
         return record
 
 
@@ -182,7 +182,8 @@ def _params(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The caller's parameters as they go into the body's top level."""
     params = dict(kwargs["optional_params"])
     params.pop("extra_query", None)
-    return {**params, **(params.pop("extra_body", None) or {})}
+    extra_body = params.pop("extra_body", None) or {}
+    return {**params, **extra_body}
 
 
 def _limits(kwargs: Mapping[str, Any]) -> Limits:

@@ -19,7 +19,7 @@ class OpenAITextCompletion(OpenAI):
         params = _params(kwargs)
         prompt = params.pop("prompt", None)
         if prompt is None:
-            prompts = [_text_of(message["content"]) for message in kwargs["messages"]]
+            prompts = [_text_of(message.get("content")) for message in kwargs["messages"]]
             prompt = prompts[0] if len(prompts) == 1 else prompts
         return {"model": kwargs["model"], "prompt": prompt, **params}
 
@@ -27,5 +27,5 @@ class OpenAITextCompletion(OpenAI):
 def _text_of(content: Any) -> Any:
     """A message's text; a list of content parts is joined, a list of token ids is passed on."""
     if isinstance(content, list) and content and isinstance(content[0], dict):
-        return "".join(part.get("text", "") for part in content)
-    return content
+        return "".join(part.get("text") or "" for part in content)
+    return "" if content is None else content

@@ -85,9 +85,7 @@ class Converter:
     def _choice_from_text(self, choice: TextChoices) -> StreamingChoices:
         index = choice.index or 0
         delta = build(Delta, content=choice.text or None, role=self._role(index))
-        return build(
-            StreamingChoices, finish_reason=choice.finish_reason, index=index, delta=delta, logprobs=choice.logprobs
-        )
+        return build(StreamingChoices, finish_reason=choice.finish_reason, index=index, delta=delta, logprobs=choice.logprobs)
 
     def _role(self, index: int) -> str | None:
         if index in self._introduced:
@@ -156,9 +154,7 @@ def _finish_reason(chunk: GenericStreamingChunk) -> str | None:
 def _numbered(call: ChatCompletionDeltaToolCall) -> ChatCompletionDeltaToolCall:
     if call.index is not None:
         return call
-    return build(
-        ChatCompletionDeltaToolCall, id=call.id, function=call.function, type=call.type, index=0, custom=call.custom
-    )
+    return build(ChatCompletionDeltaToolCall, id=call.id, function=call.function, type=call.type, index=0, custom=call.custom)
 
 
 def _to_flat(chunk: Chunk) -> list[GenericStreamingChunk]:

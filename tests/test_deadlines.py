@@ -1,0 +1,331 @@
+"""Every budget of `Timeouts`, on servers that fall silent: which ran out, and what did not count as life."""
+
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+import tokenwire
+from tokenwire import AsyncClient, Timeouts
+from tokenwire._call import Attempts
+from tokenwire.http.transport import HTTPTransport
+from tokenwire.testing import Endpoint, Reply, chunk, chunks, completion
+
+pytestmark = pytest.mark.anyio
+
+MESSAGES = [{"role": "user", "content": "Hi"}]
+SHORT = 0.06  # seconds a budget has that is to run out
+LONG = 5.0  # seconds by which a call that hangs is found out
+PING = b": ping\n\n"
+ROLE = chunk("", role="assistant")
+SILENT = Reply(delay=60)  # not even a head
+ENOUGH = 0.25  # seconds in which even a busy machine gets round to the next piece of `STEADY`
+STEADY = Reply(events=chunks("x" * 40, size=2), event_delay=ENOUGH / 12)
+
+
+def stream(endpoint: Endpoint, budgets: Any, **keywords: Any) -> Any:
+    keywords = {"api_base": endpoint.url, "num_retries": 0, "timeout": budgets, **keywords}
+    return tokenwire.astreaming("openai/m", MESSAGES, **keywords)
+
+
+async def complete(endpoint: Endpoint, budgets: Any, **keywords: Any) -> Any:
+    keywords = {"api_base": endpoint.url, "num_retries": 0, "timeout": budgets, **keywords}
+    return await tokenwire.acompletion("openai/m", MESSAGES, **keywords)
+
+
+async def collect(stream: Any, into: list[Any]) -> list[Any]:
+    """The stream's chunks; what came before an error is in `into`."""
+    async for piece in stream:
+        into.append(piece)  # noqa: PERF401 a comprehension would lose them
+    return into
+
+
+async def run_out(endpoint: Endpoint, pieces: Any) -> tuple[list[str], tokenwire.Timeout]:
+    """The texts before the deadline, and its error; the server has to see the connection closed."""
+    received: list[Any] = []
+    started = time.monotonic()
+    with anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout) as caught:
+        await collect(pieces, received)
+    assert time.monotonic() - started > 0.9 * SHORT
+    assert pieces.outcome == "error"
+    assert caught.value.status_code == 408
+    assert (caught.value.llm_provider, caught.value.model) == ("openai", "m")
+    assert [attempt.error for attempt in caught.value.attempts][-1] == "Timeout"
+    for request in endpoint.requests:
+        await endpoint.await_closed(request)
+        assert request.aborted
+    return [piece.text for piece in received], caught.value
+
+
+# The first content.
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        SILENT,
+        Reply(events=[], done=False, stall=True),
+        Reply(events=[PING, ROLE, chunk(), b"data: null\n\n"], done=False, stall=True),
+        Reply(events=[b'data: {"choices":[{"delta":{"content":"half an event'], done=False, stall=True),
+        Reply(body=b'{"choices":[', stall=True, framing="chunked"),
+    ],
+    ids=["no head", "head", "no content", "half an event", "half a body"],
+)
+async def test_the_first_content_has_a_budget(reply: Reply) -> None:
+    with Endpoint(reply) as endpoint:
+        texts, error = await run_out(endpoint, stream(endpoint, Timeouts(first_content=SHORT)))
+    assert (texts, error.budget) == ([], "first_content")
+    assert "first_content" in error.message
+
+
+@pytest.mark.parametrize(
+    "item", [PING, b"retry: 10\n\n", b"data:\n\n", b'data: {"type":"ping"}\n\n', ROLE, chunk()],
+    ids=["comments", "retry", "empty data", "pings", "roles", "empty pieces"],
+)  # fmt: skip
+async def test_keep_alives_are_no_life_before_the_first_content(item: Any) -> None:
+    with Endpoint(Reply(events=[item] * 1000, event_delay=SHORT / 5)) as endpoint:
+        texts, error = await run_out(endpoint, stream(endpoint, Timeouts(first_content=SHORT, idle=60)))
+    assert (texts, error.budget) == ([], "first_content")
+
+
+async def test_opening_a_stream_is_part_of_the_first_content() -> None:
+    with Endpoint(SILENT) as endpoint, anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout) as caught:
+        await complete(endpoint, Timeouts(first_content=SHORT), stream=True)
+    assert caught.value.budget == "first_content"
+
+
+async def test_a_whole_answer_has_the_first_content_s_budget() -> None:
+    with Endpoint(SILENT) as endpoint:
+        with anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout) as caught:
+            await complete(endpoint, Timeouts(first_content=SHORT))
+        assert caught.value.budget == "first_content"
+        await endpoint.await_closed(endpoint.requests[0])
+        assert endpoint.requests[0].aborted
+
+
+@pytest.fixture
+def without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pause between attempts."""
+    monkeypatch.setattr(Attempts, "_delay", lambda self, error: 0.0)
+
+
+@pytest.mark.usefixtures("without_waiting")
+async def test_each_attempt_has_a_first_content_of_its_own() -> None:
+    with Endpoint(SILENT) as endpoint:
+        texts, error = await run_out(endpoint, stream(endpoint, Timeouts(first_content=SHORT), num_retries=1))
+    assert (texts, error.budget) == ([], "first_content")
+    assert [attempt.error for attempt in error.attempts] == ["Timeout", "Timeout"]
+    assert all(attempt.seconds >= 0.9 * SHORT for attempt in error.attempts)
+
+
+@pytest.mark.usefixtures("without_waiting")
+async def test_a_second_attempt_may_be_in_time() -> None:
+    with Endpoint([SILENT, Reply(json=completion("Hello"))]) as endpoint:
+        response = await complete(endpoint, Timeouts(first_content=ENOUGH), num_retries=1)
+    assert response.choices[0].message.content == "Hello"
+    assert [attempt.error for attempt in response.attempts] == ["Timeout", None]
+
+
+# Between content.
+
+
+@pytest.mark.parametrize(
+    "item", [None, PING, b"data: null\n\n", b'data: {"type":"ping"}\n\n', chunk(""), chunk(role="assistant"), chunk()],
+    ids=["silence", "comments", "null", "pings", "empty text", "roles", "empty pieces"],
+)  # fmt: skip
+async def test_content_has_to_keep_coming(item: Any) -> None:
+    events = ["Hello", *([item] * 1000 if item else ())]
+    reply = Reply(events=events, event_delay=SHORT / 5, done=False, stall=True)
+    with Endpoint(reply) as endpoint:
+        texts, error = await run_out(endpoint, stream(endpoint, Timeouts(first_content=60, idle=SHORT)))
+    assert error.budget == "idle"
+    assert "".join(texts) == "Hello"
+    assert error.partial.choices[0].message.content == "Hello"
+
+
+async def test_content_that_keeps_coming_is_never_idle() -> None:
+    with Endpoint(STEADY) as endpoint:
+        async with stream(endpoint, Timeouts(first_content=60, idle=ENOUGH)) as pieces:
+            assert "".join([piece.text async for piece in pieces]) == "x" * 40
+    assert pieces.timings.total > ENOUGH
+
+
+async def test_a_slow_caller_is_not_a_slow_server() -> None:
+    reply = Reply(events=["a", "b", chunk(finish_reason="stop")], event_delay=SHORT / 5)
+    with Endpoint(reply) as endpoint:
+        async with stream(endpoint, Timeouts(first_content=60, idle=SHORT)) as pieces:
+            texts: list[str] = []
+            async for piece in pieces:
+                texts.append(piece.text)
+                await anyio.sleep(1.5 * SHORT)
+    assert "".join(texts) == "ab"
+
+
+async def test_what_has_arrived_is_read_although_time_is_up() -> None:
+    with Endpoint(Reply(events=chunks("Hello"))) as endpoint:
+        async with await complete(endpoint, Timeouts(first_content=SHORT), stream=True) as pieces:
+            await anyio.sleep(1.5 * SHORT)
+            assert "".join([part.choices[0].delta.content or "" async for part in pieces]) == "Hello"
+
+
+# All attempts together.
+
+
+async def test_a_stream_has_a_total_when_it_is_given_one() -> None:
+    with Endpoint(Reply(events=["a"] * 1000, event_delay=SHORT / 10)) as endpoint:
+        texts, error = await run_out(endpoint, stream(endpoint, Timeouts(total=ENOUGH)))
+    assert error.budget == "total"
+    assert texts
+    assert set(texts) == {"a"}
+
+
+@pytest.mark.parametrize("reply", [SILENT, Reply(events=[PING] * 1000, event_delay=SHORT / 5)], ids=["no head", "comments"])
+async def test_the_total_counts_before_the_first_content_too(reply: Reply) -> None:
+    with Endpoint(reply) as endpoint:
+        _, error = await run_out(endpoint, stream(endpoint, Timeouts(total=SHORT), num_retries=5))
+    assert error.budget == "total"
+    assert len(endpoint.requests) == 1
+
+
+async def test_the_total_spans_attempts() -> None:
+    busy = Reply(status=503, headers={"retry-after": "0"})
+    with Endpoint([busy, SILENT]) as endpoint, anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout) as caught:
+        await complete(endpoint, Timeouts(total=ENOUGH), num_retries=5)
+    assert caught.value.budget == "total"
+    assert [attempt.error for attempt in caught.value.attempts] == ["ServiceUnavailableError", "Timeout"]
+
+
+# Numbers, httpx's and the environment's.
+
+
+async def test_a_number_is_a_whole_call_s_total() -> None:
+    unfinished = Reply(body=b" ", stall=True, framing="chunked")
+    with Endpoint(unfinished) as endpoint, anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout) as caught:
+        await complete(endpoint, SHORT, num_retries=5)
+    assert (caught.value.budget, len(endpoint.requests)) == ("total", 1)
+
+
+@pytest.mark.parametrize("budgets", [ENOUGH, str(ENOUGH)], ids=["number", "text"])
+async def test_a_number_bounds_each_wait_of_a_stream(budgets: Any) -> None:
+    with Endpoint(SILENT) as endpoint:
+        assert (await run_out(endpoint, stream(endpoint, budgets)))[1].budget == "first_content"
+    with Endpoint(Reply(events=["a"], done=False, stall=True)) as endpoint:
+        assert (await run_out(endpoint, stream(endpoint, budgets)))[1].budget == "idle"
+
+
+async def test_a_number_does_not_bound_a_stream_s_total() -> None:
+    with Endpoint(STEADY) as endpoint:
+        async with stream(endpoint, ENOUGH) as pieces:
+            assert "".join([piece.text async for piece in pieces]) == "x" * 40
+    assert pieces.timings.total > ENOUGH
+
+
+@pytest.mark.parametrize("budgets", [httpx.Timeout(60, read=SHORT), httpx.Timeout(ENOUGH)], ids=["read", "all"])
+async def test_httpx_s_read_timeout_bounds_the_waits_for_content(budgets: httpx.Timeout) -> None:
+    with Endpoint(SILENT) as endpoint:
+        assert (await run_out(endpoint, stream(endpoint, budgets)))[1].budget == "first_content"
+        with pytest.raises(tokenwire.Timeout):
+            await complete(endpoint, budgets)
+    with Endpoint(Reply(events=["a"], done=False, stall=True)) as endpoint:
+        assert (await run_out(endpoint, stream(endpoint, budgets)))[1].budget == "idle"
+
+
+async def test_a_client_s_and_the_package_s_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Endpoint(SILENT) as endpoint:
+        async with AsyncClient(api_base=endpoint.url, timeout=SHORT, num_retries=0) as client:
+            with anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout):
+                await client.acompletion("openai/m", MESSAGES)
+        monkeypatch.setattr(tokenwire, "request_timeout", SHORT, raising=False)
+        with anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout):
+            await complete(endpoint, None)
+
+
+@pytest.mark.parametrize("budgets", [0, -1, float("nan"), True, "soon", [1]])
+async def test_what_is_no_timeout(budgets: Any) -> None:
+    with pytest.raises(tokenwire.BadRequestError, match="timeout") as caught:
+        await tokenwire.acompletion("openai/m", MESSAGES, api_base="http://127.0.0.1:1/v1", timeout=budgets)
+    assert caught.value.param == "timeout"
+
+
+async def test_a_wait_without_end_is_possible() -> None:
+    forever = Timeouts(connect=None, pool=None, write=None, first_content=None, idle=None, total=None)
+    with Endpoint([Reply(json=completion("Hello")), Reply(events=chunks("Hello"))]) as endpoint:
+        assert (await complete(endpoint, forever)).choices[0].message.content == "Hello"
+        async with stream(endpoint, forever) as pieces:
+            assert "".join([piece.text async for piece in pieces]) == "Hello"
+
+
+# Connecting, sending, and waiting for a connection.
+
+
+@pytest.fixture
+def full_listener() -> Iterator[str]:
+    """The address of a socket whose queue of connections is full: the kernel lets further ones wait."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        waiting: list[socket.socket] = []
+        try:
+            for _ in range(16):
+                client = socket.socket()
+                waiting.append(client)
+                client.settimeout(0.05)
+                try:
+                    client.connect(listener.getsockname())
+                except TimeoutError:
+                    break
+            else:
+                pytest.skip("this kernel's queue of connections is never full")
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        finally:
+            for client in waiting:
+                client.close()
+
+
+@pytest.mark.parametrize(
+    "budgets", [Timeouts(connect=SHORT), httpx.Timeout(60, connect=SHORT)], ids=["Timeouts", "httpx.Timeout"]
+)
+async def test_connecting_has_a_budget(full_listener: str, budgets: Any) -> None:
+    with anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout) as caught:
+        await tokenwire.acompletion("openai/m", MESSAGES, api_base=full_listener, timeout=budgets, num_retries=0)
+    assert caught.value.budget == "connect"
+    with anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout) as caught:
+        await anext(tokenwire.astreaming("openai/m", MESSAGES, api_base=full_listener, timeout=budgets, num_retries=0))
+    assert caught.value.budget == "connect"
+
+
+async def test_sending_has_a_budget() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # accepts nothing, reads nothing
+        base = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        large = [{"role": "user", "content": "x" * 32 * 1024 * 1024}]
+        with anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout) as caught:
+            await tokenwire.acompletion("openai/m", large, api_base=base, timeout=Timeouts(write=SHORT), num_retries=0)
+    assert caught.value.budget == "write"
+
+
+async def test_waiting_for_a_connection_has_a_budget() -> None:
+    with Endpoint(Reply(events=["a"], done=False, stall=True)) as endpoint:
+        async with HTTPTransport(max_connections=1) as transport, stream(endpoint, None, client=transport) as pieces:
+            assert (await anext(pieces)).text == "a"
+            with anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout) as caught:
+                await complete(endpoint, Timeouts(pool=SHORT), client=transport)
+    assert caught.value.budget == "pool"
+    assert len(endpoint.requests) == 1
+
+
+async def test_the_outer_deadlines_of_the_caller_s_own_are_his() -> None:
+    """A cancel scope around a call ends it as a cancellation, not as our `Timeout`."""
+    with Endpoint(SILENT) as endpoint:
+        with anyio.move_on_after(SHORT) as scope:
+            await complete(endpoint, 60)
+        assert scope.cancelled_caught
+        with pytest.raises(TimeoutError):
+            with anyio.fail_after(SHORT):
+                await anext(stream(endpoint, 60))
+        for request in endpoint.requests:
+            await endpoint.await_closed(request)
+            assert request.aborted
