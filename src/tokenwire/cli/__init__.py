@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     from ._arguments import parse, parser
-    from ._terminal import UsageError, complain, forgive_encodings
+    from ._terminal import UsageError, complain, forgive_encodings, silence_stdout
 
     forgive_encodings()
     arguments = parse(sys.argv[1:] if argv is None else argv)
@@ -64,6 +64,8 @@ def _run(argv: Sequence[str] | None) -> int:
 
     try:
         status: int = arguments.command(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where somebody deals with what goes wrong
     except UsageError as error:
         complain(str(error))
         return WRONG_USAGE
@@ -72,7 +74,8 @@ def _run(argv: Sequence[str] | None) -> int:
         return FAILED
     except BrokenPipeError:
         raise
-    except OSError as error:
+    except OSError as error:  # the library lets none out: it is standard output that failed
+        silence_stdout()
         complain(error.strerror or str(error))
         return FAILED
     return status

@@ -14,6 +14,7 @@ from typing import Any
 from tokenwire import AsyncClient, ModelResponse, get_llm_provider
 from tokenwire.exceptions import APIError, BadRequestError, TokenwireError, UnknownProviderError
 
+from . import FAILED
 from ._output import JSONOutput, Output, TextOutput
 from ._terminal import UsageError, complain, is_terminal, remark
 
@@ -45,7 +46,7 @@ def chat(arguments: argparse.Namespace) -> int:
                 runner.run(conversation.aclose())
     except TokenwireError as error:
         conversation.report(error)
-        return 1
+        return FAILED
 
 
 class Conversation:

@@ -1,5 +1,7 @@
 """`tokenwire demo`: a reply streamed over HTTP on this machine, and how fast it came."""
 
+import os
+import re
 import sys
 import time
 from collections.abc import AsyncGenerator, Generator, Iterator
@@ -80,14 +82,27 @@ def demo(*, no_model: bool) -> int:
     weights = None if no_model else _local_model.find_weights()
     if weights is not None:
         try:
-            with _model(weights) as show:
+            with _model(weights) as show, _without_proxy():
                 anyio.run(_play, show)
             return 0
         except _local_model.ModelError as error:
             complain(f"the local model can't be used: {error}; here is the built-in handler instead")
-    with _handler() as show:
+    with _handler() as show, _without_proxy():
         anyio.run(_play, show)
     return 0
+
+
+@contextmanager
+def _without_proxy() -> Generator[None, None, None]:
+    """A proxy that the environment names can't know what is served on this machine."""
+    before = os.environ.get("no_proxy")
+    os.environ["no_proxy"] = "127.0.0.1"
+    try:
+        yield
+    finally:
+        del os.environ["no_proxy"]
+        if before is not None:
+            os.environ["no_proxy"] = before
 
 
 @contextmanager
@@ -118,10 +133,10 @@ def _handler() -> Generator[Show, None, None]:
 
 async def handler(messages: list[dict[str, Any]]) -> AsyncGenerator[GenericStreamingChunk, None]:
     """Answer with the same text always, word by word, and count each word as a token."""
-    words = ANSWER.split(" ")
+    words = re.findall(r"\S+\s*", ANSWER)
     for word in words[:-1]:
         await anyio.sleep(PAUSE_SECONDS)
-        yield GenericStreamingChunk(text=f"{word} ")
+        yield GenericStreamingChunk(text=word)
     asked = sum(len(message["content"].split()) for message in messages)
     usage = Usage(prompt_tokens=asked, completion_tokens=len(words), total_tokens=asked + len(words))
     yield GenericStreamingChunk(text=words[-1], is_finished=True, finish_reason="stop", usage=usage)
@@ -131,7 +146,8 @@ async def _play(show: Show) -> None:
     print(f"{show.title}\n{dim(f'over HTTP at {show.api_base}', sys.stdout)}\n\n> {show.question}\n", flush=True)
     output, figures = TextOutput(sys.stdout), Figures()
     messages = [{"role": "user", "content": show.question}]
-    options: dict[str, Any] = {"stream_options": {"include_usage": True}, "num_retries": 0, **show.call}
+    # No key of the user's goes there, though their environment may have one.
+    options: dict[str, Any] = {"api_key": "none", "stream_options": {"include_usage": True}, "num_retries": 0, **show.call}
     async with await acompletion("openai/demo", messages, stream=True, api_base=show.api_base, **options) as stream:
         try:
             async for chunk in stream:
