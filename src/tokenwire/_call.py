@@ -8,13 +8,13 @@ came to nothing.
 import logging
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import anyio
 import msgspec
 
-from ._request import Request, complete_for_endpoint, handler_keywords
+from ._request import Request, complete_for_endpoint, endpoint_keywords, handler_keywords
 from ._routing import BUILT_IN, handler_for
 from ._settings import RetryPolicy
 from .exceptions import (
@@ -151,14 +151,10 @@ class Target:
         if request.mock:
             bridge = _mock(request)
         self.bridge = bridge or _endpoint(request.provider, request.kind)
-        self.kwargs = handler_keywords(request, client=request.client, log=HANDLER_LOG)
-        params = self.kwargs["optional_params"]
         if self.built_in:
-            self.kwargs["timeout"] = request.timeouts
+            self.kwargs = endpoint_keywords(request)
         else:
-            params.pop("prompt", None)
-            if "max_completion_tokens" in params:  # handlers know it by its older name
-                params["max_tokens"] = params.pop("max_completion_tokens")
+            self.kwargs = handler_keywords(request, log=HANDLER_LOG)
 
     def attempts(self, deadline: float) -> Attempts:
         """The call's attempts, none made yet."""
@@ -300,7 +296,7 @@ class StreamCall:
         self._attempts = self._target.attempts(self._total_deadline)
         self._waiting_since = self.started_at  # moved on by the time that the caller takes before asking for more
         self._handed_over_at = self.started_at
-        self._trying: anyio.CancelScope | None = None
+        self._opening: anyio.CancelScope | None = None
         self.source: ChunkSource[Any] | None = None
         self.committed = False
         self.opened_at: float | None = None
@@ -338,50 +334,55 @@ class StreamCall:
             raise
 
     async def aclose(self) -> None:
-        """Release the connection or the handler; shielded and bounded by the source. Another task's attempts end."""
-        if self._trying is not None:
-            self._trying.cancel()
-        await self._release()
-
-    async def _release(self) -> None:
+        """Release the connection or the handler, which the source shields and bounds. Another task's attempts end."""
+        if self._opening is not None:
+            self._opening.cancel()
         if self.source is not None:
-            with anyio.CancelScope(shield=True):
-                await self.source.aclose()
+            await self.source.aclose()
 
     async def _attempt(self, function: Callable[[], Awaitable[Any]]) -> Any:
         """Run `function`, opening a new source after each failure that may be tried again."""
-        with anyio.CancelScope() as self._trying:
-            try:
-                return await self._try_until_it_works(function)
-            finally:
-                self._trying = None
-        raise StreamClosedError("this stream was closed while it was waited for")
-
-    async def _try_until_it_works(self, function: Callable[[], Awaitable[Any]]) -> Any:
         while True:
             try:
                 return await function()
             except APIError as error:
                 error.partial = self.response()
                 delay = self._attempts.failed(error)
-                await self._release()
+                if self.source is not None:
+                    await self.source.aclose()
                 if delay is None:
                     raise
             self.source = None
-            await anyio.sleep(delay)
+            await self._unless_closed(anyio.sleep(delay))
+
+    async def _unless_closed(self, waiting: Coroutine[Any, Any, None]) -> None:
+        """Wait for what no source can be closed to end: `aclose` in another task ends it."""
+        with anyio.CancelScope() as self._opening:
+            try:
+                return await waiting
+            finally:
+                self._opening = None
+        raise StreamClosedError("this stream was closed while it was waited for")
 
     async def _open_once(self) -> None:
-        if self.source is not None:
-            return
-        self._attempts.begin()
+        if self.source is None:
+            self._attempts.begin()
+            await self._unless_closed(self._open())
+
+    async def _open(self) -> None:
         self._waiting_since = time.monotonic()
         deadline, budget = self._deadline()
-        self._target.connect()
-        try:
-            with anyio.fail_after(None if deadline == FOREVER else deadline - self._waiting_since):
-                self.source = source = await self._target.bridge.open(self._target.kwargs, self._shape)
-        except TimeoutError:
-            raise _timeout(self._request, budget) from None
+        target = self._target
+        target.connect()
+        if target.built_in:  # it only makes the request
+            source = await target.bridge.open(target.kwargs, self._shape)
+        else:
+            try:
+                with anyio.fail_after(None if deadline == FOREVER else deadline - self._waiting_since):
+                    source = await target.bridge.open(target.kwargs, self._shape)
+            except TimeoutError:
+                raise _timeout(self._request, budget) from None
+        self.source = source
         try:
             await source.start(deadline)
         except Timeout as error:

@@ -5,6 +5,7 @@ Everything that can be wrong with a call before it is sent is found here, and na
 
 import uuid
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -34,6 +35,10 @@ REFUSED = {
 }
 # LiteLLM's keywords that have nothing to say here: no parameter is ever judged unsupported, and costs are not counted.
 WITHOUT_MEANING = ("drop_params", "allowed_openai_params", "verbose", "input_cost_per_token", "output_cost_per_token")
+_LITELLM_ONLY = frozenset((*REFUSED, *WITHOUT_MEANING))
+
+# What the content of a call of each kind is called.
+_CONTENT_NAMES = {"chat": "messages", "text": "prompt", "embedding": "input", "image": "prompt", "models": "messages"}
 
 MOCK_KEYWORDS = ("mock_response", "mock_tool_calls", "mock_timeout", "mock_delay")
 
@@ -94,11 +99,9 @@ def parse_request(
     """
     given = {name: value for name, value in defaults.items() if value is not None}
     given.update((name, value) for name, value in keywords.items() if value is not None)
-    for name, instead in REFUSED.items():
-        if given.pop(name, None):
-            raise BadRequestError(f"{name} is an option of LiteLLM's that tokenwire does not have: {instead}", param=name)
-    for name in WITHOUT_MEANING:
-        given.pop(name, None)
+    for name in _LITELLM_ONLY.intersection(given):
+        if given.pop(name) and name in REFUSED:
+            raise BadRequestError(f"{name} is an option of LiteLLM's that tokenwire does not have: {REFUSED[name]}", param=name)
     stream = given.pop("stream", False)
     if not isinstance(stream, bool):
         raise _wrong("stream", "True or False", stream)
@@ -212,10 +215,11 @@ def _headers(given: dict[str, Any]) -> dict[str, str]:
 
 
 def _refuse_control_characters(name: str, text: str) -> None:
-    if any(character in text for character in "\r\n\0"):
+    if "\n" in text or "\r" in text or "\0" in text:
         raise BadRequestError(f"{name} must not contain line breaks or NUL", param=name.partition("[")[0])
 
 
+@lru_cache(maxsize=256)
 def _check_api_base(api_base: str) -> str:
     expected = 'the base URL in front of "/chat/completions", such as "http://localhost:8000/v1"'
     if not api_base.startswith(("http://", "https://")):
@@ -235,7 +239,7 @@ def _content(kind: str, content: Any) -> Any:
         return _messages(content)
     if kind == "models":
         return None
-    name = {"text": "prompt", "embedding": "input", "image": "prompt"}[kind]
+    name = _CONTENT_NAMES[kind]
     if content is None:
         raise _wrong(name, "a str or a list", None)
     if not isinstance(content, str | list | tuple):
@@ -296,24 +300,48 @@ def _strict(schema: Any) -> Any:
         return [_strict(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    strict = {name: _strict(value) for name, value in schema.items() if name != "default"}
+    strict: dict[str, Any] = {}
+    for name, value in schema.items():
+        if name in ("properties", "$defs"):  # whose keys are the caller's names
+            strict[name] = {key: _strict(item) for key, item in value.items()}
+        elif name != "default":
+            strict[name] = _strict(value)
     if strict.get("type") == "object" and "properties" in strict:
         strict["required"] = list(strict["properties"])
         strict["additionalProperties"] = False
     return strict
 
 
-def handler_keywords(request: Request, *, client: Any, log: Any) -> dict[str, Any]:
+def endpoint_keywords(request: Request) -> dict[str, Any]:
+    """What a built-in handler's method is called with: those of the keywords that mean something to an endpoint."""
+    keywords: dict[str, Any] = {
+        "model": request.model,
+        "api_key": request.api_key,
+        "api_base": request.api_base,
+        "headers": request.headers,
+        "optional_params": request.params,
+        "litellm_params": {"limits": request.limits, "organization": request.organization},
+        "timeout": request.timeouts,
+        "client": request.client,
+    }
+    keywords[_CONTENT_NAMES[request.kind]] = request.content
+    return keywords
+
+
+def handler_keywords(request: Request, *, log: Any) -> dict[str, Any]:
     """What a handler's method is called with: LiteLLM's sixteen keywords for completions, its ten for the rest."""
+    params = dict(request.params)
+    if "max_completion_tokens" in params:  # handlers know it by its older name
+        params["max_tokens"] = params.pop("max_completion_tokens")
     shared: dict[str, Any] = {
         "model": request.model,
         "api_key": request.api_key,
         "api_base": request.api_base,
-        "optional_params": dict(request.params),
+        "optional_params": params,
         "litellm_params": _litellm_params(request),
         "logging_obj": log,
         "timeout": request.timeouts.longest_wait,
-        "client": client,
+        "client": request.client,
         "print_verbose": log.print_verbose,
         "headers": dict(request.headers),
     }
@@ -322,14 +350,10 @@ def handler_keywords(request: Request, *, client: Any, log: Any) -> dict[str, An
     if request.kind == "image":
         return {**shared, "prompt": request.content, "model_response": ImageResponse()}
     if request.stream:
-        shared["optional_params"]["stream"] = True
-    messages = request.content
-    if request.kind == "text":
-        messages = _messages_of_prompt(request.content)
-        shared["optional_params"]["prompt"] = request.content
+        params["stream"] = True
     return {
         **shared,
-        "messages": messages,
+        "messages": _messages_of_prompt(request.content) if request.kind == "text" else request.content,
         "model_response": ModelResponse(usage=Usage()),
         "acompletion": True,
         "logger_fn": None,

@@ -152,7 +152,7 @@ def module_setting(name: str) -> Any:
 
 
 def proxy_for(url: str) -> str | None:
-    """The proxy that the environment (`HTTPS_PROXY`, `NO_PROXY`, ...) names for a URL, None for none."""
+    """The proxy that the environment (`HTTPS_PROXY`, `NO_PROXY`, ...) names for a URL; None for none, and for this machine."""
     if not any(name.lower().endswith("_proxy") for name in os.environ):
         return None
     from urllib.parse import urlsplit
@@ -160,6 +160,6 @@ def proxy_for(url: str) -> str | None:
 
     parts = urlsplit(url)
     proxies = getproxies()
-    if not parts.hostname or proxy_bypass(parts.netloc.rpartition("@")[2]):
+    if parts.hostname in (None, "localhost", "127.0.0.1", "::1") or proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
     return proxies.get(parts.scheme) or proxies.get("all")

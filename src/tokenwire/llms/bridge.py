@@ -13,7 +13,15 @@ from typing import Any
 import anyio
 
 from ..exceptions import APIError, APIResponseValidationError, StreamTruncatedError
-from ..types import EmbeddingResponse, ImageResponse, ModelResponse, ModelResponseStream, TextCompletionResponse
+from ..types import (
+    Choices,
+    EmbeddingResponse,
+    ImageResponse,
+    Message,
+    ModelResponse,
+    ModelResponseStream,
+    TextCompletionResponse,
+)
 from ..types._record import Record
 from ..wire.convert import Shape, chat_response, text_response
 from ..wire.errors import error_from_exception
@@ -39,7 +47,7 @@ class Method:
     """One method of a handler, or the function registered in a handler's place."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
+        self.function = function
         self._named = _named_parameters(function)
         # The call of a generator function of either kind only makes the generator: none of its code runs yet.
         kinds = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
@@ -49,7 +57,7 @@ class Method:
         """Call it where it belongs: a plain function may block, so it runs in a worker thread."""
         if self._named is not None:
             kwargs = {name: value for name, value in kwargs.items() if name in self._named}
-        result = self._function(**kwargs) if self._on_loop else await run_in_thread(self._function, **kwargs)
+        result = self.function(**kwargs) if self._on_loop else await run_in_thread(self.function, **kwargs)
         return await result if inspect.isawaitable(result) else result
 
 
@@ -70,11 +78,12 @@ class Bridge:
     def __init__(self, handler: Any, provider: str) -> None:
         self.handler = handler
         self.provider = provider
-        found = {name: getattr(handler, name, None) for name in METHODS}
-        self._methods = {name: Method(method) for name, method in found.items() if not is_missing(method)}
-        if not self._methods and callable(handler):
+        self._methods: dict[str, Method] = {}
+        self._role = ""  # of a function registered as a handler: the method it stands for
+        if callable(handler) and all(is_missing(getattr(handler, name, None)) for name in METHODS):
             function = handler if inspect.isroutine(handler) or isinstance(handler, partial) else handler.__call__
-            self._methods = {_role_of(function): Method(function)}
+            self._role = _role_of(function)
+            self._methods[self._role] = Method(function)
 
     async def complete(self, kwargs: dict[str, Any], cls: type[Any] = ModelResponse) -> Any:
         """A whole completion, a `cls`: from the handler's own method, or collected from its stream."""
@@ -116,10 +125,22 @@ class Bridge:
             raise self.unusable(result, f"an {cls.__name__} or a dict of one", kwargs["model"])
         return result
 
+    def _method(self, name: str) -> Method | None:
+        """The handler's method of this name, looked at once and again when somebody has replaced it."""
+        method = self._methods.get(name)
+        if self._role:
+            return method
+        function: Any = getattr(self.handler, name, None)
+        if is_missing(function):
+            return None
+        if method is None or method.function != function:
+            method = self._methods[name] = Method(function)
+        return method
+
     async def _first_of(self, names: tuple[str, ...], kwargs: dict[str, Any], *, missing_ok: bool = False) -> Any:
         """What the first of these methods that is implemented returns; `MISSING` or an error where none is."""
         for name in names:
-            method = self._methods.get(name)
+            method = self._method(name)
             if method is None:
                 continue
             try:
@@ -161,7 +182,7 @@ class Bridge:
 
     def _whole(self, result: Any, model: str, cls: type[Any]) -> Any:
         if isinstance(result, str):
-            result = ModelResponse(model=model, choices=[{"message": {"content": result}}])
+            result = ModelResponse(model=model, choices=[Choices(message=Message(content=result))])
         elif isinstance(result, dict):
             result = ModelResponse(**result)
         if isinstance(result, cls):

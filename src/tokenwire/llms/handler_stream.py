@@ -16,7 +16,7 @@ from ..types import GenericStreamingChunk, ModelResponse, ModelResponseStream, T
 from ..types._record import Record
 from ..wire.assemble import Assembler
 from ..wire.chunks import has_content
-from ..wire.convert import Converter, Shape, chat_response, response_chunks
+from ..wire.convert import Converter, Shape, chat_response, response_chunks, whole_class
 from .base import ChunkSource
 from .threads import ThreadedIterator
 
@@ -64,7 +64,7 @@ class HandlerSource(ChunkSource[Any]):
         self._result = result
         converter = Converter(shape, model)
         self._convert = converter.convert
-        self.assembler = Assembler(**converter.head)
+        self.assembler = Assembler(whole_class(shape), **converter.head)
         self._receive_items: Any = None
         self._reading: anyio.CancelScope | None = None  # around the wait inside the handler's iterator
         self._reader_left: anyio.Event | None = None

@@ -14,14 +14,22 @@ from ..exceptions import (
     RateLimitError,
     Timeout,
 )
-from ..types import EmbeddingResponse, ImageResponse, Message, ModelResponse, ModelResponseStream
+from ..types import (
+    ChatCompletionMessageToolCall,
+    Choices,
+    Embedding,
+    EmbeddingResponse,
+    ImageResponse,
+    Message,
+    ModelResponse,
+    ModelResponseStream,
+    Usage,
+)
 from ..types._record import coerce
-from ..types.chat import ChatCompletionMessageToolCall
 from ..wire.convert import response_chunks
 from ..wire.errors import error_from_exception
 from .custom_llm import CustomLLM
 
-USAGE = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}
 TOOL_CALL_CONTENT = "This is a mock request"
 PIECE = 3  # characters to a streamed chunk
 
@@ -78,8 +86,8 @@ class Mock(CustomLLM):
         if not isinstance(vector, list):
             raise BadRequestError("mock_response must be a list of floats for an embedding", param="mock_response")
         count = len(kwargs["input"]) if isinstance(kwargs["input"], list | tuple) else 1
-        data = [{"embedding": vector, "index": index} for index in range(count)]
-        return EmbeddingResponse(model=kwargs["model"], data=data, usage={"prompt_tokens": 10, "total_tokens": 10})
+        data = [Embedding(embedding=vector, index=index) for index in range(count)]
+        return EmbeddingResponse(model=kwargs["model"], data=data, usage=Usage(prompt_tokens=10, total_tokens=10))
 
     async def aimage_generation(self, *args: Any, **kwargs: Any) -> ImageResponse:
         """The `mock_response`: an `ImageResponse`, or its images."""
@@ -108,17 +116,19 @@ class Mock(CustomLLM):
         if isinstance(mock, ModelResponse):
             return mock
         if isinstance(mock, dict):
-            return ModelResponse(**{"model": model, **mock})
+            fields: dict[str, Any] = {"model": model, **mock}
+            return ModelResponse(**fields)
         calls = self._mock.get("mock_tool_calls")
         if mock is None:
             mock = TOOL_CALL_CONTENT
         if not isinstance(mock, str):
             mock = str(mock)  # True, a number: what LiteLLM hands back unchanged, as the text it must be
         choices = [
-            {"index": index, "message": Message(content=mock, tool_calls=coerce(calls, ChatCompletionMessageToolCall))}
+            Choices(index=index, message=Message(content=mock, tool_calls=coerce(calls, ChatCompletionMessageToolCall)))
             for index in range(self._n)
         ]
-        return ModelResponse(model=model, choices=choices, usage=USAGE)
+        usage = Usage(prompt_tokens=10, completion_tokens=20, total_tokens=30)
+        return ModelResponse(model=model, choices=choices, usage=usage)
 
     def _raise_if_error(self, mock: Any, model: str) -> None:
         details: dict[str, Any] = {"llm_provider": self._provider, "model": model}

@@ -17,7 +17,7 @@ class OpenAITextCompletion(OpenAI):
     def completion_body(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The request's JSON, with the caller's own `prompt` where `text_completion` passed one."""
         params = _params(kwargs)
-        prompt = params.pop("prompt", None)
+        prompt = params.pop("prompt", kwargs.get("prompt"))
         if prompt is None:
             prompts = [_text_of(message.get("content")) for message in kwargs["messages"]]
             prompt = prompts[0] if len(prompts) == 1 else prompts

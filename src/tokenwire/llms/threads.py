@@ -5,6 +5,7 @@ takes all that is there at once, so a burst of items costs one wake-up and not o
 """
 
 import contextvars
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -53,6 +54,9 @@ class ThreadedIterator:
         # Both loops' own function for this: anyio's waits until the loop has come round, and for ever if it never does.
         self._call_soon = getattr(token, "run_sync_soon", None) or token.call_soon_threadsafe
         context = contextvars.copy_context()
+        sniffio = sys.modules.get("sniffio")  # anyio asks it, where it is installed: there is no event loop in the thread
+        if sniffio is not None:
+            context.run(sniffio.current_async_library_cvar.set, None)
         threading.Thread(target=context.run, args=(self._run,), name="tokenwire handler", daemon=True).start()
 
     async def receive(self) -> list[Any]:

@@ -75,7 +75,10 @@ class Record(msgspec.Struct, HasOrigin, eq=False, gc=False, metaclass=RecordMeta
         if isinstance(origin, dict):
             return origin
         data, path = origin if isinstance(origin, tuple) else (origin, self._place)
-        found: Any = _decode_json(data)
+        try:
+            found: Any = _decode_json(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the decoder of structs skips what it need not read
+            return {}
         for step in path:
             found = found[step]
         known = self.__struct_encode_fields__
@@ -127,6 +130,10 @@ class Record(msgspec.Struct, HasOrigin, eq=False, gc=False, metaclass=RecordMeta
             return NotImplemented
         return list(self) == list(other)
 
+    def __ne__(self, other: object) -> bool:
+        # msgspec has one of its own, which `eq=False` makes a comparison by identity.
+        equal = self.__eq__(other)
+        return equal if equal is NotImplemented else not equal
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self if value is not None)
@@ -155,7 +162,7 @@ class Record(msgspec.Struct, HasOrigin, eq=False, gc=False, metaclass=RecordMeta
         """
         if mode not in ("python", "json"):
             raise ValueError(f"mode must be 'python' or 'json', not {mode!r}")
-        defaults = self._defaults()
+        defaults = _defaults_of(type(self)) if exclude_unset else {}
         unknown = self._unknown()
         dumped: Fields = {}
         for name, value in self:
@@ -169,10 +176,6 @@ class Record(msgspec.Struct, HasOrigin, eq=False, gc=False, metaclass=RecordMeta
         for name, value in unknown.items():
             dumped.setdefault(name, _plain(value, mode=mode, exclude_none=exclude_none, exclude_unset=exclude_unset))
         return dumped
-
-    @classmethod
-    def _defaults(cls) -> Any:
-        return {item.name: item.default for item in msgspec.structs.fields(cls) if item.default is not msgspec.NODEFAULT}
 
     def model_dump_json(self, *, indent: int | None = None, exclude_none: bool = False, exclude_unset: bool = False) -> str:
         """This record as JSON text, unknown fields included."""
@@ -261,6 +264,11 @@ def _restore(cls: type[Record], fields: dict[str, Any], slots: dict[str, Any]) -
     for name, value in slots.items():
         setattr(record, name, value)
     return record
+
+
+@cache
+def _defaults_of(cls: type[Record]) -> dict[str, Any]:
+    return {item.name: item.default for item in msgspec.structs.fields(cls) if item.default is not msgspec.NODEFAULT}
 
 
 def _plain(value: Any, **options: Any) -> Any:

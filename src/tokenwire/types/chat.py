@@ -297,6 +297,9 @@ class ModelResponseStream(Record):
         return self._document()
 
 
+_FLATTENED = frozenset((*Delta.__struct_encode_fields__, *ModelResponseStream.__struct_encode_fields__))
+
+
 class GenericStreamingChunk(Record):
     """A chunk in LiteLLM's flat form: the fastest to produce, and the fastest to read.
 
@@ -339,6 +342,13 @@ class GenericStreamingChunk(Record):
         if fields.get("index", 0) is None:
             fields["index"] = 0
         return fields
+
+    def _unknown(self) -> dict[str, Any]:
+        # What a server sent stands in a delta, or a chunk without one, whose fields have their places here.
+        unknown = super()._unknown()
+        if self._document() is None:
+            return unknown
+        return {name: value for name, value in unknown.items() if name not in _FLATTENED}
 
     @property
     def raw(self) -> bytes | None:

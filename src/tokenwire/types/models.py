@@ -1,8 +1,10 @@
 """What `GET /models` answers."""
 
+from typing import Any
+
 from msgspec import field
 
-from ._record import OpenRecord, Response
+from ._record import OpenRecord, Response, coerce
 
 
 class Model(OpenRecord):
@@ -19,3 +21,8 @@ class ModelList(Response):
 
     data: list[Model] = field(default_factory=list)
     object: str | None = "list"
+
+    @classmethod
+    def _prepare(cls, fields: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:
+        fields["data"] = coerce(fields.get("data") or [], Model)
+        return fields

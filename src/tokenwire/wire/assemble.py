@@ -272,6 +272,7 @@ class Assembler:
     gives a `TextCompletionResponse`, any other a `ModelResponse`.
 
     Args:
+        cls: what the whole should be, where the first chunk does not decide it.
         **head: the whole's id, created or model, where no chunk brings one.
 
     Attributes:
@@ -280,7 +281,10 @@ class Assembler:
         usage: the last usage seen.
     """
 
-    def __init__(self, **head: Any) -> None:
+    def __init__(
+        self, cls: type[ModelResponse] | type[TextCompletionResponse] | None = None, **head: Any
+    ) -> None:
+        self._wanted = cls
         self._default_head = head
         self.first_text: list[str] = []
         self.usage: Usage | None = None
@@ -296,7 +300,8 @@ class Assembler:
             chunk: as a server or handler sent it.
         """
         if self._cls is None:
-            self._cls = TextCompletionResponse if isinstance(chunk, TextCompletionResponse) else ModelResponse
+            own = TextCompletionResponse if isinstance(chunk, TextCompletionResponse) else ModelResponse
+            self._cls = self._wanted or own
         if chunk.usage is not None:
             self.usage = chunk.usage
         if isinstance(chunk, GenericStreamingChunk):

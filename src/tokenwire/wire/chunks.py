@@ -16,7 +16,7 @@ from ..types._record import Record, attach_origin
 from ..types.chat import GenericStreamingChunk, ModelResponse, ModelResponseStream
 from ..types.text import TextCompletionResponse
 from .assemble import Assembler
-from .convert import Chunk, Converter, Shape, response_chunks
+from .convert import Chunk, Converter, Shape, response_chunks, whole_class
 from .errors import _REQUEST_ID_HEADERS, error_from_object
 from .sse import Event
 
@@ -60,7 +60,7 @@ class ChunkDecoder:
         self._convert = Converter(shape, model).convert
         self._provider, self._model = provider, model
         self._started = False
-        self.assembler = Assembler()
+        self.assembler = Assembler(whole_class(shape))
         self.done = False
         self.had_content = False
         self.error: APIError | None = None
@@ -78,6 +78,9 @@ class ChunkDecoder:
             chunks += self._rest(events[begin : begin + 1], had_content)
             had_content = self.had_content
             begin += 1
+        if events and events[-1] == DONE:
+            self.done = True
+            events = events[:-1]
         decode = self._decode
         append_text = self.assembler.first_text.append
         native = self._native

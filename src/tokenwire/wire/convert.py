@@ -4,6 +4,7 @@ Nothing here changes what it is given; a chunk that already has the wanted shape
 """
 
 import time
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from ..types._record import build
@@ -25,15 +26,27 @@ Chunk: TypeAlias = ModelResponseStream | GenericStreamingChunk | TextCompletionR
 Shape: TypeAlias = type[ModelResponseStream] | type[GenericStreamingChunk] | type[TextCompletionResponse]
 
 
+def whole_class(shape: Shape) -> type[ModelResponse] | type[TextCompletionResponse]:
+    """What the chunks of a shape come to when they are put together."""
+    return TextCompletionResponse if shape is TextCompletionResponse else ModelResponse
+
+
 class Converter:
     """Turns one stream's chunks into the shape its caller wants, with one id and creation time for the stream."""
 
     def __init__(self, shape: Shape, model: str) -> None:
         self._shape = shape
         self._model = model
-        self._id = new_id("cmpl-" if shape is TextCompletionResponse else "chatcmpl-")
-        self._created = int(time.time())
         self._introduced: set[int] = set()  # the choices whose role has been sent
+
+    # Most streams have their own, so these are made when they are first asked for.
+    @cached_property
+    def _id(self) -> str:
+        return new_id("cmpl-" if self._shape is TextCompletionResponse else "chatcmpl-")
+
+    @cached_property
+    def _created(self) -> int:
+        return int(time.time())
 
     @property
     def head(self) -> dict[str, Any]:
