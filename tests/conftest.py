@@ -73,10 +73,15 @@ def _portal_seconds() -> float | None:
 def _still_running(threads: set[threading.Thread]) -> list[threading.Thread]:
     """Those that go on for longer than `PATIENCE`; all of them together get that long to end."""
     until = time.monotonic() + PATIENCE
-    watched = [thread for thread in threads if thread.name != PORTAL_THREAD and not thread.name.startswith(CACHED_THREADS)]
-    for thread in watched:
-        thread.join(max(0.0, until - time.monotonic()))
-    return [thread for thread in watched if thread.is_alive()]
+    left = [thread for thread in threads if _is_judged(thread)]
+    while left and time.monotonic() < until:
+        left[0].join(0.05)  # trio's workers don't end: they are renamed when they are idle again
+        left = [thread for thread in left if thread.is_alive() and _is_judged(thread)]
+    return left
+
+
+def _is_judged(thread: threading.Thread) -> bool:
+    return thread.name != PORTAL_THREAD and not thread.name.startswith(CACHED_THREADS)
 
 
 def _sockets() -> set[str]:

@@ -386,7 +386,7 @@ class StreamCall:
         try:
             await source.start(deadline)
         except Timeout as error:
-            raise self._named(error, budget) from None
+            raise self._named(error, budget, deadline) from error.__cause__
         self.opened_at = time.monotonic()
 
     async def _until_content(self) -> list[Any]:
@@ -404,7 +404,7 @@ class StreamCall:
         try:
             chunks = await source.receive(deadline)
         except Timeout as error:
-            raise self._named(error, budget) from None
+            raise self._named(error, budget, deadline) from error.__cause__
         if not chunks:
             self._end(source)
             return chunks
@@ -444,9 +444,9 @@ class StreamCall:
             raise _timeout(self._request, budget)
         return deadline, budget
 
-    def _named(self, error: Timeout, budget: str) -> Timeout:
-        """The lower layers know that a deadline passed, and only this one which it was."""
-        if error.budget is not None or error.response is not None:
+    def _named(self, error: Timeout, budget: str, deadline: float) -> Timeout:
+        """The lower layers know that a deadline passed, and only this one which it was. A handler's own timeout stays."""
+        if error.budget is not None or error.response is not None or time.monotonic() < deadline:
             return error
         named = _timeout(self._request, budget)
         named.headers = error.headers

@@ -215,8 +215,15 @@ _default: lowlevel.RunVar[AsyncClient] = lowlevel.RunVar("tokenwire_default_clie
 
 
 def default_client() -> AsyncClient:
-    """The client behind the package's own functions: one for each event loop, closed when the loop shuts down."""
-    client = _default.get(None)
+    """The client behind the package's own functions: one for each event loop, closed when the loop shuts down.
+
+    Raises:
+        RuntimeError: no event loop is running here.
+    """
+    try:
+        client = _default.get(None)
+    except RuntimeError as error:  # anyio's NoEventLoopError, which older releases have under other names
+        raise RuntimeError("no event loop is running: use the sync functions, completion, streaming, ...") from error
     if client is None:
         client = AsyncClient()
         client._anchor = _close_with_loop(client)

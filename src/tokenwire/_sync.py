@@ -8,9 +8,9 @@ Whoever tells the loop to do something never waits until it has heard: a stream 
 while the thread it runs in holds a lock that the loop waits for, and a forked child's copy of the loop never hears.
 """
 
-import asyncio
 import atexit
 import os
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
@@ -37,6 +37,8 @@ from .types import (
 )
 
 if TYPE_CHECKING:
+    import asyncio
+
     from typing_extensions import Unpack
 
     from .types.params import CallParams, ChatParams, EmbeddingParams, ImageParams, Messages, TextParams
@@ -54,12 +56,12 @@ class Portal:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None  # not imported here: it comes with the first call
         self._thread: threading.Thread | None = None
         self._ident = 0
         self._process = os.getpid()
-        self._stopping = asyncio.Event()
-        self._works: set[asyncio.Task[None]] = set()  # the loop itself holds tasks only weakly
+        self._stopping: anyio.Event | None = None
+        self._works: set[Any] = set()  # the tasks; the loop itself holds them only weakly
         self._inner: Portal | None = None
 
     @classmethod
@@ -86,7 +88,8 @@ class Portal:
     def start(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> "Work[T]":
         """Begin to run a coroutine function on this loop, which is started if it is not running."""
         work = Work(self, function, args, kwargs)
-        self._get().call_soon_threadsafe(self._begin, work)
+        loop = self._get()
+        loop.call_soon_threadsafe(self._begin, loop, work)
         return work
 
     def call_soon(self, function: Callable[[], object]) -> None:
@@ -104,12 +107,13 @@ class Portal:
             self._inner.stop()
         with self._lock:
             thread, self._thread = self._thread, None
-            self.call_soon(self._stopping.set)
+            if self._stopping is not None:
+                self.call_soon(self._stopping.set)
             self._loop, self._ident = None, 0
         if thread is not None:
             thread.join(EXIT_SECONDS)
 
-    def _get(self) -> asyncio.AbstractEventLoop:
+    def _get(self) -> "asyncio.AbstractEventLoop":
         with self._lock:
             if self._loop is None:
                 started: Future[asyncio.AbstractEventLoop] = Future()
@@ -119,15 +123,22 @@ class Portal:
             return self._loop
 
     def _run(self, started: "Future[asyncio.AbstractEventLoop]") -> None:
+        import asyncio
+
+        sniffio = sys.modules.get("sniffio")  # anyio asks it, where it is installed
+        if sniffio is not None:
+            sniffio.thread_local.name = "asyncio"  # or it would believe a caller's context, which may say "trio"
+
         async def serve() -> None:
             self._ident = threading.get_ident()
+            self._stopping = stopping = anyio.Event()
             started.set_result(asyncio.get_running_loop())
-            await self._stopping.wait()
+            await stopping.wait()
 
         asyncio.run(serve())  # at its end it cancels every work and closes the default client
 
-    def _begin(self, work: "Work[Any]") -> None:
-        task = asyncio.ensure_future(work.run())
+    def _begin(self, loop: "asyncio.AbstractEventLoop", work: "Work[Any]") -> None:
+        task = loop.create_task(work.run())
         self._works.add(task)
         task.add_done_callback(self._works.discard)
 
@@ -154,12 +165,12 @@ class Work(Generic[T]):
                 if self._cancelled:
                     self._scope.cancel()
                 future.set_result(await self._function(*self._args, **self._kwargs))
-        except asyncio.CancelledError:
+        except anyio.get_cancelled_exc_class():
             raise
         except BaseException as error:  # noqa: BLE001  (of any kind: asyncio would end the loop for a SystemExit)
             future.set_exception(error)
         finally:
-            future.cancel()  # if nothing came of it
+            _give_up(future)
             del future, self  # see _wait
 
     def cancel(self) -> None:
@@ -221,6 +232,12 @@ def _wait(future: "Future[T]", work: Work[Any]) -> T:
         # An exception knows the frames it passed. Where one of them knew the exception's future, that would be a cycle,
         # and what the frames hold, a broken stream too, would stay until the garbage collector comes.
         del future, work
+
+
+def _give_up(future: "Future[Any]") -> None:
+    """Let nobody wait for a future any longer of which nothing has come."""
+    if future.cancel():
+        future.set_running_or_notify_cancel()
 
 
 class Stream(Generic[C]):
@@ -397,25 +414,28 @@ async def _pump(
     error: BaseException | None = None
     try:
         made = function(*args, **kwargs)
-        stream = made if isinstance(made, AsyncStream) else await made
-        opened.set_result(stream)
-        while chunks := await stream._receive_batch():
+        reading: AsyncStream[C] = made if isinstance(made, AsyncStream) else await made
+        stream = reading
+        opened.set_result(reading)
+        while chunks := await reading._receive_batch():
             room = buffer.put(chunks)
             if room is not None:
                 await room.wait()
-    except asyncio.CancelledError:
+    except anyio.get_cancelled_exc_class():
         raise
     except BaseException as caught:  # noqa: BLE001  (raised again in the reader's thread)
         error = caught
     finally:
-        if stream is not None and stream.outcome is None:
-            with anyio.CancelScope(shield=True):
-                await stream.aclose()
-        if stream is None and error is not None:
-            opened.set_exception(error)
-        opened.cancel()  # if nothing came of it
-        buffer.end(error)
-        del opened, error  # see _wait
+        try:
+            if stream is not None and stream.outcome is None:
+                with anyio.CancelScope(shield=True):
+                    await stream.aclose()
+        finally:
+            if stream is None and error is not None:
+                opened.set_exception(error)
+            _give_up(opened)
+            buffer.end(error)
+            del opened, error  # see _wait
 
 
 @overload

@@ -157,6 +157,15 @@ def test_every_python_block_compiles() -> None:
         compile(block.code, f"README.md, {block}", "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
 
 
+def test_files_are_shown_as_they_are() -> None:
+    """A python block behind `<!-- file: PATH -->` is that file, which tests run, but for what only checkers read."""
+    shown = re.findall(r"<!-- file: (\S+) -->\n+```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    assert shown
+    for path, code in shown:
+        lines = (ROOT / path).read_text("utf-8").splitlines()
+        assert code.splitlines() == [line for line in lines if not line.startswith("# pyright:")]
+
+
 def test_the_readme_shows_code_that_runs() -> None:
     assert RUNS
 

@@ -7,8 +7,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from tokenwire.types._record import attach_origin, build
 from tokenwire.types.chat import (

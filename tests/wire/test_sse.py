@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterable
 
 import pytest
 from httpx_sse import _decoders as httpx_sse_decoders
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from tokenwire.exceptions import LimitExceededError
 from tokenwire.wire.sse import Event, Payload, SSEDecoder

@@ -17,7 +17,7 @@ from ..types import ModelResponseStream
 from ..wire.chunks import ChunkDecoder, chunks_of_body, malformed, with_head
 from ..wire.errors import error_from_response
 from ..wire.sse import SSEDecoder
-from .base import ChunkSource
+from .base import ChunkSource, Shape
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -34,8 +34,12 @@ class EventStreamSource(ChunkSource[Any]):
     def __init__(
         self, request: HTTPRequest, *, client: Any, provider: str, model: str, wire_text: bool, limits: Limits
     ) -> None:
-        self.shape = ModelResponseStream
-        self.headers = {}
+        self.shape: Shape = ModelResponseStream
+        self.headers: dict[str, str] = {}
+        self.status: int | None = None
+        self.done: bool = False
+        self.had_content: bool = False
+        self.assembler: Any = None
         self._request, self._client = request, client
         self._provider, self._model = provider, model
         self._wire_text = wire_text

@@ -20,7 +20,7 @@ from ..wire.convert import Converter, Shape, chat_response, response_chunks, who
 from .base import ChunkSource
 from .threads import ThreadedIterator
 
-logger = logging.getLogger("tokenwire")
+logger: logging.Logger = logging.getLogger("tokenwire")
 
 # How other vendors' reasons are called in OpenAI's words; whatever is not here stays as the handler said it.
 FINISH_REASONS = {
@@ -59,12 +59,13 @@ class HandlerSource(ChunkSource[Any]):
 
     def __init__(self, result: Any, bridge: Owner, model: str, shape: Shape) -> None:
         self.shape = shape
-        self.headers = {}
+        self.headers: dict[str, str] = {}
+        self.had_content: bool = False
         self._bridge, self._model = bridge, model
         self._result = result
         converter = Converter(shape, model)
         self._convert = converter.convert
-        self.assembler = Assembler(whole_class(shape), **converter.head)
+        self.assembler: Any = Assembler(whole_class(shape), **converter.head)
         self._receive_items: Any = None
         self._reading: anyio.CancelScope | None = None  # around the wait inside the handler's iterator
         self._reader_left: anyio.Event | None = None

@@ -50,7 +50,7 @@ class Endpoint:
         self._errors: list[BaseException] = []
         self._changed = threading.Condition()
         self.requests: list[Received] = []
-        self.open_connections = 0
+        self.open_connections: int = 0
 
     @property
     def url(self) -> str:

@@ -37,11 +37,13 @@ class Received:
 
     def __init__(self, method: str, target: str, headers: dict[str, str], body: bytes, connection: int) -> None:
         self.method = method
-        self.path, _, self.query = target.partition("?")
+        path, _, query = target.partition("?")
+        self.path: str = path
+        self.query: str = query
         self.headers = headers
         self.body = body
         self.connection = connection
-        self.closed = threading.Event()
+        self.closed: threading.Event = threading.Event()
         self.aborted = False
 
     def json(self) -> Any:

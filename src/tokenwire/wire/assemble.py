@@ -281,9 +281,7 @@ class Assembler:
         usage: the last usage seen.
     """
 
-    def __init__(
-        self, cls: type[ModelResponse] | type[TextCompletionResponse] | None = None, **head: Any
-    ) -> None:
+    def __init__(self, cls: type[ModelResponse] | type[TextCompletionResponse] | None = None, **head: Any) -> None:
         self._wanted = cls
         self._default_head = head
         self.first_text: list[str] = []

@@ -32,7 +32,7 @@ _decode_chat = msgspec.json.Decoder(ModelResponseStream).decode
 _decode_text = msgspec.json.Decoder(TextCompletionResponse).decode
 _decode_any = msgspec.json.Decoder().decode
 _decoders: dict[type[Any], Any] = {}
-_copy: Any = msgspec.Struct.__copy__
+_copy: Any = msgspec.Struct.__copy__  # pyright: ignore[reportAttributeAccessIssue]  (a method the stubs leave out)
 _EMPTY_PIECE = GenericStreamingChunk()
 
 
@@ -60,9 +60,9 @@ class ChunkDecoder:
         self._convert = Converter(shape, model).convert
         self._provider, self._model = provider, model
         self._started = False
-        self.assembler = Assembler(whole_class(shape))
-        self.done = False
-        self.had_content = False
+        self.assembler: Assembler = Assembler(whole_class(shape))
+        self.done: bool = False
+        self.had_content: bool = False
         self.error: APIError | None = None
 
     def decode(self, events: list[bytes | Event]) -> list[Chunk]:

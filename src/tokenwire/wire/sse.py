@@ -81,7 +81,7 @@ class SSEDecoder:
     )
 
     def __init__(self, *, max_event_bytes: int = 8 * 1024 * 1024) -> None:
-        self.last_event_id = ""
+        self.last_event_id: str = ""
         self._max_event_bytes = max_event_bytes
         self._outgrown = False
         self._reset()

@@ -1,0 +1,322 @@
+"""Handlers in time: their deadlines, the event loop they must not block, and their clean-up."""
+
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import anyio
+import pytest
+
+import tokenwire
+from tokenwire import Timeout
+
+pytestmark = pytest.mark.anyio
+
+MESSAGES = [{"role": "user", "content": "Hi"}]
+SOON = 5.0  # seconds in which what must happen has happened
+
+
+async def read(stream: Any, begun: anyio.Event | None = None) -> None:
+    async with stream:
+        async for _ in stream:
+            if begun is not None:
+                begun.set()
+            await anyio.lowlevel.checkpoint()
+
+
+# Time
+
+
+async def hangs() -> str:
+    await anyio.sleep_forever()
+    return ""
+
+
+async def hangs_streaming() -> AsyncIterator[str]:
+    await anyio.sleep_forever()
+    yield ""
+
+
+async def hangs_after_content() -> AsyncIterator[str]:
+    yield "a"
+    await anyio.sleep_forever()
+
+
+class TestTimeouts:
+    @pytest.fixture
+    def blocks(self) -> Iterator[Any]:
+        """A sync handler that takes as long as the test does."""
+        released = threading.Event()
+        at_work = threading.Semaphore(0)
+
+        def handler() -> str:
+            released.wait(SOON)
+            at_work.release()
+            return "late"
+
+        yield handler
+        released.set()
+        for _ in range(2):  # it was called whole and streamed
+            at_work.acquire(timeout=SOON)
+
+    @pytest.fixture
+    def blocks_streaming(self) -> Iterator[Any]:
+        released = threading.Event()
+
+        def handler() -> Iterator[str]:
+            yield "a"
+            released.wait(SOON)
+            yield "late"
+
+        yield handler
+        released.set()
+
+    async def test_total_ends_a_stream_that_never_pauses(self) -> None:
+        cleaned = threading.Event()
+
+        async def handler() -> AsyncIterator[str]:
+            until = time.monotonic() + 1.0
+            try:
+                while time.monotonic() < until:
+                    yield "a"
+                    await anyio.lowlevel.checkpoint()
+            finally:
+                cleaned.set()
+
+        tokenwire.register("mine", handler)
+
+        with pytest.raises(Timeout) as caught:
+            await read(tokenwire.astreaming("mine/any", MESSAGES, timeout=tokenwire.Timeouts(total=0.02)))
+        assert caught.value.budget == "total"
+        assert cleaned.is_set()
+
+    @pytest.mark.parametrize("handler", [hangs, hangs_streaming, hangs_after_content])
+    async def test_end_async_handlers(self, handler: Any) -> None:
+        for error in await errors_of_timeout(handler):
+            assert error.status_code == 408
+
+    async def test_end_the_wait_for_sync_handlers(self, blocks: Any) -> None:
+        for error in await errors_of_timeout(blocks):
+            assert error.budget in ("total", "first_content")
+
+    async def test_end_the_wait_for_sync_generators(self, blocks_streaming: Any) -> None:
+        [whole, streamed] = await errors_of_timeout(blocks_streaming)
+
+        assert whole.budget == "total"
+        assert streamed.budget == "idle"
+        assert streamed.partial.choices[0].message.content == "a"
+
+
+async def errors_of_timeout(handler: Any) -> list[Timeout]:
+    tokenwire.register("mine", handler)
+    with anyio.fail_after(SOON), pytest.raises(Timeout) as whole:
+        await tokenwire.acompletion("mine/any", MESSAGES, timeout=0.02)
+    stream = tokenwire.astreaming("mine/any", MESSAGES, timeout=0.02)
+    with anyio.fail_after(SOON), pytest.raises(Timeout) as streamed:
+        await read(stream)
+    assert stream.outcome == "error"
+    return [whole.value, streamed.value]
+
+
+# The event loop stays free
+
+
+async def test_sync_handlers_never_block_the_loop() -> None:
+    """The handler waits for something that only the loop's own task can do."""
+    released = threading.Event()
+
+    def whole() -> str:
+        return "done" if released.wait(SOON) else "the loop was blocked"
+
+    def streamed() -> Iterator[str]:
+        yield "done" if released.wait(SOON) else "the loop was blocked"
+
+    async def call(handler: Any) -> None:
+        tokenwire.register(handler.__name__, handler)
+        response = await tokenwire.acompletion(f"{handler.__name__}/any", MESSAGES)
+        assert response.choices[0].message.content == "done"
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(call, whole)
+        group.start_soon(call, streamed)
+        await anyio.wait_all_tasks_blocked()
+        released.set()
+
+
+async def test_many_sync_handlers_work_at_once() -> None:
+    barrier = threading.Barrier(60)
+
+    def handler() -> str:
+        barrier.wait(SOON)  # passes when all sixty are here
+        return "done"
+
+    tokenwire.register("mine", handler)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(60):
+            group.start_soon(tokenwire.acompletion, "mine/any", MESSAGES)
+
+
+async def test_a_sync_generator_runs_in_one_thread() -> None:
+    threads: set[int] = set()
+
+    def handler() -> Iterator[str]:
+        try:
+            for _ in range(3):
+                threads.add(threading.get_ident())
+                yield "a"
+        finally:
+            threads.add(threading.get_ident())
+
+    tokenwire.register("mine", handler)
+
+    await tokenwire.acompletion("mine/any", MESSAGES)
+
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
+
+
+async def test_a_sync_generator_is_not_read_without_bound() -> None:
+    given: list[int] = []
+    full = threading.Event()
+
+    def handler() -> Iterator[str]:
+        for number in range(1_000_000):
+            given.append(number)
+            if number == 1024:
+                full.set()
+            yield "a"
+
+    tokenwire.register("mine", handler)
+
+    async with tokenwire.astreaming("mine/any", MESSAGES) as stream:
+        await anext(stream)
+        await anyio.to_thread.run_sync(full.wait, SOON)
+    assert len(given) < 10_000
+
+
+# Clean-up
+
+
+class Watched:
+    """A handler that says when its `finally` block ran."""
+
+    def __init__(self) -> None:
+        self.cleaned = threading.Event()
+
+    async def async_generator(self) -> AsyncIterator[str]:
+        try:
+            while True:
+                yield "a"
+                await anyio.lowlevel.checkpoint()
+        finally:
+            self.cleaned.set()
+
+    async def waiting(self) -> AsyncIterator[str]:
+        try:
+            yield "a"
+            await anyio.sleep_forever()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.lowlevel.checkpoint()
+            self.cleaned.set()
+
+    def generator(self) -> Iterator[str]:
+        try:
+            while True:
+                yield "a"
+        finally:
+            self.cleaned.set()
+
+
+@pytest.mark.parametrize("kind", ["async_generator", "waiting", "generator"])
+class TestCleanUp:
+    @pytest.fixture
+    def watched(self, kind: str) -> Watched:
+        watched = Watched()
+        tokenwire.register("mine", getattr(watched, kind))
+        return watched
+
+    async def test_runs_when_the_stream_is_left(self, watched: Watched) -> None:
+        async with tokenwire.astreaming("mine/any", MESSAGES) as stream:
+            async for _ in stream:
+                break
+
+        assert stream.outcome == "cancelled"
+        assert await anyio.to_thread.run_sync(watched.cleaned.wait, SOON)
+
+    async def test_runs_when_the_reader_is_cancelled(self, watched: Watched) -> None:
+        async def read() -> None:
+            async with tokenwire.astreaming("mine/any", MESSAGES) as stream:
+                await anext(stream)
+                begun.set()
+                async for _ in stream:
+                    await anyio.lowlevel.checkpoint()
+
+        begun = anyio.Event()
+        async with anyio.create_task_group() as group:
+            group.start_soon(read)
+            await begun.wait()
+            group.cancel_scope.cancel()
+
+        assert await anyio.to_thread.run_sync(watched.cleaned.wait, SOON)
+
+    async def test_runs_when_another_task_closes_the_stream(self, watched: Watched) -> None:
+        async def read_on() -> None:
+            with pytest.raises(tokenwire.StreamClosedError):
+                await read(stream, begun)
+
+        begun = anyio.Event()
+        stream = tokenwire.astreaming("mine/any", MESSAGES)
+        with anyio.fail_after(SOON):
+            async with anyio.create_task_group() as group:
+                group.start_soon(read_on)
+                await begun.wait()
+                await stream.aclose()
+        assert stream.outcome == "cancelled"
+        assert await anyio.to_thread.run_sync(watched.cleaned.wait, SOON)
+
+
+async def test_a_dropped_streams_sync_generator_is_closed() -> None:
+    watched = Watched()
+    tokenwire.register("mine", watched.generator)
+
+    stream = tokenwire.astreaming("mine/any", MESSAGES)
+    await anext(stream)
+    del stream
+
+    assert await anyio.to_thread.run_sync(watched.cleaned.wait, SOON)
+
+
+async def test_a_handlers_failing_clean_up_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def handler() -> AsyncIterator[str]:
+        try:
+            yield "a"
+            yield "b"
+        finally:
+            raise ValueError("broken clean-up")
+
+    tokenwire.register("mine", handler)
+
+    async with tokenwire.astreaming("mine/any", MESSAGES) as stream:
+        await anext(stream)
+
+    assert "failed to close" in caplog.text
+    assert "broken clean-up" in caplog.text
+
+
+async def test_a_burst_of_a_sync_generator_costs_no_thread_hop_a_chunk() -> None:
+    """Two thousand hops took a second; the bound leaves room for a slow machine, not for hops."""
+
+    def handler() -> Iterator[str]:
+        for _ in range(20_000):
+            yield "a"
+
+    tokenwire.register("mine", handler)
+    before = time.process_time()
+
+    async for _ in tokenwire.astreaming("mine/any", MESSAGES):
+        pass
+
+    assert time.process_time() - before < 4.0
