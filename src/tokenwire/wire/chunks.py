@@ -1,8 +1,9 @@
 """Event payloads and bodies → structs: one decode each, no dict in between.
 
 `ChunkDecoder` holds what one stream needs to remember: the assembler that collects the answer, and whether `[DONE]`
-arrived. `decode` is the hot path. It takes a whole read's events at once and treats the common chunk, a piece of text
-for choice 0, in a few attribute reads; everything else goes the long way round.
+arrived. `decode` is the hot path. It takes a whole read's events at once. The common chunk, a piece of text for choice 0,
+is recognised by a few attribute reads; for a caller who wants flat chunks, by bytes where it is like the one before
+(`template`). Everything else goes the long way round.
 """
 
 from collections.abc import Mapping
@@ -19,10 +20,12 @@ from .assemble import Assembler
 from .convert import Chunk, Converter, Shape, response_chunks, whole_class
 from .errors import _REQUEST_ID_HEADERS, error_from_object
 from .sse import Event
+from .template import Template, flat_piece, template_of
 
 R = TypeVar("R", bound=Record)
 
 DONE = b"[DONE]"
+LESSONS = 4  # templates made in a row without use before no more are made
 SHOWN_BYTES = 512  # how much of a malformed event or body an error shows
 
 # What decoding raises for bytes that are no JSON, no UTF-8, of another shape, or nested too deeply.
@@ -32,8 +35,6 @@ _decode_chat = msgspec.json.Decoder(ModelResponseStream).decode
 _decode_text = msgspec.json.Decoder(TextCompletionResponse).decode
 _decode_any = msgspec.json.Decoder().decode
 _decoders: dict[type[Any], Any] = {}
-_copy: Any = msgspec.Struct.__copy__  # pyright: ignore[reportAttributeAccessIssue]  (a method the stubs leave out)
-_EMPTY_PIECE = GenericStreamingChunk()
 
 
 class ChunkDecoder:
@@ -60,6 +61,9 @@ class ChunkDecoder:
         self._convert = Converter(shape, model).convert
         self._provider, self._model = provider, model
         self._started = False
+        self._template: Template | None = None
+        self._template_serves = False
+        self._lessons = LESSONS
         self.assembler: Assembler = Assembler(whole_class(shape))
         self.done: bool = False
         self.had_content: bool = False
@@ -81,15 +85,23 @@ class ChunkDecoder:
         if events and events[-1] == DONE:
             self.done = True
             events = events[:-1]
-        decode = self._decode
-        append_text = self.assembler.first_text.append
-        native = self._native
-        append = chunks.append
+        return self._decode_common(events, begin, chunks, had_content)
+
+    def _decode_common(self, events: list[bytes | Event], begin: int, chunks: list[Any], had_content: bool) -> list[Chunk]:
+        decode, native, template = self._decode, self._native, self._template
+        append_text, append = self.assembler.first_text.append, chunks.append
         for position in range(begin, len(events)):
-            event = events[position]
+            event: Any = events[position]
             try:
+                if template is not None and event.startswith(template.prefix) and event.endswith(template.suffix):
+                    text = template.text_of(event)
+                    if text:
+                        append_text(text)
+                        append(template.piece(text, event))
+                        had_content = self._template_serves = True
+                        continue
                 chunk = decode(event)
-            except (*_UNDECODABLE, TypeError):  # [DONE], a named event, a malformed one
+            except (*_UNDECODABLE, TypeError, AttributeError):  # [DONE], a named event, a malformed one
                 return chunks + self._rest(events[position:], had_content)
             choices = chunk.choices
             if len(choices) == 1 and chunk.usage is None and chunk._error is UNSET:
@@ -118,11 +130,10 @@ class ChunkDecoder:
                     had_content = True
                     if native:
                         chunk._origin = delta._origin = event
+                        append(chunk)
                     else:
-                        received, chunk = chunk, _copy(_EMPTY_PIECE)  # in C, and faster than calling the class
-                        chunk.text, chunk.id, chunk.model = text, received.id, received.model
-                        chunk._origin = event
-                    append(chunk)
+                        template = self._learn(event, chunk)
+                        append(flat_piece(chunk.id, chunk.model, text, event))
                     continue
             chunks += self._rest(events[position : position + 1], had_content)
             had_content = self.had_content
@@ -130,6 +141,17 @@ class ChunkDecoder:
                 break
         self.had_content = had_content
         return chunks
+
+    def _learn(self, event: bytes, chunk: ModelResponseStream) -> Template | None:
+        """A template for the events after this one; none for a server whose events have too little in common."""
+        if self._template_serves:
+            self._lessons, self._template_serves = LESSONS, False
+        if self._lessons > 0:
+            self._lessons -= 1
+            self._template = template_of(event, chunk)
+        else:
+            self._template = None
+        return self._template
 
     def _rest(self, events: list[bytes | Event], had_content: bool) -> list[Chunk]:
         chunks = self._decode_each(events)
