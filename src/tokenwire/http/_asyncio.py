@@ -204,11 +204,13 @@ async def connect_unix(path: str, ssl_context: ssl.SSLContext | None, server_nam
 
 
 async def _secured(connected: AsyncioSocket, ssl_context: ssl.SSLContext | None, server_name: str) -> AsyncioSocket:
-    """The connection with TLS on it, if a context is given. What came before TLS goes to nobody."""
+    """The connection with TLS on it, if a context is given."""
     if ssl_context is None:
         return connected
     secure = AsyncioSocket()
     try:
+        if not connected.is_quiet():
+            raise ConnectionError("the server spoke before TLS began")
         transport = await secure._loop.start_tls(connected._transport, secure, ssl_context, server_hostname=server_name)
     except BaseException:
         connected.abort()
@@ -266,5 +268,14 @@ async def _first_to_connect(addresses: list[Any]) -> AsyncioSocket:
     for late in connected[1:]:
         late.abort()
     if not connected:
-        raise OSError("; ".join(dict.fromkeys(map(str, errors))) or "the host has no address") from next(iter(errors), None)
+        raise _taken_together(errors)
     return connected[0]
+
+
+def _taken_together(errors: list[OSError]) -> OSError:
+    """One error for all; the list is emptied, as the tracebacks of the errors in it refer to it."""
+    if len(errors) == 1:
+        return errors.pop()
+    reasons = dict.fromkeys(map(str, errors))
+    errors.clear()
+    return OSError("; ".join(reasons) or "the host has no address")

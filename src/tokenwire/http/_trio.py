@@ -20,6 +20,7 @@ class TrioSocket:
     def __init__(self, stream: Any, sock: Any) -> None:
         self._stream = stream
         self._socket = sock
+        self._tls: Any = getattr(stream, "_ssl_object", None)  # there is no public way to look at it without waiting
         self._token = trio.lowlevel.current_trio_token()
 
     async def receive(self, deadline: float) -> bytes:
@@ -45,18 +46,25 @@ class TrioSocket:
 
     def is_quiet(self) -> bool:
         """See `Socket.is_quiet`."""
-        plain = isinstance(self._stream, trio.SocketStream)
         try:
-            data = self._socket._sock.recv(READ_BYTES, socket.MSG_PEEK if plain else 0)
-            if not plain and data:
-                # What TLS says between responses, session tickets for one, is no response.
-                self._stream._incoming.write(data)
-                self._stream._ssl_object.read(1)
+            if self._tls is None:
+                self._socket._sock.recv(1, socket.MSG_PEEK)
+            elif self._take_in():
+                self._tls.read(1)
         except (BlockingIOError, ssl.SSLWantReadError):
             return True
         except OSError:  # it is closed, by whomever
             pass
         return False
+
+    def _take_in(self) -> bool:
+        """Give TLS what has come for it: session tickets, say, which are no response. Whether the peer may send more."""
+        try:
+            data = self._socket._sock.recv(READ_BYTES)
+        except BlockingIOError:
+            return True
+        self._stream._incoming.write(data)
+        return len(data) > 0
 
     def abort(self) -> None:
         """See `Socket.abort`."""
@@ -77,7 +85,7 @@ class TrioSocket:
         if name == "socket":
             return self._socket
         if name == "ssl_object":
-            return getattr(self._stream, "_ssl_object", None)
+            return self._tls
         if name in ("server_addr", "client_addr"):
             return self._socket.getpeername() if name == "server_addr" else self._socket.getsockname()
         return None

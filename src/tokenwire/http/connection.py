@@ -15,6 +15,7 @@ from .pool import Origin
 from .protocol import LAST_CHUNK, ResponseReader, State, render_chunk
 
 FOREVER = float("inf")
+WRITE_BYTES = 1024 * 1024  # the longest single write
 ANSWER_SECONDS = 1.0  # how long an answer may take that came before the request was sent to its end
 KEEPALIVE_PROBES = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))  # seconds, seconds, times
 
@@ -66,7 +67,7 @@ class Outgoing(msgspec.Struct, kw_only=True, eq=False, gc=False):
         head: request line and headers, as `render_head` gives them.
         body: the whole body, or its pieces.
         length: how many bytes the head says that the pieces have; None where they are sent chunked.
-        connect, pool, write: seconds each of these may take, None for ever.
+        connect, pool, write: seconds that each of these may take, None for ever. A long body takes several writes.
         deadline: until when the response's head must have come, as `time.monotonic()` counts.
     """
 
@@ -113,20 +114,28 @@ class Connection:
             # A server may refuse a large body in the middle, and say so before it closes: then that is the answer.
             if not await self._has_answer():
                 raise
-        while self.reader.state is State.HEAD:
-            await self._read(outgoing.deadline)
+        try:
+            while self.reader.state is State.HEAD:
+                await self._read(outgoing.deadline)
+        except httpx.RemoteProtocolError:
+            if not self.reader.status:
+                raise  # else only the body is broken, as whoever reads it will find
 
     async def receive(self, deadline: float) -> bytes:
         """The next bytes of the body; b"" when it is complete. Raises as `request` does for reading."""
         reader = self.reader
         while not reader.pieces:
-            if reader.state is State.COMPLETE:
-                return b""
+            if reader.state is not State.BODY:
+                return reader.end()
             data = await self._socket.receive(deadline)
-            if data:
-                reader.feed_data(data)
-            else:
-                reader.feed_eof()
+            try:
+                if data:
+                    reader.feed_data(data)
+                else:
+                    reader.feed_eof()
+            except httpx.RemoteProtocolError:
+                if not reader.pieces:
+                    raise  # else the next call does, behind the body that came before
         return reader.take_body()
 
     def is_quiet(self) -> bool:
@@ -153,10 +162,14 @@ class Connection:
 
     async def _send(self, outgoing: Outgoing) -> None:
         body = outgoing.body
-        if isinstance(body, bytes):
+        if isinstance(body, bytes) and len(body) < WRITE_BYTES:
             await self._socket.send(outgoing.head + body, outgoing.write)
             return
         await self._socket.send(outgoing.head, outgoing.write)
+        if isinstance(body, bytes):
+            for start in range(0, len(body), WRITE_BYTES):  # each with a timeout of its own
+                await self._socket.send(body[start : start + WRITE_BYTES], outgoing.write)
+            return
         pieces = aiter(body)
         try:
             await self._send_pieces(pieces, outgoing)
@@ -235,9 +248,10 @@ def _rooms() -> Any:
 
 def set_options(sock: Any) -> None:
     """Send small writes at once, and find out when the peer is gone although nothing is said."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in KEEPALIVE_PROBES:
-        option = getattr(socket, name, None)
-        if option is not None:
-            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    options += [(socket.IPPROTO_TCP, getattr(socket, name), value) for name, value in KEEPALIVE_PROBES if hasattr(socket, name)]
+    try:
+        for option in options:
+            sock.setsockopt(*option)
+    except OSError:
+        pass  # the connection is broken already, as its first use will tell

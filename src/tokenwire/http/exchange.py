@@ -309,6 +309,7 @@ class _ClientBody:
     def __init__(self, response: Any) -> None:
         self._response = response
         self._chunks: Any = response.aiter_bytes()
+        self._was_late = False
 
     async def receive(self, deadline: float) -> bytes:
         while True:
@@ -316,8 +317,11 @@ class _ClientBody:
                 with anyio.fail_after(None if deadline == FOREVER else deadline - time.monotonic()):
                     data: bytes = await anext(self._chunks)
             except StopAsyncIteration:
-                return b""
+                if not self._was_late:
+                    return b""
+                raise httpx.ReadTimeout("given up when nothing arrived in time") from None
             except TimeoutError:
+                self._was_late = True  # which was the end of httpx's generator, but not of the body
                 raise httpx.ReadTimeout("nothing arrived in time") from None
             if data:
                 return data

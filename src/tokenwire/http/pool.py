@@ -133,13 +133,15 @@ class Pool(Generic[C]):
             closing += self.release(lease.connection, reusable=True)
         return closing
 
-    def take_all_idle(self) -> list[C]:
-        """Empty the pool of its idle connections, for its owner to close."""
-        taken = list(self._ages)
-        for connection in taken:
+    def close(self) -> list[C]:
+        """Let everyone in who waits, to find the pool's owner closed. Returns connections to close: all idle ones."""
+        idle = list(self._ages)
+        for connection in idle:
             self._drop_idle(connection)
-        self._open -= len(taken)
-        return taken
+        self._open -= len(idle)
+        self._max_connections = float("inf")
+        self._serve_queue()
+        return idle
 
     def _grant(self, lease: Lease[C]) -> bool:
         """Serve a lease if that is possible now."""

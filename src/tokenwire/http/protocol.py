@@ -52,6 +52,7 @@ class ResponseReader:
         self.on_body = self.pieces.append  # httptools' callback: a piece of body costs one call in C
         self._parser: Any = httptools.HttpResponseParser(self)
         self._unsolicited = False
+        self._failure: tuple[type[httpx.RemoteProtocolError], str] = httpx.RemoteProtocolError, ""
         self._reset()
         self.state = State.IDLE
 
@@ -80,7 +81,8 @@ class ResponseReader:
         """Take in bytes from the connection.
 
         Raises:
-            httpx.RemoteProtocolError: they are no HTTP/1.x response; the reader is broken from here on.
+            httpx.RemoteProtocolError: they are no HTTP/1.x response; the reader is broken from here on. `pieces` has the
+                body before that.
             HeadersTooLarge: head, chunk headers or trailers go on and on without a byte of body.
             httpx.ReadError: the connection was closed on this side meanwhile.
         """
@@ -102,8 +104,7 @@ class ResponseReader:
                 self._unsolicited = True
                 self.pieces.clear()
         elif self._overhead > self._max_header_bytes and self.state is not State.COMPLETE:
-            self.state = State.BROKEN
-            raise HeadersTooLarge(f"the head is longer than max_header_bytes, {self._max_header_bytes} bytes")
+            self._fail(f"the head is longer than max_header_bytes, {self._max_header_bytes} bytes", kind=HeadersTooLarge)
 
     def feed_eof(self) -> None:
         """The peer closed its side.
@@ -132,6 +133,19 @@ class ResponseReader:
         pieces.clear()
         return data
 
+    def end(self) -> bytes:
+        """What there is behind the last byte of the body, once no more can come: b"".
+
+        Raises:
+            httpx.RemoteProtocolError, HeadersTooLarge: what `feed_data` or `feed_eof` raised.
+            httpx.ReadError: the connection was closed on this side meanwhile.
+        """
+        self._require_open()
+        if self.state is State.BROKEN:
+            kind, text = self._failure
+            raise kind(text)
+        return b""
+
     def is_reusable(self) -> bool:
         """Whether another request may be sent: the response is complete, and both sides keep the connection."""
         return not self._unsolicited and (self.state is State.IDLE or (self.state is State.COMPLETE and self._keep_alive))
@@ -158,9 +172,12 @@ class ResponseReader:
         if self._parser is None:
             raise httpx.ReadError("the connection was closed on this side")
 
-    def _fail(self, text: str, cause: BaseException | None = None) -> NoReturn:
+    def _fail(
+        self, text: str, cause: BaseException | None = None, kind: type[httpx.RemoteProtocolError] = httpx.RemoteProtocolError
+    ) -> NoReturn:
         self.state = State.BROKEN
-        raise httpx.RemoteProtocolError(text) from cause
+        self._failure = kind, text
+        raise kind(text) from cause
 
     def _is_framed(self) -> bool:
         return any(name.lower() in (b"content-length", b"transfer-encoding") and not self._is_unframed(name, value)
@@ -173,9 +190,9 @@ class ResponseReader:
     # --- httptools' callbacks
 
     def on_message_begin(self) -> None:
-        """The first byte of a response; one behind a complete response was not asked for."""
+        """The first byte of a response; one behind a complete response was not asked for, and its body is not ours."""
         if self.state is State.COMPLETE:
-            self._unsolicited = True
+            raise httpx.RemoteProtocolError("a response to no request")  # it stops the parser
 
     def on_status(self, reason: bytes) -> None:
         """The reason phrase, in pieces when it was split between reads."""
@@ -192,9 +209,9 @@ class ResponseReader:
         if self.state is not State.HEAD:
             return
         status = self._parser.get_status_code()
-        if 100 <= status < 200 and status != 101:
-            if status not in _BODILESS and self._is_framed():
-                raise httpx.RemoteProtocolError(f"an informational response, {status}, with a body")
+        if status < 200 and status != 101:
+            if status < 100 or (status not in _BODILESS and self._is_framed()):
+                raise httpx.RemoteProtocolError(f"status {status} is none, or may have no body")
             self.headers, self.reason = [], b""
             return
         self.status = status

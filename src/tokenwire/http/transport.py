@@ -142,9 +142,7 @@ class HTTPTransport(httpx.AsyncBaseTransport):
 
     def give_back(self, connection: Connection) -> None:
         """Put a connection back into the pool, or close it if it can't be used again. For its holder, in the loop's thread."""
-        if connection not in self._connections:
-            return  # closed with the transport
-        reusable = connection.reader.is_reusable() and not self._closed
+        reusable = connection.reader.is_reusable()
         if reusable:
             connection.rest()
         else:
@@ -160,16 +158,16 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             timeout: seconds that opening one may take.
 
         Raises:
-            httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout: as `send`.
+            httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, RuntimeError: as `send`.
         """
         outgoing = Outgoing(origin=origin_of(httpx.URL(url)), url=url, method=b"", head=b"", connect=timeout, pool=timeout)
         opened: list[Connection] = []
-        errors: list[httpx.TransportError] = []
+        errors: list[Exception] = []
 
         async def open_one() -> None:
             try:
                 opened.append(await self._connection(outgoing))
-            except httpx.TransportError as error:
+            except (httpx.TransportError, RuntimeError) as error:
                 errors.append(error)
                 group.cancel_scope.cancel()
 
@@ -181,7 +179,7 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             for connection in opened:
                 self.give_back(connection)
         if errors:
-            raise errors[0]
+            raise errors.pop()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """httpx's way in. Honours the `timeout` and `sni_hostname` extensions; raises as `send`."""
@@ -201,9 +199,9 @@ class HTTPTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close all connections: those in use too, whose readers get `httpx.ReadError`. Done even when cancelled."""
         self._closed = True
-        self._discard(self._pool.take_all_idle())
-        for connection in list(self._connections):
-            self.give_back(connection)
+        self._discard(self._pool.close())
+        for connection in self._connections:
+            connection.abort()  # it is still its holder's, who finds it closed and gives it back
         await lowlevel.cancel_shielded_checkpoint()  # in which asyncio closes the sockets
 
     async def __aenter__(self) -> "HTTPTransport":

@@ -1,0 +1,1012 @@
+"""Our transport alone: what it promises beyond httpx's, and that nothing is left of a request that was given up."""
+
+import asyncio
+import contextlib
+import gc
+import socket
+import ssl
+import threading
+import time
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+import trio
+from anyio import lowlevel, to_thread
+
+from tokenwire.http import _asyncio, connection
+from tokenwire.http.connection import FOREVER, KEEPALIVE_PROBES, Outgoing
+from tokenwire.http.protocol import HeadersTooLarge, render_head
+from tokenwire.http.transport import HTTPTransport, Incoming, origin_of, outgoing_of
+from tokenwire.testing import Endpoint, Reply, chunks
+
+pytestmark = pytest.mark.anyio
+
+OK = b"HTTP/1.1 200 OK\r\n"
+HELLO = OK + b"content-length: 5\r\n\r\nhello"
+CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
+
+
+def answering(*answers: bytes) -> Callable[[Any], None]:
+    """A script that answers requests by these bytes in order, the last one repeating, and keeps the connection."""
+
+    def script(peer: Any) -> None:
+        number = 0
+        while peer.request():
+            peer.send(answers[min(number, len(answers) - 1)])
+            number += 1
+
+    return script
+
+
+def outgoing(url: str, *, body: Any = b"", method: bytes = b"POST", seconds: float = 5.0, **kwargs: Any) -> Outgoing:
+    parsed = httpx.URL(url)
+    headers = [(b"host", parsed.netloc)]
+    if isinstance(body, bytes):
+        headers.append((b"content-length", b"%d" % len(body)))
+    else:
+        headers.append((b"transfer-encoding", b"chunked"))
+    head = render_head(method, parsed.raw_path, headers)
+    deadline = time.monotonic() + seconds
+    return Outgoing(origin=origin_of(parsed), url=url, method=method, head=head, body=body, deadline=deadline, **kwargs)
+
+
+async def body_of(incoming: Incoming, seconds: float = 5.0) -> bytes:
+    body = b""
+    while data := await incoming.receive(time.monotonic() + seconds):
+        body += data
+    return body
+
+
+async def call(transport: HTTPTransport, url: str, **kwargs: Any) -> bytes:
+    return await body_of(await transport.send(outgoing(url, **kwargs)))
+
+
+def counts(transport: HTTPTransport) -> tuple[int, int, int]:
+    stats = transport.stats
+    assert len(transport._connections) <= stats.open
+    return stats.open, stats.idle, stats.waiting
+
+
+async def eventually(condition: Callable[[], object]) -> None:
+    """Wait until something this loop does has come true."""
+    with anyio.fail_after(5):
+        while not condition():  # noqa: ASYNC110 nothing tells when that changes
+            await anyio.sleep(0.001)
+
+
+class Pieces:
+    """A request body that is no generator, so that leaving it in the middle is nothing to clean up."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = list(pieces)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        await lowlevel.checkpoint()
+        if not self._pieces:
+            raise StopAsyncIteration
+        return self._pieces.pop(0)
+
+
+# --- the pool, as seen from outside
+
+
+async def test_stats_tell_what_there_is():
+    with Endpoint([Reply(events=chunks("Hello"), stall=True), Reply(json={})]) as endpoint:
+        async with HTTPTransport(max_connections=1) as transport:
+            assert counts(transport) == (0, 0, 0)
+            incoming = await transport.send(outgoing(endpoint.url))
+            assert counts(transport) == (1, 0, 0)
+            async with anyio.create_task_group() as group:
+                group.start_soon(call, transport, endpoint.url)
+                await eventually(lambda: counts(transport) == (1, 0, 1))
+                incoming.close()
+            assert counts(transport) == (1, 1, 0)
+        assert counts(transport) == (0, 0, 0)
+
+
+async def test_warm_opens_connections_that_requests_find():
+    with Endpoint(Reply(json={}, delay=0.05)) as endpoint:
+        async with HTTPTransport() as transport:
+            await transport.warm(endpoint.url, 3)
+            await endpoint.await_until(lambda: endpoint.open_connections == 3)
+            assert counts(transport) == (3, 3, 0)
+            await transport.warm(f"{endpoint.url}/anything", 2)
+            assert counts(transport) == (3, 3, 0)
+            async with anyio.create_task_group() as group:
+                for _ in range(3):
+                    group.start_soon(call, transport, endpoint.url)
+            assert counts(transport) == (3, 3, 0)
+        assert {request.connection for request in endpoint.requests} == {1, 2, 3}
+
+
+async def test_warm_raises_what_went_wrong_and_keeps_what_it_opened():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    async with HTTPTransport(max_connections=3) as transport:
+        with pytest.raises(httpx.ConnectError):
+            await transport.warm(f"http://127.0.0.1:{port}/", 3)
+        assert counts(transport) == (0, 0, 0)
+        with Endpoint(Reply(json={})) as endpoint:
+            with pytest.raises(httpx.PoolTimeout):
+                await transport.warm(endpoint.url, 4, timeout=0.2)
+            assert counts(transport) == (3, 3, 0)
+
+
+async def test_a_warmed_connection_over_tls_is_used(raw_server, server_context, trusting):
+    """TLS 1.3 sends session tickets behind the handshake: bytes that are no response."""
+    server = raw_server(answering(HELLO), context=server_context)
+    async with HTTPTransport(ssl_context=trusting) as transport:
+        await transport.warm(server.url, 1)
+        await anyio.sleep(0.02)  # in which the tickets arrive
+        for _ in range(2):
+            assert await call(transport, server.url) == b"hello"
+        assert counts(transport) == (1, 1, 0)
+    assert server.connections == 1
+
+
+async def test_an_idle_tls_connection_that_the_server_ended_is_not_used(raw_server, server_context, trusting):
+    def script(peer: Any) -> None:
+        peer.request()
+        peer.send(HELLO)
+        peer.sock.unwrap()
+
+    server = raw_server(script, answering(HELLO), context=server_context)
+    async with HTTPTransport(ssl_context=trusting) as transport:
+        await call(transport, server.url)
+        (idle,) = transport._connections
+        await eventually(lambda: not idle.is_quiet())
+        await call(transport, server.url)
+    assert server.connections == 2
+
+
+async def test_waiters_are_served_in_turn():
+    order: list[int] = []
+    with Endpoint(Reply(json={}, delay=0.005)) as endpoint:
+        async with HTTPTransport(max_connections=1) as transport:
+
+            async def one(number: int) -> None:
+                await call(transport, endpoint.url)
+                order.append(number)
+
+            async with anyio.create_task_group() as group:
+                for number in range(6):
+                    group.start_soon(one, number)
+                    await eventually(
+                        lambda number=number: transport.stats.open and transport.stats.waiting + len(order) >= number
+                    )
+        assert order == list(range(6))
+        assert {request.connection for request in endpoint.requests} == {1}
+
+
+async def test_an_idle_connection_makes_room_for_another_origin():
+    with Endpoint(Reply(json={})) as one, Endpoint(Reply(json={})) as other:
+        async with HTTPTransport(max_connections=1) as transport:
+            await call(transport, one.url)
+            await call(transport, other.url)
+            assert counts(transport) == (1, 1, 0)
+            await one.await_until(lambda: one.open_connections == 0)
+
+
+async def test_a_waiter_that_was_granted_another_origins_place_closes_what_made_room():
+    with Endpoint([Reply(json={}, delay=0.05), Reply(json={})]) as one, Endpoint(Reply(json={})) as other:
+        async with HTTPTransport(max_connections=1) as transport:
+            async with anyio.create_task_group() as group:
+                group.start_soon(call, transport, one.url)
+                await one.await_until(lambda: one.requests)
+                group.start_soon(call, transport, other.url)
+            await one.await_until(lambda: one.open_connections == 0)
+            assert counts(transport) == (1, 1, 0)
+
+
+async def test_idle_connections_expire():
+    now = 0.0
+    with Endpoint(Reply(json={})) as endpoint:
+        async with HTTPTransport(keepalive_expiry=60.0) as transport:
+            transport._pool._clock = lambda: now
+            for now in (0.0, 60.0, 120.5):  # noqa: B007 the clock shows it
+                await call(transport, endpoint.url)
+                assert counts(transport) == (1, 1, 0)
+        assert [request.connection for request in endpoint.requests] == [1, 1, 2]
+
+
+async def test_idle_connections_are_limited():
+    with Endpoint(Reply(json={}, delay=0.02)) as endpoint:
+        async with HTTPTransport(max_keepalive=1) as transport:
+            async with anyio.create_task_group() as group:
+                for _ in range(3):
+                    group.start_soon(call, transport, endpoint.url)
+            assert counts(transport) == (1, 1, 0)
+            await endpoint.await_until(lambda: endpoint.open_connections == 1)
+
+
+# --- bytes that are nobody's answer
+
+
+async def test_bytes_behind_a_response_never_answer_the_next_request(raw_server):
+    """httpx's own transport fails this one."""
+    server = raw_server(answering(HELLO + OK + b"content-length: 4\r\n\r\nevil"), answering(HELLO))
+    async with HTTPTransport() as transport:
+        assert await call(transport, server.url) == b"hello"
+        assert counts(transport) == (0, 0, 0)
+        assert await call(transport, server.url) == b"hello"
+    assert server.connections == 2
+
+
+async def test_a_body_that_nobody_read_never_answers_the_next_request(raw_server):
+    server = raw_server(answering(OK + b"content-length: 4\r\n\r\nevil", HELLO))
+    async with HTTPTransport() as transport:
+        incoming = await transport.send(outgoing(server.url))
+        incoming.close()
+        assert counts(transport) == (1, 1, 0)
+        assert await call(transport, server.url) == b"hello"
+    assert server.connections == 1
+
+
+async def test_bytes_before_tls_never_answer_a_request(raw_server, trusting):
+    server = raw_server(lambda peer: (peer.send(HELLO), peer.wait_for_the_end()))
+    async with HTTPTransport(ssl_context=trusting) as transport:
+        with pytest.raises(httpx.ConnectError):
+            await call(transport, server.url.replace("http:", "https:"))
+        assert counts(transport) == (0, 0, 0)
+
+
+async def test_a_connection_that_spoke_between_grant_and_use_is_replaced(raw_server, monkeypatch):
+    server = raw_server(answering(HELLO))
+    async with HTTPTransport(max_connections=1) as transport:
+        incoming = await transport.send(outgoing(server.url))
+        (first,) = transport._connections
+        async with anyio.create_task_group() as group:
+            group.start_soon(call, transport, server.url)
+            await eventually(lambda: counts(transport) == (1, 0, 1))
+            await body_of(incoming)
+            assert counts(transport) == (1, 0, 0)  # granted, and its holder has not run yet
+            first.reader.feed_data(b"HTTP/1.1 408 Request Timeout\r\n\r\n")
+        assert counts(transport) == (1, 1, 0)
+        assert first not in transport._connections
+    assert server.connections == 2
+
+
+# --- sending again
+
+
+@pytest.mark.parametrize("how", ["fin", "rst"])
+@pytest.mark.parametrize("warmed", [False, True])
+async def test_a_request_that_an_ending_connection_swallowed_is_sent_again(raw_server, how, warmed):
+    """Once the server has read it, nothing is to be seen of the end beforehand."""
+
+    def script(peer: Any) -> None:
+        if not warmed:
+            peer.request()
+            peer.send(HELLO)
+        peer.request()
+        if how == "rst":
+            peer.reset()
+
+    server = raw_server(script, answering(HELLO))
+    async with HTTPTransport() as transport:
+        if warmed:
+            await transport.warm(server.url)
+        else:
+            await call(transport, server.url)
+        assert await call(transport, server.url, body=b"again") == b"hello"
+        assert counts(transport) == (1, 1, 0)
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("start", [b"H", b"HTTP/1.1 100 Continue\r\n\r\n", OK, b"\0\0\0\0"])
+async def test_a_request_whose_answer_has_begun_is_not_sent_again(raw_server, start):
+    def script(peer: Any) -> None:
+        peer.request()
+        peer.send(HELLO)
+        peer.request()
+        peer.send(start)
+
+    server = raw_server(script, answering(HELLO))
+    async with HTTPTransport() as transport:
+        await call(transport, server.url)
+        with pytest.raises(httpx.RemoteProtocolError):
+            await call(transport, server.url)
+        assert counts(transport) == (0, 0, 0)
+    assert server.connections == 1
+
+
+async def test_a_request_on_a_new_connection_is_not_sent_again(raw_server):
+    server = raw_server(lambda peer: peer.request(), answering(HELLO))
+    async with HTTPTransport() as transport:
+        with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
+            await call(transport, server.url)
+    assert server.connections == 1
+
+
+async def test_a_streamed_body_is_not_sent_again(raw_server):
+    def script(peer: Any) -> None:
+        peer.request()
+        peer.send(HELLO)
+        peer.request()
+
+    server = raw_server(script, answering(HELLO))
+    async with HTTPTransport() as transport:
+        await call(transport, server.url)
+        with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)):
+            await call(transport, server.url, body=Pieces(b"x"))
+    assert server.connections == 1
+
+
+async def test_a_timeout_is_not_sent_again(raw_server):
+    def script(peer: Any) -> None:
+        peer.request()
+        peer.send(HELLO)
+        peer.wait_for_the_end()
+
+    server = raw_server(script)
+    async with HTTPTransport() as transport:
+        await call(transport, server.url)
+        with pytest.raises(httpx.ReadTimeout):
+            await call(transport, server.url, seconds=0.05)
+        assert counts(transport) == (0, 0, 0)
+    assert server.connections == 1
+
+
+# --- bodies
+
+
+@pytest.mark.parametrize("announced", [4, 6])
+async def test_a_body_of_another_length_than_announced_is_refused(announced):
+    with Endpoint(Reply(json={})) as endpoint:
+        async with HTTPTransport() as transport:
+            for content in (b"hello", Pieces(b"he", b"ll", b"o")):
+                request = httpx.Request("POST", endpoint.url, content=content, headers={"content-length": str(announced)})
+                with pytest.raises(httpx.LocalProtocolError):
+                    await transport.handle_async_request(request)
+            assert counts(transport) == (0, 0, 0)
+            await call(transport, endpoint.url)
+
+
+@pytest.mark.parametrize("length", ["five", "-5", "5, 5", ""])
+async def test_a_length_that_is_none_is_refused(length):
+    with pytest.raises(httpx.LocalProtocolError):
+        outgoing_of(httpx.Request("POST", "http://localhost/", content=b"hello", headers={"content-length": length}))
+
+
+async def test_the_body_before_it_broke_is_given_first(raw_server):
+    server = raw_server(lambda peer: (peer.request(), peer.send(CHUNKED + b"5\r\nhello\r\nxyz\r\n")))
+    async with HTTPTransport() as transport:
+        incoming = await transport.send(outgoing(server.url))
+        assert await incoming.receive(time.monotonic() + 5) == b"hello"
+        with pytest.raises(httpx.RemoteProtocolError, match="no valid HTTP response"):
+            await incoming.receive(time.monotonic() + 5)
+        assert await incoming.receive(FOREVER) == b""
+        assert counts(transport) == (0, 0, 0)
+
+
+async def test_a_body_that_is_broken_from_its_start_has_a_head(raw_server):
+    server = raw_server(lambda peer: (peer.request(), peer.send(CHUNKED + b"xyz\r\n")))
+    async with HTTPTransport() as transport:
+        incoming = await transport.send(outgoing(server.url))
+        assert incoming.status == 200
+        with pytest.raises(httpx.RemoteProtocolError, match="no valid HTTP response"):
+            await incoming.receive(time.monotonic() + 5)
+
+
+async def test_the_head_has_a_limit(raw_server):
+    server = raw_server(answering(OK + b"x: " + b"y" * 1000 + b"\r\ncontent-length: 0\r\n\r\n"))
+    async with HTTPTransport(max_header_bytes=2000) as transport:
+        assert await call(transport, server.url) == b""
+
+    def endless(peer: Any) -> None:
+        peer.request()
+        peer.send(OK)
+        while True:
+            peer.send(b"x: y\r\n")
+
+    server = raw_server(endless)
+    async with HTTPTransport(max_header_bytes=2000) as transport:
+        with pytest.raises(HeadersTooLarge, match="max_header_bytes, 2000"):
+            await call(transport, server.url)
+        assert counts(transport) == (0, 0, 0)
+
+
+async def test_a_slow_reader_is_no_write_timeout(raw_server, monkeypatch):
+    """The timeout is for each write, and a long body takes several."""
+    monkeypatch.setattr(connection, "WRITE_BYTES", 64 * 1024)
+    size = 2_000_000
+
+    def script(peer: Any) -> None:
+        peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        left = size
+        while left > 0:
+            left -= len(peer.sock.recv(50_000))
+            time.sleep(0.012)
+        peer.send(HELLO)
+        peer.wait_for_the_end()
+
+    server = raw_server(script)
+    async with HTTPTransport() as transport:
+        started = time.monotonic()
+        assert await call(transport, server.url, body=bytes(size), write=0.25) == b"hello"
+        assert time.monotonic() - started > 0.25
+
+
+async def test_a_read_timeout_leaves_the_response_open(raw_server):
+    go = threading.Event()
+
+    def script(peer: Any) -> None:
+        peer.request()
+        peer.send(HELLO[:-2])
+        go.wait(5)
+        peer.send(HELLO[-2:])
+        peer.wait_for_the_end()
+
+    server = raw_server(script)
+    async with HTTPTransport() as transport:
+        incoming = await transport.send(outgoing(server.url))
+        assert await incoming.receive(time.monotonic() + 5) == b"hel"
+        for seconds in (0.02, 0.0, 0.01):
+            with pytest.raises(httpx.ReadTimeout):
+                await incoming.receive(time.monotonic() + seconds)
+        go.set()
+        assert await body_of(incoming) == b"lo"
+        assert counts(transport) == (1, 1, 0)
+
+
+# --- backpressure
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_a_slow_consumer_pauses_the_server(raw_server, server_context, trusting, tls):
+    size = 32 * 1024 * 1024
+    block = bytes(range(256)) * 256
+    stalled = threading.Event()
+    sent = 0
+
+    def script(peer: Any) -> None:
+        nonlocal sent
+        peer.request()
+        peer.send(OK + b"content-length: %d\r\n\r\n" % size)
+        peer.sock.settimeout(0.25)
+        view = memoryview(block)
+        while sent < size:
+            try:
+                done = peer.sock.send(view[sent % len(block) :])
+            except TimeoutError:
+                stalled.set()
+                peer.sock.settimeout(5)
+            else:
+                sent += done
+        peer.wait_for_the_end()
+
+    server = raw_server(script, context=server_context if tls else None)
+    async with HTTPTransport(ssl_context=trusting) as transport:
+        incoming = await transport.send(outgoing(server.url))
+        assert await to_thread.run_sync(stalled.wait, 5)
+        assert sent < size / 2
+        waiting = incoming._connection._socket  # type: ignore[union-attr]
+        if isinstance(waiting, _asyncio.AsyncioSocket):
+            assert _asyncio.HIGH_WATER < waiting._buffered <= 2 * _asyncio.HIGH_WATER
+        received = 0
+        while data := await incoming.receive(time.monotonic() + 5):
+            start = received % len(block)
+            assert data == (block * (len(data) // len(block) + 2))[start : start + len(data)]
+            received += len(data)
+        assert received == size
+        assert counts(transport) == (1, 1, 0)
+
+
+# --- giving up
+
+
+class Step:
+    """Awaits something, and cancels it where it waits for the n-th time."""
+
+    def __init__(self, awaitable: Awaitable[Any], place: int, scope: anyio.CancelScope) -> None:
+        self._awaitable = awaitable
+        self._place = place
+        self._scope = scope
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        inner: Any = self._awaitable.__await__()
+        waits = 0
+        step = lambda: inner.send(None)  # noqa: E731
+        while True:
+            try:
+                wanted = step()
+            except StopIteration as end:
+                return end.value
+            if waits == self._place:
+                self._scope.cancel()
+            waits += 1
+            try:
+                answer = yield wanted
+                step = lambda answer=answer: inner.send(answer)  # noqa: E731
+            except BaseException as error:  # noqa: BLE001 it is passed on
+                step = lambda error=error: inner.throw(error)  # noqa: E731
+
+
+async def cancelled_everywhere(transport: HTTPTransport, operation: Callable[[], Awaitable[Any]]) -> int:
+    """Cancel the operation at its first wait, its second, and so on, until it ends before; returns how many there were."""
+    place = 0
+    while True:
+        with anyio.CancelScope() as scope:
+            await Step(operation(), place, scope)
+        gc.collect(0)
+        assert counts(transport) in ((0, 0, 0), (1, 1, 0)), place
+        if not scope.cancel_called:
+            return place
+        place += 1
+
+
+@pytest.mark.parametrize("way", ["plain", "streamed", "tls", "unix"])
+@pytest.mark.parametrize("kept", [False, True], ids=["new", "kept"])
+async def test_a_request_cancelled_at_any_wait_leaves_nothing(raw_server, server_context, trusting, tmp_path, way, kept):
+    def script(peer: Any) -> None:
+        while peer.request():
+            peer.send(CHUNKED + b"2\r\nhe\r\n")
+            peer.send(b"3\r\nllo\r\n", b"0\r\n\r\n")
+
+    server = raw_server(
+        script,
+        context=server_context if way == "tls" else None,
+        **({"path": tmp_path / "socket"} if way == "unix" else {}),
+    )
+    limits: dict[str, Any] = {"max_keepalive": None if kept else 0, "max_connections": 1}
+    async with HTTPTransport(
+        ssl_context=trusting, uds=str(tmp_path / "socket") if way == "unix" else None, **limits
+    ) as transport:
+
+        async def operation() -> None:
+            body = Pieces(b"x" * 10, b"y" * 10) if way == "streamed" else b"xy"
+            incoming = await transport.send(outgoing(server.url, body=body, connect=5.0, pool=5.0, write=5.0))
+            await body_of(incoming)
+
+        waits = await cancelled_everywhere(transport, operation)
+        assert waits >= 2
+        if not kept:
+            await to_thread.run_sync(server.wait_until, lambda: server.open_connections == 0)
+            assert counts(transport) == (0, 0, 0)
+    await to_thread.run_sync(server.wait_until, lambda: server.open_connections == 0)
+
+
+async def test_waiting_cancelled_at_any_moment_leaves_nothing(raw_server):
+    server = raw_server(answering(HELLO))
+    async with HTTPTransport(max_connections=1) as transport:
+        for ticks in range(12):
+            incoming = await transport.send(outgoing(server.url))
+            async with anyio.create_task_group() as group:
+                scope = anyio.CancelScope()
+
+                async def wait(scope: anyio.CancelScope = scope) -> None:
+                    with scope:
+                        await call(transport, server.url, pool=5.0)
+
+                group.start_soon(wait)
+                await eventually(lambda: counts(transport) == (1, 0, 1))
+                await body_of(incoming)  # grants it
+                for _ in range(ticks):
+                    await lowlevel.checkpoint()
+                scope.cancel()
+            assert counts(transport) in ((0, 0, 0), (1, 1, 0)), ticks
+
+
+async def test_a_write_given_up_closes_the_connection(raw_server):
+    left = threading.Event()
+    server = raw_server(lambda _: left.wait(5))
+    async with HTTPTransport() as transport:
+        with anyio.move_on_after(0.05) as scope:
+            await call(transport, server.url, body=bytes(30_000_000))
+        assert scope.cancelled_caught
+        assert counts(transport) == (0, 0, 0)
+    left.set()
+
+
+async def test_closing_a_response_from_another_task_ends_the_wait_for_it():
+    with Endpoint(Reply(events=[b"data: 1\n\n"], stall=True)) as endpoint:
+        async with HTTPTransport() as transport:
+            incoming = await transport.send(outgoing(endpoint.url))
+
+            async def read() -> None:
+                with pytest.raises(httpx.ReadError):
+                    await body_of(incoming)
+
+            with anyio.fail_after(5):
+                async with anyio.create_task_group() as group:
+                    group.start_soon(read)
+                    await anyio.wait_all_tasks_blocked()
+                    incoming.close()
+            assert counts(transport) == (0, 0, 0)
+            assert await incoming.receive(FOREVER) == b""
+
+
+async def test_closing_as_data_arrives_is_no_protocol_error(raw_server):
+    server = raw_server(lambda peer: (peer.request(), peer.send(CHUNKED + b"1\r\nx\r\n"), peer.wait_for_the_end()))
+    for ticks in range(6):
+        async with HTTPTransport() as transport:
+            incoming = await transport.send(outgoing(server.url))
+
+            async def read(incoming: Incoming = incoming) -> None:
+                with contextlib.suppress(httpx.ReadError):
+                    await body_of(incoming)
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(read)
+                for _ in range(ticks):
+                    await lowlevel.checkpoint()
+                incoming.close()
+
+
+async def test_a_dropped_response_releases_its_connection():
+    with Endpoint(Reply(events=chunks("Hello"), stall=True)) as endpoint:
+        async with HTTPTransport(max_connections=1) as transport:
+            for _ in range(2):
+                incoming = await transport.send(outgoing(endpoint.url))
+                del incoming
+                await eventually(lambda: counts(transport) == (0, 0, 0))
+                await endpoint.await_until(lambda: endpoint.open_connections == 0)
+            response = await transport.handle_async_request(httpx.Request("GET", endpoint.url))
+            del response
+            await eventually(lambda: counts(transport) == (0, 0, 0))
+
+
+async def test_a_response_dropped_in_another_thread_releases_its_connection():
+    with Endpoint(Reply(events=chunks("Hello"), stall=True)) as endpoint:
+        async with HTTPTransport(max_connections=1) as transport:
+            held = [await transport.send(outgoing(endpoint.url))]
+            await to_thread.run_sync(held.clear)
+            await eventually(lambda: counts(transport) == (0, 0, 0))
+            await endpoint.await_until(lambda: endpoint.open_connections == 0)
+
+
+async def test_a_response_dropped_in_the_middle_of_a_decision_waits_for_its_turn():
+    """The garbage collector may run anywhere, within the pool too."""
+    with Endpoint(Reply(json={})) as endpoint:
+        async with HTTPTransport(max_connections=1) as transport:
+            held = [await transport.send(outgoing(endpoint.url))]
+            pool = transport._pool
+            lease = pool.acquire(origin_of(httpx.URL(endpoint.url)))
+            held.clear()
+            assert not lease.granted
+            await eventually(lambda: lease.granted)
+            transport._discard(pool.abandon(lease))
+
+
+@pytest.mark.parametrize("ended", [True, False])
+async def test_a_finished_request_is_no_garbage(raw_server, ended):
+    """Freed by reference counting alone: no cycle keeps buffers until the collector comes."""
+    server = raw_server(answering(HELLO if ended else CHUNKED + b"5\r\nhello\r\n"))
+    async with HTTPTransport(max_keepalive=0) as transport:
+        await call(transport, server.url) if ended else None
+        gc.collect()
+        gc.disable()
+        try:
+            incoming = await transport.send(outgoing(server.url))
+            await incoming.receive(time.monotonic() + 5)
+            used = incoming._connection
+            assert used is not None
+            gone = [weakref.ref(used), weakref.ref(used.reader), weakref.ref(used._socket)]
+            del used
+            incoming.close()
+            del incoming
+            await eventually(lambda: [found for found in gone if found() is not None] == [])
+        finally:
+            gc.enable()
+
+
+# --- closing
+
+
+async def test_closing_ends_what_is_open():
+    with Endpoint(Reply(events=chunks("Hello"), stall=True)) as endpoint:
+        transport = HTTPTransport(max_connections=1)
+        incoming = await transport.send(outgoing(endpoint.url))
+        raised: list[Exception] = []
+
+        async def read() -> None:
+            try:
+                await body_of(incoming)
+            except httpx.ReadError as error:
+                raised.append(error)
+
+        async def wait() -> None:
+            try:
+                await call(transport, endpoint.url)
+            except RuntimeError as error:
+                raised.append(error)
+
+        with anyio.fail_after(5):
+            async with anyio.create_task_group() as group:
+                group.start_soon(read)
+                group.start_soon(wait)
+                await eventually(lambda: counts(transport) == (1, 0, 1))
+                await anyio.wait_all_tasks_blocked()
+                await transport.aclose()
+        assert {type(error) for error in raised} == {httpx.ReadError, RuntimeError}
+        assert counts(transport) == (0, 0, 0)
+        await endpoint.await_until(lambda: endpoint.open_connections == 0)
+
+
+async def test_closing_while_a_connection_is_being_opened(raw_server, server_context, trusting):
+    server = raw_server(answering(HELLO), context=server_context)
+    for ticks in range(8):
+        transport = HTTPTransport(ssl_context=trusting)
+
+        async def ask(transport: HTTPTransport = transport) -> None:
+            try:
+                await call(transport, server.url)
+            except (RuntimeError, httpx.ReadError, httpx.WriteError):
+                pass
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask)
+            for _ in range(ticks):
+                await lowlevel.checkpoint()
+            await transport.aclose()
+        assert counts(transport) == (0, 0, 0)
+    await to_thread.run_sync(server.wait_until, lambda: server.open_connections == 0)
+
+
+async def test_a_closed_transport_says_so():
+    transport = HTTPTransport()
+    await transport.aclose()
+    await transport.aclose()
+    for operation in (call(transport, "http://127.0.0.1:1/"), transport.warm("http://127.0.0.1:1/")):
+        with pytest.raises(RuntimeError, match="this HTTPTransport is closed"):
+            await operation
+    assert counts(transport) == (0, 0, 0)
+
+
+async def test_closing_is_done_even_when_cancelled():
+    with Endpoint(Reply(json={})) as endpoint:
+        transport = HTTPTransport()
+        await call(transport, endpoint.url)
+        with anyio.CancelScope() as scope:
+            scope.cancel()
+            await transport.aclose()
+        assert counts(transport) == (0, 0, 0)
+        await endpoint.await_until(lambda: endpoint.open_connections == 0)
+
+
+async def test_closing_does_not_wait_for_tls_goodbyes(raw_server, server_context, trusting):
+    go = threading.Event()
+
+    def script(peer: Any) -> None:
+        peer.request()
+        peer.send(HELLO)
+        go.wait(5)
+
+    server = raw_server(script, context=server_context)
+    transport = HTTPTransport(ssl_context=trusting)
+    await call(transport, server.url)
+    (used,) = transport._connections
+    sock = used.extra_info("socket")
+    with anyio.fail_after(1):
+        await transport.aclose()
+    assert sock.fileno() == -1 or used.extra_info("socket") is not sock
+    go.set()
+
+
+# --- connecting
+
+
+def addresses(*places: tuple[str, int]) -> list[Any]:
+    return [
+        (socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host, port in places
+    ]
+
+
+@pytest.fixture
+def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Scripts what names resolve to."""
+
+    def script(*places: tuple[str, int]) -> None:
+        class Resolver(trio.abc.HostnameResolver):
+            async def getaddrinfo(self, *args: Any, **kwargs: Any) -> Any:
+                return addresses(*places)
+
+            async def getnameinfo(self, *args: Any, **kwargs: Any) -> Any:
+                raise NotImplementedError
+
+        async def resolved(host: str, port: int) -> Any:
+            return addresses(*places)
+
+        monkeypatch.setattr(_asyncio, "_resolve", resolved)
+        if lowlevel.current_token().backend_class.__module__.endswith("_trio"):
+            trio.socket.set_custom_hostname_resolver(Resolver())
+
+    return script
+
+
+async def test_a_dead_first_address_costs_a_moment(deaf, resolve):
+    with Endpoint(Reply(json={})) as endpoint:
+        resolve(deaf, ("127.0.0.1", httpx.URL(endpoint.url).port or 0))
+        async with HTTPTransport() as transport:
+            started = time.monotonic()
+            await call(transport, "http://two.example/")
+            assert 0.2 < time.monotonic() - started < 2
+            assert counts(transport) == (1, 1, 0)
+        await endpoint.await_until(lambda: endpoint.open_connections == 0)
+
+
+async def test_a_refusing_first_address_costs_nothing(resolve):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        refusing = listener.getsockname()
+    with Endpoint(Reply(json={})) as endpoint:
+        resolve(refusing, ("127.0.0.1", httpx.URL(endpoint.url).port or 0))
+        async with HTTPTransport() as transport:
+            started = time.monotonic()
+            await call(transport, "http://two.example/")
+            assert time.monotonic() - started < 0.2
+
+
+async def test_when_no_address_answers_all_reasons_are_told(resolve):
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        refusing = [one.getsockname(), other.getsockname()]
+    resolve(*refusing)
+    async with HTTPTransport() as transport:
+        with pytest.raises(httpx.ConnectError, match=r"(?i)connect"):
+            await call(transport, "http://two.example/")
+        assert counts(transport) == (0, 0, 0)
+
+
+async def test_giving_up_on_dead_addresses_leaves_no_socket(deaf, resolve):
+    resolve(deaf, deaf, deaf)
+    async with HTTPTransport() as transport:
+        with pytest.raises(httpx.ConnectTimeout):
+            await call(transport, "http://three.example/", connect=0.3)
+        assert counts(transport) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
+async def test_the_families_take_turns():
+    six, four = ("::1", 1), ("127.0.0.1", 1)
+    found = _asyncio._interleaved(addresses(six, six, six, four, four))
+    assert [address[4] for address in found] == [six, four, six, four, six]
+    assert _asyncio._interleaved([]) == []
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
+async def test_an_address_needs_no_thread(monkeypatch):
+    def no_thread(*_: Any, **__: Any) -> Any:
+        raise AssertionError("a thread was asked")
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "run_in_executor", no_thread)
+    with Endpoint(Reply(json={})) as endpoint:
+        async with HTTPTransport() as transport:
+            await call(transport, endpoint.url)
+
+
+@pytest.mark.parametrize("url", [f"http://{'x' * 64}.example/", "http://a..b.example/"])
+async def test_a_name_that_can_be_none_is_a_connect_error(url):
+    async with HTTPTransport() as transport:
+        with pytest.raises(httpx.ConnectError):
+            await call(transport, url)
+        assert counts(transport) == (0, 0, 0)
+
+
+async def test_sni_and_alpn(raw_server, authority, trusting):
+    names: list[Any] = []
+    protocols: list[Any] = []
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", "other.example").configure_cert(context)
+    context.sni_callback = lambda _, name, __: names.append(name)
+    context.set_alpn_protocols(["http/1.1"])
+
+    def script(peer: Any) -> None:
+        protocols.append(peer.sock.selected_alpn_protocol())
+        answering(HELLO)(peer)
+
+    server = raw_server(script, context=context)
+    async with HTTPTransport(ssl_context=trusting, max_keepalive=0) as transport:
+        await call(transport, server.url)
+        await call(transport, server.url, server_name="other.example")
+        incoming = await transport.send(outgoing(server.url))
+        assert incoming.extra_info("ssl_object").version().startswith("TLS")
+        await body_of(incoming)
+    assert names == ["localhost", "other.example", "localhost"]
+
+
+async def test_certificates_are_checked_unless_told_otherwise(raw_server, server_context):
+    server = raw_server(answering(HELLO), context=server_context)
+    async with HTTPTransport() as transport:
+        with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            await call(transport, server.url)
+        assert counts(transport) == (0, 0, 0)
+    context = transport._context()
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+
+
+async def test_the_socket_sends_at_once_and_probes():
+    with Endpoint(Reply(events=chunks("Hello"), stall=True)) as endpoint:
+        async with HTTPTransport() as transport:
+            incoming = await transport.send(outgoing(endpoint.url))
+            sock = incoming.extra_info("socket")
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            for name, value in KEEPALIVE_PROBES:
+                if hasattr(socket, name):
+                    assert sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) == value
+            incoming.close()
+
+
+async def test_another_scheme_is_refused():
+    for url in ("ftp://localhost/", "localhost", "//localhost/x"):
+        with pytest.raises(httpx.UnsupportedProtocol):
+            origin_of(httpx.URL(url))
+
+
+# --- real servers
+
+
+@pytest.fixture(params=["httptools", "h11"])
+def uvicorn_url(request):
+    """A real server in a thread: uvicorn with either of its parsers, serving a starlette application."""
+    import uvicorn
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response, StreamingResponse
+    from starlette.routing import Route
+
+    async def echo(request: Request) -> Response:
+        return Response(await request.body(), headers={"x-method": request.method})
+
+    async def stream(request: Request) -> StreamingResponse:
+        body = await request.body()
+
+        async def events() -> AsyncIterator[bytes]:
+            yield b"data: %d\n\n" % len(body)
+            for number in range(50):
+                yield b"data: token %d\n\n" % number
+
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+    application = Starlette(
+        routes=[Route("/echo", echo, methods=["GET", "PUT", "POST"]), Route("/stream", stream, methods=["POST"])]
+    )
+    config = uvicorn.Config(
+        application, http=request.param, log_config=None, lifespan="off", ws="none", timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    listener = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(5)
+    listener.close()
+
+
+async def test_uvicorn(uvicorn_url):
+    data = bytes(range(256)) * 4000
+    async with HTTPTransport() as transport, httpx.AsyncClient(transport=transport) as client:
+        for method in ("GET", "HEAD", "POST", "PUT"):
+            response = await client.request(method, f"{uvicorn_url}/echo", content=data if method in ("POST", "PUT") else None)
+            assert response.status_code == 200
+            assert response.content == (data if method in ("POST", "PUT") else b"")
+        expected = (
+            await client.post(f"{uvicorn_url}/echo", content=Pieces(data, data), headers={"expect": "100-continue"})
+        ).content
+        assert expected == data + data
+        assert (await client.get(f"{uvicorn_url}/nothing")).status_code == 404
+        for _ in range(3):
+            async with client.stream("POST", f"{uvicorn_url}/stream", content=Pieces(b"123", b"45")) as response:
+                text = "".join([piece async for piece in response.aiter_text()])
+            assert text.startswith("data: 5\n\n")
+            assert text.endswith("data: token 49\n\n")
+        assert counts(transport) == (1, 1, 0)
+        async with client.stream("POST", f"{uvicorn_url}/stream") as response:
+            assert response.status_code == 200
+        await eventually(lambda: transport.stats.open <= 1)
+
+        async def once() -> None:
+            assert (await client.post(f"{uvicorn_url}/echo", content=data)).content == data
+
+        async with anyio.create_task_group() as group:
+            for _ in range(20):
+                group.start_soon(once)
+        assert transport.stats.waiting == 0
