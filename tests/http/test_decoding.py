@@ -3,11 +3,13 @@
 import gzip
 import zlib
 from collections.abc import Iterable
+from unittest import mock
 
 import httpx
 import pytest
 from hypothesis import given, strategies as st
 
+from tokenwire.http import decoding
 from tokenwire.http.decoding import PIECE_BYTES, Inflater, inflater_for
 
 TEXT = b"".join(b"data: token %d of a reply\n\n" % number for number in range(60))
@@ -28,12 +30,12 @@ def inflater(name: str) -> Inflater:
     return found
 
 
-def taken_from(inflater: Inflater, reads: Iterable[bytes], *, eof: bool = True) -> bytes:
+def taken_from(inflater: Inflater, reads: Iterable[bytes], *, eof: bool = True, most: int = PIECE_BYTES) -> bytes:
     out = b""
     for data in reads:
         inflater.feed_data(data)
         while piece := inflater.take():
-            assert len(piece) <= PIECE_BYTES
+            assert len(piece) <= most
             out += piece
     if eof:
         inflater.feed_eof()
@@ -92,6 +94,14 @@ def test_nothing_is_held_back_where_a_piece_is_full(name, size):
     flushing = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     flushed = flushing.compress(body) + flushing.flush(zlib.Z_SYNC_FLUSH)
     assert taken_from(inflater("raw deflate"), [flushed], eof=False) == body
+
+
+@each_encoding
+@given(body=st.binary(max_size=40), times=st.integers(1, 60), piece=st.integers(1, 30))
+def test_pieces_may_end_anywhere(name, body, times, piece):
+    """Also in the middle of what one compressed byte stands for."""
+    with mock.patch.object(decoding, "PIECE_BYTES", piece):
+        assert taken_from(inflater(name), [COMPRESS[name](body * times)], most=piece) == body * times
 
 
 @each_encoding

@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from importlib.util import find_spec
 from typing import Any
 
 import anyio
@@ -28,6 +29,20 @@ pytestmark = pytest.mark.anyio
 OK = b"HTTP/1.1 200 OK\r\n"
 HELLO = OK + b"content-length: 5\r\n\r\nhello"
 CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
+
+
+# What asyncio's own room does; uvloop's transports differ from asyncio's.
+on_asyncio = pytest.mark.parametrize(
+    "anyio_backend",
+    [
+        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
+        pytest.param(
+            ("asyncio", {"use_uvloop": True}),
+            id="asyncio+uvloop",
+            marks=pytest.mark.skipif(find_spec("uvloop") is None, reason="there is no uvloop on this platform"),
+        ),
+    ],
+)
 
 
 def answering(*answers: bytes) -> Callable[[Any], None]:
@@ -74,7 +89,7 @@ def counts(transport: HTTPTransport) -> tuple[int, int, int]:
 async def eventually(condition: Callable[[], object]) -> None:
     """Wait until something this loop does has come true."""
     with anyio.fail_after(5):
-        while not condition():  # noqa: ASYNC110 nothing tells when that changes
+        while not condition():
             await anyio.sleep(0.001)
 
 
@@ -249,11 +264,20 @@ async def test_a_body_that_nobody_read_never_answers_the_next_request(raw_server
     assert server.connections == 1
 
 
-async def test_bytes_before_tls_never_answer_a_request(raw_server, trusting):
+@on_asyncio
+async def test_bytes_before_tls_never_answer_a_request(raw_server, trusting, monkeypatch):
+    connect = _asyncio._first_to_connect
+
+    async def connect_and_listen(addresses: list[Any]) -> Any:
+        connected = await connect(addresses)
+        await eventually(lambda: connected._buffer)
+        return connected
+
+    monkeypatch.setattr(_asyncio, "_first_to_connect", connect_and_listen)
     server = raw_server(lambda peer: (peer.send(HELLO), peer.wait_for_the_end()))
     async with HTTPTransport(ssl_context=trusting) as transport:
-        with pytest.raises(httpx.ConnectError):
-            await call(transport, server.url.replace("http:", "https:"))
+        with pytest.raises(httpx.ConnectError, match="before TLS"):
+            await call(transport, server.url.replace("http:", "https:"), connect=5.0)
         assert counts(transport) == (0, 0, 0)
 
 
@@ -790,6 +814,18 @@ async def test_closing_does_not_wait_for_tls_goodbyes(raw_server, server_context
     go.set()
 
 
+def test_a_response_that_outlives_trios_run_is_closed_when_dropped():
+    with Endpoint(Reply(events=chunks("Hello"), stall=True)) as endpoint:
+
+        async def main() -> list[Incoming]:
+            return [await HTTPTransport().send(outgoing(endpoint.url))]
+
+        held = trio.run(main)
+        assert endpoint.open_connections == 1
+        held.clear()
+        endpoint.wait_until(lambda: endpoint.open_connections == 0)
+
+
 # --- connecting
 
 
@@ -859,6 +895,19 @@ async def test_giving_up_on_dead_addresses_leaves_no_socket(deaf, resolve):
         with pytest.raises(httpx.ConnectTimeout):
             await call(transport, "http://three.example/", connect=0.3)
         assert counts(transport) == (0, 0, 0)
+
+
+@on_asyncio
+async def test_of_two_that_connect_at_once_one_is_closed(raw_server, resolve, monkeypatch):
+    monkeypatch.setattr(_asyncio, "HAPPY_EYEBALLS_DELAY", 0.0)
+    servers = [raw_server(answering(HELLO)), raw_server(answering(HELLO))]
+    resolve(*[("127.0.0.1", server.port) for server in servers])
+    for _ in range(20):
+        async with HTTPTransport() as transport:
+            await call(transport, "http://two.example/")
+            assert counts(transport) == (1, 1, 0)
+    for server in servers:
+        await to_thread.run_sync(server.wait_until, lambda server=server: server.open_connections == 0)
 
 
 @pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])

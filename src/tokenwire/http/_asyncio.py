@@ -120,7 +120,6 @@ class AsyncioSocket(asyncio.Protocol):
         """See `Socket.abort`."""
         self._cancel_timer()
         self._ended = self._lost = True
-        self._wake()
         if not self._loop.is_closed():
             self._transport.abort()
 

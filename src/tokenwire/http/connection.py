@@ -95,8 +95,8 @@ class Connection:
 
     def __init__(self, origin: Origin, sock: Socket, max_header_bytes: int) -> None:
         self.origin = origin
-        self.reader = ResponseReader(max_header_bytes=max_header_bytes)
-        self.was_idle = False
+        self.reader: ResponseReader = ResponseReader(max_header_bytes=max_header_bytes)
+        self.was_idle: bool = False
         self._socket = sock
 
     async def request(self, outgoing: Outgoing) -> None:

@@ -41,8 +41,8 @@ class Lease(Generic[C]):
     __slots__ = ("close", "connection", "granted", "on_grant", "origin")
 
     def __init__(self, origin: Any) -> None:
-        self.origin = origin
-        self.granted = False
+        self.origin: Any = origin
+        self.granted: bool = False
         self.connection: C | None = None
         self.close: list[C] = []
         self.on_grant: Callable[[], None] | None = None

@@ -8,7 +8,7 @@ can be used again afterwards. Not here: sockets, waiting, whose turn it is.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum, auto
 from typing import Any, NoReturn
 
@@ -49,17 +49,17 @@ class ResponseReader:
     def __init__(self, *, max_header_bytes: int = MAX_HEADER_BYTES) -> None:
         self._max_header_bytes = max_header_bytes
         self.pieces: list[bytes] = []
-        self.on_body = self.pieces.append  # httptools' callback: a piece of body costs one call in C
+        self.on_body: Callable[[bytes], None] = self.pieces.append  # httptools' callback: a piece of body costs one call in C
         self._parser: Any = httptools.HttpResponseParser(self)
         self._unsolicited = False
         self._failure: tuple[type[httpx.RemoteProtocolError], str] = httpx.RemoteProtocolError, ""
         self._reset()
-        self.state = State.IDLE
+        self.state: State = State.IDLE
 
     def _reset(self) -> None:
-        self.status = 0
-        self.reason = b""
-        self.version = "1.1"
+        self.status: int = 0
+        self.reason: bytes = b""
+        self.version: str = "1.1"
         self.headers: list[tuple[bytes, bytes]] = []
         self._overhead = 0  # bytes since the request, or since the last byte of body
         self._head_only = False

@@ -34,10 +34,10 @@ class Incoming:
 
     def __init__(self, connection: Connection, transport: "HTTPTransport") -> None:
         reader = connection.reader
-        self.status = reader.status
-        self.reason = reader.reason
-        self.headers = reader.headers
-        self.version = reader.version
+        self.status: int = reader.status
+        self.reason: bytes = reader.reason
+        self.headers: list[tuple[bytes, bytes]] = reader.headers
+        self.version: str = reader.version
         self._connection: Connection | None = connection
         self._transport = transport
 

@@ -33,7 +33,8 @@ class Template:
     __slots__ = ("_from", "_id", "_model", "_to", "prefix", "suffix")
 
     def __init__(self, prefix: bytes, suffix: bytes, chunk: ModelResponseStream) -> None:
-        self.prefix, self.suffix = prefix, suffix
+        self.prefix: bytes = prefix
+        self.suffix: bytes = suffix
         self._from, self._to = len(prefix), -len(suffix)
         self._id, self._model = chunk.id, chunk.model
 
