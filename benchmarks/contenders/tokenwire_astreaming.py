@@ -1,0 +1,51 @@
+"""tokenwire's flat chunks: `astreaming`, and `streaming` for sync code."""
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import tokenwire
+
+from . import MESSAGES
+from .tokenwire_acompletion import close as close, close_sync as close_sync, connect as connect, connect_sync as connect_sync
+
+
+async def read(client: dict[str, Any], model: str) -> int:
+    count = 0
+    async with tokenwire.astreaming(f"openai/{model}", MESSAGES, **client) as stream:
+        async for chunk in stream:
+            if chunk.text:
+                count += 1
+    return count
+
+
+async def read_first(client: dict[str, Any], model: str) -> float:
+    first = 0.0
+    async with tokenwire.astreaming(f"openai/{model}", MESSAGES, **client) as stream:
+        async for chunk in stream:
+            if not first and chunk.text:
+                first = time.perf_counter()
+    return first
+
+
+def read_sync(client: dict[str, Any], model: str) -> int:
+    count = 0
+    with tokenwire.streaming(f"openai/{model}", MESSAGES, **client) as stream:
+        for chunk in stream:
+            if chunk.text:
+                count += 1
+    return count
+
+
+async def read_handler(count: int) -> int:
+    async def handler(**keywords: Any) -> AsyncIterator[str]:
+        for _ in range(count):
+            yield " word"
+
+    tokenwire.register("mine", handler)
+    texts = 0
+    async with tokenwire.astreaming("mine/any", MESSAGES) as stream:
+        async for chunk in stream:
+            if chunk.text:
+                texts += 1
+    return texts

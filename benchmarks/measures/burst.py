@@ -1,0 +1,51 @@
+"""One stream after another, each as fast as it comes."""
+
+from typing import Any
+
+from .. import loops
+from ..clock import Clock
+from ..worker import Job
+
+TITLE = "Burst: one stream as fast as it comes"
+METRICS = {"us_per_chunk": ("µs", "CPU per chunk"), "chunks_per_s": ("/s", "chunks per second")}
+IN_QUICK = True
+NEEDS = ("connect", "read", "close")
+
+
+def cells(quick: bool) -> dict[str, dict[str, Any]]:
+    return {"": {"chunks": 2_000, "least_cpu_s": 0.1} if quick else {"chunks": 10_000, "least_cpu_s": 0.5}}
+
+
+def run(job: Job) -> dict[str, Any]:
+    return loops.run(job.loop, lambda: _measure(job, **job.parameters))
+
+
+async def _measure(job: Job, chunks: int, least_cpu_s: float) -> dict[str, Any]:
+    contender = job.load()
+    client = contender.connect(job.base_url)
+    model = f"burst-{chunks}"
+    check(await contender.read(client, model), chunks)  # warms up
+    count = 0
+    clock = Clock(job.control)
+    while clock.cpu < least_cpu_s:
+        count += await contender.read(client, model)
+    values = clock.stop()
+    check(count % chunks, 0)
+    await contender.close(client)
+    return per_chunk(values, count)
+
+
+def check(got: int, expected: int) -> None:
+    """Whoever does not do the work is not measured."""
+    if got != expected:
+        raise AssertionError(f"{got} chunks with text were read, not {expected}")
+
+
+def per_chunk(values: dict[str, float], count: int) -> dict[str, Any]:
+    """The values with what they come to for each chunk."""
+    return {
+        "us_per_chunk": values["cpu_s"] / count * 1e6,
+        "chunks_per_s": count / values["wall_s"],
+        "chunks": count,
+        **values,
+    }

@@ -1,0 +1,221 @@
+"""Runs every contender through every measure, each time in a fresh process, contenders in turn."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from . import environments, machine
+from .contenders import CONTENDERS, Contender, groups
+from .measures import MEASURES
+from .worker import MARK
+
+ROOT = Path(__file__).parents[1]
+CACHE = ROOT / ".venv-bench"  # git ignores it, as it does every .venv*
+QUICK_S = 90  # after so many seconds a quick run starts nothing new
+LONGEST_S = 180  # for one process
+LONGEST_QUICK_S = 25
+SLOW_S = 30  # who takes that long is not measured again
+
+
+class Results:
+    """What was found, as it goes into results.json."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+
+    def row(self, measure: str, cell: str, contender: str) -> dict[str, Any]:
+        """The row of one contender in one cell, with its `samples` and `failures`."""
+        empty: dict[str, Any] = {"measure": measure, "cell": cell, "contender": contender, "samples": [], "failures": []}
+        return self.rows.setdefault((measure, cell, contender), empty)
+
+
+def run(*, measures: list[str], contenders: list[str], quick: bool, rounds: int) -> dict[str, Any]:
+    """Measure, showing progress; returns what results.json holds."""
+    started = datetime.now(UTC)
+    about = machine.describe()
+    pythons, versions, broken = _prepare({CONTENDERS[name].group for name in contenders} | {"own"})
+    results = Results()
+    cells = [(name, cell, parameters) for name in measures for cell, parameters in MEASURES[name].cells(quick).items()]
+    steps = [(*cell, names) for names in _passes(contenders, quick) for cell in cells]
+    with serving(pythons["own"]) as origins:
+        bench = Bench(origins, pythons, quick=quick)
+        for place, (measure, cell, parameters, names) in enumerate(steps, 1):
+            able = _able(measure, cell, names, broken, results)
+            print(f"\n[{place}/{len(steps)}] {MEASURES[measure].TITLE}{f' ({cell})' if cell else ''}", flush=True)
+            for turn in range(rounds if able else 0):
+                first = turn % len(able)
+                for name in able[first:] + able[:first]:
+                    bench.measure(results.row(measure, cell, name), CONTENDERS[name], parameters, f"{turn + 1}/{rounds}")
+    return {
+        "date": started.isoformat(timespec="seconds"),
+        "commit": machine.commit(ROOT),
+        "machine": about,
+        "quick": quick,
+        "rounds": rounds,
+        "minutes": round((datetime.now(UTC) - started).total_seconds() / 60, 1),
+        "versions": versions,
+        "contenders": {name: {"group": CONTENDERS[name].group, "floor": CONTENDERS[name].floor} for name in contenders},
+        "results": [{key: row[key] for key in row if key != "skip"} for row in results.rows.values()],
+    }
+
+
+def _passes(contenders: list[str], quick: bool) -> list[list[str]]:
+    """Who is measured together. A quick run begins with its own, so that the time that is left goes to the slower others."""
+    if not quick:
+        return [contenders]
+    own = [name for name in contenders if CONTENDERS[name].group == "own"]
+    return [names for names in (own, [name for name in contenders if name not in own]) if names]
+
+
+def _prepare(names: set[str]) -> tuple[dict[str, Path], dict[str, dict[str, str]], dict[str, str]]:
+    """Interpreters and versions by group, and why there is none for some."""
+    pythons: dict[str, Path] = {}
+    versions: dict[str, dict[str, str]] = {}
+    broken: dict[str, str] = {}
+    for name, group in groups().items():
+        if name not in names:
+            continue
+        try:
+            pythons[name] = environments.ensure(CACHE, name, group)
+        except environments.CannotInstall as error:
+            if name == "own":
+                sys.exit(f"the environment of the server and the floor can't be made: {error}")
+            broken[name] = str(error)
+            continue
+        installed = environments.versions(pythons[name])
+        versions[name] = {package: installed.get(package, "?") for package in group.shown}
+    return pythons, versions, broken
+
+
+@contextmanager
+def serving(python: Path) -> Iterator[dict[str, str]]:
+    """The canned server's addresses, "http" and "https", and the file with its "certificate"."""
+    with tempfile.TemporaryDirectory() as folder:
+        certificate = str(Path(folder) / "authority.pem")
+        command = [str(python), "-m", "benchmarks.server", certificate]
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            if not line:
+                sys.exit("the canned server did not start")
+            yield {**json.loads(line), "certificate": certificate}
+        finally:
+            process.stdin.close()
+            process.terminate()
+            process.wait()
+            process.stdout.close()
+
+
+def _able(measure: str, cell: str, names: list[str], broken: dict[str, str], results: Results) -> list[str]:
+    """Who can be measured; why the others can't be is recorded."""
+    able: list[str] = []
+    for name in names:
+        contender = CONTENDERS[name]
+        missing = _missing(measure, contender)
+        if contender.group in broken:
+            results.row(measure, cell, name)["failures"].append(f"not installed: {broken[contender.group]}")
+        elif missing:
+            results.row(measure, cell, name)["not_offered"] = missing
+        else:
+            able.append(name)
+    return able
+
+
+def _missing(measure: str, contender: Contender) -> str | None:
+    """Why a measure does not concern a contender, None if it does."""
+    if measure == "imports":
+        return None if contender.statement else "the same as on asyncio"
+    if measure in ("sync_stream",) and contender.loop != "asyncio":
+        return "the same as on asyncio"
+    lacks = [name for name in MEASURES[measure].NEEDS if name not in _names_in(contender.module)]
+    return f"has no {', '.join(lacks)}" if lacks else None
+
+
+def _names_in(module: str) -> set[str]:
+    """The names at the top of a contender's module, which can't be imported here."""
+    tree = ast.parse((Path(__file__).parent / "contenders" / f"{module}.py").read_text("utf-8"))
+    names: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.ImportFrom):
+            names.update(alias.asname or alias.name for alias in node.names)
+    return names
+
+
+class Bench:
+    """Measures one contender at a time, each time in a new process.
+
+    Args:
+        origins: the canned server's, as `serving` gives them.
+        pythons: the interpreters by group.
+        quick: whether time is short: then a process gets less of it, and after a while none is started.
+    """
+
+    def __init__(self, origins: dict[str, str], pythons: dict[str, Path], *, quick: bool) -> None:
+        self._origins = origins
+        self._pythons = pythons
+        self._longest = LONGEST_QUICK_S if quick else LONGEST_S
+        self._deadline = time.monotonic() + (QUICK_S if quick else float("inf"))
+
+    def measure(self, row: dict[str, Any], contender: Contender, parameters: dict[str, Any], turn: str) -> None:
+        """Measure once; the row gets a sample or a failure. Who failed or is very slow is not measured again."""
+        if row.get("skip"):
+            return
+        started = time.monotonic()
+        if started > self._deadline:
+            sample, failure = None, "left out, for a quick run's time was up"
+        else:
+            sample, failure = self._in_a_process(self._job(row["measure"], contender, parameters), contender.group)
+        took = time.monotonic() - started
+        if sample is None:
+            row["failures"].append(failure)
+        else:
+            row["samples"].append(sample)
+        row["skip"] = sample is None or took > SLOW_S
+        _show(row, turn, sample, failure, took)
+
+    def _job(self, measure: str, contender: Contender, parameters: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "measure": measure,
+            "module": contender.module,
+            "loop": contender.loop,
+            "statement": contender.statement,
+            "parameters": parameters,
+            "origin": self._origins["https" if parameters.get("https") else "http"],
+            "control": self._origins["http"],
+        }
+
+    def _in_a_process(self, job: dict[str, Any], group: str) -> tuple[dict[str, Any] | None, str]:
+        """The worker's values, or None and why there are none."""
+        paths = [str(ROOT / "src"), str(ROOT)] if group == "own" else [str(ROOT)]
+        more = {"PYTHONPATH": os.pathsep.join(paths), "SSL_CERT_FILE": self._origins["certificate"], "NO_PROXY": "127.0.0.1"}
+        command = [str(self._pythons[group]), "-m", "benchmarks.worker", json.dumps(job)]
+        try:
+            done = subprocess.run(
+                command, cwd=ROOT, env=os.environ | more, capture_output=True, text=True, timeout=self._longest, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return None, f"not over after {self._longest} s"
+        lines = done.stdout.splitlines()
+        if not lines or not lines[-1].startswith(MARK):
+            return None, f"the process ended with status {done.returncode}: {done.stderr.strip()[-200:]}"
+        outcome = json.loads(lines[-1].removeprefix(MARK))
+        return outcome.get("values"), outcome.get("failure", "")
+
+
+def _show(row: dict[str, Any], turn: str, sample: dict[str, Any] | None, failure: str, seconds: float) -> None:
+    name, (unit, words) = next(iter(MEASURES[row["measure"]].METRICS.items()))
+    found = f"failed: {failure}" if sample is None else f"{sample[name]:10,.1f} {unit} {words}"
+    print(f"  {turn} {row['contender']:28} {found}  ({seconds:.1f} s)", flush=True)

@@ -1,0 +1,38 @@
+"""What tokenwire has to reach: ratios, in one run. The only numbers in this folder that were not measured."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Target:
+    """A limit on one metric of one contender.
+
+    Attributes:
+        against: "floor" for the contender's own floor, another cell's name, or "" for the value itself.
+        cells: those it holds for.
+    """
+
+    words: str
+    measure: str
+    metric: str
+    cells: tuple[str, ...]
+    contenders: tuple[str, ...]
+    most: float
+    against: str = "floor"
+
+
+ASYNCIO = ("tokenwire", "tokenwire astreaming")
+UVLOOP = tuple(f"{name} uvloop" for name in ASYNCIO)
+TRIO = tuple(f"{name} trio" for name in ASYNCIO)
+
+TARGETS = (
+    Target("burst", "burst", "us_per_chunk", ("",), ASYNCIO + UVLOOP, 1.6),
+    Target("paced", "paced", "us_per_chunk", ("plain", "TLS"), ASYNCIO + UVLOOP + TRIO, 1.6),
+    Target("first token", "first_token", "p50_us", ("",), ASYNCIO + UVLOOP, 3.5),
+    Target("first token, CPU", "first_token", "us_per_call", ("",), ASYNCIO + UVLOOP, 3.5),
+    Target("in flight", "in_flight", "us_per_request", ("64", "512", "2048", "4096"), ASYNCIO + UVLOOP, 6),
+    Target("in flight: flat", "in_flight", "us_per_request", ("4096",), ASYNCIO + UVLOOP, 1.3, against="64"),
+    Target("memory", "memory", "kb_per_stream", ("1000", "5000"), ASYNCIO + UVLOOP, 3),
+    Target("import", "imports", "ms", ("",), ("tokenwire",), 80, against=""),
+    Target("import, modules", "imports", "modules", ("",), ("tokenwire",), 200, against=""),
+)
