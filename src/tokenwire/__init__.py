@@ -69,6 +69,7 @@ if TYPE_CHECKING:
         UnprocessableEntityError as UnprocessableEntityError,
         UnsupportedParamsError as UnsupportedParamsError,
     )
+    from .http.transport import HTTPTransport as HTTPTransport
     from .llms.custom_llm import CustomLLM as CustomLLM, CustomLLMError as CustomLLMError
     from .llms.event_source import (
         EventSource as EventSource,
@@ -151,6 +152,7 @@ _HOMES = {
         "UnprocessableEntityError",
         "UnsupportedParamsError",
     ),
+    ".http.transport": ("HTTPTransport",),
     ".llms.custom_llm": ("CustomLLM", "CustomLLMError"),
     ".llms.event_source": ("EventSource", "SSEError", "ServerSentEvent", "aconnect_sse", "connect_sse"),
     ".types": (

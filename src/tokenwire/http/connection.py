@@ -111,7 +111,8 @@ class Connection:
         try:
             await self._send(outgoing)
         except httpx.WriteError:
-            # A server may refuse a large body in the middle, and say so before it closes: then that is the answer.
+            # A server may refuse a large body in the middle, and say so before it closes: then that is the answer,
+            # if the event loop has read it before its write failed.
             if not await self._has_answer():
                 raise
         try:
