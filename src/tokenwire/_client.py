@@ -206,7 +206,7 @@ class AsyncClient:
         if self._proxy_client is None:
             import httpx
 
-            limits = httpx.Limits(max_connections=4096, max_keepalive_connections=None, keepalive_expiry=60.0)
+            limits = httpx.Limits(max_connections=10_000, max_keepalive_connections=None, keepalive_expiry=60.0)
             self._proxy_client = httpx.AsyncClient(limits=limits, timeout=None)  # noqa: S113  (deadlines are the call's)
         return self._proxy_client
 

@@ -97,7 +97,7 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         self,
         *,
         ssl_context: ssl.SSLContext | None = None,
-        max_connections: int | None = 4096,
+        max_connections: int | None = 10_000,
         max_keepalive: int | None = None,
         keepalive_expiry: float | None = 60.0,
         max_header_bytes: int = MAX_HEADER_BYTES,
