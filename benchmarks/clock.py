@@ -11,7 +11,7 @@ from . import loops
 
 GO_S = 0.2  # from the server's being told "go" to its first event
 SETTLE_S = 0.3
-WAIT_S = 120
+WAIT_S = 90
 PROFILE = os.environ.get("BENCHMARKS_PROFILE")  # a file for what `benchmarks.profile` asks for; slows everything down
 
 

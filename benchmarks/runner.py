@@ -200,7 +200,12 @@ class Bench:
     def _in_a_process(self, job: dict[str, Any], group: str) -> tuple[dict[str, Any] | None, str]:
         """The worker's values, or None and why there are none."""
         paths = [str(ROOT / "src"), str(ROOT)] if group == "own" else [str(ROOT)]
-        more = {"PYTHONPATH": os.pathsep.join(paths), "SSL_CERT_FILE": self._origins["certificate"], "NO_PROXY": "127.0.0.1"}
+        more = {
+            "PYTHONPATH": os.pathsep.join(paths),
+            "SSL_CERT_FILE": self._origins["certificate"],
+            "NO_PROXY": "127.0.0.1",
+            "PYTHONDONTWRITEBYTECODE": "",  # what runs from `src` is compiled once, as what is installed was
+        }
         command = [str(self._pythons[group]), "-m", "benchmarks.worker", json.dumps(job)]
         try:
             done = subprocess.run(

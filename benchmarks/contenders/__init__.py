@@ -25,6 +25,7 @@ MESSAGES = [
     {"role": "system", "content": "You are a helpful assistant."},
     {"role": "user", "content": "Say something, and take your time: I read as it comes."},
 ]
+WORDS = (" a", " handler", " of", " the", " user's", " says", " this", ".")  # LiteLLM takes one word, repeated, for a fault
 API_KEY = "sk-no-key-is-needed-here"
 
 

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import httptools
 import msgspec
 
-from . import API_KEY, MESSAGES
+from . import API_KEY, MESSAGES, WORDS
 
 DONE = b"[DONE]"
 
@@ -247,8 +247,15 @@ def close_sync(client: tuple[Client, socket.socket]) -> None:
 
 
 async def _pieces(count: int) -> AsyncIterator[dict[str, Any]]:
-    for _ in range(count):
-        yield {"text": " word", "is_finished": False, "finish_reason": None, "usage": None, "index": 0, "tool_use": None}
+    for place in range(count):
+        yield {
+            "text": WORDS[place % 8],
+            "is_finished": False,
+            "finish_reason": None,
+            "usage": None,
+            "index": 0,
+            "tool_use": None,
+        }
 
 
 async def read_handler(count: int) -> int:

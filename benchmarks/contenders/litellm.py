@@ -5,11 +5,12 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # it would ask the internet for prices at import
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # it would ask the internet for prices at import
+os.environ["AIOHTTP_CONNECTOR_LIMIT"] = os.environ["AIOHTTP_CONNECTOR_LIMIT_PER_HOST"] = "1000000"
 
 import litellm
 
-from . import API_KEY, MESSAGES
+from . import API_KEY, MESSAGES, WORDS
 
 OPTIONS: dict[str, Any] = {"api_key": API_KEY, "num_retries": 0, "timeout": 600.0}
 
@@ -66,8 +67,15 @@ class Handler(litellm.CustomLLM):
     """Yields its chunks as LiteLLM's documentation shows it."""
 
     async def astreaming(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:  # type: ignore[override]
-        for _ in range(kwargs["optional_params"]["count"]):
-            yield {"text": " word", "is_finished": False, "finish_reason": None, "usage": None, "index": 0, "tool_use": None}
+        for place in range(kwargs["optional_params"]["count"]):
+            yield {
+                "text": WORDS[place % 8],
+                "is_finished": False,
+                "finish_reason": None,
+                "usage": None,
+                "index": 0,
+                "tool_use": None,
+            }
         yield {"text": "", "is_finished": True, "finish_reason": "stop", "usage": None, "index": 0, "tool_use": None}
 
 

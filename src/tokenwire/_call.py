@@ -32,6 +32,7 @@ from .types import ModelResponse, TextCompletionResponse
 logger = logging.getLogger("tokenwire")
 
 FOREVER = float("inf")
+CLOCKS_DIFFER = 0.1  # seconds by which an event loop may be early, as its clock stands still while it works
 RETRIED = frozenset({408, 409, 429})  # and 5xx
 
 
@@ -446,7 +447,7 @@ class StreamCall:
 
     def _named(self, error: Timeout, budget: str, deadline: float) -> Timeout:
         """The lower layers know that a deadline passed, and only this one which it was. A handler's own timeout stays."""
-        if error.budget is not None or error.response is not None or time.monotonic() < deadline:
+        if error.budget is not None or error.response is not None or time.monotonic() < deadline - CLOCKS_DIFFER:
             return error
         named = _timeout(self._request, budget)
         named.headers = error.headers
