@@ -77,6 +77,8 @@ def _head(results: dict[str, Any]) -> Iterator[str]:
         "tokenwire on asyncio. "
         "CPU is that of the client process, user and system, all threads. Take the ratios, not the absolutes."
     )
+    shares = [sample.get("server_share", 0.0) for row in results["results"] for sample in row["samples"]]
+    yield f"The server took at most {max(shares, default=0.0):.0%} of a core."
     yield ""
     for group, versions in results["versions"].items():
         yield f"- {group}: {', '.join(f'{name} {version}' for name, version in versions.items())}"

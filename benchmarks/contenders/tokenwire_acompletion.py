@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import tokenwire
-from tokenwire.http.transport import HTTPTransport
 
 from . import API_KEY, MESSAGES, WORDS
 
@@ -13,7 +12,7 @@ OPTIONS: dict[str, Any] = {"api_key": API_KEY, "num_retries": 0, "timeout": 600.
 
 
 def connect(base_url: str) -> tokenwire.AsyncClient:
-    return tokenwire.AsyncClient(transport=HTTPTransport(max_connections=None), api_base=base_url, **OPTIONS)
+    return tokenwire.AsyncClient(transport=tokenwire.HTTPTransport(max_connections=None), api_base=base_url, **OPTIONS)
 
 
 async def read(client: tokenwire.AsyncClient, model: str) -> int:

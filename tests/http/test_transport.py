@@ -961,6 +961,16 @@ async def test_an_address_needs_no_thread(monkeypatch):
             await call(transport, endpoint.url)
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_server_that_resets_at_once_is_a_transport_error(raw_server, scheme):
+    server = raw_server(lambda peer: peer.reset())
+    async with HTTPTransport() as transport:
+        for _ in range(50):
+            with pytest.raises((httpx.ConnectError, httpx.ReadError, httpx.WriteError)):
+                await call(transport, server.url.replace("http:", f"{scheme}:"))
+        assert counts(transport) == (0, 0, 0)
+
+
 @pytest.mark.parametrize("url", [f"http://{'x' * 64}.example/", "http://a..b.example/"])
 async def test_a_name_that_can_be_none_is_a_connect_error(url):
     async with HTTPTransport() as transport:

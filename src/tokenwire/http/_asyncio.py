@@ -192,7 +192,8 @@ async def connect_tcp(
         UnicodeError: the host's name can be none.
     """
     connected = await _first_to_connect(_interleaved(await _resolve(host, port)))
-    set_options(connected.extra_info("socket"))
+    if not connected._transport.is_closing():  # it may have been reset already
+        set_options(connected.extra_info("socket"))
     return await _secured(connected, ssl_context, server_name)
 
 
@@ -209,7 +210,8 @@ async def _secured(connected: AsyncioSocket, ssl_context: ssl.SSLContext | None,
     secure = AsyncioSocket()
     try:
         if not connected.is_quiet():
-            raise ConnectionError("the server spoke before TLS began")
+            reason = "the server spoke before TLS began" if connected._buffer else _reason(connected._error)
+            raise ConnectionError(reason) from connected._error
         transport = await secure._loop.start_tls(connected._transport, secure, ssl_context, server_hostname=server_name)
     except BaseException:
         connected.abort()

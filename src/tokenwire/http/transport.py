@@ -147,7 +147,9 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             connection.rest()
         else:
             self._discard([connection])
-        self._discard(self._pool.release(connection, reusable=reusable))
+        surplus = self._pool.release(connection, reusable=reusable)
+        if surplus:
+            self._discard(surplus)
 
     async def warm(self, url: str, count: int = 1, *, timeout: float | None = 5.0) -> None:
         """Open connections ahead, so that later requests find them.
@@ -221,7 +223,8 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         try:
             if not lease.granted:
                 await self._wait(lease, outgoing)
-            self._discard(lease.close)
+            if lease.close:
+                self._discard(lease.close)
             return lease.connection or await self._connect(outgoing)
         except BaseException:
             self._discard(self._pool.abandon(lease))
