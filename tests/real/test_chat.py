@@ -10,6 +10,9 @@ from tokenwire import ModelResponse, ModelResponseStream, acompletion, astreamin
 
 pytestmark = [pytest.mark.real_model, pytest.mark.anyio]
 
+# What the model says does not depend on the loop: once is enough.
+one_loop = pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
+
 MODEL = "openai/smollm2"
 HI = [{"role": "user", "content": "Hi"}]
 
@@ -74,6 +77,7 @@ async def test_max_tokens_ends_it_with_length(local: Any) -> None:
     assert whole.usage.completion_tokens == len(pieces(chunks)) == 3
 
 
+@one_loop
 async def test_stop_ends_it_before_the_word(local: Any) -> None:
     unstopped = (await acompletion(MODEL, HI, **local)).choices[0].message.content or ""
     word = unstopped.split()[3]
@@ -84,6 +88,7 @@ async def test_stop_ends_it_before_the_word(local: Any) -> None:
     assert streamed.choices == whole.choices
 
 
+@one_loop
 async def test_each_of_n_choices_is_kept_apart(local: Any) -> None:
     alone = await acompletion(MODEL, HI, **local)
     whole = await acompletion(MODEL, HI, n=2, **local)
@@ -99,6 +104,7 @@ async def test_each_of_n_choices_is_kept_apart(local: Any) -> None:
     assert set(texts.values()) == {alone.choices[0].message.content}
 
 
+@one_loop
 async def test_logprobs_come_with_every_token(local: Any) -> None:
     whole = await acompletion(MODEL, HI, logprobs=True, top_logprobs=2, **local)
     chunks, streamed = await collect(HI, logprobs=True, top_logprobs=2, **local)
@@ -110,6 +116,7 @@ async def test_logprobs_come_with_every_token(local: Any) -> None:
     assert [chunk.choices[0].logprobs["content"][0]["token"] for chunk in with_logprobs] == pieces(chunks)
 
 
+@one_loop
 async def test_usage_comes_when_it_is_asked_for(local: Any) -> None:
     whole = await acompletion(MODEL, HI, **local)
     chunks, streamed = await collect(HI, stream_options={"include_usage": True}, **local)
@@ -127,6 +134,7 @@ async def test_usage_comes_when_it_is_asked_for(local: Any) -> None:
     assert all(chunk.usage is None for chunk in chunks)
 
 
+@one_loop
 async def test_what_only_llama_cpp_knows_goes_there_and_comes_back(local: Any) -> None:
     own = local | {"timings_per_token": True, "return_progress": True}
     whole = await acompletion(MODEL, HI, **own)
@@ -147,6 +155,7 @@ class Verdict(msgspec.Struct):
     answer: Literal["yes"]
 
 
+@one_loop
 async def test_an_answer_in_a_schema(local: Any) -> None:
     _, response = await collect(HI, response_format=Verdict, **local | {"max_tokens": 40})
     assert msgspec.json.decode(response.choices[0].message.content or "", type=Verdict) == Verdict("yes")

@@ -18,6 +18,9 @@ from tokenwire import (
 
 pytestmark = [pytest.mark.real_model, pytest.mark.anyio]
 
+# What the model says does not depend on the loop: once is enough.
+one_loop = pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
+
 MODEL = "openai/smollm2"
 COUNTING = "One, two, three,"
 
@@ -46,6 +49,7 @@ async def test_the_streamed_continuation_is_the_whole_one(local: Any) -> None:
     assert whole.timings["predicted_n"] == chunks[-1]["timings"]["predicted_n"] == 5  # type: ignore[attr-defined]
 
 
+@one_loop
 async def test_stop_ends_it_before_the_word(local: Any) -> None:
     whole = await atext_completion(MODEL, COUNTING, stop=" five", **local)
     _, streamed = await collect(COUNTING, stop=" five", **local)
@@ -53,6 +57,7 @@ async def test_stop_ends_it_before_the_word(local: Any) -> None:
     assert (streamed.choices[0].text, streamed.choices[0].finish_reason) == (" four,", "stop")
 
 
+@one_loop
 async def test_several_prompts_have_a_choice_each(local: Any) -> None:
     prompts = [COUNTING, "A, B, C, D,"]
     short = local | {"max_tokens": 4}
@@ -63,12 +68,14 @@ async def test_several_prompts_have_a_choice_each(local: Any) -> None:
     assert {choice.index: choice.text for choice in streamed.choices} == {choice.index: choice.text for choice in whole.choices}
 
 
+@one_loop
 async def test_token_ids_are_a_prompt(local: Any) -> None:
     response = await atext_completion(MODEL, [3725, 28, 827], **local | {"max_tokens": 2})
     assert response.usage is not None
     assert (response.usage.prompt_tokens, response.usage.completion_tokens) == (3, 2)
 
 
+@one_loop
 async def test_logprobs_come_with_every_token(local: Any) -> None:
     short = local | {"max_tokens": 3, "logprobs": 2}
     whole = await atext_completion(MODEL, COUNTING, **short)
@@ -107,6 +114,7 @@ async def test_the_model_is_listed(local: Any) -> None:
     assert models.data[0].meta["n_params"] > 1e8  # type: ignore[attr-defined]
 
 
+@one_loop
 async def test_embeddings(equipped: Any) -> None:
     endpoint = {"api_base": equipped["api_base"], "api_key": equipped["api_key"]}
     texts = ["The cat sits on the mat.", "A cat is on a mat.", "Interest rates rose sharply."]

@@ -1,4 +1,4 @@
-"""Tool calls of a real server, on every loop.
+"""Tool calls of a real server.
 
 SmolLM2's own chat template knows no tools. The equipped server has one that does; there the model is urged to write the
 token that begins a call, and llama.cpp's grammar for the tool sees to the rest.
@@ -12,6 +12,9 @@ import pytest
 from tokenwire import ModelResponse, acompletion, astreaming
 
 pytestmark = [pytest.mark.real_model, pytest.mark.anyio]
+
+# What the model says does not depend on the loop: once is enough.
+one_loop = pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
 
 MODEL = "openai/smollm2"
 QUESTION = {"role": "user", "content": "What is the weather in Paris?"}
@@ -35,6 +38,7 @@ async def collect(**params: Any) -> ModelResponse:
     return stream.response
 
 
+@one_loop
 async def test_a_template_without_tools_lets_the_model_talk(local: Any) -> None:
     response = await acompletion(MODEL, [QUESTION], **local | TOOLS | {"max_tokens": 8})
     message = response.choices[0].message
@@ -43,6 +47,7 @@ async def test_a_template_without_tools_lets_the_model_talk(local: Any) -> None:
     assert response.choices[0].finish_reason == "length"
 
 
+@one_loop
 async def test_a_tool_call_whole_and_streamed(equipped: Any) -> None:
     whole = await acompletion(MODEL, [QUESTION], **equipped | ONE_CALL)
     streamed = await collect(**equipped | ONE_CALL)
@@ -65,6 +70,7 @@ async def test_a_tool_call_whole_and_streamed(equipped: Any) -> None:
     assert "25" in (answer.choices[0].message.content or "")
 
 
+@one_loop
 async def test_calls_after_each_other_are_kept_apart(equipped: Any) -> None:
     """The second one is cut short by max_tokens."""
     async with astreaming(MODEL, [QUESTION], **equipped | CALL_AFTER_CALL) as stream:
