@@ -38,13 +38,12 @@ def main() -> None:
 def _run(measure: str, name: str, parameters: dict[str, Any], file: str) -> int:
     """Measure once with the profiler on; returns the number of chunks or calls."""
     contender = CONTENDERS[name]
-    group = groups()[contender.group]
-    pythons = {group_name: environments.ensure(runner.CACHE, group_name, groups()[group_name]) for group_name in ("own",)}
-    pythons[contender.group] = environments.ensure(runner.CACHE, contender.group, group)
+    pythons = {group: environments.ensure(runner.CACHE, group, groups()[group]) for group in {"own", contender.group}}
     os.environ["BENCHMARKS_PROFILE"] = file
     row = runner.Results().row(measure, "", name)
-    with runner.serving(pythons["own"]) as origins:
-        runner.Bench(origins, pythons, quick=True).measure(row, contender, parameters, "1/1")
+    bench = runner.Bench(pythons, quick=True)
+    with runner.serving(pythons["own"]) as bench.origins:
+        bench.measure(row, contender, parameters, "1/1")
     if not row["samples"]:
         raise SystemExit(1)
     sample = row["samples"][0]

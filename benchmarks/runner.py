@@ -46,11 +46,11 @@ def run(*, measures: list[str], contenders: list[str], quick: bool, rounds: int)
     results = Results()
     cells = [(name, cell, parameters) for name in measures for cell, parameters in MEASURES[name].cells(quick).items()]
     steps = [(*cell, names) for names in _passes(contenders, quick) for cell in cells]
-    with serving(pythons["own"]) as origins:
-        bench = Bench(origins, pythons, quick=quick)
-        for place, (measure, cell, parameters, names) in enumerate(steps, 1):
-            able = _able(measure, cell, names, broken, results)
-            print(f"\n[{place}/{len(steps)}] {MEASURES[measure].TITLE}{f' ({cell})' if cell else ''}", flush=True)
+    bench = Bench(pythons, quick=quick)
+    for place, (measure, cell, parameters, names) in enumerate(steps, 1):
+        able = _able(measure, cell, names, broken, results)
+        print(f"\n[{place}/{len(steps)}] {MEASURES[measure].TITLE}{f' ({cell})' if cell else ''}", flush=True)
+        with serving(pythons["own"]) as bench.origins:
             for turn in range(rounds if able else 0):
                 first = turn % len(able)
                 for name in able[first:] + able[:first]:
@@ -158,13 +158,15 @@ class Bench:
     """Measures one contender at a time, each time in a new process.
 
     Args:
-        origins: the canned server's, as `serving` gives them.
         pythons: the interpreters by group.
         quick: whether time is short: then a process gets less of it, and after a while none is started.
+
+    Attributes:
+        origins: the canned server's, as `serving` gives them; to be set before measuring.
     """
 
-    def __init__(self, origins: dict[str, str], pythons: dict[str, Path], *, quick: bool) -> None:
-        self._origins = origins
+    def __init__(self, pythons: dict[str, Path], *, quick: bool) -> None:
+        self.origins: dict[str, str] = {}
         self._pythons = pythons
         self._longest = LONGEST_QUICK_S if quick else LONGEST_S
         self._deadline = time.monotonic() + (QUICK_S if quick else float("inf"))
@@ -193,8 +195,8 @@ class Bench:
             "loop": contender.loop,
             "statement": contender.statement,
             "parameters": parameters,
-            "origin": self._origins["https" if parameters.get("https") else "http"],
-            "control": self._origins["http"],
+            "origin": self.origins["https" if parameters.get("https") else "http"],
+            "control": self.origins["http"],
         }
 
     def _in_a_process(self, job: dict[str, Any], group: str) -> tuple[dict[str, Any] | None, str]:
@@ -202,7 +204,7 @@ class Bench:
         paths = [str(ROOT / "src"), str(ROOT)] if group == "own" else [str(ROOT)]
         more = {
             "PYTHONPATH": os.pathsep.join(paths),
-            "SSL_CERT_FILE": self._origins["certificate"],
+            "SSL_CERT_FILE": self.origins["certificate"],
             "NO_PROXY": "127.0.0.1",
             "PYTHONDONTWRITEBYTECODE": "",  # what runs from `src` is compiled once, as what is installed was
         }

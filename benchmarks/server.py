@@ -96,7 +96,7 @@ class Server:
 
     def __init__(self) -> None:
         self.held: set[Connection] = set()
-        self.ready: list[Callable[[], None]] = []  # held too, and waiting for "go"
+        self.ready: dict[Connection, Callable[[], None]] = {}  # held too, and waiting for "go"
         self.bursts: dict[int, list[bytes]] = {}
         self._served = 0
 
@@ -110,7 +110,7 @@ class Server:
         if what == "cpu":
             return time.process_time()
         if what == "go":
-            for start in self.ready:
+            for start in self.ready.values():
                 start()
             self.ready.clear()
         if what == "release":
@@ -142,6 +142,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self._server.held.discard(self)
+        self._server.ready.pop(self, None)
         self._waiting.clear()
         if self._timer is not None:
             self._timer.cancel()
@@ -200,7 +201,7 @@ class Connection(asyncio.Protocol):
 
     def _reply_paced(self, count: int, rate: int) -> None:
         self._reply_hold()
-        self._server.ready.append(lambda: self._pace(count, 1 / rate))
+        self._server.ready[self] = lambda: self._pace(count, 1 / rate)
 
     def _pace(self, count: int, interval: float) -> None:
         self._tick(1, count, interval, self._loop.time() + GO_S + interval * self._server.spread())
