@@ -1,6 +1,7 @@
 """`EventSource` and the connect functions: httpx-sse's interface, over httpx responses that arrive in chosen reads."""
 
 import gzip
+import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -269,8 +270,11 @@ async def test_a_cancelled_read() -> None:
     events = EventSource(httpx.Response(200, headers=EVENT_STREAM, stream=body)).aiter_sse()
     assert (await anext(events)).data == "1"
 
+    async def read_one() -> None:
+        await anext(events, None)
+
     async with anyio.create_task_group() as group:
-        group.start_soon(anext, events, None)
+        group.start_soon(read_one)
         await body.waiting.wait()
         group.cancel_scope.cancel()
 
@@ -316,7 +320,7 @@ async def test_aconnect_sse() -> None:
                 break
             assert not body.closed
         assert body.closed
-    assert (seen[0].method, str(seen[0].url), seen[0].content) == ("POST", URL, b'{"stream":true}')
+    assert (seen[0].method, str(seen[0].url), json.loads(seen[0].content)) == ("POST", URL, {"stream": True})
     assert (seen[0].headers["accept"], seen[0].headers["cache-control"]) == ("text/event-stream", "no-store")
 
 
