@@ -72,15 +72,19 @@ class Converter:
             choices = [self._choice_from_text(choice) for choice in chunk.choices]
         else:
             return [chunk]
+        return [self._rebuilt(chunk, choices)]
+
+    def _rebuilt(self, chunk: Chunk, choices: list[Any]) -> Any:
+        """A chunk of the wanted shape around these choices; what the given one leaves open is the stream's own."""
         converted = build(
-            ModelResponseStream,
+            self._shape,
             id=chunk.id or self._id,
             created=getattr(chunk, "created", None) or self._created,
             model=chunk.model or self._model,
             choices=choices,
             usage=chunk.usage,
         )
-        return [_with_origin(converted, chunk)]
+        return _with_origin(converted, chunk)
 
     def _choice_from_flat(self, chunk: GenericStreamingChunk) -> StreamingChoices:
         delta = build(
@@ -130,15 +134,7 @@ class Converter:
             ]
         else:
             return [chunk]
-        converted = build(
-            TextCompletionResponse,
-            id=chunk.id or self._id,
-            created=getattr(chunk, "created", None) or self._created,
-            model=chunk.model or self._model,
-            choices=choices,
-            usage=chunk.usage,
-        )
-        return [_with_origin(converted, chunk)]
+        return [self._rebuilt(chunk, choices)]
 
 
 def _with_origin(converted: Any, chunk: Chunk | ModelResponse) -> Any:
