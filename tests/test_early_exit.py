@@ -133,10 +133,11 @@ async def test_dropping_a_stream_that_was_only_opened(endless: Endpoint) -> None
 
 async def cancel_while(endpoint: Endpoint, function: Any) -> None:
     """Cancel `function` once its request has arrived, and see it end at once."""
+    before = len(endpoint.requests)
     with anyio.fail_after(LONG):
         async with anyio.create_task_group() as group:
             group.start_soon(function)
-            await endpoint.await_until(lambda: endpoint.requests)
+            await endpoint.await_until(lambda: len(endpoint.requests) > before)
             group.cancel_scope.cancel()
 
 
