@@ -296,7 +296,9 @@ class StreamCall:
         self._total_deadline = FOREVER if total is None else self.started_at + total
         self._attempts = self._target.attempts(self._total_deadline)
         self._waiting_since = self.started_at  # moved on by the time that the caller takes before asking for more
-        self._handed_over_at = self.started_at
+        self._handed_over_at: float | None = None  # the last chunks, to a caller who has not asked for more yet
+        self._budget = ""
+        self._closed = False
         self._opening: anyio.CancelScope | None = None
         self.source: ChunkSource[Any] | None = None
         self.committed = False
@@ -317,25 +319,64 @@ class StreamCall:
         await self._attempt(self._open_once)
         self._handed_over_at = time.monotonic()
 
-    async def receive(self) -> list[Any]:
-        """The next chunks; an empty list once the stream is complete.
+    async def begin(self) -> list[Any]:
+        """The first content, and the chunks before it; an empty list where the stream is complete without any.
 
         Raises:
             StreamTruncatedError: the stream ended and was not complete.
             Timeout: a deadline ran out; `budget` says which.
             APIError: what the server, the connection or the handler did.
         """
-        self._waiting_since += time.monotonic() - self._handed_over_at
-        if not self.committed:
-            return await self._attempt(self._until_content)
-        try:
-            return await self._receive()
-        except APIError as error:
+        return await self._attempt(self._until_content)
+
+    def take(self) -> list[Any] | None:
+        """The chunks that have arrived; an empty list once the stream is complete, None while there are none.
+
+        Raises as `begin` does.
+        """
+        source: Any = self.source
+        if time.monotonic() >= self._total_deadline:  # a reader that always finds chunks never waits
+            raise _timeout(self._request, "total")
+        chunks: list[Any] | None = source.take()
+        if not chunks:
+            if chunks is not None:
+                self._end(source)
+            return chunks
+        now = time.monotonic()
+        if source.had_content:
+            self._waiting_since = now
+            if not self.committed:
+                self.committed = True
+                self.first_content_at = now
+        elif self._handed_over_at is not None:
+            self._waiting_since += now - self._handed_over_at
+        self._handed_over_at = now
+        return chunks
+
+    def wait(self) -> Awaitable[bool]:
+        """Wait until `take` has something else to say than None; False when a deadline passed first, as `late` says.
+
+        Raises:
+            Timeout: one had passed before.
+        """
+        if self._handed_over_at is not None:  # the time that the caller took is not the server's
+            self._waiting_since += time.monotonic() - self._handed_over_at
+            self._handed_over_at = None
+        deadline, self._budget = self._deadline()
+        return self.source.wait(deadline)  # type: ignore[union-attr]
+
+    def late(self) -> Timeout:
+        """The error for the deadline that passed in the latest `wait`."""
+        return _timeout(self._request, self._budget)
+
+    def failed(self, error: APIError) -> None:
+        """The stream ends with `error`: behind the commit point, that is the attempt's end too."""
+        if self.committed:
             self._attempts.failed_for_good(error)
-            raise
 
     async def aclose(self) -> None:
         """Release the connection or the handler, which the source shields and bounds. Another task's attempts end."""
+        self._closed = True
         if self._opening is not None:
             self._opening.cancel()
         if self.source is not None:
@@ -347,6 +388,8 @@ class StreamCall:
             try:
                 return await function()
             except APIError as error:
+                if self._closed:
+                    raise
                 error.partial = self.response()
                 delay = self._attempts.failed(error)
                 if self.source is not None:
@@ -400,21 +443,11 @@ class StreamCall:
                 return held
 
     async def _receive(self) -> list[Any]:
-        source: Any = self.source
-        deadline, budget = self._deadline()
-        try:
-            chunks = await source.receive(deadline)
-        except Timeout as error:
-            raise self._named(error, budget, deadline) from error.__cause__
-        if not chunks:
-            self._end(source)
-            return chunks
-        self._handed_over_at = now = time.monotonic()
-        if source.had_content:
-            self._waiting_since = now
-            if not self.committed:
-                self.committed = True
-                self.first_content_at = now
+        in_time = True
+        while (chunks := self.take()) is None:
+            if not in_time:
+                raise self.late()
+            in_time = await self.wait()
         return chunks
 
     def _end(self, source: ChunkSource[Any]) -> None:

@@ -6,6 +6,7 @@ a batch is a list's `pop`.
 """
 
 import time
+from collections.abc import Awaitable
 from types import TracebackType
 from typing import Any, Generic, Literal, NoReturn, Protocol, TypeAlias, TypeVar
 
@@ -15,6 +16,9 @@ from .exceptions import APIError, StreamClosedError, StreamTruncatedError
 from .types import ModelResponse, TextCompletionResponse, Usage
 
 C = TypeVar("C")
+
+SHARED = "two tasks iterate one stream: give each its own, or one task alone the stream"
+CLOSED_MEANWHILE = "this stream was closed while it was waited for"
 
 Outcome: TypeAlias = Literal["complete", "truncated", "error", "cancelled"]
 
@@ -44,7 +48,13 @@ class Call(Protocol):
     @property
     def attempts(self) -> tuple[Any, ...]: ...
     async def open(self) -> None: ...
-    async def receive(self) -> list[Any]: ...
+    @property
+    def committed(self) -> bool: ...
+    async def begin(self) -> list[Any]: ...
+    def take(self) -> list[Any] | None: ...
+    def wait(self) -> Awaitable[bool]: ...
+    def late(self) -> APIError: ...
+    def failed(self, error: APIError) -> None: ...
     async def aclose(self) -> None: ...
     def response(self) -> Any: ...
 
@@ -75,7 +85,14 @@ class AsyncStream(Generic[C]):
     async def __anext__(self) -> C:
         if self._batch:
             return self._batch.pop()
-        return await self._next()
+        batch = await self._receive_batch()
+        if not batch:
+            raise StopAsyncIteration
+        if len(batch) == 1:
+            return batch[0]
+        batch.reverse()
+        self._batch = batch
+        return batch.pop()
 
     def __aiter__(self) -> "AsyncStream[C]":
         return self
@@ -145,16 +162,17 @@ class AsyncStream(Generic[C]):
 
     async def open(self) -> "AsyncStream[C]":
         """Wait until the response's head has arrived; iterating does it otherwise. Raises as iterating does."""
-        await self._guard(self._call.open())
+        if self._receiving:
+            raise RuntimeError(SHARED)
+        self._receiving = True
+        try:
+            await self._call.open()
+        except BaseException as error:
+            await self._fail(error)
+            raise
+        finally:
+            self._receiving = False
         return self
-
-    async def _next(self) -> C:
-        batch = await self._receive_batch()
-        if not batch:
-            raise StopAsyncIteration
-        batch.reverse()
-        self._batch = batch
-        return batch.pop()
 
     async def _receive_batch(self) -> list[C]:
         """The chunks of one read from the network; an empty list at the end."""
@@ -162,35 +180,42 @@ class AsyncStream(Generic[C]):
             raise StreamClosedError("this stream is closed: it can't be asked for more")
         if self._outcome is not None:
             return []
-        batch: list[C] = await self._guard(self._call.receive())
-        if not batch:
-            self._finish("complete")
-            await self._call.aclose()
-        return batch
-
-    async def _guard(self, receiving: Any) -> Any:
-        """Await the call, and see to the end of the stream when that fails."""
         if self._receiving:
-            receiving.close()
-            raise RuntimeError("two tasks iterate one stream: give each its own, or one task alone the stream")
+            raise RuntimeError(SHARED)
         self._receiving = True
+        call = self._call
+        in_time = True
         try:
-            return await receiving
-        except APIError as error:
-            if self._closed:  # by another task, while this one waited
-                raise StreamClosedError("this stream was closed while it was waited for") from None
-            self._finish("truncated" if isinstance(error, StreamTruncatedError) else "error")
-            if error.partial is None:
-                error.partial = self._call.response()
-            await self._call.aclose()
-            raise
-        except BaseException:
-            if self._outcome is None:
-                self._finish("cancelled")
-            await self._call.aclose()
+            batch: list[C] | None = call.take() if call.committed else await call.begin()
+            while batch is None:  # the one place in which a stream waits for its chunks
+                if not in_time:
+                    raise call.late()
+                in_time = await call.wait()
+                if self._closed:
+                    raise StreamClosedError(CLOSED_MEANWHILE)
+                batch = call.take()
+        except BaseException as error:
+            await self._fail(error)
             raise
         finally:
             self._receiving = False
+        if not batch:
+            self._finish("complete")
+            await call.aclose()
+        return batch
+
+    async def _fail(self, error: BaseException) -> None:
+        """See to the end of a stream that `error` ends."""
+        if isinstance(error, APIError):
+            if self._closed:  # by another task, while this one waited
+                raise StreamClosedError(CLOSED_MEANWHILE) from None
+            self._call.failed(error)
+            self._finish("truncated" if isinstance(error, StreamTruncatedError) else "error")
+            if error.partial is None:
+                error.partial = self._call.response()
+        elif self._outcome is None:
+            self._finish("cancelled")
+        await self._call.aclose()
 
     def _finish(self, outcome: Outcome) -> None:
         self._outcome = outcome

@@ -270,7 +270,7 @@ async def test_bytes_before_tls_never_answer_a_request(raw_server, trusting, mon
 
     async def connect_and_listen(addresses: list[Any]) -> Any:
         connected = await connect(addresses)
-        await eventually(lambda: connected._buffer)
+        await eventually(lambda: connected._reads)
         return connected
 
     monkeypatch.setattr(_asyncio, "_first_to_connect", connect_and_listen)
@@ -529,7 +529,7 @@ async def test_a_slow_consumer_pauses_the_server(raw_server, server_context, tru
         assert sent < size * 2 / 3  # what the kernel holds, and the high-water mark
         waiting = incoming._connection._socket  # type: ignore[union-attr]
         if isinstance(waiting, _asyncio.AsyncioSocket):
-            assert _asyncio.HIGH_WATER < waiting._buffered <= 2 * _asyncio.HIGH_WATER
+            assert _asyncio.HIGH_WATER < waiting._unread <= _asyncio.HIGH_WATER + _asyncio.READ_BYTES
         received = 0
         while data := await incoming.receive(time.monotonic() + 5):
             start = received % len(block)

@@ -5,7 +5,7 @@ the caller gives, whatever arrives meanwhile.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -90,8 +90,12 @@ class HTTPRequest(msgspec.Struct, kw_only=True, eq=False):
 class Body(Protocol):
     """Where an exchange's bytes come from."""
 
-    async def receive(self, deadline: float) -> bytes:
-        """The next bytes, b"" at the end; raises httpx's exceptions, `httpx.ReadTimeout` for a deadline."""
+    def take(self) -> bytes | None:
+        """The next bytes, b"" at the end, None while there are none; raises httpx's exceptions."""
+        ...
+
+    def wait(self, deadline: float, /) -> Awaitable[bool]:
+        """As `connection.Socket.wait`."""
         ...
 
     async def aclose(self) -> None:
@@ -105,28 +109,44 @@ class Exchange:
     Attributes:
         status: the HTTP status.
         headers: names in lower case; of several with one name, the values are joined by ", ".
+        wait: waits until a time, as `time.monotonic()` counts, for `take` to have something else to say than None; False
+            when it passed first. What goes wrong, `take` says.
     """
 
     def __init__(self, status: int, headers: dict[str, str], url: str, body: Body) -> None:
         self.status = status
         self.headers = headers
         self.url = url
+        self.wait: Callable[[float], Awaitable[bool]] = body.wait  # no layer between, for a stream's every read
         self._body = body
 
+    def take(self) -> bytes | None:
+        """The next bytes of the body, decompressed; b"" when it has ended, None while none are there.
+
+        Raises:
+            APIConnectionError: the connection broke, or closed in the middle of the body.
+        """
+        try:
+            return self._body.take()
+        except Exception as error:
+            raise translated(error, self.url) from error
+
     async def receive(self, deadline: float) -> bytes:
-        """The next bytes of the body, decompressed; b"" when it has ended.
+        """The next bytes of the body, waiting for them; b"" when it has ended.
 
         Args:
             deadline: until when to wait, as `time.monotonic()` counts.
 
         Raises:
             Timeout: nothing came before the deadline. Its `budget` is None: only the caller knows which this was.
-            APIConnectionError: the connection broke, or closed in the middle of the body.
+            APIConnectionError: as `take`.
         """
-        try:
-            return await self._body.receive(deadline)
-        except Exception as error:
-            raise translated(error, self.url) from error
+        in_time = True
+        while (data := self.take()) is None:
+            if not in_time:
+                raise Timeout(f"nothing arrived in time: {_without_secrets(self.url)}")
+            in_time = await self.wait(deadline)
+        return data
 
     async def read(self, deadline: float, limit: int, name: str) -> bytes:
         """The whole body.
@@ -202,7 +222,8 @@ class _OwnBody:
 
     def __init__(self, incoming: Incoming) -> None:
         self._incoming = incoming
-        self.receive = incoming.receive  # no layer between, on the hot path
+        self.take = incoming.take
+        self.wait = incoming.wait
 
     async def aclose(self) -> None:
         self._incoming.close()
@@ -215,12 +236,14 @@ class _InflatedBody(_OwnBody):
         super().__init__(incoming)
         self._inflater = inflater_for(encoding)
         if self._inflater is not None:
-            self.receive = self._receive_inflated
+            self.take = self._take_inflated
 
-    async def _receive_inflated(self, deadline: float) -> bytes:
+    def _take_inflated(self) -> bytes | None:
         inflater: Any = self._inflater
         while not (data := inflater.take()):
-            compressed = await self._incoming.receive(deadline)
+            compressed = self._incoming.take()
+            if compressed is None:
+                return None
             if not compressed:
                 inflater.feed_eof()
                 return b""
@@ -309,22 +332,35 @@ class _ClientBody:
     def __init__(self, response: Any) -> None:
         self._response = response
         self._chunks: Any = response.aiter_bytes()
+        self._data: bytes | None = None
+        self._error: Exception | None = None
         self._was_late = False
 
-    async def receive(self, deadline: float) -> bytes:
-        while True:
-            try:
-                with anyio.fail_after(None if deadline == FOREVER else deadline - time.monotonic()):
-                    data: bytes = await anext(self._chunks)
-            except StopAsyncIteration:
-                if not self._was_late:
-                    return b""
-                raise httpx.ReadTimeout("given up when nothing arrived in time") from None
-            except TimeoutError:
-                self._was_late = True  # which was the end of httpx's generator, but not of the body
-                raise httpx.ReadTimeout("nothing arrived in time") from None
+    def take(self) -> bytes | None:
+        if self._error is not None:
+            raise self._error
+        data = self._data
+        if data:  # the end is there to stay
+            self._data = None
+        return data
+
+    async def wait(self, deadline: float) -> bool:
+        if self._was_late:
+            return False
+        try:
+            with anyio.move_on_after(None if deadline == FOREVER else deadline - time.monotonic()) as scope:
+                self._data = await self._next_chunk()
+        except Exception as error:  # noqa: BLE001  (`take` raises it)
+            self._error = error
+            return True
+        self._was_late = scope.cancelled_caught  # which was the end of httpx's generator, but not of the body
+        return not self._was_late
+
+    async def _next_chunk(self) -> bytes:
+        async for data in self._chunks:
             if data:
-                return data
+                return bytes(data)
+        return b""
 
     async def aclose(self) -> None:
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):

@@ -167,7 +167,7 @@ class Bridge:
         source = self._source(result, kwargs["model"], ModelResponseStream)
         try:
             await source.start(FOREVER)
-            while await source.receive(FOREVER):
+            while await source.receive():
                 pass
             response = source.assembler.response()
             if not source.done and not source.assembler.is_complete():

@@ -11,13 +11,13 @@ from typing import Any, Protocol
 
 import anyio
 
-from ..exceptions import APIError, APIResponseValidationError, Timeout
+from ..exceptions import APIError, APIResponseValidationError
 from ..types import GenericStreamingChunk, ModelResponse, ModelResponseStream, TextCompletionResponse
 from ..types._record import Record
 from ..wire.assemble import Assembler
 from ..wire.chunks import has_content
 from ..wire.convert import Converter, Shape, chat_response, response_chunks, whole_class
-from .base import ChunkSource
+from .base import FOREVER, ChunkSource
 from .threads import ThreadedIterator
 
 logger: logging.Logger = logging.getLogger("tokenwire")
@@ -31,7 +31,6 @@ FINISH_REASONS = {
 }
 
 CHUNKS = "str, GenericStreamingChunk, ModelResponseStream or a dict of one"
-FOREVER = float("inf")
 CLOSE_SECONDS = 5.0  # how long a handler's own clean-up may take
 
 
@@ -66,7 +65,8 @@ class HandlerSource(ChunkSource[Any]):
         converter = Converter(shape, model)
         self._convert = converter.convert
         self.assembler: Any = Assembler(whole_class(shape), **converter.head)
-        self._receive_items: Any = None
+        self._items: list[Any] | None = None  # that have arrived; an empty list at the end
+        self._error: Exception | None = None  # behind them
         self._reading: anyio.CancelScope | None = None  # around the wait inside the handler's iterator
         self._reader_left: anyio.Event | None = None
         self._iterator: Any = None
@@ -79,22 +79,21 @@ class HandlerSource(ChunkSource[Any]):
         if isinstance(result, str | dict | Record):
             result = [result]
         if isinstance(result, list | tuple):
-            self._iterator = iter((list(result),))
-            self._receive_items = self._whole_list
+            self._items = list(result)
         elif _is_async_iterable(result):
             self._iterator = aiter(result)
-            self._receive_items = self._next_item
         elif (hasattr(result, "__iter__") or hasattr(result, "__next__")) and not isinstance(result, bytes):
             self._thread = ThreadedIterator(result if hasattr(result, "__iter__") else _iterate(result))
             self._thread.start()
-            self._receive_items = self._thread.receive
         else:
             raise self._bridge.unusable(result, "an iterator of chunks", self._model)
 
-    async def receive(self, deadline: float) -> list[Any]:
-        """The next chunks, converted; see `ChunkSource`."""
+    def take(self) -> list[Any] | None:
+        """The chunks of the items that have arrived; see `ChunkSource`."""
         while not self._ended:
-            items = await self._items(deadline)
+            items = self._take_items()
+            if items is None:
+                return None
             if not items:
                 self._ended = True
                 return self._ending() if self._text_only else []
@@ -102,10 +101,31 @@ class HandlerSource(ChunkSource[Any]):
             chunks: list[Any] = []
             for item in items:
                 if item is not None:
-                    chunks += self._take(item)
+                    chunks += self._chunks_for_caller(item)
             if chunks:
                 return chunks
         return []
+
+    async def wait(self, deadline: float) -> bool:
+        """As `ChunkSource.wait`: for an item, which need not make a chunk."""
+        try:
+            with anyio.move_on_after(None if deadline == FOREVER else deadline - time.monotonic()) as self._reading:
+                if self._thread is not None:
+                    await self._thread.wait()
+                else:
+                    self._items = [await anext(self._iterator)]
+                return True
+        except StopAsyncIteration:
+            self._items = []
+            return True
+        except Exception as error:  # noqa: BLE001  (the handler's: it can be anything)
+            self._error = error
+            return True
+        finally:
+            self._reading = None
+            if self._reader_left is not None:
+                self._reader_left.set()
+        return self._ended  # closed by another task, or late
 
     async def aclose(self) -> None:
         """Close the handler's iterator, so that its `finally` blocks run; bounded."""
@@ -132,30 +152,22 @@ class HandlerSource(ChunkSource[Any]):
             self._reading.cancel()
             await self._reader_left.wait()
 
-    async def _items(self, deadline: float) -> list[Any]:
+    def _take_items(self) -> list[Any] | None:
         try:
-            with anyio.move_on_after(None if deadline == FOREVER else deadline - time.monotonic()) as self._reading:
-                return await self._receive_items()
+            if self._thread is not None:
+                return self._thread.take()
+            if self._error is not None:
+                raise self._error
         except Exception as error:  # noqa: BLE001  (the handler's: it can be anything)
             raise self._bridge.translated(error, self._model) from cause_of(error)
-        finally:
-            self._reading = None
-            if self._reader_left is not None:
-                self._reader_left.set()
-        if self._ended:  # closed by another task
-            return []
-        raise Timeout("no content in time", llm_provider=self._bridge.provider, model=self._model)
+        items = self._items
+        if self._iterator is None:  # all items were there at once
+            self._items = []
+        elif items:  # the end is there to stay
+            self._items = None
+        return items
 
-    async def _next_item(self) -> list[Any]:
-        try:
-            return [await anext(self._iterator)]
-        except StopAsyncIteration:
-            return []
-
-    async def _whole_list(self) -> list[Any]:
-        return next(self._iterator, [])
-
-    def _take(self, item: Any) -> list[Any]:
+    def _chunks_for_caller(self, item: Any) -> list[Any]:
         """What the caller gets of one of the handler's items."""
         try:
             taken: list[Any] = []
