@@ -297,7 +297,10 @@ class StreamCall:
         self._attempts = self._target.attempts(self._total_deadline)
         self._waiting_since = self.started_at  # moved on by the time that the caller takes before asking for more
         self._handed_over_at: float | None = None  # the last chunks, to a caller who has not asked for more yet
-        self._budget = ""
+        self._idle, self._first_content = (
+            FOREVER if seconds is None else seconds for seconds in (request.timeouts.idle, request.timeouts.first_content)
+        )
+        self._deadline = FOREVER
         self._closed = False
         self._opening: anyio.CancelScope | None = None
         self.source: ChunkSource[Any] | None = None
@@ -329,45 +332,45 @@ class StreamCall:
         """
         return await self._attempt(self._until_content)
 
+    def wait(self) -> Awaitable[bool]:
+        """Wait until `take` may have something else to say than None; False when a deadline passed first, as `late` says.
+
+        Raises:
+            Timeout: one had passed before. A server that sends and sends, only no content, or content for longer than the
+                total, is not stopped by deadlines of reads that never wait.
+        """
+        now = time.monotonic()
+        if self._handed_over_at is not None:  # the time that the caller took is not the server's
+            self._waiting_since += now - self._handed_over_at
+            self._handed_over_at = None
+        self._deadline = deadline = self._deadline_for_content()
+        if deadline <= now:
+            raise self.late()
+        return self.source.wait(deadline)  # type: ignore[union-attr]
+
     def take(self) -> list[Any] | None:
         """The chunks that have arrived; an empty list once the stream is complete, None while there are none.
 
         Raises as `begin` does.
         """
         source: Any = self.source
-        if time.monotonic() >= self._total_deadline:  # a reader that always finds chunks never waits
-            raise _timeout(self._request, "total")
         chunks: list[Any] | None = source.take()
         if not chunks:
             if chunks is not None:
                 self._end(source)
             return chunks
-        now = time.monotonic()
+        self._handed_over_at = now = time.monotonic()
         if source.had_content:
             self._waiting_since = now
             if not self.committed:
                 self.committed = True
                 self.first_content_at = now
-        elif self._handed_over_at is not None:
-            self._waiting_since += now - self._handed_over_at
-        self._handed_over_at = now
         return chunks
 
-    def wait(self) -> Awaitable[bool]:
-        """Wait until `take` has something else to say than None; False when a deadline passed first, as `late` says.
-
-        Raises:
-            Timeout: one had passed before.
-        """
-        if self._handed_over_at is not None:  # the time that the caller took is not the server's
-            self._waiting_since += time.monotonic() - self._handed_over_at
-            self._handed_over_at = None
-        deadline, self._budget = self._deadline()
-        return self.source.wait(deadline)  # type: ignore[union-attr]
-
     def late(self) -> Timeout:
-        """The error for the deadline that passed in the latest `wait`."""
-        return _timeout(self._request, self._budget)
+        """The error for the deadline that has passed."""
+        budget = "total" if self._deadline == self._total_deadline else "idle" if self.committed else "first_content"
+        return _timeout(self._request, budget)
 
     def failed(self, error: APIError) -> None:
         """The stream ends with `error`: behind the commit point, that is the attempt's end too."""
@@ -415,7 +418,9 @@ class StreamCall:
 
     async def _open(self) -> None:
         self._waiting_since = time.monotonic()
-        deadline, budget = self._deadline()
+        self._deadline = deadline = self._deadline_for_content()
+        if deadline <= self._waiting_since:
+            raise self.late()
         target = self._target
         target.connect()
         if target.built_in:  # it only makes the request
@@ -425,12 +430,12 @@ class StreamCall:
                 with anyio.fail_after(None if deadline == FOREVER else deadline - self._waiting_since):
                     source = await target.bridge.open(target.kwargs, self._shape)
             except TimeoutError:
-                raise _timeout(self._request, budget) from None
+                raise self.late() from None
         self.source = source
         try:
             await source.start(deadline)
         except Timeout as error:
-            raise self._named(error, budget, deadline) from error.__cause__
+            raise self._named(error) from error.__cause__
         self.opened_at = time.monotonic()
 
     async def _until_content(self) -> list[Any]:
@@ -443,12 +448,13 @@ class StreamCall:
                 return held
 
     async def _receive(self) -> list[Any]:
-        in_time = True
-        while (chunks := self.take()) is None:
+        while True:
+            in_time = await self.wait()
+            chunks = self.take()
+            if chunks is not None:
+                return chunks
             if not in_time:
                 raise self.late()
-            in_time = await self.wait()
-        return chunks
 
     def _end(self, source: ChunkSource[Any]) -> None:
         """Judge a stream that has ended: it is complete, or it was cut short."""
@@ -463,25 +469,14 @@ class StreamCall:
         if not self.attempts or self.attempts[-1].error is not None:
             self._attempts.succeeded(source.status)
 
-    def _deadline(self) -> tuple[float, str]:
-        """Until when to wait for content, and the name of the budget that this is; raises when it has run out.
+    def _deadline_for_content(self) -> float:
+        """Until when to wait for content, as `time.monotonic()` counts."""
+        return min(self._waiting_since + (self._idle if self.committed else self._first_content), self._total_deadline)
 
-        A server that sends and sends, only no content, or content for longer than the total, is not stopped by its
-        reads' deadlines: none of them ever waits.
-        """
-        budget = "idle" if self.committed else "first_content"
-        seconds = getattr(self._request.timeouts, budget)
-        deadline = FOREVER if seconds is None else self._waiting_since + seconds
-        if self._total_deadline < deadline:
-            deadline, budget = self._total_deadline, "total"
-        if deadline <= time.monotonic():
-            raise _timeout(self._request, budget)
-        return deadline, budget
-
-    def _named(self, error: Timeout, budget: str, deadline: float) -> Timeout:
+    def _named(self, error: Timeout) -> Timeout:
         """The lower layers know that a deadline passed, and only this one which it was. A handler's own timeout stays."""
-        if error.budget is not None or error.response is not None or time.monotonic() < deadline - CLOCKS_DIFFER:
+        if error.budget is not None or error.response is not None or time.monotonic() < self._deadline - CLOCKS_DIFFER:
             return error
-        named = _timeout(self._request, budget)
+        named = self.late()
         named.headers = error.headers
         return named

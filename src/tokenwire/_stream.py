@@ -83,16 +83,48 @@ class AsyncStream(Generic[C]):
         self._receiving = False
 
     async def __anext__(self) -> C:
-        if self._batch:
-            return self._batch.pop()
-        batch = await self._receive_batch()
-        if not batch:
-            raise StopAsyncIteration
+        batch: list[C] | None = self._batch
+        if batch:
+            return batch.pop()
+        if self._outcome is not None:
+            self._refuse()
+        if self._receiving:
+            raise RuntimeError(SHARED)
+        call = self._call
+        self._receiving = True
+        try:
+            if call.committed:
+                while True:  # the one place in which a stream waits for its chunks
+                    in_time = await call.wait()
+                    if self._closed:
+                        raise StreamClosedError(CLOSED_MEANWHILE)
+                    batch = call.take()
+                    if batch is not None:
+                        break
+                    if not in_time:
+                        raise call.late()
+            else:
+                batch = await call.begin()
+        except BaseException as error:
+            await self._fail(error)
+            raise
+        finally:
+            self._receiving = False
         if len(batch) == 1:
             return batch[0]
+        if not batch:
+            self._finish("complete")
+            await call.aclose()
+            raise StopAsyncIteration
         batch.reverse()
         self._batch = batch
         return batch.pop()
+
+    def _take_batch(self) -> list[C]:
+        """The chunks that have arrived beside the last one handed out, in order; for readers that take many at once."""
+        batch, self._batch = self._batch, []
+        batch.reverse()
+        return batch
 
     def __aiter__(self) -> "AsyncStream[C]":
         return self
@@ -174,35 +206,10 @@ class AsyncStream(Generic[C]):
             self._receiving = False
         return self
 
-    async def _receive_batch(self) -> list[C]:
-        """The chunks of one read from the network; an empty list at the end."""
+    def _refuse(self) -> NoReturn:
         if self._closed:
             raise StreamClosedError("this stream is closed: it can't be asked for more")
-        if self._outcome is not None:
-            return []
-        if self._receiving:
-            raise RuntimeError(SHARED)
-        self._receiving = True
-        call = self._call
-        in_time = True
-        try:
-            batch: list[C] | None = call.take() if call.committed else await call.begin()
-            while batch is None:  # the one place in which a stream waits for its chunks
-                if not in_time:
-                    raise call.late()
-                in_time = await call.wait()
-                if self._closed:
-                    raise StreamClosedError(CLOSED_MEANWHILE)
-                batch = call.take()
-        except BaseException as error:
-            await self._fail(error)
-            raise
-        finally:
-            self._receiving = False
-        if not batch:
-            self._finish("complete")
-            await call.aclose()
-        return batch
+        raise StopAsyncIteration
 
     async def _fail(self, error: BaseException) -> None:
         """See to the end of a stream that `error` ends."""

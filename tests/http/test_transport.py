@@ -190,12 +190,14 @@ async def test_waiters_are_served_in_turn():
                 await call(transport, endpoint.url)
                 order.append(number)
 
+            def in_turn() -> int:
+                stats = transport.stats
+                return stats.waiting + stats.open - stats.idle + len(order)
+
             async with anyio.create_task_group() as group:
                 for number in range(6):
                     group.start_soon(one, number)
-                    await eventually(
-                        lambda number=number: transport.stats.open and transport.stats.waiting + len(order) >= number
-                    )
+                    await eventually(lambda number=number: in_turn() > number)
         assert order == list(range(6))
         assert {request.connection for request in endpoint.requests} == {1}
 

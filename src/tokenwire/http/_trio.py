@@ -36,6 +36,8 @@ class TrioSocket:
 
     async def wait(self, deadline: float) -> bool:
         """See `Socket.wait`."""
+        if self._read is not None or self._error is not None:
+            return True
         try:
             if deadline == FOREVER:
                 self._read = bytes(await self._stream.receive_some(READ_BYTES))

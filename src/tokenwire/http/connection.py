@@ -32,9 +32,9 @@ class Socket(Protocol):
         ...
 
     def wait(self, deadline: float) -> Awaitable[bool]:
-        """Wait until `take` has something else to say than None; False when the deadline passed first.
+        """Wait until `take` has something else to say than None, which it may have already.
 
-        `deadline` is a value of `time.monotonic()`. To be called when `take` said None; whatever goes wrong, `take` says.
+        `deadline` is a value of `time.monotonic()`; False says that it passed first. What goes wrong, `take` says.
         """
         ...
 
@@ -97,14 +97,14 @@ class Connection:
         origin: what it is connected to.
         reader: reads its responses.
         was_idle: whether it has been idle, so that the server may close it just when it is used again.
-        wait: as `Socket.wait`, for when `take` said None.
     """
+
+    __slots__ = ("__weakref__", "_socket", "origin", "reader", "was_idle")
 
     def __init__(self, origin: Origin, sock: Socket, max_header_bytes: int) -> None:
         self.origin = origin
         self.reader: ResponseReader = ResponseReader(max_header_bytes=max_header_bytes)
         self.was_idle: bool = False
-        self.wait: Callable[[float], Awaitable[bool]] = sock.wait  # no layer between, for whoever waits for the body
         self._socket = sock
 
     async def request(self, outgoing: Outgoing) -> None:
@@ -148,6 +148,11 @@ class Connection:
                 if not reader.pieces:
                     raise  # else the next call does, behind the body that came before
         return reader.take_body()
+
+    def wait(self, deadline: float) -> Awaitable[bool]:
+        """As `Socket.wait`, for `take`."""
+        reader = self.reader
+        return ready() if reader.pieces or reader.state is not State.BODY else self._socket.wait(deadline)
 
     def is_quiet(self) -> bool:
         """Whether it is open and nothing has arrived on it, so that it can carry a request."""
@@ -222,6 +227,11 @@ class Connection:
             self.reader.feed_data(data)
         else:
             self.reader.feed_eof()
+
+
+async def ready() -> bool:
+    """What `wait` returns where there is nothing to wait for."""
+    return True
 
 
 async def connect(

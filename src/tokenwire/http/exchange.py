@@ -14,7 +14,7 @@ import httpx
 import msgspec
 
 from ..exceptions import APIConnectionError, APIError, BadRequestError, LimitExceededError, Timeout
-from .connection import FOREVER, Outgoing
+from .connection import FOREVER, Outgoing, ready
 from .decoding import inflater_for
 from .pool import Origin
 from .protocol import HeadersTooLarge, checked_head
@@ -94,7 +94,8 @@ class Body(Protocol):
         """The next bytes, b"" at the end, None while there are none; raises httpx's exceptions."""
         ...
 
-    def wait(self, deadline: float, /) -> Awaitable[bool]:
+    @property
+    def wait(self) -> Callable[[float], Awaitable[bool]]:
         """As `connection.Socket.wait`."""
         ...
 
@@ -110,14 +111,17 @@ class Exchange:
         status: the HTTP status.
         headers: names in lower case; of several with one name, the values are joined by ", ".
         wait: waits until a time, as `time.monotonic()` counts, for `take` to have something else to say than None; False
-            when it passed first. What goes wrong, `take` says.
+            when it passed first. What goes wrong, `take` says. Not to be called once `take` said that the body has ended.
     """
+
+    __slots__ = ("_body", "_take", "headers", "status", "url", "wait")
 
     def __init__(self, status: int, headers: dict[str, str], url: str, body: Body) -> None:
         self.status = status
         self.headers = headers
         self.url = url
         self.wait: Callable[[float], Awaitable[bool]] = body.wait  # no layer between, for a stream's every read
+        self._take = body.take
         self._body = body
 
     def take(self) -> bytes | None:
@@ -127,7 +131,7 @@ class Exchange:
             APIConnectionError: the connection broke, or closed in the middle of the body.
         """
         try:
-            return self._body.take()
+            return self._take()
         except Exception as error:
             raise translated(error, self.url) from error
 
@@ -217,30 +221,18 @@ async def send(client: Any, request: HTTPRequest, deadline: float) -> Exchange:
 # --- over our transport
 
 
-class _OwnBody:
-    """A body over our transport."""
+class _InflatedBody:
+    """A compressed body over our transport."""
 
-    def __init__(self, incoming: Incoming) -> None:
+    def __init__(self, incoming: Incoming, inflater: Any) -> None:
         self._incoming = incoming
-        self.take = incoming.take
-        self.wait = incoming.wait
+        self._inflater = inflater
+        self._has_more = False  # in the inflater: it gives long data in pieces
 
-    async def aclose(self) -> None:
-        self._incoming.close()
-
-
-class _InflatedBody(_OwnBody):
-    """A compressed one."""
-
-    def __init__(self, incoming: Incoming, encoding: str) -> None:
-        super().__init__(incoming)
-        self._inflater = inflater_for(encoding)
-        if self._inflater is not None:
-            self.take = self._take_inflated
-
-    def _take_inflated(self) -> bytes | None:
-        inflater: Any = self._inflater
+    def take(self) -> bytes | None:
+        inflater = self._inflater
         while not (data := inflater.take()):
+            self._has_more = False
             compressed = self._incoming.take()
             if compressed is None:
                 return None
@@ -248,7 +240,14 @@ class _InflatedBody(_OwnBody):
                 inflater.feed_eof()
                 return b""
             inflater.feed_data(compressed)
+        self._has_more = True
         return data
+
+    def wait(self, deadline: float, /) -> Awaitable[bool]:
+        return ready() if self._has_more else self._incoming.wait(deadline)
+
+    async def aclose(self) -> None:
+        self._incoming.close()
 
 
 async def _send_directly(transport: HTTPTransport, request: HTTPRequest, deadline: float) -> Exchange:
@@ -273,7 +272,8 @@ async def _send_directly(transport: HTTPTransport, request: HTTPRequest, deadlin
             location = _redirected(request.method, incoming.status, headers, url)
             if location is None:
                 encoding = headers.get("content-encoding")
-                body = _OwnBody(incoming) if encoding is None else _InflatedBody(incoming, encoding)
+                inflater = None if encoding is None else inflater_for(encoding)
+                body = incoming if inflater is None else _InflatedBody(incoming, inflater)
                 return Exchange(incoming.status, headers, url, body)
         except BaseException:
             incoming.close()
@@ -345,6 +345,8 @@ class _ClientBody:
         return data
 
     async def wait(self, deadline: float) -> bool:
+        if self._data is not None or self._error is not None:
+            return True
         if self._was_late:
             return False
         try:

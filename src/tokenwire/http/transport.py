@@ -9,7 +9,7 @@ gives it back in one synchronous step, so cancellation finds no moment at which 
 
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -30,8 +30,10 @@ class Incoming:
 
     Attributes:
         status, reason, headers, version: as in `ResponseReader`.
-        wait: as `Socket.wait`, for when `take` said None.
+        wait: as `Socket.wait`, until `take` has said that the body is complete.
     """
+
+    __slots__ = ("_connection", "_transport", "headers", "reason", "status", "version", "wait")
 
     def __init__(self, connection: Connection, transport: "HTTPTransport") -> None:
         reader = connection.reader
@@ -39,7 +41,7 @@ class Incoming:
         self.reason: bytes = reader.reason
         self.headers: list[tuple[bytes, bytes]] = reader.headers
         self.version: str = reader.version
-        self.wait: Callable[[float], Awaitable[bool]] = connection.wait
+        self.wait = connection.wait
         self._connection: Connection | None = connection
         self._transport = transport
 
@@ -86,6 +88,10 @@ class Incoming:
         connection, self._connection = self._connection, None
         if connection is not None:
             self._transport.give_back(connection)
+
+    async def aclose(self) -> None:
+        """`close`, for whoever takes bodies of any kind."""
+        self.close()
 
     def __del__(self) -> None:
         # Dropped in the middle: the server is to know it now. But this may be any thread, or the middle of anything.

@@ -57,9 +57,9 @@ class ChunkSource(Generic[C]):
         raise NotImplementedError
 
     def wait(self, deadline: float) -> Awaitable[bool]:
-        """Wait until `take` has something else to say than None; False when the deadline passed first.
+        """Wait until `take` may have something else to say than None, which it may have already.
 
-        `deadline` is a value of `time.monotonic()`. To be called when `take` said None; whatever goes wrong, `take` says.
+        `deadline` is a value of `time.monotonic()`; False says that it passed first. What goes wrong, `take` says.
         """
         raise NotImplementedError
 

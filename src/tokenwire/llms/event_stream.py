@@ -13,6 +13,7 @@ from typing import Any
 
 from .._settings import Limits
 from ..exceptions import APIConnectionError, APIError, APIResponseValidationError, LimitExceededError, StreamTruncatedError
+from ..http.connection import ready
 from ..http.exchange import Exchange, HTTPRequest, send
 from ..types import ModelResponseStream
 from ..wire.chunks import ChunkDecoder, chunks_of_body, malformed, with_head
@@ -100,7 +101,9 @@ class EventStreamSource(ChunkSource[Any]):
 
     def wait(self, deadline: float) -> Awaitable[bool]:
         """As `ChunkSource.wait`: for bytes, which need not make a chunk."""
-        return self._exchange.wait(deadline)  # type: ignore[union-attr]
+        if self._ended or self._exchange is None or self._decoder.error is not None:
+            return ready()
+        return self._exchange.wait(deadline)
 
     def _first_bytes(self, data: bytes) -> list[Any]:
         """Tell events from what else a server may send with status 200."""

@@ -108,6 +108,8 @@ class HandlerSource(ChunkSource[Any]):
 
     async def wait(self, deadline: float) -> bool:
         """As `ChunkSource.wait`: for an item, which need not make a chunk."""
+        if self._ended or self._items is not None or self._error is not None:
+            return True
         try:
             with anyio.move_on_after(None if deadline == FOREVER else deadline - time.monotonic()) as self._reading:
                 if self._thread is not None:
