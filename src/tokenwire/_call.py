@@ -318,8 +318,8 @@ class StreamCall:
         return None if self.source is None else self.source.assembler.response()
 
     async def open(self) -> None:
-        """Get as far as the head of a good response. Raises as `receive` does."""
-        await self._attempt(self._open_once)
+        """Get as far as the head of a good response, before anybody has a stream to close. Raises as `begin` does."""
+        await self._attempt(self._open)
         self._handed_over_at = time.monotonic()
 
     async def begin(self) -> list[Any]:
@@ -411,12 +411,8 @@ class StreamCall:
                 self._opening = None
         raise StreamClosedError("this stream was closed while it was waited for")
 
-    async def _open_once(self) -> None:
-        if self.source is None:
-            self._attempts.begin()
-            await self._unless_closed(self._open())
-
     async def _open(self) -> None:
+        self._attempts.begin()
         self._waiting_since = time.monotonic()
         self._deadline = deadline = self._deadline_for_content()
         if deadline <= self._waiting_since:
@@ -439,7 +435,8 @@ class StreamCall:
         self.opened_at = time.monotonic()
 
     async def _until_content(self) -> list[Any]:
-        await self._open_once()
+        if self.source is None:
+            await self._unless_closed(self._open())
         held: list[Any] = []
         while True:
             chunks = await self._receive()

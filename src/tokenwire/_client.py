@@ -123,7 +123,7 @@ class AsyncClient:
         """As `tokenwire.acompletion`."""
         request = self._request("chat", model, messages, stream=stream, **params)
         if request.stream:
-            return await self._stream(request, ModelResponseStream).open()
+            return await self._stream(request, ModelResponseStream)._open()
         response: ModelResponse = await call(request, self._own_pool)
         return response
 
@@ -156,7 +156,7 @@ class AsyncClient:
         """As `tokenwire.atext_completion`."""
         request = self._request("text", model, prompt, stream=stream, **params)
         if request.stream:
-            return await self._stream(request, TextCompletionResponse).open()
+            return await self._stream(request, TextCompletionResponse)._open()
         response: TextCompletionResponse = await call(request, self._own_pool)
         return response
 

@@ -108,6 +108,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_error_body_bytes: int = 64 * 1024
 
 
+DEFAULT_LIMITS = Limits()
+
+
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """When a failed attempt is made again, before the first content reached the caller.
 
@@ -143,12 +146,12 @@ def organization_from_environment() -> str | None:
     return _environment("OPENAI_ORGANIZATION", "OPENAI_ORG_ID")
 
 
-def module_setting(name: str) -> Any:
-    """A setting that users assign to the package itself, as LiteLLM's do: `tokenwire.api_key = "..."`. Read at each call.
+def module_settings() -> dict[str, Any]:
+    """What users assign to the package itself, as LiteLLM's do: `tokenwire.api_key = "..."`. Read at each call.
 
-    `name` is one of "api_key", "api_base", "organization", "headers", "request_timeout" and "num_retries".
+    "api_key", "api_base", "organization", "headers", "request_timeout" and "num_retries" are looked at.
     """
-    return vars(sys.modules["tokenwire"]).get(name)
+    return vars(sys.modules["tokenwire"])
 
 
 def proxy_for(url: str) -> str | None:

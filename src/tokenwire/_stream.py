@@ -192,18 +192,13 @@ class AsyncStream(Generic[C]):
         self._batch.clear()
         await self._call.aclose()
 
-    async def open(self) -> "AsyncStream[C]":
-        """Wait until the response's head has arrived; iterating does it otherwise. Raises as iterating does."""
-        if self._receiving:
-            raise RuntimeError(SHARED)
-        self._receiving = True
+    async def _open(self) -> "AsyncStream[C]":
+        """Wait until the response's head has arrived, before the stream is handed to its caller."""
         try:
             await self._call.open()
         except BaseException as error:
             await self._fail(error)
             raise
-        finally:
-            self._receiving = False
         return self
 
     def _refuse(self) -> NoReturn:

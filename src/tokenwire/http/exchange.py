@@ -5,7 +5,7 @@ the caller gives, whatever arrives meanwhile.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -109,20 +109,29 @@ class Exchange:
 
     Attributes:
         status: the HTTP status.
-        headers: names in lower case; of several with one name, the values are joined by ", ".
+        headers: names in lower case; of several with one name, the values are joined by ", ". Read when first looked at.
         wait: waits until a time, as `time.monotonic()` counts, for `take` to have something else to say than None; False
             when it passed first. What goes wrong, `take` says. Not to be called once `take` said that the body has ended.
     """
 
-    __slots__ = ("_body", "_take", "headers", "status", "url", "wait")
+    __slots__ = ("_body", "_headers", "_raw_headers", "_take", "status", "url", "wait")
 
-    def __init__(self, status: int, headers: dict[str, str], url: str, body: Body) -> None:
+    def __init__(self, status: int, headers: Iterable[tuple[bytes, bytes]], url: str, body: Body) -> None:
         self.status = status
-        self.headers = headers
+        self._raw_headers = headers
+        self._headers: dict[str, str] | None = None
         self.url = url
         self.wait: Callable[[float], Awaitable[bool]] = body.wait  # no layer between, for a stream's every read
         self._take = body.take
         self._body = body
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """See the class."""
+        if self._headers is None:
+            self._headers = _headers(self._raw_headers)
+            self._raw_headers = ()
+        return self._headers
 
     def take(self) -> bytes | None:
         """The next bytes of the body, decompressed; b"" when it has ended, None while none are there.
@@ -268,13 +277,12 @@ async def _send_directly(transport: HTTPTransport, request: HTTPRequest, deadlin
         )
         incoming = await transport.send(outgoing)
         try:
-            headers = _headers(incoming.headers)
-            location = _redirected(request.method, incoming.status, headers, url)
+            location = _redirected(request.method, incoming, url)
             if location is None:
-                encoding = headers.get("content-encoding")
+                encoding = _first_header(incoming.headers, b"content-encoding")
                 inflater = None if encoding is None else inflater_for(encoding)
                 body = incoming if inflater is None else _InflatedBody(incoming, inflater)
-                return Exchange(incoming.status, headers, url, body)
+                return Exchange(incoming.status, incoming.headers, url, body)
         except BaseException:
             incoming.close()
             raise
@@ -299,7 +307,14 @@ def _head(request: HTTPRequest, target: str, host: str) -> bytes:
     return checked_head("\r\n".join([*lines, "", ""]).encode(), len(lines))
 
 
-def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+def _first_header(raw: list[tuple[bytes, bytes]], wanted: bytes) -> str | None:
+    for name, value in raw:
+        if len(name) == len(wanted) and name.lower() == wanted:
+            return value.decode("latin-1")
+    return None
+
+
+def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     headers: dict[str, str] = {}
     for name_bytes, value_bytes in raw:
         name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1")
@@ -307,17 +322,19 @@ def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-def _redirected(method: str, status: int, headers: Mapping[str, str], url: str) -> str | None:
+def _redirected(method: str, incoming: Incoming, url: str) -> str | None:
     """Where to send the request instead; None when this response is the answer.
 
     Only redirects that keep the method are followed, and only within the origin: the key is for nobody else.
     """
+    status = incoming.status
     if status not in (307, 308) and not (method == "GET" and status in (301, 302, 303)):
         return None
-    if "location" not in headers:
+    location = _first_header(incoming.headers, b"location")
+    if location is None:
         return None
     try:
-        target = httpx.URL(url).join(headers["location"])
+        target = httpx.URL(url).join(location)
         return str(target) if origin_of(target) == origin_of(httpx.URL(url)) else None
     except (httpx.InvalidURL, httpx.UnsupportedProtocol):
         return None
@@ -385,7 +402,7 @@ async def _send_by_httpx(client: Any, request: HTTPRequest, deadline: float) -> 
     )
     with anyio.fail_after(None if deadline == FOREVER else deadline - time.monotonic()):
         response = await _response_to(client, built)
-    return Exchange(response.status_code, dict(response.headers), request.url, _ClientBody(response))
+    return Exchange(response.status_code, response.headers.raw, request.url, _ClientBody(response))
 
 
 async def _response_to(client: Any, built: Any) -> Any:

@@ -37,7 +37,6 @@ class EventStreamSource(ChunkSource[Any]):
         self, request: HTTPRequest, *, client: Any, provider: str, model: str, wire_text: bool, limits: Limits
     ) -> None:
         self.shape: Shape = ModelResponseStream
-        self.headers: dict[str, str] = {}
         self.status: int | None = None
         self.done: bool = False
         self.had_content: bool = False
@@ -48,11 +47,17 @@ class EventStreamSource(ChunkSource[Any]):
         self._limits = limits
         self._events = SSEDecoder(max_event_bytes=limits.max_event_bytes)
         self._exchange: Exchange | None = None
+        self._head: Exchange | None = None  # stays when the exchange is over
         self._start = b""  # of the body, while it does not tell what the body is
         self._body: bytearray | None = None  # where it is no stream of events
         self._is_told = False
         self._broken: APIConnectionError | None = None
         self._ended = False
+
+    @property
+    def headers(self) -> dict[str, str]:  # type: ignore[override]
+        """Of the response, names in lower case; read when first looked at."""
+        return {} if self._head is None else self._head.headers
 
     async def start(self, deadline: float) -> None:
         """Send the request and judge the response's head; see `ChunkSource`."""
@@ -60,7 +65,7 @@ class EventStreamSource(ChunkSource[Any]):
         self.assembler = self._decoder.assembler
         try:
             self._exchange = exchange = await send(self._client, self._request, deadline)
-            self.status, self.headers = exchange.status, exchange.headers
+            self._head, self.status = exchange, exchange.status
             if not 200 <= exchange.status < 300:
                 raise await error_of(exchange, deadline, self._limits, **self._details())
         except APIError as error:
