@@ -55,7 +55,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "_settings": frozenset({"msgspec"}),
     "wire": frozenset({"msgspec"}),
     "http": frozenset({"anyio", "httpx", "httptools", "msgspec", "trio"}),  # trio in _trio.py, as ruff's TID251 sees to
-    "llms": frozenset({"anyio", "httpx", "httpx_sse", "msgspec"}),
+    "llms": frozenset({"anyio", "httpx", "httpx_sse", "msgspec", "trio"}),  # here too
     "_request": frozenset({"msgspec"}),
     "_routing": frozenset(),
     "_stream": frozenset({"anyio", "msgspec"}),

@@ -5,11 +5,11 @@ of the caller's shape, and what it raises becomes one of our exceptions. The han
 """
 
 import logging
-import time
 from collections.abc import Iterator
 from typing import Any, Protocol
 
 import anyio
+from anyio import lowlevel
 
 from ..exceptions import APIError, APIResponseValidationError
 from ..types import GenericStreamingChunk, ModelResponse, ModelResponseStream, TextCompletionResponse
@@ -17,7 +17,7 @@ from ..types._record import Record
 from ..wire.assemble import Assembler
 from ..wire.chunks import has_content
 from ..wire.convert import Converter, Shape, chat_response, response_chunks, whole_class
-from .base import FOREVER, ChunkSource
+from .base import ChunkSource
 from .threads import ThreadedIterator
 
 logger: logging.Logger = logging.getLogger("tokenwire")
@@ -29,6 +29,8 @@ FINISH_REASONS = {
     "tool_use": "tool_calls",
     **dict.fromkeys(("refusal", "SAFETY", "RECITATION", "guardrail_intervened"), "content_filter"),
 }
+
+_PLAIN_KEYS = frozenset({"text", "is_finished", "finish_reason", "usage", "index", "tool_use"})  # LiteLLM's own six
 
 CHUNKS = "str, GenericStreamingChunk, ModelResponseStream or a dict of one"
 CLOSE_SECONDS = 5.0  # how long a handler's own clean-up may take
@@ -63,11 +65,11 @@ class HandlerSource(ChunkSource[Any]):
         self._bridge, self._model = bridge, model
         self._result = result
         converter = Converter(shape, model)
-        self._convert = converter.convert
+        self._convert, self._plain_chunk = converter.convert, converter.plain_chunk
         self.assembler: Any = Assembler(whole_class(shape), **converter.head)
         self._items: list[Any] | None = None  # that have arrived; an empty list at the end
         self._error: Exception | None = None  # behind them
-        self._reading: anyio.CancelScope | None = None  # around the wait inside the handler's iterator
+        self._waiting: Any = None  # around the wait inside the handler's iterator
         self._reader_left: anyio.Event | None = None
         self._iterator: Any = None
         self._thread: ThreadedIterator | None = None
@@ -76,6 +78,7 @@ class HandlerSource(ChunkSource[Any]):
     async def start(self, deadline: float) -> None:
         """Begin to iterate; nothing of the handler's stream has run before."""
         result = self._result
+        self._waiting = _waiting()
         if isinstance(result, str | dict | Record):
             result = [result]
         if isinstance(result, list | tuple):
@@ -111,7 +114,7 @@ class HandlerSource(ChunkSource[Any]):
         if self._ended or self._items is not None or self._error is not None:
             return True
         try:
-            with anyio.move_on_after(None if deadline == FOREVER else deadline - time.monotonic()) as self._reading:
+            with self._waiting.until(deadline):
                 if self._thread is not None:
                     await self._thread.wait()
                 else:
@@ -124,7 +127,6 @@ class HandlerSource(ChunkSource[Any]):
             self._error = error
             return True
         finally:
-            self._reading = None
             if self._reader_left is not None:
                 self._reader_left.set()
         return self._ended  # closed by another task, or late
@@ -134,6 +136,8 @@ class HandlerSource(ChunkSource[Any]):
         self._ended = True
         if self._thread is not None:
             self._thread.close()
+        if self._waiting is not None:
+            self._waiting.close()
         close = getattr(self._iterator, "aclose", None)
         if close is not None:
             with anyio.move_on_after(CLOSE_SECONDS, shield=True):
@@ -149,9 +153,9 @@ class HandlerSource(ChunkSource[Any]):
 
     async def _call_back_reader(self) -> None:
         """Get the task that waits inside the handler's iterator out of it: an iterator can't be closed before."""
-        if self._reading is not None:
+        if self._waiting.is_on:
             self._reader_left = anyio.Event()
-            self._reading.cancel()
+            self._waiting.interrupt()
             await self._reader_left.wait()
 
     def _take_items(self) -> list[Any] | None:
@@ -171,6 +175,12 @@ class HandlerSource(ChunkSource[Any]):
 
     def _chunks_for_caller(self, item: Any) -> list[Any]:
         """What the caller gets of one of the handler's items."""
+        text = _plain_text(item)
+        if text and self.assembler.knows_choice_0:
+            self._text_only = self._text_only or item is text
+            self.had_content = True
+            self.assembler.first_text.append(text)
+            return [item if type(item) is self.shape else self._plain_chunk(text)]
         try:
             taken: list[Any] = []
             for chunk in self._chunks_of(item):
@@ -213,6 +223,44 @@ class HandlerSource(ChunkSource[Any]):
         ending = GenericStreamingChunk(is_finished=True, finish_reason="stop")
         self.assembler.add(ending)
         return self._convert(ending)
+
+
+def _waiting() -> Any:
+    """A `Waiting` for the event loop that is running."""
+    if lowlevel.current_token().backend_class.__module__.endswith("_trio"):
+        from ._trio import Waiting
+    else:
+        from ._asyncio import Waiting
+    return Waiting()
+
+
+def _plain_text(item: Any) -> str | None:
+    """The text of an item that brings text for choice 0 and nothing else; None for any other."""
+    kind = type(item)
+    if kind is str:
+        return item
+    if kind is GenericStreamingChunk:
+        is_plain = (
+            item.index == 0
+            and not (item.is_finished or item.finish_reason or item.reasoning_content)
+            and item.tool_use is None
+            and item.usage is None
+            and item.id is None
+            and item.model is None
+            and item.logprobs is None
+            and item.provider_specific_fields is None
+            and not hasattr(item, "_origin")
+        )
+        return item.text if is_plain and type(item.text) is str else None
+    if kind is dict and item.keys() <= _PLAIN_KEYS:
+        is_plain = (
+            not (item.get("is_finished") or item.get("finish_reason") or item.get("index"))
+            and item.get("tool_use") is None
+            and item.get("usage") is None
+        )
+        text = item.get("text")
+        return text if is_plain and type(text) is str else None
+    return None
 
 
 def _chunk_of_dict(fields: dict[str, Any]) -> Any:

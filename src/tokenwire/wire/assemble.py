@@ -316,6 +316,11 @@ class Assembler:
             for choice in chunk.choices:
                 self._choice(choice.index).add_chat(choice)
 
+    @property
+    def knows_choice_0(self) -> bool:
+        """Whether a chunk of choice 0 was added, so that `first_text` is open."""
+        return 0 in self._choices
+
     def add_plain(self, chunk: ModelResponseStream) -> None:
         """`add` for a chunk whose one choice is 0, and which has no more in it than a role, text and a finish reason."""
         self._cls = self._cls or self._wanted or ModelResponse

@@ -170,15 +170,11 @@ class ChunkDecoder:
             if chunk is not None:
                 self.assembler.add(chunk)
                 self.had_content = self.had_content or has_content(chunk)
-                self._started = self._started or self._introduces_choice_0(chunk)
+                self._started = self.assembler.knows_choice_0
                 chunks += self._convert(chunk)
             if self.done or self.error is not None:
                 break
         return chunks
-
-    def _introduces_choice_0(self, chunk: Any) -> bool:
-        # From here on the hot path may add text to choice 0 behind the assembler's back.
-        return any(choice.index == 0 for choice in chunk.choices)
 
     def _decode_one(self, event: bytes | Event) -> Chunk | None:
         """The event's chunk; None for what is no chunk: `[DONE]`, null, a ping, an error (left in `error`)."""
