@@ -63,7 +63,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "_client": frozenset({"anyio", "httpx", "msgspec"}),
     "_api": frozenset({"anyio", "msgspec"}),
     "_sync": frozenset({"anyio"}),
-    "testing": frozenset({"anyio", "httptools", "msgspec"}),
+    "testing": frozenset({"anyio", "httptools", "msgspec", "pytest"}),  # pytest in pytest_plugin.py
     "server": frozenset({"anyio", "msgspec", "starlette", "uvicorn"}),
     "cli": frozenset({"anyio", "msgspec", "rich", "uvicorn"}),
 }
