@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("script", metavar="SCRIPT", nargs="?", type=Path, help="a file called *.toml or *.json")
     parser.add_argument("--host", metavar="ADDRESS", default="127.0.0.1", help="where to listen (default: 127.0.0.1)")
     parser.add_argument("--port", metavar="NUMBER", type=int, default=0, help="where to listen (default: any free port)")
-    parser.add_argument("--tls", action="store_true", help="speak TLS, with a certificate made on the fly (needs trustme)")
+    parser.add_argument("--tls", action="store_true", help="speak TLS (needs trustme); no client can verify it")
     return parser
 
 
