@@ -11,8 +11,8 @@ from typing import Any, Literal
 from tokenwire import Limits, Timeouts
 from tokenwire.testing import Reply, chunk, chunks, completion, error, event
 
-SHORT = 0.15  # seconds until a deadline that is to run out
-LONGER = 1.0  # the same, where something is to happen before it
+SHORT = 0.4  # seconds until a deadline that is to run out
+LONGER = 1.5  # the same, where something is to happen before it
 
 Connection = Literal["reused", "closed", "none"]
 
@@ -190,6 +190,7 @@ HEADS = [
         Reply(raw=b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n"),
         failed("ServiceUnavailableError", "reused"),
     ),
+    both("an answer in HTTP/1.0", Reply(raw=b"HTTP/1.0 404 No\r\n\r\nno", cut="fin"), failed("NotFoundError", message="no")),
     both("no head", Reply(delay=60), failed("Timeout", budget="first_content"), call=timeout(first_content=SHORT)),
     both("no head, and one number for all waits", Reply(delay=60), failed("Timeout"), call={"timeout": SHORT}),
     both("no head before the total", Reply(delay=60), failed("Timeout", budget="total"), call=timeout(total=SHORT)),
@@ -431,6 +432,7 @@ STALLS = [
     stalled("comments for ever before the content", Reply(events=[b": hi\n\n"], forever=True, event_delay=SHORT / 9), "first_content"),
     stalled("comments as fast as they go", Reply(events=[b": hi\n\n"] * 100, forever=True), "first_content"),
     stalled("roles for ever", Reply(events=[HELLO[0]], forever=True, event_delay=SHORT / 9), "first_content"),
+    stalled("a stall behind the finish reason", Reply(events=HELLO, done=False, stall=True), "idle", text="Hello"),
     stalled("a stall behind the content", Reply(text="Hello", stall=True, after=2), "idle", text="Hell"),
     stalled("comments for ever behind the content", Reply(events=["Hell", *[b": hi\n\n"] * 500], event_delay=SHORT / 9), "idle", text="Hell"),
     Fault(

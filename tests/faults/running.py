@@ -197,7 +197,7 @@ async def _connection(case: Case, servers: Servers, client: AsyncClient, ended_a
         assert open_connections == 0
         return "none", 0
     made = [request for request in endpoint.requests if request.json()["model"] == name]
-    if server not in ("http", "https"):  # where no call can succeed
+    if not made or server not in ("http", "https"):  # where no call can succeed
         assert open_connections == 0
         return "none", len(made)
     answer = await client.acompletion("openai/probe", MESSAGES, api_base=endpoint.url, api_key="none", user=name)
