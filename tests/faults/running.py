@@ -1,6 +1,7 @@
 """Puts calls through the faults of `matrix`: real sockets, a client of its own for each call, many calls at once."""
 
 import contextlib
+import os
 import socket
 import ssl
 import time
@@ -109,6 +110,19 @@ def open_question(case: Case) -> str:
     """Why a case does not end so yet, "" if it does."""
     fault, streamed = case
     return fault.open.get("streamed" if streamed else "whole", "")
+
+
+def open_sockets() -> set[str]:
+    """This process's sockets, as "socket:[inode]"; none where there is no /proc."""
+    found: set[str] = set()
+    for descriptor in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []:
+        try:
+            target = os.readlink(f"/proc/self/fd/{descriptor}")
+        except OSError:  # the listing's own descriptor, closed by now
+            continue
+        if target.startswith("socket:"):
+            found.add(target)
+    return found
 
 
 def run(loop: str, cases: list[Case]) -> dict[str, Ending | Exception]:

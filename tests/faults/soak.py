@@ -9,7 +9,6 @@ import argparse
 import gc
 import itertools
 import json
-import os
 import random
 import resource
 import statistics
@@ -30,7 +29,7 @@ from tokenwire import APIError, AsyncClient, HTTPTransport, RateLimitError, Stre
 from tokenwire.exceptions import APIResponseValidationError
 from tokenwire.testing import Endpoint, Received, Reply, chunk, error, event
 
-from .running import LOOPS
+from .running import LOOPS, open_sockets
 
 ROOT = Path(__file__).parents[2]
 MESSAGES = [{"role": "user", "content": "Count!"}]
@@ -276,22 +275,12 @@ async def _counts() -> dict[str, float]:
         await anyio.lowlevel.checkpoint()
         gc.collect()
     return {
-        "sockets": _sockets(),
+        "sockets": len(open_sockets()),
         "tasks": len(anyio.get_running_tasks()),
         "threads": threading.active_count(),
         "objects": len(gc.get_objects()),
         "megabytes": _resident_megabytes(),
     }
-
-
-def _sockets() -> int:
-    found = 0
-    for descriptor in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []:
-        try:
-            found += os.readlink(f"/proc/self/fd/{descriptor}").startswith("socket:")
-        except OSError:  # the listing's own descriptor, closed by now
-            pass
-    return found
 
 
 def _resident_megabytes() -> float:

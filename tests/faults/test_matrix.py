@@ -5,13 +5,12 @@ All cases of one loop run at once, as one test's fixture, so that the waiting in
 
 import gc
 import importlib.util
-import os
 from typing import Any
 
 import pytest
 
 from .matrix import FAULTS
-from .running import LOOPS, Case, Ending, cases_of, expected, name_of, open_question, run
+from .running import LOOPS, Case, Ending, cases_of, expected, name_of, open_question, open_sockets, run
 
 CASES = cases_of(FAULTS)
 
@@ -20,7 +19,11 @@ CASES = cases_of(FAULTS)
 def endings(request: pytest.FixtureRequest) -> dict[str, Ending | Exception]:
     if request.param == "uvloop" and importlib.util.find_spec("uvloop") is None:
         pytest.skip("there is no uvloop on this platform")
-    return run(request.param, CASES)
+    before = open_sockets()
+    endings = run(request.param, CASES)
+    gc.collect()
+    assert open_sockets() - before == set(), "sockets left open"
+    return endings
 
 
 def parameter(case: Case) -> Any:
@@ -39,12 +42,3 @@ def test_a_fault_comes_to_what_the_matrix_says(endings: dict[str, Ending | Excep
 def test_there_are_enough_of_them_and_no_two_have_one_name() -> None:
     names = [fault.name for fault in FAULTS]
     assert len(names) == len(set(names)) >= 60
-
-
-def test_nothing_is_left_of_them(endings: dict[str, Ending | Exception]) -> None:
-    gc.collect()
-    for descriptor in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []:
-        try:
-            assert not os.readlink(f"/proc/self/fd/{descriptor}").startswith("socket:")
-        except OSError:  # the listing's own
-            pass
