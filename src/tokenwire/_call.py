@@ -257,13 +257,22 @@ async def _within(target: Target, deadline: float) -> Any:
     now = time.monotonic()
     first_content = request.timeouts.first_content
     nearer = deadline if first_content is None else min(deadline, now + first_content)
+    budget = "total" if nearer == deadline else "first_content"
+    if target.built_in:  # it keeps deadlines by itself, and so can tell a status whose body stalls from silence
+        target.kwargs["deadline"] = nearer
+        try:
+            return await target.answer()
+        except Timeout as error:
+            if error.budget is None and error.response is None:
+                raise _timeout(request, budget) from error.__cause__
+            raise
     if nearer == FOREVER:
         return await target.answer()
     response: Any = None
     with anyio.move_on_after(nearer - now) as scope:
         response = await target.answer()
     if response is None and scope.cancelled_caught:
-        raise _timeout(request, "total" if nearer == deadline else "first_content")
+        raise _timeout(request, budget)
     return response
 
 
@@ -284,6 +293,7 @@ class StreamCall:
     Attributes:
         source: the latest attempt's, None before the first.
         committed: whether content was handed out, after which no attempt follows.
+        truncation_returns: whether a stream that was cut short ends without an error.
         first_content_at, opened_at: `time.monotonic()` values, None until it happened.
     """
 
@@ -305,6 +315,7 @@ class StreamCall:
         self._opening: anyio.CancelScope | None = None
         self.source: ChunkSource[Any] | None = None
         self.committed = False
+        self.truncation_returns: bool = request.on_truncation == "return"
         self.opened_at: float | None = None
         self.first_content_at: float | None = None
 

@@ -177,7 +177,7 @@ class AsyncClient:
         response: ModelList = await call(self._request("models", model, None, **params), self._own_pool)
         return response
 
-    def _request(self, kind: str, model: Any, content: Any, **keywords: Any) -> Request:
+    def _request(self, kind: str, model: Any, content: Any, /, **keywords: Any) -> Request:
         return parse_request(kind, model, content, keywords, self._defaults, resolve)
 
     def _stream(self, request: Request, shape: Any) -> AsyncStream[Any]:

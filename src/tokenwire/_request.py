@@ -49,6 +49,7 @@ _HEADERS = ("default_headers", "headers", "extra_headers")  # the later win
 _OTHER_SPELLINGS = {"base_url": "api_base", "max_retries": "num_retries", "request_timeout": "timeout"}
 _OWN = frozenset((
     "stream", "custom_llm_provider", "api_key", "api_base", "organization", "timeout", "limits", "num_retries", "client",
+    "retry_policy", "on_truncation",
     *_OTHER_SPELLINGS, *_HEADERS, *_LITELLM_ONLY, *_MOCK,
 ))  # fmt: skip
 
@@ -63,6 +64,8 @@ class Request(msgspec.Struct, kw_only=True, eq=False):
         content: the messages, the prompt or the input, by `kind`.
         params: the caller's OpenAI parameters and unknown keywords.
         num_retries: None when neither the caller nor the client named a number.
+        policy: how retries wait; its own number counts where `num_retries` is None.
+        on_truncation: "raise" or "return".
         mock: the `mock_...` keywords, {} when there are none.
     """
 
@@ -79,13 +82,17 @@ class Request(msgspec.Struct, kw_only=True, eq=False):
     timeouts: Timeouts
     limits: Limits
     num_retries: int | None
+    policy: RetryPolicy | None
+    on_truncation: str
     client: Any
     metadata: Any
     mock: dict[str, Any]
 
     def retry_policy(self, *, default: int) -> RetryPolicy:
-        """The policy this call asks for; `default` retries where it names no number."""
-        return RetryPolicy(num_retries=default if self.num_retries is None else self.num_retries)
+        """The policy this call asks for; `default` retries where it names neither number nor policy."""
+        if self.policy is None:
+            return RetryPolicy(num_retries=default if self.num_retries is None else self.num_retries)
+        return self.policy if self.num_retries is None else msgspec.structs.replace(self.policy, num_retries=self.num_retries)
 
 
 def parse_request(
@@ -142,6 +149,8 @@ def parse_request(
         timeouts=Timeouts.parse(given.get("timeout", settings.get("request_timeout")), stream=stream),
         limits=_limits(given.get("limits")),
         num_retries=_retries(given.get("num_retries", settings.get("num_retries"))),
+        policy=_retry_policy(given.get("retry_policy")),
+        on_truncation=_on_truncation(given.get("on_truncation", "raise")),
         client=given.get("client"),
         metadata=params.get("metadata"),
         mock={} if _MOCK.isdisjoint(given) else _mock(given),
@@ -199,6 +208,18 @@ def _limits(value: Any) -> Limits:
     if value is not None and not isinstance(value, Limits):
         raise _wrong("limits", "a tokenwire.Limits", value)
     return DEFAULT_LIMITS if value is None else value
+
+
+def _retry_policy(value: Any) -> RetryPolicy | None:
+    if value is not None and not isinstance(value, RetryPolicy):
+        raise _wrong("retry_policy", "a tokenwire.RetryPolicy", value)
+    return value
+
+
+def _on_truncation(value: Any) -> str:
+    if value not in ("raise", "return"):
+        raise _wrong("on_truncation", '"raise" or "return"', value)
+    return str(value)
 
 
 def _retries(value: Any) -> int | None:

@@ -119,12 +119,22 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         base_delay: seconds before the first retry; each further one waits twice as long, times a random 0.75 to 1.
         max_delay: the longest such wait.
         max_retry_after: the longest wait a server may ask for; asked for more, the error is raised at once.
+
+    Raises:
+        BadRequestError: a number below 0, or none.
     """
 
     num_retries: int = 2
     base_delay: float = 0.5
     max_delay: float = 8.0
     max_retry_after: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value, kinds = getattr(self, name), (int,) if name == "num_retries" else (int, float)
+            if isinstance(value, bool) or not isinstance(value, kinds) or not value >= 0:
+                expected = "a whole number, 0 or more" if name == "num_retries" else "seconds, 0 or more"
+                raise BadRequestError(f"retry_policy.{name} must be {expected}, not {value!r}", param="retry_policy")
 
 
 def _environment(*names: str) -> str | None:

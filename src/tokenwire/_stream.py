@@ -50,6 +50,8 @@ class Call(Protocol):
     async def open(self) -> None: ...
     @property
     def committed(self) -> bool: ...
+    @property
+    def truncation_returns(self) -> bool: ...
     async def begin(self) -> list[Any]: ...
     def take(self) -> list[Any] | None: ...
     def wait(self) -> Awaitable[bool]: ...
@@ -68,7 +70,7 @@ class AsyncStream(Generic[C]):
 
     Iterating raises:
         StreamTruncatedError: the body ended before the stream was complete; `partial` on the error, and `response`
-            here, have what arrived.
+            here, have what arrived. Not where the call was made with `on_truncation="return"`.
         Timeout: a deadline ran out; its `budget` says which.
         APIError: what the server, the connection or the handler did; `partial` has what arrived.
         StreamClosedError: the stream was closed, by `aclose()` or by leaving `async with`, and asked for more.
@@ -107,6 +109,8 @@ class AsyncStream(Generic[C]):
                 batch = await call.begin()
         except BaseException as error:
             await self._fail(error)
+            if self._outcome == "truncated" and call.truncation_returns:
+                raise StopAsyncIteration from None
             raise
         finally:
             self._receiving = False
@@ -120,8 +124,11 @@ class AsyncStream(Generic[C]):
         self._batch = batch
         return batch.pop()
 
-    def _take_batch(self) -> list[C]:
-        """The chunks that have arrived beside the last one handed out, in order; for readers that take many at once."""
+    def take_ready(self) -> list[C]:
+        """The chunks that arrived together with the last one handed out, in order, without waiting; often none.
+
+        For readers that pass chunks on and gain by taking several at once. They count as handed out.
+        """
         batch, self._batch = self._batch, []
         batch.reverse()
         return batch

@@ -418,7 +418,7 @@ async def _pump(
         stream = reading
         opened.set_result(reading)
         async for chunk in reading:
-            room = buffer.put([chunk, *reading._take_batch()])
+            room = buffer.put([chunk, *reading.take_ready()])
             if room is not None:
                 await room.wait()
     except anyio.get_cancelled_exc_class():

@@ -13,7 +13,14 @@ import anyio
 import httpx
 import msgspec
 
-from ..exceptions import APIConnectionError, APIError, BadRequestError, LimitExceededError, Timeout
+from ..exceptions import (
+    APIConnectionError,
+    APIError,
+    APIResponseValidationError,
+    BadRequestError,
+    LimitExceededError,
+    Timeout,
+)
 from .connection import FOREVER, Outgoing, ready
 from .decoding import inflater_for
 from .pool import Origin
@@ -39,7 +46,6 @@ _MISTAKES = ("LocalProtocolError", "UnsupportedProtocol", "InvalidURL")
 _FAILURES = {
     "ConnectError": "cannot connect to",
     "ProxyError": "the proxy gave no way to",
-    "DecodingError": "cannot decompress the body from",
     "RemoteProtocolError": "no valid HTTP from",
     "NetworkError": "the connection broke to",
     "TooManyRedirects": "redirected in circles by",
@@ -53,6 +59,8 @@ def translated(error: Exception, url: str) -> APIError:
     if isinstance(error, HeadersTooLarge):
         return LimitExceededError(f"{error}: {url}", limit="max_header_bytes")
     names = {kind.__name__ for kind in type(error).__mro__}
+    if "DecodingError" in names:
+        return APIResponseValidationError(f"cannot decompress the body from {url}: {error}")
     for name, (budget, text) in _TIMEOUTS.items():
         if name in names:
             return Timeout(f"{text}: {url}", budget=budget)
@@ -138,6 +146,7 @@ class Exchange:
 
         Raises:
             APIConnectionError: the connection broke, or closed in the middle of the body.
+            APIResponseValidationError: it can't be decompressed.
         """
         try:
             return self._take()
@@ -224,7 +233,10 @@ async def send(client: Any, request: HTTPRequest, deadline: float) -> Exchange:
             return await _send_directly(client, request, deadline)
         return await _send_by_httpx(client, request, deadline)
     except Exception as error:
-        raise translated(error, request.url) from error
+        named = translated(error, request.url)
+        if isinstance(named, Timeout) and time.monotonic() >= deadline:
+            named.budget = None  # which of the caller's budgets this was, and not one of the smaller ones it cut short
+        raise named from error
 
 
 # --- over our transport
@@ -264,15 +276,16 @@ async def _send_directly(transport: HTTPTransport, request: HTTPRequest, deadlin
     for _ in range(MAX_REDIRECTS + 1):
         origin, target, host = _place(url)
         head = _head(request, target, host)
+        left = deadline - time.monotonic()
         outgoing = Outgoing(
             origin=origin,
             url=url,
             method=request.method.encode("ascii"),
             head=head,
             body=request.body,
-            connect=request.connect,
-            pool=request.pool,
-            write=request.write,
+            connect=_at_most(request.connect, left),
+            pool=_at_most(request.pool, left),
+            write=_at_most(request.write, left),
             deadline=deadline,
         )
         incoming = await transport.send(outgoing)
@@ -289,6 +302,13 @@ async def _send_directly(transport: HTTPTransport, request: HTTPRequest, deadlin
         incoming.close()
         url = location
     raise httpx.TooManyRedirects(f"more than {MAX_REDIRECTS} redirects")
+
+
+def _at_most(seconds: float | None, left: float) -> float | None:
+    """A budget, or what is left of a deadline if that is less; None for ever."""
+    if seconds is None:
+        return None if left == FOREVER else left
+    return min(seconds, left)
 
 
 @lru_cache(maxsize=1024)

@@ -90,6 +90,8 @@ class EventStreamSource(ChunkSource[Any]):
                     chunks = decoder.decode(events) if events else []
                 else:
                     chunks = self._first_bytes(data) if self._body is None else self._more_of_body(data)
+                if self._events.outgrown and decoder.error is None:
+                    decoder.error = self._outgrown()
             except APIError as error:
                 self._ended = True
                 raise self._with_response(error) from error.__cause__
@@ -139,6 +141,14 @@ class EventStreamSource(ChunkSource[Any]):
         chunks = chunks_of_body(body, self._decoder, wire_text=self._wire_text, **self._details())
         self._decoder.had_content = True
         return chunks
+
+    def _outgrown(self) -> APIError | None:
+        """The error that the decoder has for its next call, which may never come."""
+        try:
+            self._events.feed_data(b"")
+        except LimitExceededError as error:
+            return error
+        return None
 
     def _last_chunks(self) -> list[Any]:
         """What the end of the body completes."""

@@ -25,6 +25,7 @@ from .template import Template, flat_piece, template_of
 R = TypeVar("R", bound=Record)
 
 DONE = b"[DONE]"
+BOM = b"\xef\xbb\xbf"
 TEXTS_UNLEARNED = 8  # a template costs as much as decoding so many texts without one saves
 LESSONS = 4  # templates made in a row without use before no more are made
 SHOWN_BYTES = 512  # how much of a malformed event or body an error shows
@@ -280,6 +281,7 @@ def decode_body(data: bytes, cls: type[R], *, provider: str, model: str, **detai
         APIError: the body is an error object in spite of its status.
         APIResponseValidationError: it is not JSON, or not the JSON of a `cls`.
     """
+    data = data.removeprefix(BOM)
     decoder = _decoders.get(cls)
     if decoder is None:
         decoder = _decoders[cls] = msgspec.json.Decoder(cls)
