@@ -1,132 +1,109 @@
 """What the server tells about itself: a log line for each request, and figures for Prometheus.
 
-Each request has an `Exchange`, which the app fills in as it goes: plain assignments, so that a chunk costs an addition.
-`Recorder.end` makes the log line and the figures of it, once. Neither holds a prompt, a reply, a key or an address.
+Both are made once, of an `Exchange` that has ended: a chunk costs nothing here. Neither holds a prompt, a reply or a key.
 
-The figures are prometheus_client's, in a registry of their own: several apps in one process don't mix.
+The figures are prometheus_client's, in a registry of their own: several apps in one process don't mix. Those of several
+processes are added up as prometheus_client has it, when PROMETHEUS_MULTIPROC_DIR named a folder before it was imported.
 """
 
 import logging
 import time
+from collections.abc import Collection
+from typing import Any
 from urllib.parse import quote
 
-from msgspec import Struct, field
+from .exchange import Exchange
 
 logger = logging.getLogger("tokenwire.server.access")
 
+# What clients ask for can be anything, and must not become the value of a label: there are these, and "other".
 ENDPOINTS = frozenset(
-    {
-        "/chat/completions",
-        "/completions",
-        "/embeddings",
-        "/images/generations",
-        "/models",
-        "/health",
-        "/metrics",
-        "/openapi.json",
-    }
+    "/chat/completions /completions /embeddings /images/generations /models /health /metrics /openapi.json".split()
 )
 FIRST_TOKEN_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 CHUNKS_PER_SECOND = (1, 2.5, 5, 10, 20, 30, 50, 75, 100, 150, 200, 500, 1000, 10000)
-
-
-class Exchange(Struct):
-    """One request and its answer. Times are what `time.perf_counter()` gives.
-
-    Attributes:
-        method, path: of the request, the path without its query.
-        request_id: what the answer's `x-request-id` header says.
-        model: the name that the model is served under; "" until it is known to be one of those, for a client can ask for
-            anything.
-        status: the answer's; 0 while there is none.
-        first: when the first chunk of a stream was ready.
-        chunks: how many a stream had so far.
-        outcome: how it ended: "complete", "truncated", "error" or "cancelled", as a stream's.
-        started: when the request came.
-    """
-
-    method: str
-    path: str
-    request_id: str
-    model: str = ""
-    status: int = 0
-    first: float | None = None
-    chunks: int = 0
-    outcome: str = ""
-    started: float = field(default_factory=time.perf_counter)
 
 
 class Recorder:
     """Notes the exchanges of one app.
 
     Args:
+        models: the names of the models that the app serves.
         metrics: whether figures are kept, which `exposition` gives; that needs prometheus_client.
     """
 
-    def __init__(self, *, metrics: bool = False) -> None:
+    def __init__(self, models: Collection[str], *, metrics: bool = False) -> None:
+        self._models = models
         self._figures = _Figures() if metrics else None
 
-    def begin(self, exchange: Exchange) -> None:
+    def begin(self) -> None:
         """A request has come."""
         if self._figures is not None:
             self._figures.in_flight.inc()
 
     def end(self, exchange: Exchange) -> None:
-        """It is answered, or will never be. To be called once for each that has begun."""
-        now = time.perf_counter()
+        """It is answered, or will never be: to be called once for each that has begun."""
+        ended_at = time.monotonic() if exchange.ended_at is None else exchange.ended_at
+        model = exchange.model if exchange.model in self._models else None
         if self._figures is not None:
             self._figures.in_flight.dec()
-            self._figures.note(exchange, now)
+            self._figures.note(exchange, model or "", ended_at)
         if logger.isEnabledFor(logging.INFO):
-            logger.info("%s", _line(exchange, now), extra={"exchange": exchange})
+            logger.info("%s", _line(exchange, model, ended_at), extra={"exchange": exchange})
 
     def exposition(self) -> tuple[bytes, str]:
-        """The figures so far, as `GET /metrics` answers: the body, and its content type.
+        """The figures so far, as `GET /metrics` answers: the body in Prometheus's text format, and its content type.
 
-        It is Prometheus's text format. Raises RuntimeError where no figures are kept.
+        Raises:
+            RuntimeError: no figures are kept.
         """
         if self._figures is None:
             raise RuntimeError("this Recorder keeps no figures: make it with metrics=True")
         return self._figures.exposition()
 
 
-def _line(exchange: Exchange, now: float) -> str:
-    """Such as `POST /v1/chat/completions 200 complete 0.812s first_token=0.093s chunks=41 model=m request_id=req_1`."""
-    parts = [exchange.method, _word(exchange.path), str(exchange.status or "-"), exchange.outcome or "-"]
-    parts.append(f"{now - exchange.started:.3f}s")
-    if exchange.first is not None:
-        parts.append(f"first_token={exchange.first - exchange.started:.3f}s")
-        parts.append(f"chunks={exchange.chunks}")
-    if exchange.model:
-        parts.append(f"model={_word(exchange.model)}")
-    parts.append(f"request_id={_word(exchange.request_id)}")
-    return " ".join(parts)
+def _line(exchange: Exchange, model: str | None, ended_at: float) -> str:
+    """Such as `POST /chat/completions 200 complete 0.812s first_token=0.093s chunks=41 model=m request_id=req_1`.
+
+    A dash stands for the status of a request that was never answered.
+    """
+    words = [_word(exchange.method), _word(exchange.path), str(exchange.status or "-"), exchange.outcome or "-"]
+    words.append(f"{ended_at - exchange.started_at:.3f}s")
+    if exchange.first_chunk_at is not None:
+        words.append(f"first_token={exchange.first_chunk_at - exchange.started_at:.3f}s chunks={exchange.chunks}")
+    if model is not None:
+        words.append(f"model={_word(model)}")
+    words.append(f"request_id={exchange.request_id}")
+    return " ".join(words)
 
 
 def _word(text: str) -> str:
-    """The text without spaces, line breaks and control characters: a client could write a line of its own with them."""
+    """The text without spaces, line breaks and control characters: with them, a client could write lines of its own."""
     return quote(text, safe="/:@!$&'()*+,;=[]~{}|<>#?")
 
 
-def endpoint_of(path: str) -> str:
-    """The endpoint that a path leads to, one of a few names: what clients ask for must not become a label's value."""
-    bare = path.removeprefix("/v1")
-    if bare.startswith("/models/"):
+def _endpoint_of(path: str) -> str:
+    if path.startswith("/models/"):
         return "/models/{model}"
-    return bare if bare in ENDPOINTS else "other"
+    return path if path in ENDPOINTS else "other"
 
 
 class _Figures:
-    """The metrics, their names beginning with `tokenwire_`."""
+    """The metrics. Their names begin with `tokenwire_`."""
 
     def __init__(self) -> None:
         from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
         registry = self._registry = CollectorRegistry()
-        self.in_flight = Gauge("tokenwire_requests_in_flight", "Requests that are being answered.", registry=registry)
+        self.in_flight = Gauge(
+            "tokenwire_requests_in_flight",
+            "Requests that are being answered.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
         self.requests = Counter(
             "tokenwire_requests",
-            "Requests that have been answered, or were given up.",
+            "Requests that were answered or given up.",
             ["endpoint", "model", "status", "outcome"],
             registry=registry,
         )
@@ -142,23 +119,36 @@ class _Figures:
         )
         self.pace = Histogram(
             "tokenwire_chunks_per_second",
-            "The pace of each stream that had two chunks or more, from its first chunk to its end.",
+            "The pace of each stream of two chunks or more, from its first chunk to its end.",
             ["model"],
             buckets=CHUNKS_PER_SECOND,
             registry=registry,
         )
 
-    def note(self, exchange: Exchange, now: float) -> None:
-        model = exchange.model
-        self.requests.labels(endpoint_of(exchange.path), model, str(exchange.status or ""), exchange.outcome).inc()
-        if exchange.first is None:
+    def note(self, exchange: Exchange, model: str, ended_at: float) -> None:
+        status, outcome = str(exchange.status or ""), exchange.outcome or ""
+        self.requests.labels(_endpoint_of(exchange.path), model, status, outcome).inc()
+        first = exchange.first_chunk_at
+        if first is None:
             return
-        self.first_token.labels(model).observe(exchange.first - exchange.started)
+        self.first_token.labels(model).observe(first - exchange.started_at)
         self.chunks.labels(model).inc(exchange.chunks)
-        if exchange.chunks > 1:
-            self.pace.labels(model).observe((exchange.chunks - 1) / max(now - exchange.first, 1e-6))
+        if exchange.chunks > 1 and ended_at > first:
+            self.pace.labels(model).observe((exchange.chunks - 1) / (ended_at - first))
 
     def exposition(self) -> tuple[bytes, str]:
         from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-        return generate_latest(self._registry), CONTENT_TYPE_LATEST
+        return generate_latest(self._all_processes() or self._registry), CONTENT_TYPE_LATEST
+
+    def _all_processes(self) -> Any:
+        """The figures of all processes that share a folder; None where this one is alone."""
+        from prometheus_client import CollectorRegistry
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        registry = CollectorRegistry()
+        try:
+            MultiProcessCollector(registry)
+        except ValueError:  # no folder is named
+            return None
+        return registry
