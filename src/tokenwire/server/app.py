@@ -19,6 +19,7 @@ from .events import ChatEvents, TextEvents
 from .exchange import JSON, ClientLeft, Exchange, Receive, Scope, Send
 from .metrics import Recorder
 from .models import keywords_for
+from .openapi import describe
 from .requests import ChatRequest, CompletionRequest, EmbeddingRequest, ImageRequest, TextRequest, keywords_of, parse_body
 
 MAX_BODY = 32 * 1024 * 1024  # room for a few pictures
@@ -43,7 +44,7 @@ def create_app(
     """An OpenAI-compatible endpoint as an ASGI app, for any ASGI server or to mount in another app.
 
     It answers, with and without `/v1` in front: `POST /chat/completions`, `/completions`, `/embeddings` and
-    `/images/generations`, `GET /models`, `/models/{id}` and `/health`.
+    `/images/generations`, `GET /models`, `/models/{id}`, `/health` and `/openapi.json`.
 
     Args:
         models: by the name that clients ask for: a handler (whatever `tokenwire.register` takes), a model string such as
@@ -131,6 +132,7 @@ class App:
             "/images/generations": {"POST": self._make_images},
             "/models": {"GET": self._list_models},
             "/health": {"GET": self._tell_health},
+            "/openapi.json": {"GET": self._tell_openapi},
         }
         if metrics:
             self._routes["/metrics"] = {"GET": self._tell_metrics}
@@ -280,6 +282,7 @@ class App:
                     if event:
                         await exchange.send_event(event)
                 await exchange.end_stream(events.ending(stream.usage))
+                exchange.end("complete")  # here: that the client closes the connection now is its good right
 
         await exchange.while_connected(work, self._keepalive_seconds)
 
@@ -309,6 +312,10 @@ class App:
 
     async def _tell_health(self, exchange: Exchange) -> None:
         await exchange.respond_json({"status": "ok"})
+
+    async def _tell_openapi(self, exchange: Exchange) -> None:
+        metrics = "/metrics" in self._routes
+        await exchange.respond_json(describe(self._models, with_keys=bool(self._api_keys), metrics=metrics))
 
     async def _tell_metrics(self, exchange: Exchange) -> None:
         body, content_type = self._recorder.exposition()
