@@ -18,11 +18,21 @@ DONE = b"data: [DONE]\n\n"
 
 _encode = msgspec.json.Encoder().encode
 
-# A choice of choice 0's next text and nothing else, as it is encoded: what stands before and behind the text.
 _PROBE = "\x01"
-_BEFORE_TEXT, _BEHIND_TEXT = _encode(StreamingChoices(delta=Delta(content=_PROBE))).split(_encode(_PROBE))
-_TO = -len(_BEHIND_TEXT)
-_FROM = len(_BEFORE_TEXT)
+_PROBE_JSON = _encode(_PROBE).strip(b'"')
+
+
+class _Gap:
+    """Where the text stands in an encoded choice that adds text to one field of choice 0, and nothing else."""
+
+    def __init__(self, field: str) -> None:
+        self.field = field
+        choice = StreamingChoices(delta=Delta(**{field: _PROBE}))
+        self.before, self.behind = _encode(choice).split(_PROBE_JSON)
+        self.start, self.end = len(self.before), -len(self.behind)
+
+
+_GAPS = (_Gap("content"), _Gap("reasoning_content"))
 
 
 class ChatEvents:
@@ -44,7 +54,7 @@ class ChatEvents:
         self._usage_sent = False
         self._head: dict[str, Any] | None = None
         self._introduced: set[int] = set()  # the choices whose role has been sent
-        self._prefix = self._suffix = b""  # around the text of choice 0
+        self._frames: list[tuple[_Gap, bytes, bytes]] = []  # the events that bring such texts: what stands around them
 
     def encode(self, chunk: Any) -> bytes:
         """The chunk's event; b"" for a chunk that only has what is sent elsewhere, or was not asked for."""
@@ -55,9 +65,7 @@ class ChatEvents:
                 self._as_sent = data is not None and self._is_chunk(data)
             if self._as_sent and data is not None:
                 return self._sent(chunk, data)
-        if self._prefix and (data := self._text(chunk)):
-            return data
-        return self._encode_any(chunk)
+        return self._encode_text(chunk) or self._encode_any(chunk)
 
     def ending(self, usage: Usage | None) -> bytes:
         """What follows the last chunk: the usage, if it was asked for and is known, and `[DONE]`."""
@@ -80,19 +88,19 @@ class ChatEvents:
         """Whether these bytes are an event's, not those of another shape that the chunk was made of."""
         return b'"delta"' in data or b'"chat.completion.chunk"' in data
 
-    def _text(self, chunk: ModelResponseStream) -> bytes:
+    def _encode_text(self, chunk: ModelResponseStream) -> bytes:
         """The event of a chunk that brings choice 0's next text and nothing else; b"" for any other."""
         choices = chunk.choices
         if len(choices) != 1 or chunk.usage is not None or chunk.system_fingerprint is not None:
             return b""
         choice = choices[0]
+        if _has_more(choice.delta) or _has_more(choice) or _has_more(chunk) or chunk.service_tier is not None:
+            return b""
         data = _encode(choice)
-        if not data.startswith(_BEFORE_TEXT) or not data.endswith(_BEHIND_TEXT) or data[_FROM : _FROM + 1] != b'"':
-            return b""
-        # These hold what no struct names as well, which is not encoded.
-        if choice.delta.provider_specific_fields or choice.provider_specific_fields or chunk.provider_specific_fields:
-            return b""
-        return self._prefix + data[_FROM:_TO] + self._suffix
+        for gap, before, behind in self._frames:
+            if data.startswith(gap.before) and data.endswith(gap.behind):
+                return before + data[gap.start : gap.end] + behind
+        return b""
 
     def _begin(self, chunk: Any) -> dict[str, Any]:
         """The stream's id, creation time and model: the first chunk's, where it has them."""
@@ -114,14 +122,15 @@ class ChatEvents:
         event = {**head, "choices": choices, **fields, **head}
         if self._include_usage:
             event["usage"] = None  # as OpenAI has it on every chunk but the last
-        if not self._prefix and 0 in self._introduced:
-            self._learn(head)
+        if not self._frames and 0 in self._introduced:
+            self._frames = [self._frame(gap, head) for gap in _GAPS]
         return _event(event)
 
-    def _learn(self, head: dict[str, Any]) -> None:
-        choice = {"index": 0, "delta": {"content": _PROBE}, "logprobs": None, "finish_reason": None}
+    def _frame(self, gap: _Gap, head: dict[str, Any]) -> tuple[_Gap, bytes, bytes]:
+        choice = {"index": 0, "delta": {gap.field: _PROBE}, "logprobs": None, "finish_reason": None}
         event = {**head, "choices": [choice], **({"usage": None} if self._include_usage else {})}
-        self._prefix, self._suffix = _event(event).split(_encode(_PROBE))
+        before, behind = _event(event).split(_PROBE_JSON)
+        return gap, before, behind
 
     def _choice(self, choice: dict[str, Any]) -> dict[str, Any]:
         index = choice.get("index", 0)
@@ -142,11 +151,13 @@ class TextEvents(ChatEvents):
     def _is_chunk(self, data: bytes) -> bool:
         return True  # an endpoint's whole text completion is a piece of one as well
 
-    def _text(self, chunk: Any) -> bytes:
-        return b""
-
     def _choice(self, choice: dict[str, Any]) -> dict[str, Any]:
         return {"index": 0, "text": "", "logprobs": None, "finish_reason": None, **choice}
+
+
+def _has_more(record: Any) -> bool:
+    """Whether a record may hold fields that no struct names, which are not encoded with it."""
+    return hasattr(record, "_origin")
 
 
 def _event(value: Any) -> bytes:

@@ -144,7 +144,7 @@ class Exchange:
                 result = await work()
             except Exception as error:  # noqa: BLE001  (a task group would wrap it in a group)
                 failure = error
-            tasks.cancel_scope.cancel()
+            tasks.cancel_scope.cancel("answered")  # with a reason, or anyio looks for one in the task's repr
         if self._left:
             raise ClientLeft
         if failure is not None:
@@ -160,7 +160,7 @@ class Exchange:
                 message = await self._receive()
                 if message["type"] == "http.disconnect":
                     self._left = True
-                    work.cancel()
+                    work.cancel("the client left")
                     return
                 continue
             if self.status is not None and not self._sending and self.chunks == chunks_seen:
