@@ -246,6 +246,8 @@ class App:
             raise _unknown_model(name)
         exchange.model = name
         exchange.streamed = bool(fields.get("stream"))
+        if exchange.streamed and not isinstance(request, CompletionRequest):
+            raise BadRequestError("stream: this answer can't be streamed", param="stream")
         keywords = keywords_of(fields)
         if "extra_body" in keywords and "extra_body" in target:
             keywords["extra_body"] |= target["extra_body"]

@@ -27,9 +27,10 @@ def as_sent(response: Any) -> bytes | None:
     if data is None:
         return None
     try:
-        return data if _decoders[type(response)](data) == response else None
+        still = _encode(_decoders[type(response)](data)) == _encode(response)
     except msgspec.DecodeError:  # the body of another shape that the answer was made of
         return None
+    return data if still else None
 
 
 def chat_body(response: ModelResponse, model: str) -> bytes:

@@ -25,14 +25,13 @@ _PROBE_JSON = _encode(_PROBE).strip(b'"')
 class _Gap:
     """Where the text stands in an encoded choice that adds text to one field of choice 0, and nothing else."""
 
-    def __init__(self, field: str) -> None:
+    def __init__(self, field: str, delta: Delta) -> None:
         self.field = field
-        choice = StreamingChoices(delta=Delta(**{field: _PROBE}))
-        self.before, self.behind = _encode(choice).split(_PROBE_JSON)
+        self.before, self.behind = _encode(StreamingChoices(delta=delta)).split(_PROBE_JSON)
         self.start, self.end = len(self.before), -len(self.behind)
 
 
-_GAPS = (_Gap("content"), _Gap("reasoning_content"))
+_GAPS = (_Gap("content", Delta(content=_PROBE)), _Gap("reasoning_content", Delta(reasoning_content=_PROBE)))
 
 
 class ChatEvents:
@@ -150,6 +149,9 @@ class TextEvents(ChatEvents):
 
     def _is_chunk(self, data: bytes) -> bool:
         return True  # an endpoint's whole text completion is a piece of one as well
+
+    def _encode_text(self, chunk: Any) -> bytes:
+        return b""
 
     def _choice(self, choice: dict[str, Any]) -> dict[str, Any]:
         return {"index": 0, "text": "", "logprobs": None, "finish_reason": None, **choice}
