@@ -26,6 +26,9 @@ from typing import Any
 
 import msgspec
 
+from tokenwire import CustomLLM
+
+METHODS = tuple(name for name in dir(CustomLLM) if not name.startswith("_"))  # a handler has one of them, or is a function
 ENVIRONMENT = "os.environ/"
 
 # The parts of the file that LiteLLM's proxy knows and this server has no use for.
@@ -222,7 +225,7 @@ def import_handler(module: str, attribute: str, folder: Path) -> Any:
         folder: where the module is looked for before the usual places.
 
     Raises:
-        ConfigError: there is no such module or attribute, or the module fails.
+        ConfigError: there is no such module or attribute, the module fails, or what is there answers no calls.
     """
     place = str(folder.resolve())
     if place not in sys.path:
@@ -235,10 +238,14 @@ def import_handler(module: str, attribute: str, folder: Path) -> Any:
         raise ConfigError(_failure(module, error)) from error
     except Exception as error:
         raise ConfigError(_failure(module, error)) from error
-    try:
-        return getattr(found, attribute)
-    except AttributeError:
-        raise ConfigError(f"the module {module!r} has no {attribute!r}") from None
+    handler = getattr(found, attribute, None)
+    if handler is None:
+        raise ConfigError(f"the module {module!r} has no {attribute!r}")
+    if isinstance(handler, type):
+        raise ConfigError(f"{module}.{attribute} is a class; name an instance of it")
+    if not callable(handler) and not any(hasattr(handler, name) for name in METHODS):
+        raise ConfigError(f"{module}.{attribute} is no handler: it must be a CustomLLM, or a function that answers")
+    return handler
 
 
 def _failure(module: str, error: Exception) -> str:
@@ -249,4 +256,6 @@ def _failure(module: str, error: Exception) -> str:
         traceback = traceback.tb_next
     if isinstance(error, SyntaxError):  # its text has the place, for no code of the module ran
         place = ""
+    if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] == "litellm":
+        place += "; what handlers import from litellm, tokenwire has under the same names"
     return f"the module {module!r} can't be imported: {type(error).__name__}: {error}{place}"
