@@ -64,7 +64,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "_api": frozenset({"anyio", "msgspec"}),
     "_sync": frozenset({"anyio"}),
     "testing": frozenset({"anyio", "httptools", "msgspec"}),
-    "server": frozenset({"anyio", "msgspec", "prometheus_client", "starlette", "uvicorn", "yaml"}),
+    "server": frozenset({"anyio", "msgspec", "prometheus_client", "uvicorn", "yaml"}),
     "cli": frozenset({"anyio", "msgspec", "rich", "uvicorn"}),
 }
 
