@@ -6,7 +6,7 @@
       - model_name: my-model                  # what clients ask for
         litellm_params:
           model: my-llm/any                   # what is called: a handler's model, or "openai/gpt-4o-mini"
-          api_key: os.environ/MY_KEY          # looked up in the environment; so with every text here
+          api_key: os.environ/MY_KEY          # looked up in the environment, as every text here can be
           temperature: 0.2                    # every other keyword goes into the call
     litellm_settings:
       custom_provider_map:
@@ -15,7 +15,7 @@
       master_key: os.environ/MASTER_KEY       # clients must send it
 
 Whatever else LiteLLM's proxy reads there is skipped and named in `Config.skipped`; what it would not know either is an
-error, and so is what can't be done here: a wildcard, or one name for several models.
+error. So is what can't be done here: a wildcard, or one name for several models.
 """
 
 import sys
@@ -120,13 +120,11 @@ def read_config(path: Path, environ: Mapping[str, str]) -> Config:
         unknown = [str(name) for name in given if name not in _File.__struct_fields__ and name not in OTHER_SECTIONS]
         if unknown:
             raise ConfigError(f"there is no section {unknown[0]!r:.80}")
-        resolved = {name: _resolved(value, str(name), environ) for name, value in given.items() if name not in OTHER_SECTIONS}
-        file = _typed(resolved)
-        settings, general = file.litellm_settings or _LiteLLMSettings(), file.general_settings or _GeneralSettings()
+        file = _typed(given)
         return Config(
-            models=_models(file, resolved["model_list"]),
-            handlers=_handlers(settings.custom_provider_map or [], path.parent),
-            api_keys=(general.master_key,) if general.master_key else (),
+            models=_models(file.model_list, given["model_list"], environ),
+            handlers=_handlers(file.litellm_settings or _LiteLLMSettings(), path.parent),
+            api_keys=_keys(file.general_settings or _GeneralSettings(), environ),
             skipped=tuple(_skipped(given)),
         )
     except ConfigError as error:
@@ -148,6 +146,31 @@ def _load(path: Path) -> Any:
         raise ConfigError(f"{path}{where}: this is not YAML: {getattr(error, 'problem', None) or error}") from None
 
 
+def _typed(given: dict[str, Any]) -> _File:
+    try:
+        return msgspec.convert(given, _File)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).partition(" - at `$")
+        message = message.replace("`", "")
+        path = place.rstrip("`").lstrip(".")
+        raise ConfigError(f"{path}: {message}" if path else message) from None
+
+
+def _models(entries: list[_Entry], given: list[dict[str, Any]], environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    models: dict[str, dict[str, Any]] = {}
+    for index, entry in enumerate(entries):
+        place = f"model_list[{index}]"
+        if "*" in entry.model_name or "*" in entry.litellm_params.model:
+            raise ConfigError(f"{place}: wildcards are not served; name each model")
+        if entry.model_name in models:
+            raise ConfigError(f"{place}.model_name: {entry.model_name!r} is named twice; calls are not shared between models")
+        params = {name: value for name, value in given[index]["litellm_params"].items() if not _is_for_the_router(name)}
+        models[entry.model_name] = _resolved(params, f"{place}.litellm_params", environ)
+    if not models:
+        raise ConfigError("model_list: there is no model")
+    return models
+
+
 def _resolved(value: Any, path: str, environ: Mapping[str, str]) -> Any:
     """The value with what the environment holds in the places that refer to it."""
     if isinstance(value, dict):
@@ -162,38 +185,21 @@ def _resolved(value: Any, path: str, environ: Mapping[str, str]) -> Any:
     return environ[name]
 
 
-def _typed(given: dict[str, Any]) -> _File:
-    try:
-        return msgspec.convert(given, _File)
-    except msgspec.ValidationError as error:
-        message, _, place = str(error).partition(" - at `$")
-        message = message.replace("`", "")
-        path = place.rstrip("`").lstrip(".")
-        raise ConfigError(f"{path}: {message}" if path else message) from None
-
-
-def _models(file: _File, given: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    models: dict[str, dict[str, Any]] = {}
-    for index, entry in enumerate(file.model_list):
-        place = f"model_list[{index}]"
-        if "*" in entry.model_name or "*" in entry.litellm_params.model:
-            raise ConfigError(f"{place}: wildcards are not served; name each model")
-        if entry.model_name in models:
-            raise ConfigError(f"{place}.model_name: {entry.model_name!r} is named twice; calls are not shared between models")
-        params = given[index]["litellm_params"]
-        models[entry.model_name] = {name: value for name, value in params.items() if not _is_for_the_router(name)}
-    if not models:
-        raise ConfigError("model_list: there is no model")
-    return models
-
-
 def _is_for_the_router(name: str) -> bool:
     return name in ROUTER_PARAMS or "cost_per_" in name or name.startswith("auto_router_")
 
 
-def _handlers(providers: list[_Provider], folder: Path) -> dict[str, Any]:
+def _keys(settings: _GeneralSettings, environ: Mapping[str, str]) -> tuple[str, ...]:
+    if settings.master_key is None:
+        return ()
+    if not settings.master_key:
+        raise ConfigError("general_settings.master_key: this key is empty")
+    return (_resolved(settings.master_key, "general_settings.master_key", environ),)
+
+
+def _handlers(settings: _LiteLLMSettings, folder: Path) -> dict[str, Any]:
     handlers: dict[str, Any] = {}
-    for index, entry in enumerate(providers):
+    for index, entry in enumerate(settings.custom_provider_map or ()):
         module, _, attribute = entry.custom_handler.rpartition(".")
         try:
             if not module:
