@@ -51,10 +51,9 @@ RESPONSES: dict[str, dict[str, Any]] = {
     "Error": _object(error=_object(message=TEXT, type=MAYBE_TEXT, param=MAYBE_TEXT, code={})),
 }
 
-EVENTS = {
-    "description": "Server-sent events: each `data` a chunk as JSON, the last one `[DONE]`; an error is one with `error`.",
-    "schema": TEXT,
-}
+STREAM = (
+    " With `stream`, server-sent events: the `data` of each is a chunk as JSON, or an error; that of the last one is `[DONE]`."
+)
 
 
 def describe(models: Iterable[str], *, with_keys: bool, metrics: bool) -> dict[str, Any]:
@@ -108,7 +107,8 @@ def describe(models: Iterable[str], *, with_keys: bool, metrics: bool) -> dict[s
 def _ask(operation: str, summary: str, request: str, response: str, *, streams: bool = False) -> dict[str, Any]:
     described = _tell(operation, summary, response)
     if streams:
-        described["responses"]["200"]["content"]["text/event-stream"] = EVENTS
+        described["responses"]["200"]["description"] += STREAM
+        described["responses"]["200"]["content"]["text/event-stream"] = {}
     return {**described, "requestBody": {"required": True, "content": _json(request)}}
 
 
