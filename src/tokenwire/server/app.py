@@ -115,6 +115,7 @@ class App:
         metrics: bool,
     ) -> None:
         self.in_flight: int = 0
+        self._became_idle: anyio.Event | None = None  # while the lifespan waits for it
         self._models = models
         self._recorder = Recorder(models, metrics=metrics)
         self._created = int(time.time())
@@ -152,8 +153,16 @@ class App:
         async with tokenwire.AsyncClient() as self._calls:
             await send({"type": "lifespan.startup.complete"})
             await receive()
+            with anyio.move_on_after(PARTING_SECONDS):  # the server cancels what takes too long: let it clean up
+                await self._idle()
         self._calls = tokenwire
         await send({"type": "lifespan.shutdown.complete"})
+
+    async def _idle(self) -> None:
+        """Wait until no call of a model is under way."""
+        if self.in_flight:
+            self._became_idle = anyio.Event()
+            await self._became_idle.wait()
 
     async def _serve(self, exchange: Exchange) -> None:
         self._recorder.begin()
@@ -232,6 +241,8 @@ class App:
             yield
         finally:
             self.in_flight -= 1
+            if not self.in_flight and self._became_idle is not None:
+                self._became_idle.set()
 
     async def _ask(self, exchange: Exchange, cls: type[R], content: str) -> tuple[R, dict[str, Any]]:
         """The request's body, checked, and the keywords of the call that it asks for.
