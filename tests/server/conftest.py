@@ -38,7 +38,8 @@ class Visit:
         self._app, self._body = app, body
         self._to_app, self._for_app = anyio.create_memory_object_stream[dict[str, Any]](10)
         self._from_app, self._taken = anyio.create_memory_object_stream[Any](0)
-        self._left = False
+        self._left = self._sending = False
+        self._sends = anyio.Event()
         self.status = 0
         self.headers: dict[str, str] = {}
         self.ended = anyio.Event()
@@ -54,10 +55,23 @@ class Visit:
     async def _send(self, message: Any) -> None:
         if self._left:
             raise OSError("the client has left")  # as the specification has it
+        assert not self._sending, "the app sends twice at once"
+        self._sending = True
+        self._sends.set()
         try:
             await self._from_app.send(message)
         except anyio.BrokenResourceError:
             raise OSError("the client has left") from None
+        finally:
+            self._sending = False
+        if message["type"] == "http.response.body" and not message["more_body"]:
+            self._to_app.send_nowait({"type": "http.disconnect"})
+
+    async def until_sending(self) -> None:
+        """Wait until the app sends something, which is not taken yet."""
+        while not self._sending:
+            self._sends = anyio.Event()
+            await self._sends.wait()
 
     async def take(self) -> bytes:
         """The next piece of the body; b"" at its end."""
@@ -85,7 +99,7 @@ class Visit:
         try:
             self._to_app.send_nowait({"type": "http.disconnect"})
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
-            pass  # the app is done with this request, or has been told
+            pass  # the app is done with this request
         self._to_app.close()
 
 

@@ -92,7 +92,11 @@ async def test_chunks_in_openais_shape_become_one_stream(ask: Any) -> None:
         for text in ("a", "b"):
             yield ModelResponseStream(choices=[StreamingChoices(delta=Delta(content=text, role="assistant"))])
         yield ModelResponseStream(choices=[StreamingChoices(delta=Delta(reasoning_content="why"))])
-        yield ModelResponseStream(choices=[StreamingChoices(delta=Delta(content="c", special=1))], system_fingerprint="fp")  # type: ignore[call-arg]
+        yield ModelResponseStream(choices=[StreamingChoices(delta=Delta(content="c", special=1))])  # type: ignore[call-arg]
+        yield ModelResponseStream(choices=[StreamingChoices(delta=Delta(content="d"), extra=2)])  # type: ignore[call-arg]
+        yield ModelResponseStream(choices=[StreamingChoices(delta=Delta(content="e"))], more=3)  # type: ignore[call-arg]
+        yield ModelResponseStream(choices=[StreamingChoices(delta=Delta(content="f"))], system_fingerprint="fp")
+        yield ModelResponseStream(choices=[StreamingChoices(delta=Delta(content="g"))], service_tier="flex")
         call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
         yield ModelResponseStream(choices=[StreamingChoices(delta=Delta(tool_calls=[call]))])  # type: ignore[list-item]
         yield ModelResponseStream(choices=[StreamingChoices(delta=Delta(), finish_reason="tool_calls")])
@@ -105,10 +109,15 @@ async def test_chunks_in_openais_shape_become_one_stream(ask: Any) -> None:
         {"content": "b"},
         {"reasoning_content": "why"},
         {"content": "c", "special": 1},
+        {"content": "d"},
+        {"content": "e"},
+        {"content": "f"},
+        {"content": "g"},
         {"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
         {},
     ]
-    assert events[3]["system_fingerprint"] == "fp"
+    assert events[4]["choices"][0]["extra"] == 2
+    assert (events[5]["more"], events[6]["system_fingerprint"], events[7]["service_tier"]) == (3, "fp", "flex")
     assert events[-1]["choices"][0]["finish_reason"] == "tool_calls"
 
 
@@ -209,6 +218,24 @@ async def test_comments_keep_a_silent_stream_alive_once_it_has_begun(visit: Any)
         assert (await v.take()).startswith(b"data: {")
         assert await v.take() == b": keep-alive\n\n"
         assert await v.take() == b": keep-alive\n\n"
+
+
+async def test_a_comment_on_its_way_is_waited_for(visit: Any) -> None:
+    go = anyio.Event()
+
+    async def handler(**_: Any) -> Any:
+        yield "a"
+        await go.wait()
+        yield "b"
+
+    async with visit(create_app({"m": handler}, keepalive_seconds=0.02), STREAM) as v:
+        await v.take()
+        await anyio.wait_all_tasks_blocked()
+        await v.until_sending()  # the comment, which nobody has taken
+        go.set()
+        await anyio.wait_all_tasks_blocked()
+        assert await v.take() == b": keep-alive\n\n"
+        assert b'"b"' in await v.take()
 
 
 async def test_no_comment_disturbs_a_stream_that_flows_or_a_reader_that_does_not(visit: Any) -> None:
@@ -346,3 +373,32 @@ async def test_whatever_can_be_registered_can_be_served(kind: str, ask: Any) -> 
     events = (await ask(app, {**STREAM, "model": "some/model"})).events()
     assert events[0]["choices"][0]["delta"]["content"] == "ok"
     assert events[-1] == "[DONE]"
+
+
+async def test_a_stream_is_complete_when_its_end_has_been_sent(ask: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """From then on servers say that the client has left, while the handler may still be cleaning up."""
+
+    class Chunks:
+        def __init__(self) -> None:
+            self.left = [GenericStreamingChunk(is_finished=True, finish_reason="stop"), GenericStreamingChunk(text="Hi")]
+
+        def __aiter__(self) -> Any:
+            return self
+
+        async def __anext__(self) -> Any:
+            if not self.left:
+                raise StopAsyncIteration
+            return self.left.pop()
+
+        async def aclose(self) -> None:
+            await anyio.sleep(0.02)
+
+    async def handler(**_: Any) -> Any:
+        return Chunks()
+
+    class Handler(CustomLLM):
+        astreaming = staticmethod(handler)  # type: ignore[assignment]
+
+    caplog.set_level(logging.INFO, "tokenwire.server.access")
+    assert (await ask(create_app({"m": Handler()}), STREAM)).events()[-1] == "[DONE]"
+    assert " 200 complete " in caplog.messages[-1]

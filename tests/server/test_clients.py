@@ -48,7 +48,9 @@ def app() -> Any:
     return create_app({"m": Handler()}, api_keys=["sk-test"])
 
 
-@pytest.mark.filterwarnings("ignore:Async generator 'http:ResourceWarning")  # openai leaves its responses' iterators open
+@pytest.mark.filterwarnings(
+    "ignore:Async generator '(http|openai):ResourceWarning"
+)  # openai leaves its responses' iterators open
 async def test_openais_async_client(app: Any, served: Any) -> None:
     async with (
         served(app) as url,

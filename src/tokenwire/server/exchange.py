@@ -113,12 +113,15 @@ class Exchange:
         if self._comment_sent is not None:
             await self._comment_sent.wait()
         self._sending = True
-        await self._send_body(data, more=True)
+        try:
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        except OSError:
+            raise ClientLeft from None
         self._sending = False
         self.chunks += 1
 
     async def end_stream(self, data: bytes) -> None:
-        """Send the last bytes of a stream."""
+        """Send the last bytes of a stream. Servers call the client gone from then on."""
         if self.status is None:
             await self._start(200, EVENT_STREAM)
         if self._comment_sent is not None:
