@@ -89,11 +89,13 @@ class ChatEvents:
 
     def _encode_text(self, chunk: ModelResponseStream) -> bytes:
         """The event of a chunk that brings choice 0's next text and nothing else; b"" for any other."""
-        choices = chunk.choices
-        if len(choices) != 1 or chunk.usage is not None or chunk.system_fingerprint is not None:
+        if len(chunk.choices) != 1 or chunk.usage is not None:
             return b""
-        choice = choices[0]
-        if _has_more(choice.delta) or _has_more(choice) or _has_more(chunk) or chunk.service_tier is not None:
+        if chunk.system_fingerprint is not None or chunk.service_tier is not None:
+            return b""
+        choice = chunk.choices[0]
+        # A record that knows its origin may hold fields that no struct names, and these are not encoded with it.
+        if hasattr(choice.delta, "_origin") or hasattr(choice, "_origin") or hasattr(chunk, "_origin"):
             return b""
         data = _encode(choice)
         for gap, before, behind in self._frames:
@@ -151,15 +153,10 @@ class TextEvents(ChatEvents):
         return True  # an endpoint's whole text completion is a piece of one as well
 
     def _encode_text(self, chunk: Any) -> bytes:
-        return b""
+        return b""  # an older protocol, whose chunks go the long way
 
     def _choice(self, choice: dict[str, Any]) -> dict[str, Any]:
         return {"index": 0, "text": "", "logprobs": None, "finish_reason": None, **choice}
-
-
-def _has_more(record: Any) -> bool:
-    """Whether a record may hold fields that no struct names, which are not encoded with it."""
-    return hasattr(record, "_origin")
 
 
 def _event(value: Any) -> bytes:
