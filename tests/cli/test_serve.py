@@ -268,7 +268,7 @@ def test_ctrl_c_lets_a_stream_finish(serve: Callable[..., Served], folder: Path)
 
 
 def test_a_second_ctrl_c_ends_it_at_once(serve: Callable[..., Served]) -> None:
-    served = serve("my_module:waiting")
+    served = serve("my_module:waiting", "--grace-seconds", "600")
     with httpx.Client(timeout=SECONDS) as client, ask_for_a_stream(served, client) as stream:
         lines = stream.iter_lines()
         assert "once" in next(lines)

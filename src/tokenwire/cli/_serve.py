@@ -21,6 +21,7 @@ import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -107,6 +108,13 @@ class Server(uvicorn.Server):
         """Start, and then say so."""
         await super().startup(sockets=sockets)
         print(self._announcement, flush=True)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Note a signal. The second Ctrl-C ends the requests, for which uvicorn would wait on some event loops even then."""
+        super().handle_exit(sig, frame)
+        if self.force_exit:
+            for task in self.server_state.tasks:
+                task.cancel()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let the requests that run finish, within uvicorn's bound."""
