@@ -151,12 +151,12 @@ def test_no_value_of_the_environment_is_shown(read: Any) -> None:
 
 
 def test_a_handlers_module_is_found_beside_the_file_first(tmp_path: Path) -> None:
-    package = tmp_path / "handlers_here"
+    package = tmp_path / "colorsys"  # the standard library has a module of this name
     package.mkdir()
     (package / "__init__.py").touch()
     (package / "sibling.py").write_text("async def answer(messages): yield 'Hi'\n")
     (package / "mine.py").write_text("from .sibling import answer\n")
-    assert import_handler("handlers_here.mine", "answer", tmp_path).__module__ == "handlers_here.sibling"
+    assert import_handler("colorsys.mine", "answer", tmp_path).__module__ == "colorsys.sibling"
 
 
 NO_HANDLERS = {

@@ -124,7 +124,9 @@ async def scrape(ask: Any, app: Any) -> dict[str, dict[tuple[str, ...], float]]:
     for family in text_string_to_metric_families(answer.body.decode()):
         for sample in family.samples:
             if not sample.name.endswith(("_bucket", "_created")):
-                figures.setdefault(sample.name, {})[tuple(sample.labels[name] for name in LABELS if name in sample.labels)] = sample.value
+                figures.setdefault(sample.name, {})[tuple(sample.labels[name] for name in LABELS if name in sample.labels)] = (
+                    sample.value
+                )
     return figures
 
 
@@ -138,7 +140,7 @@ async def test_each_app_counts_for_itself_and_only_if_it_shall(ask: Any) -> None
 def test_processes_that_share_a_folder_are_added_up(tmp_path: Path) -> None:
     script = (
         "from tokenwire.server.metrics import Recorder\n"
-        "recorder = Recorder(['m'], metrics=True)\n"
+        "recorder = Recorder(metrics=True)\n"
         "recorder.begin()\n"
         "print(next(line for line in recorder.exposition()[0].decode().splitlines() if line[0] != '#'), flush=True)\n"
         "input()\n"

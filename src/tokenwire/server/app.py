@@ -117,7 +117,7 @@ class App:
         self.in_flight: int = 0
         self._became_idle: anyio.Event | None = None  # while the lifespan waits for it
         self._models = models
-        self._recorder = Recorder(models, metrics=metrics)
+        self._recorder = Recorder(metrics=metrics)
         self._created = int(time.time())
         self._api_keys = api_keys
         self._max_concurrency = max_concurrency

@@ -42,7 +42,7 @@ class Exchange:
         method, path: of the request; the path without a version prefix and without where the app is mounted.
         headers: the request's, names in lower case; of several with one name the last.
         request_id: sent as `x-request-id`.
-        model: the model asked for, None until that is known.
+        model: the model asked for, None until it is known to be one that is served: a client can ask for anything.
         streamed: whether the client asked for a stream.
         status: of the response, None until it has begun.
         started_at, first_chunk_at, ended_at: `time.monotonic()` values, None for what has not happened.

@@ -8,7 +8,6 @@ processes are added up as prometheus_client has it, when PROMETHEUS_MULTIPROC_DI
 
 import logging
 import time
-from collections.abc import Collection
 from typing import Any
 from urllib.parse import quote
 
@@ -28,12 +27,10 @@ class Recorder:
     """Notes the exchanges of one app.
 
     Args:
-        models: the names of the models that the app serves.
         metrics: whether figures are kept, which `exposition` gives; that needs prometheus_client.
     """
 
-    def __init__(self, models: Collection[str], *, metrics: bool = False) -> None:
-        self._models = models
+    def __init__(self, *, metrics: bool = False) -> None:
         self._figures = _Figures() if metrics else None
 
     def begin(self) -> None:
@@ -44,12 +41,11 @@ class Recorder:
     def end(self, exchange: Exchange) -> None:
         """It is answered, or will never be: to be called once for each that has begun."""
         ended_at = time.monotonic() if exchange.ended_at is None else exchange.ended_at
-        model = exchange.model if exchange.model in self._models else None
         if self._figures is not None:
             self._figures.in_flight.dec()
-            self._figures.note(exchange, model or "", ended_at)
+            self._figures.note(exchange, ended_at)
         if logger.isEnabledFor(logging.INFO):
-            logger.info("%s", _line(exchange, model, ended_at), extra={"exchange": exchange})
+            logger.info("%s", _line(exchange, ended_at), extra={"exchange": exchange})
 
     def exposition(self) -> tuple[bytes, str]:
         """The figures so far, as `GET /metrics` answers: the body in Prometheus's text format, and its content type.
@@ -62,7 +58,7 @@ class Recorder:
         return self._figures.exposition()
 
 
-def _line(exchange: Exchange, model: str | None, ended_at: float) -> str:
+def _line(exchange: Exchange, ended_at: float) -> str:
     """Such as `POST /chat/completions 200 complete 0.812s first_token=0.093s chunks=41 model=m request_id=req_1`.
 
     A dash stands for the status of a request that was never answered.
@@ -71,8 +67,8 @@ def _line(exchange: Exchange, model: str | None, ended_at: float) -> str:
     words.append(f"{ended_at - exchange.started_at:.3f}s")
     if exchange.first_chunk_at is not None:
         words.append(f"first_token={exchange.first_chunk_at - exchange.started_at:.3f}s chunks={exchange.chunks}")
-    if model is not None:
-        words.append(f"model={_word(model)}")
+    if exchange.model is not None:
+        words.append(f"model={_word(exchange.model)}")
     words.append(f"request_id={exchange.request_id}")
     return " ".join(words)
 
@@ -125,8 +121,8 @@ class _Figures:
             registry=registry,
         )
 
-    def note(self, exchange: Exchange, model: str, ended_at: float) -> None:
-        status, outcome = str(exchange.status or ""), exchange.outcome or ""
+    def note(self, exchange: Exchange, ended_at: float) -> None:
+        model, status, outcome = exchange.model or "", str(exchange.status or ""), exchange.outcome or ""
         self.requests.labels(_endpoint_of(exchange.path), model, status, outcome).inc()
         first = exchange.first_chunk_at
         if first is None:
