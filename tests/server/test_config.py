@@ -150,7 +150,8 @@ def test_no_value_of_the_environment_is_shown(read: Any) -> None:
     assert "sk" not in str(raised.value)
 
 
-def test_a_handlers_module_is_found_beside_the_file_first(tmp_path: Path) -> None:
+def test_a_handlers_module_is_found_beside_the_file_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
     package = tmp_path / "colorsys"  # the standard library has a module of this name
     package.mkdir()
     (package / "__init__.py").touch()
