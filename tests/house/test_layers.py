@@ -64,7 +64,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "_api": frozenset({"anyio", "msgspec"}),
     "_sync": frozenset({"anyio"}),
     "testing": frozenset({"anyio", "httptools", "msgspec", "pytest"}),  # pytest in pytest_plugin.py
-    "server": frozenset({"anyio", "msgspec", "starlette", "uvicorn"}),
+    "server": frozenset({"anyio", "msgspec", "prometheus_client", "uvicorn", "yaml"}),
     "cli": frozenset({"anyio", "msgspec", "rich", "uvicorn"}),
 }
 
