@@ -15,12 +15,19 @@ FOREVER = float("inf")
 
 
 class TrioSocket:
-    """A connected socket; see `connection.Socket`."""
+    """A connected socket; see `connection.Socket`.
+
+    A plain socket is waited for and then read by `take`: trio's stream would pass the scheduler twice for each read, and
+    five layers of its own.
+    """
+
+    __slots__ = ("__weakref__", "_error", "_raw", "_read", "_socket", "_stream", "_tls", "_token")
 
     def __init__(self, stream: Any, sock: Any) -> None:
         self._stream = stream
         self._socket = sock
-        self._tls: Any = getattr(stream, "_ssl_object", None)  # there is no public way to look at it without waiting
+        self._raw: socket.socket = sock._sock  # there is no public way to read without waiting
+        self._tls: Any = getattr(stream, "_ssl_object", None)  # nor to look at this one
         self._token = trio.lowlevel.current_trio_token()
         self._read: bytes | None = None
         self._error: BaseException | None = None
@@ -30,23 +37,32 @@ class TrioSocket:
         if self._error is not None:
             raise httpx.ReadError(_reason(self._error)) from self._error
         data = self._read
-        if data:  # the end is there to stay
-            self._read = None
+        if data is None and self._tls is None:
+            try:
+                data = self._raw.recv(READ_BYTES)
+            except (BlockingIOError, InterruptedError):
+                return None
+            except OSError as error:
+                raise httpx.ReadError(_reason(error)) from error
+        self._read = None if data else data  # the end is there to stay
         return data
 
     async def wait(self, deadline: float) -> bool:
         """See `Socket.wait`."""
         if self._read is not None or self._error is not None:
             return True
+        scope = trio.CancelScope()
+        if deadline != FOREVER:
+            scope.deadline = trio.current_time() + (deadline - time.monotonic())
         try:
-            if deadline == FOREVER:
-                self._read = bytes(await self._stream.receive_some(READ_BYTES))
+            with scope:
+                if self._tls is None:
+                    await trio.lowlevel.wait_readable(self._raw)
+                else:
+                    self._read = bytes(await self._stream.receive_some(READ_BYTES))
                 return True
-            with trio.move_on_after(max(0.0, deadline - time.monotonic())):
-                self._read = bytes(await self._stream.receive_some(READ_BYTES))
-                return True
-        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
-            self._error = error
+        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError, ValueError) as error:
+            self._error = error  # ValueError: there is no socket any more to wait for
             return True
         return False
 
@@ -64,7 +80,7 @@ class TrioSocket:
         """See `Socket.is_quiet`."""
         try:
             if self._tls is None:
-                self._socket._sock.recv(1, socket.MSG_PEEK)
+                self._raw.recv(1, socket.MSG_PEEK)
             elif self._take_in():
                 self._tls.read(1)
         except (BlockingIOError, ssl.SSLWantReadError):
@@ -76,7 +92,7 @@ class TrioSocket:
     def _take_in(self) -> bool:
         """Give TLS what has come for it: session tickets, say, which are no response. Whether the peer may send more."""
         try:
-            data = self._socket._sock.recv(READ_BYTES)
+            data = self._raw.recv(READ_BYTES)
         except BlockingIOError:
             return True
         self._stream._incoming.write(data)
@@ -87,7 +103,7 @@ class TrioSocket:
         try:
             self._socket.close()
         except RuntimeError:  # trio's run is over
-            self._socket._sock.close()
+            self._raw.close()
 
     def hand_over(self, callback: Callable[[], object]) -> None:
         """See `Socket.hand_over`."""
