@@ -57,6 +57,14 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
 class Attempts:
     """The attempts of one call so far, and whether there is another. No I/O."""
 
+    __slots__ = (
+        "_deadline",
+        "_policy",
+        "_started",
+        "_waited",
+        "made",
+    )
+
     def __init__(self, policy: RetryPolicy, deadline: float) -> None:
         self._policy = policy
         self._deadline = deadline
@@ -141,6 +149,14 @@ HANDLER_LOG = HandlerLog()
 
 class Target:
     """Who answers a request, and the keywords they are called with."""
+
+    __slots__ = (
+        "_pool",
+        "bridge",
+        "built_in",
+        "kwargs",
+        "request",
+    )
 
     def __init__(self, request: Request, pool: Callable[[str], Any]) -> None:
         self.request = request
@@ -297,6 +313,27 @@ class StreamCall:
         first_content_at, opened_at: `time.monotonic()` values, None until it happened.
     """
 
+    __slots__ = (
+        "_attempts",
+        "_closed",
+        "_deadline",
+        "_first_content",
+        "_handed_over_at",
+        "_idle",
+        "_opening",
+        "_request",
+        "_shape",
+        "_target",
+        "_total_deadline",
+        "_waiting_since",
+        "committed",
+        "first_content_at",
+        "opened_at",
+        "source",
+        "started_at",
+        "truncation_returns",
+    )
+
     def __init__(self, request: Request, pool: Callable[[str], Any], shape: Shape) -> None:
         self._target = Target(request, pool)
         self._request = request
@@ -376,7 +413,14 @@ class StreamCall:
             if not self.committed:
                 self.committed = True
                 self.first_content_at = now
+                self._forget_request()
         return chunks
+
+    def _forget_request(self) -> None:
+        """Nothing is sent again: thousands of streams need not hold on to their prompts."""
+        self._target.kwargs = {}
+        self._request.content = None
+        self._request.params = {}
 
     def late(self) -> Timeout:
         """The error for the deadline that has passed."""

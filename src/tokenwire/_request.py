@@ -19,6 +19,7 @@ from ._settings import (
     api_key_from_environment,
     module_settings,
     organization_from_environment,
+    retries,
 )
 from .exceptions import AuthenticationError, BadRequestError
 from .types import EmbeddingResponse, ImageResponse, ModelResponse, Usage
@@ -91,7 +92,7 @@ class Request(msgspec.Struct, kw_only=True, eq=False):
     def retry_policy(self, *, default: int) -> RetryPolicy:
         """The policy this call asks for; `default` retries where it names neither number nor policy."""
         if self.policy is None:
-            return RetryPolicy(num_retries=default if self.num_retries is None else self.num_retries)
+            return retries(default if self.num_retries is None else self.num_retries)
         return self.policy if self.num_retries is None else msgspec.structs.replace(self.policy, num_retries=self.num_retries)
 
 

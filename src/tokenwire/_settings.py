@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -74,15 +75,20 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
             except ValueError:
                 pass
         if isinstance(value, int | float) and not isinstance(value, bool):
-            seconds = _require_seconds("timeout", value)
-            total = msgspec.UNSET if stream else seconds
-            return cls(connect=seconds, pool=seconds, write=seconds, first_content=seconds, idle=seconds, total=total)
+            return _all_of(_require_seconds("timeout", value), stream)
         given: Any = value
         if all(hasattr(given, name) for name in ("connect", "read", "write", "pool")):  # httpx.Timeout, unimported
             return cls(connect=given.connect, pool=given.pool, write=given.write, first_content=given.read, idle=given.read)
         raise BadRequestError(
             f"timeout must be seconds, a Timeouts or an httpx.Timeout, not {type(value).__name__}", param="timeout"
         )
+
+
+@lru_cache(maxsize=64)
+def _all_of(seconds: float, stream: bool) -> Timeouts:
+    """What a plain number means."""
+    total = msgspec.UNSET if stream else seconds
+    return Timeouts(connect=seconds, pool=seconds, write=seconds, first_content=seconds, idle=seconds, total=total)
 
 
 def _require_seconds(name: str, value: Any) -> float:
@@ -135,6 +141,12 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
             if isinstance(value, bool) or not isinstance(value, kinds) or not value >= 0:
                 expected = "a whole number, 0 or more" if name == "num_retries" else "seconds, 0 or more"
                 raise BadRequestError(f"retry_policy.{name} must be {expected}, not {value!r}", param="retry_policy")
+
+
+@lru_cache(maxsize=64)
+def retries(num_retries: int) -> RetryPolicy:
+    """The policy that a plain number means."""
+    return RetryPolicy(num_retries=num_retries)
 
 
 def _environment(*names: str) -> str | None:

@@ -76,6 +76,16 @@ class AsyncStream(Generic[C]):
         StreamClosedError: the stream was closed, by `aclose()` or by leaving `async with`, and asked for more.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_batch",
+        "_call",
+        "_closed",
+        "_ended_at",
+        "_outcome",
+        "_receiving",
+    )
+
     def __init__(self, call: Call) -> None:
         self._call = call
         self._batch: list[C] = []  # last chunk first

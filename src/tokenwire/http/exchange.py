@@ -30,6 +30,7 @@ from .transport import HTTPTransport, Incoming, origin_of
 DRAIN_SECONDS = 0.25  # how long the tail of a finished stream may take, for the sake of reusing its connection
 CLOSE_SECONDS = 5.0  # how long closing an httpx client's response may take
 MAX_REDIRECTS = 5
+HEADS_KEPT = 256
 
 # httpx's timeouts, most specific first: the first match names the budget that ran out. Classes are known by their names,
 # so that those of another edition of httpx are known too.
@@ -275,7 +276,7 @@ async def _send_directly(transport: HTTPTransport, request: HTTPRequest, deadlin
     url = request.url
     for _ in range(MAX_REDIRECTS + 1):
         origin, target, host = _place(url)
-        head = _head(request, target, host)
+        head = _head(transport, request, target, host)
         left = deadline - time.monotonic()
         outgoing = Outgoing(
             origin=origin,
@@ -319,12 +320,20 @@ def _place(url: str) -> tuple[Origin, str, str]:
     return origin, parsed.raw_path.decode("ascii"), parsed.netloc.decode("ascii")
 
 
-def _head(request: HTTPRequest, target: str, host: str) -> bytes:
-    lines = [f"{request.method} {target} HTTP/1.1", f"host: {host}"]
-    if request.method != "GET":
-        lines.append(f"content-length: {len(request.body)}")
-    lines += [f"{name}: {value}" for name, value in request.headers.items()]
-    return checked_head("\r\n".join([*lines, "", ""]).encode(), len(lines))
+def _head(transport: HTTPTransport, request: HTTPRequest, target: str, host: str) -> bytes:
+    """The request's head; all but the body's length is checked once for each set of headers."""
+    key = (request.method, target, host, *request.headers.items())
+    start = transport.heads.get(key)
+    if start is None:
+        lines = [f"{request.method} {target} HTTP/1.1", f"host: {host}"]
+        lines += [f"{name}: {value}" for name, value in request.headers.items()]
+        head = checked_head("\r\n".join([*lines, "", ""]).encode(), len(lines))
+        if len(transport.heads) >= HEADS_KEPT:
+            transport.heads.clear()
+        start = transport.heads[key] = head[:-2]
+    if request.method == "GET":
+        return start + b"\r\n"
+    return b"%bcontent-length: %d\r\n\r\n" % (start, len(request.body))
 
 
 def _first_header(raw: list[tuple[bytes, bytes]], wanted: bytes) -> str | None:

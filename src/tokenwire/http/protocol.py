@@ -46,6 +46,24 @@ class ResponseReader:
         pieces: the body's bytes that have arrived and were not taken yet.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_failure",
+        "_head_only",
+        "_keep_alive",
+        "_max_header_bytes",
+        "_overhead",
+        "_parser",
+        "_unsolicited",
+        "headers",
+        "on_body",
+        "pieces",
+        "reason",
+        "state",
+        "status",
+        "version",
+    )
+
     def __init__(self, *, max_header_bytes: int = MAX_HEADER_BYTES) -> None:
         self._max_header_bytes = max_header_bytes
         self.pieces: list[bytes] = []

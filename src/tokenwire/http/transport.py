@@ -136,6 +136,7 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             max_keepalive=FOREVER if max_keepalive is None else max_keepalive,
             keepalive_expiry=FOREVER if keepalive_expiry is None else keepalive_expiry,
         )
+        self.heads: dict[tuple[Any, ...], bytes] = {}  # of requests, rendered and checked; see `exchange`
         self._connections: set[Connection] = set()  # all that are open, idle or in use
         self._closed = False
 

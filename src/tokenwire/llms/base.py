@@ -30,6 +30,8 @@ class ChunkSource(Generic[C]):
         status, headers: of the HTTP response behind the stream, None and {} where there is none.
     """
 
+    __slots__ = ()
+
     shape: Shape
     assembler: Any
     done: bool = False

@@ -33,6 +33,29 @@ class EventStreamSource(ChunkSource[Any]):
         wire_text: whether the endpoint is `/completions`.
     """
 
+    __slots__ = (
+        "_body",
+        "_broken",
+        "_client",
+        "_decoder",
+        "_ended",
+        "_events",
+        "_exchange",
+        "_head",
+        "_is_told",
+        "_limits",
+        "_model",
+        "_provider",
+        "_request",
+        "_start",
+        "_wire_text",
+        "assembler",
+        "done",
+        "had_content",
+        "shape",
+        "status",
+    )
+
     def __init__(
         self, request: HTTPRequest, *, client: Any, provider: str, model: str, wire_text: bool, limits: Limits
     ) -> None:
@@ -41,7 +64,8 @@ class EventStreamSource(ChunkSource[Any]):
         self.done: bool = False
         self.had_content: bool = False
         self.assembler: Any = None
-        self._request, self._client = request, client
+        self._request: HTTPRequest | None = request  # until it was sent
+        self._client = client
         self._provider, self._model = provider, model
         self._wire_text = wire_text
         self._limits = limits
@@ -64,8 +88,9 @@ class EventStreamSource(ChunkSource[Any]):
         self._decoder = ChunkDecoder(self.shape, wire_text=self._wire_text, provider=self._provider, model=self._model)
         self.assembler = self._decoder.assembler
         try:
-            self._exchange = exchange = await send(self._client, self._request, deadline)
+            self._exchange = exchange = await send(self._client, self._request, deadline)  # type: ignore[arg-type]
             self._head, self.status = exchange, exchange.status
+            self._request = None
             if not 200 <= exchange.status < 300:
                 raise await error_of(exchange, deadline, self._limits, **self._details())
         except APIError as error:

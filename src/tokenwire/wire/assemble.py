@@ -281,6 +281,17 @@ class Assembler:
         usage: the last usage seen.
     """
 
+    __slots__ = (
+        "_choices",
+        "_cls",
+        "_default_head",
+        "_fields",
+        "_head",
+        "_wanted",
+        "first_text",
+        "usage",
+    )
+
     def __init__(self, cls: type[ModelResponse] | type[TextCompletionResponse] | None = None, **head: Any) -> None:
         self._wanted = cls
         self._default_head = head

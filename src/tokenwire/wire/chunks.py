@@ -55,6 +55,25 @@ class ChunkDecoder:
         assembler: collects the answer.
     """
 
+    __slots__ = (
+        "_convert",
+        "_decode",
+        "_flat",
+        "_lessons",
+        "_model",
+        "_native",
+        "_provider",
+        "_started",
+        "_template",
+        "_template_serves",
+        "_unlearned",
+        "_wire_text",
+        "assembler",
+        "done",
+        "error",
+        "had_content",
+    )
+
     def __init__(self, shape: Shape, *, wire_text: bool, provider: str, model: str) -> None:
         self._decode: Any = _decode_text if wire_text else _decode_chat
         self._wire_text = wire_text
