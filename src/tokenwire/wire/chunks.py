@@ -82,10 +82,11 @@ class ChunkDecoder:
             chunks += self._rest(events[begin : begin + 1], had_content)
             had_content = self.had_content
             begin += 1
-        if events and events[-1] == DONE:
-            self.done = True
-            events = events[:-1]
-        return self._decode_common(events, begin, chunks, had_content)
+        if not events or events[-1] != DONE:
+            return self._decode_common(events, begin, chunks, had_content)
+        chunks = self._decode_common(events[:-1], begin, chunks, had_content)
+        self.done = self.done or self.error is None  # said only now: the long way round stops where the stream is done
+        return chunks
 
     def _decode_common(self, events: list[bytes | Event], begin: int, chunks: list[Any], had_content: bool) -> list[Chunk]:
         decode, native, template = self._decode, self._native, self._template
