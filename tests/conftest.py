@@ -3,6 +3,7 @@
 import gc
 import importlib.util
 import os
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -24,9 +25,31 @@ LOOPS = [
     pytest.param(("trio", {}), id="trio"),
 ]
 
+MOST_PROCESSES = 4  # each collects the whole suite
 PORTAL_THREAD = "tokenwire"  # the sync face's thread lives as long as the process
 CACHED_THREADS = ("Trio thread", "asyncio_", "AnyIO worker thread")  # idle ones that their owners keep, or end in a moment
 PATIENCE = 5.0  # seconds in which a thread that was told to end must have ended
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One process more than there are cores, as tests often wait; none but this for tests or files asked for by name."""
+    if any(argument.partition("::")[0].endswith(".py") for argument in config.args):
+        return 0
+    return min((os.cpu_count() or 1) + 1, MOST_PROCESSES)
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of the real model run in one process, one after the other: its servers are started once."""
+    for item in items:
+        if item.get_closest_marker("real_model") is not None:
+            item.add_marker(pytest.mark.xdist_group("real_model"))
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and their modules are here to stay: the garbage collector need not walk them each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=LOOPS)
@@ -93,9 +116,9 @@ def _sockets() -> set[str]:
         return found
     for descriptor in descriptors:
         try:
-            target = os.readlink(f"/proc/self/fd/{descriptor}")
+            status = os.fstat(int(descriptor))
         except OSError:  # the listing's own descriptor, closed by now
             continue
-        if target.startswith("socket:"):
-            found.add(target)
+        if stat.S_ISSOCK(status.st_mode):
+            found.add(f"socket:[{status.st_ino}]")
     return found
