@@ -478,3 +478,21 @@ async def test_a_chunk_handed_out_stays_valid_after_closing(endless: Endpoint) -
     assert part.raw is not None
     assert part.choices[0].delta.content == "a"
     assert part == tokenwire.ModelResponseStream(**chunk("a"))
+
+
+async def test_a_stream_closed_before_its_first_content_is_not_tried_again() -> None:
+    with Endpoint(Reply(events=[chunk(role="assistant")], done=False, stall=True)) as endpoint:
+        pieces = await complete(endpoint, stream=True, num_retries=2)
+
+        async def read() -> None:
+            with pytest.raises(tokenwire.StreamClosedError):
+                await anext(pieces)
+
+        with anyio.fail_after(LONG):
+            async with anyio.create_task_group() as group:
+                group.start_soon(read)
+                await anyio.wait_all_tasks_blocked()
+                await pieces.aclose()
+        await assert_left(endpoint)
+        assert len(endpoint.requests) == 1
+        assert pieces.outcome == "cancelled"

@@ -436,3 +436,40 @@ def test_a_bug_in_a_handler_is_not_tried_again() -> None:
         error = tokenwire.APIConnectionError("x")
         error.__cause__ = cause
         assert is_retryable(error) is expected
+
+
+@pytest.mark.anyio
+async def test_a_policy_says_how_long_and_how_often() -> None:
+    at_once = RetryPolicy(num_retries=1, base_delay=0.0)
+    busy = Reply(status=503, json={"error": {"message": "busy"}})
+    with Endpoint([busy, GOOD]) as endpoint:
+        response = await complete(endpoint, retry_policy=at_once)
+    assert [attempt.waited for attempt in response.attempts] == [0.0, 0.0]
+    with Endpoint(busy) as endpoint, pytest.raises(tokenwire.ServiceUnavailableError):
+        await complete(endpoint, retry_policy=at_once, num_retries=3)  # a number goes before the policy's
+    assert len(endpoint.requests) == 4
+    with Endpoint(Reply(status=503, json={}, headers={"retry-after": "3"})) as endpoint:
+        async with AsyncClient(retry_policy=RetryPolicy(max_retry_after=1.0), api_base=endpoint.url) as client:
+            with pytest.raises(tokenwire.ServiceUnavailableError) as caught:
+                await client.acompletion("openai/m", MESSAGES)
+    assert (caught.value.retry_after, len(endpoint.requests)) == (3.0, 1)
+
+
+@pytest.mark.parametrize(
+    "wrong, expected",
+    [
+        ({"num_retries": 1.5}, "whole number"),
+        ({"num_retries": True}, "whole number"),
+        ({"base_delay": -1}, "seconds, 0 or more"),
+    ],
+    ids=["a fraction", "a truth", "below zero"],
+)
+def test_a_policy_that_makes_no_sense(wrong: dict[str, Any], expected: str) -> None:
+    with pytest.raises(tokenwire.BadRequestError, match=expected):
+        RetryPolicy(**wrong)
+
+
+@pytest.mark.anyio
+async def test_a_number_in_a_policy_s_place() -> None:
+    with pytest.raises(tokenwire.BadRequestError, match=r"retry_policy must be a tokenwire\.RetryPolicy, not 3"):
+        await tokenwire.acompletion("openai/m", MESSAGES, api_base="http://127.0.0.1:1", retry_policy=3)

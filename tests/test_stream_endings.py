@@ -721,3 +721,38 @@ async def test_text_completions_end_by_the_same_rules(stream: bool) -> None:
     response: Any = pieces.response
     assert [choice.text for choice in response.choices] == ["a", "b"]
     assert [choice.finish_reason for choice in response.choices] == ["stop", "length" if stream else None]
+
+
+# Taking a truncated stream for what it is.
+
+
+@pytest.mark.parametrize("cut", ["fin", "rst"])
+async def test_truncation_can_end_a_stream_without_an_error(cut: Any) -> None:
+    with Endpoint(Reply(events=["Hel", "lo"], done=False, cut=cut)) as endpoint:
+        stream: Any = await chat(endpoint, on_truncation="return")
+        received = [part.choices[0].delta.content async for part in stream]
+        assert received == ["Hel", "lo"]
+        assert stream.outcome == "truncated"
+        assert stream.response.choices[0].message.content == "Hello"
+        assert stream.response.choices[0].finish_reason is None
+        assert stream.attempts[-1].error == "StreamTruncatedError"
+        assert [part async for part in stream] == []
+        pieces = tokenwire.streaming("openai/m", [], api_base=endpoint.url, on_truncation="return")
+        assert [piece.text for piece in pieces] == received
+        assert pieces.outcome == "truncated"
+
+
+async def test_on_truncation_is_one_of_two() -> None:
+    with pytest.raises(tokenwire.BadRequestError, match=r'on_truncation must be "raise" or "return", not \'ignore\''):
+        tokenwire.astreaming("openai/m", on_truncation="ignore")  # type: ignore[arg-type]
+
+
+async def test_chunks_that_came_together_can_be_taken_together() -> None:
+    with Endpoint(Reply(body=b"".join(map(event, chunks("Hello"))))) as endpoint:
+        async with await chat(endpoint) as stream:
+            first = await anext(stream)
+            rest = stream.take_ready()
+            assert "".join(part.choices[0].delta.content or "" for part in [first, *rest]) == "Hello"
+            assert stream.take_ready() == []
+            assert [part async for part in stream] == []
+            assert stream.outcome == "complete"

@@ -257,13 +257,22 @@ async def _within(target: Target, deadline: float) -> Any:
     now = time.monotonic()
     first_content = request.timeouts.first_content
     nearer = deadline if first_content is None else min(deadline, now + first_content)
+    budget = "total" if nearer == deadline else "first_content"
+    if target.built_in:  # it keeps deadlines by itself, and so can tell a status whose body stalls from silence
+        target.kwargs["deadline"] = nearer
+        try:
+            return await target.answer()
+        except Timeout as error:
+            if error.budget is None and error.response is None:
+                raise _timeout(request, budget) from error.__cause__
+            raise
     if nearer == FOREVER:
         return await target.answer()
     response: Any = None
     with anyio.move_on_after(nearer - now) as scope:
         response = await target.answer()
     if response is None and scope.cancelled_caught:
-        raise _timeout(request, "total" if nearer == deadline else "first_content")
+        raise _timeout(request, budget)
     return response
 
 
@@ -284,6 +293,7 @@ class StreamCall:
     Attributes:
         source: the latest attempt's, None before the first.
         committed: whether content was handed out, after which no attempt follows.
+        truncation_returns: whether a stream that was cut short ends without an error.
         first_content_at, opened_at: `time.monotonic()` values, None until it happened.
     """
 
@@ -296,10 +306,16 @@ class StreamCall:
         self._total_deadline = FOREVER if total is None else self.started_at + total
         self._attempts = self._target.attempts(self._total_deadline)
         self._waiting_since = self.started_at  # moved on by the time that the caller takes before asking for more
-        self._handed_over_at = self.started_at
+        self._handed_over_at: float | None = None  # the last chunks, to a caller who has not asked for more yet
+        self._idle, self._first_content = (
+            FOREVER if seconds is None else seconds for seconds in (request.timeouts.idle, request.timeouts.first_content)
+        )
+        self._deadline = FOREVER
+        self._closed = False
         self._opening: anyio.CancelScope | None = None
         self.source: ChunkSource[Any] | None = None
         self.committed = False
+        self.truncation_returns: bool = request.on_truncation == "return"
         self.opened_at: float | None = None
         self.first_content_at: float | None = None
 
@@ -313,29 +329,68 @@ class StreamCall:
         return None if self.source is None else self.source.assembler.response()
 
     async def open(self) -> None:
-        """Get as far as the head of a good response. Raises as `receive` does."""
-        await self._attempt(self._open_once)
+        """Get as far as the head of a good response, before anybody has a stream to close. Raises as `begin` does."""
+        await self._attempt(self._open)
         self._handed_over_at = time.monotonic()
 
-    async def receive(self) -> list[Any]:
-        """The next chunks; an empty list once the stream is complete.
+    async def begin(self) -> list[Any]:
+        """The first content, and the chunks before it; an empty list where the stream is complete without any.
 
         Raises:
             StreamTruncatedError: the stream ended and was not complete.
             Timeout: a deadline ran out; `budget` says which.
             APIError: what the server, the connection or the handler did.
         """
-        self._waiting_since += time.monotonic() - self._handed_over_at
-        if not self.committed:
-            return await self._attempt(self._until_content)
-        try:
-            return await self._receive()
-        except APIError as error:
+        return await self._attempt(self._until_content)
+
+    def wait(self) -> Awaitable[bool]:
+        """Wait until `take` may have something else to say than None; False when a deadline passed first, as `late` says.
+
+        Raises:
+            Timeout: one had passed before. A server that sends and sends, only no content, or content for longer than the
+                total, is not stopped by deadlines of reads that never wait.
+        """
+        now = time.monotonic()
+        if self._handed_over_at is not None:  # the time that the caller took is not the server's
+            self._waiting_since += now - self._handed_over_at
+            self._handed_over_at = None
+        self._deadline = deadline = self._deadline_for_content()
+        if deadline <= now:
+            raise self.late()
+        return self.source.wait(deadline)  # type: ignore[union-attr]
+
+    def take(self) -> list[Any] | None:
+        """The chunks that have arrived; an empty list once the stream is complete, None while there are none.
+
+        Raises as `begin` does.
+        """
+        source: Any = self.source
+        chunks: list[Any] | None = source.take()
+        if not chunks:
+            if chunks is not None:
+                self._end(source)
+            return chunks
+        self._handed_over_at = now = time.monotonic()
+        if source.had_content:
+            self._waiting_since = now
+            if not self.committed:
+                self.committed = True
+                self.first_content_at = now
+        return chunks
+
+    def late(self) -> Timeout:
+        """The error for the deadline that has passed."""
+        budget = "total" if self._deadline == self._total_deadline else "idle" if self.committed else "first_content"
+        return _timeout(self._request, budget)
+
+    def failed(self, error: APIError) -> None:
+        """The stream ends with `error`: behind the commit point, that is the attempt's end too."""
+        if self.committed:
             self._attempts.failed_for_good(error)
-            raise
 
     async def aclose(self) -> None:
         """Release the connection or the handler, which the source shields and bounds. Another task's attempts end."""
+        self._closed = True
         if self._opening is not None:
             self._opening.cancel()
         if self.source is not None:
@@ -347,6 +402,8 @@ class StreamCall:
             try:
                 return await function()
             except APIError as error:
+                if self._closed:
+                    raise
                 error.partial = self.response()
                 delay = self._attempts.failed(error)
                 if self.source is not None:
@@ -365,14 +422,12 @@ class StreamCall:
                 self._opening = None
         raise StreamClosedError("this stream was closed while it was waited for")
 
-    async def _open_once(self) -> None:
-        if self.source is None:
-            self._attempts.begin()
-            await self._unless_closed(self._open())
-
     async def _open(self) -> None:
+        self._attempts.begin()
         self._waiting_since = time.monotonic()
-        deadline, budget = self._deadline()
+        self._deadline = deadline = self._deadline_for_content()
+        if deadline <= self._waiting_since:
+            raise self.late()
         target = self._target
         target.connect()
         if target.built_in:  # it only makes the request
@@ -382,16 +437,17 @@ class StreamCall:
                 with anyio.fail_after(None if deadline == FOREVER else deadline - self._waiting_since):
                     source = await target.bridge.open(target.kwargs, self._shape)
             except TimeoutError:
-                raise _timeout(self._request, budget) from None
+                raise self.late() from None
         self.source = source
         try:
             await source.start(deadline)
         except Timeout as error:
-            raise self._named(error, budget, deadline) from error.__cause__
+            raise self._named(error) from error.__cause__
         self.opened_at = time.monotonic()
 
     async def _until_content(self) -> list[Any]:
-        await self._open_once()
+        if self.source is None:
+            await self._unless_closed(self._open())
         held: list[Any] = []
         while True:
             chunks = await self._receive()
@@ -400,22 +456,13 @@ class StreamCall:
                 return held
 
     async def _receive(self) -> list[Any]:
-        source: Any = self.source
-        deadline, budget = self._deadline()
-        try:
-            chunks = await source.receive(deadline)
-        except Timeout as error:
-            raise self._named(error, budget, deadline) from error.__cause__
-        if not chunks:
-            self._end(source)
-            return chunks
-        self._handed_over_at = now = time.monotonic()
-        if source.had_content:
-            self._waiting_since = now
-            if not self.committed:
-                self.committed = True
-                self.first_content_at = now
-        return chunks
+        while True:
+            in_time = await self.wait()
+            chunks = self.take()
+            if chunks is not None:
+                return chunks
+            if not in_time:
+                raise self.late()
 
     def _end(self, source: ChunkSource[Any]) -> None:
         """Judge a stream that has ended: it is complete, or it was cut short."""
@@ -430,25 +477,14 @@ class StreamCall:
         if not self.attempts or self.attempts[-1].error is not None:
             self._attempts.succeeded(source.status)
 
-    def _deadline(self) -> tuple[float, str]:
-        """Until when to wait for content, and the name of the budget that this is; raises when it has run out.
+    def _deadline_for_content(self) -> float:
+        """Until when to wait for content, as `time.monotonic()` counts."""
+        return min(self._waiting_since + (self._idle if self.committed else self._first_content), self._total_deadline)
 
-        A server that sends and sends, only no content, or content for longer than the total, is not stopped by its
-        reads' deadlines: none of them ever waits.
-        """
-        budget = "idle" if self.committed else "first_content"
-        seconds = getattr(self._request.timeouts, budget)
-        deadline = FOREVER if seconds is None else self._waiting_since + seconds
-        if self._total_deadline < deadline:
-            deadline, budget = self._total_deadline, "total"
-        if deadline <= time.monotonic():
-            raise _timeout(self._request, budget)
-        return deadline, budget
-
-    def _named(self, error: Timeout, budget: str, deadline: float) -> Timeout:
+    def _named(self, error: Timeout) -> Timeout:
         """The lower layers know that a deadline passed, and only this one which it was. A handler's own timeout stays."""
-        if error.budget is not None or error.response is not None or time.monotonic() < deadline - CLOCKS_DIFFER:
+        if error.budget is not None or error.response is not None or time.monotonic() < self._deadline - CLOCKS_DIFFER:
             return error
-        named = _timeout(self._request, budget)
+        named = self.late()
         named.headers = error.headers
         return named

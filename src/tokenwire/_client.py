@@ -123,7 +123,7 @@ class AsyncClient:
         """As `tokenwire.acompletion`."""
         request = self._request("chat", model, messages, stream=stream, **params)
         if request.stream:
-            return await self._stream(request, ModelResponseStream).open()
+            return await self._stream(request, ModelResponseStream)._open()
         response: ModelResponse = await call(request, self._own_pool)
         return response
 
@@ -156,7 +156,7 @@ class AsyncClient:
         """As `tokenwire.atext_completion`."""
         request = self._request("text", model, prompt, stream=stream, **params)
         if request.stream:
-            return await self._stream(request, TextCompletionResponse).open()
+            return await self._stream(request, TextCompletionResponse)._open()
         response: TextCompletionResponse = await call(request, self._own_pool)
         return response
 
@@ -177,7 +177,7 @@ class AsyncClient:
         response: ModelList = await call(self._request("models", model, None, **params), self._own_pool)
         return response
 
-    def _request(self, kind: str, model: Any, content: Any, **keywords: Any) -> Request:
+    def _request(self, kind: str, model: Any, content: Any, /, **keywords: Any) -> Request:
         return parse_request(kind, model, content, keywords, self._defaults, resolve)
 
     def _stream(self, request: Request, shape: Any) -> AsyncStream[Any]:

@@ -11,12 +11,13 @@ from typing import Any
 import msgspec
 
 from ._settings import (
+    DEFAULT_LIMITS,
     Limits,
     RetryPolicy,
     Timeouts,
     api_base_from_environment,
     api_key_from_environment,
-    module_setting,
+    module_settings,
     organization_from_environment,
 )
 from .exceptions import AuthenticationError, BadRequestError
@@ -41,6 +42,16 @@ _LITELLM_ONLY = frozenset((*REFUSED, *WITHOUT_MEANING))
 _CONTENT_NAMES = {"chat": "messages", "text": "prompt", "embedding": "input", "image": "prompt", "models": "messages"}
 
 MOCK_KEYWORDS = ("mock_response", "mock_tool_calls", "mock_timeout", "mock_delay")
+_MOCK = frozenset(MOCK_KEYWORDS)
+_HEADERS = ("default_headers", "headers", "extra_headers")  # the later win
+
+# The keywords that are for this library; all others are the model's parameters.
+_OTHER_SPELLINGS = {"base_url": "api_base", "max_retries": "num_retries", "request_timeout": "timeout"}
+_OWN = frozenset((
+    "stream", "custom_llm_provider", "api_key", "api_base", "organization", "timeout", "limits", "num_retries", "client",
+    "retry_policy", "on_truncation",
+    *_OTHER_SPELLINGS, *_HEADERS, *_LITELLM_ONLY, *_MOCK,
+))  # fmt: skip
 
 
 class Request(msgspec.Struct, kw_only=True, eq=False):
@@ -53,6 +64,8 @@ class Request(msgspec.Struct, kw_only=True, eq=False):
         content: the messages, the prompt or the input, by `kind`.
         params: the caller's OpenAI parameters and unknown keywords.
         num_retries: None when neither the caller nor the client named a number.
+        policy: how retries wait; its own number counts where `num_retries` is None.
+        on_truncation: "raise" or "return".
         mock: the `mock_...` keywords, {} when there are none.
     """
 
@@ -69,13 +82,17 @@ class Request(msgspec.Struct, kw_only=True, eq=False):
     timeouts: Timeouts
     limits: Limits
     num_retries: int | None
+    policy: RetryPolicy | None
+    on_truncation: str
     client: Any
     metadata: Any
     mock: dict[str, Any]
 
     def retry_policy(self, *, default: int) -> RetryPolicy:
-        """The policy this call asks for; `default` retries where it names no number."""
-        return RetryPolicy(num_retries=default if self.num_retries is None else self.num_retries)
+        """The policy this call asks for; `default` retries where it names neither number nor policy."""
+        if self.policy is None:
+            return RetryPolicy(num_retries=default if self.num_retries is None else self.num_retries)
+        return self.policy if self.num_retries is None else msgspec.structs.replace(self.policy, num_retries=self.num_retries)
 
 
 def parse_request(
@@ -97,38 +114,54 @@ def parse_request(
         BadRequestError: an argument is wrong; `param` and the message name it.
         UnknownProviderError: no handler is registered for the model.
     """
-    given = {name: value for name, value in defaults.items() if value is not None}
-    given.update((name, value) for name, value in keywords.items() if value is not None)
-    for name in _LITELLM_ONLY.intersection(given):
-        if given.pop(name) and name in REFUSED:
-            raise BadRequestError(f"{name} is an option of LiteLLM's that tokenwire does not have: {REFUSED[name]}", param=name)
-    stream = given.pop("stream", False)
+    given: dict[str, Any] = {}  # what is for us
+    params: dict[str, Any] = {}  # what is for the model
+    for source in (defaults, keywords):
+        for name, value in source.items():
+            if value is None:
+                continue
+            if name not in _OWN:
+                params[name] = value
+            elif name not in _OTHER_SPELLINGS:
+                given[name] = value
+            elif source.get(_OTHER_SPELLINGS[name]) is None:
+                given[_OTHER_SPELLINGS[name]] = value
+    if not _LITELLM_ONLY.isdisjoint(given):
+        _refuse_litellm_only(given)
+    stream = given.get("stream", False)
     if not isinstance(stream, bool):
         raise _wrong("stream", "True or False", stream)
     if not isinstance(model, str) or not model:
         raise _wrong("model", 'a model\'s name, such as "openai/gpt-4o-mini"', model)
-    bare_model, provider = resolve(model, given.pop("custom_llm_provider", None))
+    bare_model, provider = resolve(model, given.get("custom_llm_provider"))
     _refuse_control_characters("model", bare_model)
-    request = Request(
+    settings = module_settings()
+    return Request(
         kind=kind,
         model=bare_model,
         provider=provider,
         content=_content(kind, content),
         stream=stream,
-        api_key=_text(given, "api_key") or module_setting("api_key"),
-        api_base=_text(given, "base_url", "api_base") or module_setting("api_base"),
-        organization=_text(given, "organization") or module_setting("organization"),
-        headers=_headers(given),
-        timeouts=Timeouts.parse(_first_or_setting(given, "timeout", "request_timeout"), stream=stream),
-        limits=_instance(given, "limits", Limits),
-        num_retries=_retries(given),
-        client=given.pop("client", None),
-        metadata=given.get("metadata"),
-        mock=_mock(given),
-        params=given,
+        api_key=_text(given, "api_key") or settings.get("api_key"),
+        api_base=_text(given, "api_base") or settings.get("api_base"),
+        organization=_text(given, "organization") or settings.get("organization"),
+        headers=_headers(given, settings.get("headers")),
+        timeouts=Timeouts.parse(given.get("timeout", settings.get("request_timeout")), stream=stream),
+        limits=_limits(given.get("limits")),
+        num_retries=_retries(given.get("num_retries", settings.get("num_retries"))),
+        policy=_retry_policy(given.get("retry_policy")),
+        on_truncation=_on_truncation(given.get("on_truncation", "raise")),
+        client=given.get("client"),
+        metadata=params.get("metadata"),
+        mock={} if _MOCK.isdisjoint(given) else _mock(given),
+        params=_params(params),
     )
-    request.params = _params(request.params)
-    return request
+
+
+def _refuse_litellm_only(given: dict[str, Any]) -> None:
+    for name in REFUSED:
+        if given.get(name):
+            raise BadRequestError(f"{name} is an option of LiteLLM's that tokenwire does not have: {REFUSED[name]}", param=name)
 
 
 def complete_for_endpoint(request: Request) -> None:
@@ -158,50 +191,47 @@ def _wrong(name: str, expected: str, value: Any) -> BadRequestError:
     return BadRequestError(f"{name} must be {expected}, not {shown}", param=name.partition("[")[0])
 
 
-def _first(given: dict[str, Any], *names: str) -> Any:
-    """The value of the first of these keywords that was given; all of them are taken out."""
-    values = [given.pop(name, None) for name in names]
-    return next((value for value in values if value is not None), None)
-
-
-def _first_or_setting(given: dict[str, Any], *names: str) -> Any:
-    """`_first`, or the package's setting of the last name."""
-    value = _first(given, *names)
-    return module_setting(names[-1]) if value is None else value
-
-
 def _mock(given: dict[str, Any]) -> dict[str, Any]:
     """The `mock_...` keywords; a `mock_timeout=False` asks for nothing."""
-    mock = {name: given.pop(name) for name in MOCK_KEYWORDS if name in given}
+    mock = {name: given[name] for name in MOCK_KEYWORDS if name in given}
     return {name: value for name, value in mock.items() if not (name == "mock_timeout" and value is False)}
 
 
-def _text(given: dict[str, Any], *names: str) -> str | None:
-    value = _first(given, *reversed(names))
+def _text(given: dict[str, Any], name: str) -> str | None:
+    value = given.get(name)
     if value is not None and not isinstance(value, str):
-        raise _wrong(names[-1], "a str", value if names[-1] != "api_key" else type(value))
+        raise _wrong(name, "a str", value if name != "api_key" else type(value))
     return value
 
 
-def _instance(given: dict[str, Any], name: str, cls: type[Any]) -> Any:
-    value = given.pop(name, None)
-    if value is not None and not isinstance(value, cls):
-        raise _wrong(name, f"a tokenwire.{cls.__name__}", value)
-    return cls() if value is None else value
+def _limits(value: Any) -> Limits:
+    if value is not None and not isinstance(value, Limits):
+        raise _wrong("limits", "a tokenwire.Limits", value)
+    return DEFAULT_LIMITS if value is None else value
 
 
-def _retries(given: dict[str, Any]) -> int | None:
-    value = _first(given, "num_retries", "max_retries")
-    value = module_setting("num_retries") if value is None else value
+def _retry_policy(value: Any) -> RetryPolicy | None:
+    if value is not None and not isinstance(value, RetryPolicy):
+        raise _wrong("retry_policy", "a tokenwire.RetryPolicy", value)
+    return value
+
+
+def _on_truncation(value: Any) -> str:
+    if value not in ("raise", "return"):
+        raise _wrong("on_truncation", '"raise" or "return"', value)
+    return str(value)
+
+
+def _retries(value: Any) -> int | None:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
         raise _wrong("num_retries", "a whole number, 0 or more", value)
     return value
 
 
-def _headers(given: dict[str, Any]) -> dict[str, str]:
-    merged: dict[str, str] = dict(module_setting("headers") or {})
-    for name in ("default_headers", "headers", "extra_headers"):
-        value = given.pop(name, None)
+def _headers(given: dict[str, Any], setting: Mapping[str, str] | None) -> dict[str, str]:
+    merged: dict[str, str] = dict(setting or ())
+    for name in _HEADERS:
+        value = given.get(name)
         if value is None:
             continue
         if not isinstance(value, Mapping):
@@ -242,7 +272,7 @@ def _content(kind: str, content: Any) -> Any:
     name = _CONTENT_NAMES[kind]
     if content is None:
         raise _wrong(name, "a str or a list", None)
-    if not isinstance(content, str | list | tuple):
+    if not isinstance(content, (str, list, tuple)):
         raise _wrong(name, "a str or a list", content)
     return content
 
@@ -250,14 +280,16 @@ def _content(kind: str, content: Any) -> Any:
 def _messages(messages: Any) -> list[dict[str, Any]]:
     if messages is None:
         return []
-    if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, list | tuple):
+    if not isinstance(messages, (list, tuple)):
         raise _wrong("messages", 'a list such as [{"role": "user", "content": "Hi"}]', messages)
     return [_message(index, message) for index, message in enumerate(messages)]
 
 
 def _message(index: int, message: Any) -> dict[str, Any]:
     """The message as a new dict: a response's `Message`, or a pydantic model, is taken apart."""
-    if isinstance(message, Record):
+    if type(message) is dict:
+        plain: dict[str, Any] = dict(message)
+    elif isinstance(message, Record):
         plain = message.model_dump(exclude_none=True)
     elif isinstance(message, Mapping):
         plain = dict(message)
@@ -271,13 +303,15 @@ def _message(index: int, message: Any) -> dict[str, Any]:
 
 
 def _params(params: dict[str, Any]) -> dict[str, Any]:
+    if not params:
+        return params
     for name in params.pop("additional_drop_params", None) or ():
         params.pop(name, None)
     n = params.get("n")
     if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
         raise _wrong("n", "a whole number, 1 or more", n)
     for name in ("extra_body", "extra_query"):
-        if not isinstance(params.get(name, {}), Mapping):
+        if name in params and not isinstance(params[name], Mapping):
             raise _wrong(name, "a mapping", params[name])
     if isinstance(params.get("response_format"), type):
         params["response_format"] = _schema_of(params["response_format"])

@@ -108,6 +108,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_error_body_bytes: int = 64 * 1024
 
 
+DEFAULT_LIMITS = Limits()
+
+
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """When a failed attempt is made again, before the first content reached the caller.
 
@@ -116,12 +119,22 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         base_delay: seconds before the first retry; each further one waits twice as long, times a random 0.75 to 1.
         max_delay: the longest such wait.
         max_retry_after: the longest wait a server may ask for; asked for more, the error is raised at once.
+
+    Raises:
+        BadRequestError: a number below 0, or none.
     """
 
     num_retries: int = 2
     base_delay: float = 0.5
     max_delay: float = 8.0
     max_retry_after: float = 60.0
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value, kinds = getattr(self, name), (int,) if name == "num_retries" else (int, float)
+            if isinstance(value, bool) or not isinstance(value, kinds) or not value >= 0:
+                expected = "a whole number, 0 or more" if name == "num_retries" else "seconds, 0 or more"
+                raise BadRequestError(f"retry_policy.{name} must be {expected}, not {value!r}", param="retry_policy")
 
 
 def _environment(*names: str) -> str | None:
@@ -143,12 +156,12 @@ def organization_from_environment() -> str | None:
     return _environment("OPENAI_ORGANIZATION", "OPENAI_ORG_ID")
 
 
-def module_setting(name: str) -> Any:
-    """A setting that users assign to the package itself, as LiteLLM's do: `tokenwire.api_key = "..."`. Read at each call.
+def module_settings() -> dict[str, Any]:
+    """What users assign to the package itself, as LiteLLM's do: `tokenwire.api_key = "..."`. Read at each call.
 
-    `name` is one of "api_key", "api_base", "organization", "headers", "request_timeout" and "num_retries".
+    "api_key", "api_base", "organization", "headers", "request_timeout" and "num_retries" are looked at.
     """
-    return vars(sys.modules["tokenwire"]).get(name)
+    return vars(sys.modules["tokenwire"])
 
 
 def proxy_for(url: str) -> str | None:

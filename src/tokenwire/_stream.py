@@ -6,6 +6,7 @@ a batch is a list's `pop`.
 """
 
 import time
+from collections.abc import Awaitable
 from types import TracebackType
 from typing import Any, Generic, Literal, NoReturn, Protocol, TypeAlias, TypeVar
 
@@ -15,6 +16,9 @@ from .exceptions import APIError, StreamClosedError, StreamTruncatedError
 from .types import ModelResponse, TextCompletionResponse, Usage
 
 C = TypeVar("C")
+
+SHARED = "two tasks iterate one stream: give each its own, or one task alone the stream"
+CLOSED_MEANWHILE = "this stream was closed while it was waited for"
 
 Outcome: TypeAlias = Literal["complete", "truncated", "error", "cancelled"]
 
@@ -44,7 +48,15 @@ class Call(Protocol):
     @property
     def attempts(self) -> tuple[Any, ...]: ...
     async def open(self) -> None: ...
-    async def receive(self) -> list[Any]: ...
+    @property
+    def committed(self) -> bool: ...
+    @property
+    def truncation_returns(self) -> bool: ...
+    async def begin(self) -> list[Any]: ...
+    def take(self) -> list[Any] | None: ...
+    def wait(self) -> Awaitable[bool]: ...
+    def late(self) -> APIError: ...
+    def failed(self, error: APIError) -> None: ...
     async def aclose(self) -> None: ...
     def response(self) -> Any: ...
 
@@ -58,7 +70,7 @@ class AsyncStream(Generic[C]):
 
     Iterating raises:
         StreamTruncatedError: the body ended before the stream was complete; `partial` on the error, and `response`
-            here, have what arrived.
+            here, have what arrived. Not where the call was made with `on_truncation="return"`.
         Timeout: a deadline ran out; its `budget` says which.
         APIError: what the server, the connection or the handler did; `partial` has what arrived.
         StreamClosedError: the stream was closed, by `aclose()` or by leaving `async with`, and asked for more.
@@ -73,9 +85,53 @@ class AsyncStream(Generic[C]):
         self._receiving = False
 
     async def __anext__(self) -> C:
-        if self._batch:
-            return self._batch.pop()
-        return await self._next()
+        batch: list[C] | None = self._batch
+        if batch:
+            return batch.pop()
+        if self._outcome is not None:
+            self._refuse()
+        if self._receiving:
+            raise RuntimeError(SHARED)
+        call = self._call
+        self._receiving = True
+        try:
+            if call.committed:
+                while True:  # the one place in which a stream waits for its chunks
+                    in_time = await call.wait()
+                    if self._closed:
+                        raise StreamClosedError(CLOSED_MEANWHILE)
+                    batch = call.take()
+                    if batch is not None:
+                        break
+                    if not in_time:
+                        raise call.late()
+            else:
+                batch = await call.begin()
+        except BaseException as error:
+            await self._fail(error)
+            if self._outcome == "truncated" and call.truncation_returns:
+                raise StopAsyncIteration from None
+            raise
+        finally:
+            self._receiving = False
+        if len(batch) == 1:
+            return batch[0]
+        if not batch:
+            self._finish("complete")
+            await call.aclose()
+            raise StopAsyncIteration
+        batch.reverse()
+        self._batch = batch
+        return batch.pop()
+
+    def take_ready(self) -> list[C]:
+        """The chunks that arrived together with the last one handed out, in order, without waiting; often none.
+
+        For readers that pass chunks on and gain by taking several at once. They count as handed out.
+        """
+        batch, self._batch = self._batch, []
+        batch.reverse()
+        return batch
 
     def __aiter__(self) -> "AsyncStream[C]":
         return self
@@ -143,54 +199,32 @@ class AsyncStream(Generic[C]):
         self._batch.clear()
         await self._call.aclose()
 
-    async def open(self) -> "AsyncStream[C]":
-        """Wait until the response's head has arrived; iterating does it otherwise. Raises as iterating does."""
-        await self._guard(self._call.open())
+    async def _open(self) -> "AsyncStream[C]":
+        """Wait until the response's head has arrived, before the stream is handed to its caller."""
+        try:
+            await self._call.open()
+        except BaseException as error:
+            await self._fail(error)
+            raise
         return self
 
-    async def _next(self) -> C:
-        batch = await self._receive_batch()
-        if not batch:
-            raise StopAsyncIteration
-        batch.reverse()
-        self._batch = batch
-        return batch.pop()
-
-    async def _receive_batch(self) -> list[C]:
-        """The chunks of one read from the network; an empty list at the end."""
+    def _refuse(self) -> NoReturn:
         if self._closed:
             raise StreamClosedError("this stream is closed: it can't be asked for more")
-        if self._outcome is not None:
-            return []
-        batch: list[C] = await self._guard(self._call.receive())
-        if not batch:
-            self._finish("complete")
-            await self._call.aclose()
-        return batch
+        raise StopAsyncIteration
 
-    async def _guard(self, receiving: Any) -> Any:
-        """Await the call, and see to the end of the stream when that fails."""
-        if self._receiving:
-            receiving.close()
-            raise RuntimeError("two tasks iterate one stream: give each its own, or one task alone the stream")
-        self._receiving = True
-        try:
-            return await receiving
-        except APIError as error:
+    async def _fail(self, error: BaseException) -> None:
+        """See to the end of a stream that `error` ends."""
+        if isinstance(error, APIError):
             if self._closed:  # by another task, while this one waited
-                raise StreamClosedError("this stream was closed while it was waited for") from None
+                raise StreamClosedError(CLOSED_MEANWHILE) from None
+            self._call.failed(error)
             self._finish("truncated" if isinstance(error, StreamTruncatedError) else "error")
             if error.partial is None:
                 error.partial = self._call.response()
-            await self._call.aclose()
-            raise
-        except BaseException:
-            if self._outcome is None:
-                self._finish("cancelled")
-            await self._call.aclose()
-            raise
-        finally:
-            self._receiving = False
+        elif self._outcome is None:
+            self._finish("cancelled")
+        await self._call.aclose()
 
     def _finish(self, outcome: Outcome) -> None:
         self._outcome = outcome

@@ -417,8 +417,8 @@ async def _pump(
         reading: AsyncStream[C] = made if isinstance(made, AsyncStream) else await made
         stream = reading
         opened.set_result(reading)
-        while chunks := await reading._receive_batch():
-            room = buffer.put(chunks)
+        async for chunk in reading:
+            room = buffer.put([chunk, *reading.take_ready()])
             if room is not None:
                 await room.wait()
     except anyio.get_cancelled_exc_class():

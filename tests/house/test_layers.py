@@ -55,7 +55,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "_settings": frozenset({"msgspec"}),
     "wire": frozenset({"msgspec"}),
     "http": frozenset({"anyio", "httpx", "httptools", "msgspec", "trio"}),  # trio in _trio.py, as ruff's TID251 sees to
-    "llms": frozenset({"anyio", "httpx", "httpx_sse", "msgspec"}),
+    "llms": frozenset({"anyio", "httpx", "httpx_sse", "msgspec", "trio"}),  # here too
     "_request": frozenset({"msgspec"}),
     "_routing": frozenset(),
     "_stream": frozenset({"anyio", "msgspec"}),
@@ -63,8 +63,8 @@ FOREIGN: dict[str, frozenset[str]] = {
     "_client": frozenset({"anyio", "httpx", "msgspec"}),
     "_api": frozenset({"anyio", "msgspec"}),
     "_sync": frozenset({"anyio"}),
-    "testing": frozenset({"anyio", "httptools", "msgspec"}),
-    "server": frozenset({"anyio", "msgspec", "starlette", "uvicorn"}),
+    "testing": frozenset({"anyio", "httptools", "msgspec", "pytest"}),  # pytest in pytest_plugin.py
+    "server": frozenset({"anyio", "msgspec", "prometheus_client", "uvicorn", "yaml"}),
     "cli": frozenset({"anyio", "msgspec", "rich", "uvicorn"}),
 }
 

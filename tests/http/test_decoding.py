@@ -72,7 +72,7 @@ def test_an_empty_body_comes_out_empty(name):
 def test_a_body_cut_short_is_an_error_wherever_it_is_cut(name):
     data = COMPRESS[name](TEXT)
     for length in range(1, len(data)):
-        with pytest.raises(httpx.DecodingError, match="ended before it was complete"):
+        with pytest.raises(httpx.RemoteProtocolError, match="ended before it was complete"):
             taken_from(inflater(name), [data[:length]])
 
 
@@ -132,7 +132,8 @@ def test_gzip_in_several_members_is_one_body():
     ids=["no text", "text", "a bad head", "garbage behind the end"],
 )
 def test_what_is_not_compressed_is_an_error(name, data):
-    with pytest.raises(httpx.DecodingError, match=name):
+    # Some bytes may be the beginning of something.
+    with pytest.raises((httpx.DecodingError, httpx.RemoteProtocolError), match=name):
         taken_from(inflater(name), [data])
 
 

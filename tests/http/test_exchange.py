@@ -14,7 +14,14 @@ import httpx
 import pytest
 
 import tokenwire
-from tokenwire.exceptions import APIConnectionError, APIError, BadRequestError, LimitExceededError, Timeout
+from tokenwire.exceptions import (
+    APIConnectionError,
+    APIError,
+    APIResponseValidationError,
+    BadRequestError,
+    LimitExceededError,
+    Timeout,
+)
 from tokenwire.http.decoding import PIECE_BYTES
 from tokenwire.http.exchange import FOREVER, MAX_REDIRECTS, Exchange, HTTPRequest, send, translated, warm
 from tokenwire.http.protocol import HeadersTooLarge
@@ -57,7 +64,7 @@ EXPECTED: dict[str, tuple[type[APIError], str | None]] = {
     "RemoteProtocolError": (APIConnectionError, "no valid HTTP from"),
     "ProxyError": (APIConnectionError, "the proxy gave no way to"),
     "UnsupportedProtocol": (BadRequestError, "the request can't be sent to"),
-    "DecodingError": (APIConnectionError, "cannot decompress the body from"),
+    "DecodingError": (APIResponseValidationError, "cannot decompress the body from"),
     "TooManyRedirects": (APIConnectionError, "redirected in circles by"),
     "HTTPStatusError": (APIConnectionError, "the request failed to"),
     "InvalidURL": (BadRequestError, "the request can't be sent to"),
@@ -392,7 +399,7 @@ class TestOverOurTransport:
     @pytest.mark.parametrize("encoding", ["br", "gzip, br"])
     async def test_an_encoding_that_nobody_asked_for_releases_the_connection(self, transport, encoding):
         with Endpoint(Reply(events=[b"x"], stall=True, headers={"content-encoding": encoding})) as endpoint:
-            with pytest.raises(APIConnectionError, match="cannot decompress") as caught:
+            with pytest.raises(APIResponseValidationError, match="cannot decompress") as caught:
                 await send(transport, request_to(endpoint.url), within(5))
             assert transport.stats.open == 0, caught
             await endpoint.await_until(lambda: endpoint.open_connections == 0)

@@ -49,14 +49,14 @@ def test_a_completion_is_openais():
 
 
 def test_each_kind_of_event_becomes_bytes():
-    pieces = Reply(events=[{"a": 1}, "Hi", b": comment\n\n"]).pieces()
+    pieces = list(Reply(events=[{"a": 1}, "Hi", b": comment\n\n"]).pieces())
     assert pieces[0] == b'data: {"a":1}\n\n'
     assert json.loads(pieces[1].removeprefix(b"data: ")) == chunk("Hi")
     assert pieces[2:] == [b": comment\n\n", b"data: [DONE]\n\n"]
 
 
 def test_done_can_be_left_out():
-    assert Reply(events=[], done=False).pieces() == []
+    assert list(Reply(events=[], done=False).pieces()) == []
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,14 @@
     tokenwire chat -m MODEL --api-base URL "Why?"         one question, one reply
     git diff | tokenwire chat -m MODEL "Sum this up"      the question, and what it is about
     tokenwire chat -m MODEL                               a conversation
+    tokenwire serve my_module:handler                     a handler as an OpenAI-compatible endpoint
 
-`main` parses the arguments (`_arguments`) and runs one of two commands (`_chat`, `_demo`), which use the package as any
-other program would: by its public names. Replies go to standard output, as plain text where that is no terminal;
+`main` parses the arguments (`_arguments`) and runs one of three commands (`_chat`, `_serve`, `_demo`), which use the package
+as any other program would: by its public names. Replies go to standard output, as plain text where that is no terminal;
 everything else that is said, errors included, goes to standard error (`_terminal`). Only `chat --markdown` needs rich.
 
-What the process exits with: 0 after success, 1 after a failure, 2 when the arguments are wrong (nothing was sent then),
-130 after Ctrl-C, 141 when whoever read the output stopped reading.
+What the process exits with: 0 after success, 1 after a failure, 2 when the arguments are wrong (nothing was sent or served
+then), 130 after Ctrl-C, 141 when whoever read the output stopped reading.
 """
 
 import sys

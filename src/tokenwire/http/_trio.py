@@ -22,17 +22,33 @@ class TrioSocket:
         self._socket = sock
         self._tls: Any = getattr(stream, "_ssl_object", None)  # there is no public way to look at it without waiting
         self._token = trio.lowlevel.current_trio_token()
+        self._read: bytes | None = None
+        self._error: BaseException | None = None
 
-    async def receive(self, deadline: float) -> bytes:
-        """See `Socket.receive`."""
+    def take(self) -> bytes | None:
+        """See `Socket.take`."""
+        if self._error is not None:
+            raise httpx.ReadError(_reason(self._error)) from self._error
+        data = self._read
+        if data:  # the end is there to stay
+            self._read = None
+        return data
+
+    async def wait(self, deadline: float) -> bool:
+        """See `Socket.wait`."""
+        if self._read is not None or self._error is not None:
+            return True
         try:
             if deadline == FOREVER:
-                return bytes(await self._stream.receive_some(READ_BYTES))
+                self._read = bytes(await self._stream.receive_some(READ_BYTES))
+                return True
             with trio.move_on_after(max(0.0, deadline - time.monotonic())):
-                return bytes(await self._stream.receive_some(READ_BYTES))
+                self._read = bytes(await self._stream.receive_some(READ_BYTES))
+                return True
         except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
-            raise httpx.ReadError(_reason(error)) from error
-        raise httpx.ReadTimeout("nothing arrived in time")
+            self._error = error
+            return True
+        return False
 
     async def send(self, data: bytes, timeout: float | None) -> None:
         """See `Socket.send`."""

@@ -3,7 +3,7 @@
 import socket
 import ssl
 import time
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
 import anyio
@@ -23,12 +23,18 @@ KEEPALIVE_PROBES = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT",
 class Socket(Protocol):
     """What a connection needs of a loop's sockets; `_asyncio.AsyncioSocket` and `_trio.TrioSocket` are it."""
 
-    async def receive(self, deadline: float) -> bytes:
-        """The next bytes; b"" at the end.
+    def take(self) -> bytes | None:
+        """The bytes that have arrived, or the first of them; b"" at the end, None while there are none.
 
         Raises:
-            httpx.ReadTimeout: nothing came before the deadline, a value of `time.monotonic()`.
             httpx.ReadError: the connection broke.
+        """
+        ...
+
+    def wait(self, deadline: float) -> Awaitable[bool]:
+        """Wait until `take` has something else to say than None, which it may have already.
+
+        `deadline` is a value of `time.monotonic()`; False says that it passed first. What goes wrong, `take` says.
         """
         ...
 
@@ -93,6 +99,8 @@ class Connection:
         was_idle: whether it has been idle, so that the server may close it just when it is used again.
     """
 
+    __slots__ = ("__weakref__", "_socket", "origin", "reader", "was_idle")
+
     def __init__(self, origin: Origin, sock: Socket, max_header_bytes: int) -> None:
         self.origin = origin
         self.reader: ResponseReader = ResponseReader(max_header_bytes=max_header_bytes)
@@ -122,13 +130,15 @@ class Connection:
             if not self.reader.status:
                 raise  # else only the body is broken, as whoever reads it will find
 
-    async def receive(self, deadline: float) -> bytes:
-        """The next bytes of the body; b"" when it is complete. Raises as `request` does for reading."""
+    def take(self) -> bytes | None:
+        """The next bytes of the body; b"" when it is complete, None while none are there. Raises as `request` does for reading."""
         reader = self.reader
         while not reader.pieces:
             if reader.state is not State.BODY:
                 return reader.end()
-            data = await self._socket.receive(deadline)
+            data = self._socket.take()
+            if data is None:
+                return None
             try:
                 if data:
                     reader.feed_data(data)
@@ -138,6 +148,11 @@ class Connection:
                 if not reader.pieces:
                     raise  # else the next call does, behind the body that came before
         return reader.take_body()
+
+    def wait(self, deadline: float) -> Awaitable[bool]:
+        """As `Socket.wait`, for `take`."""
+        reader = self.reader
+        return ready() if reader.pieces or reader.state is not State.BODY else self._socket.wait(deadline)
 
     def is_quiet(self) -> bool:
         """Whether it is open and nothing has arrived on it, so that it can carry a request."""
@@ -203,11 +218,20 @@ class Connection:
         return True
 
     async def _read(self, deadline: float) -> None:
-        data = await self._socket.receive(deadline)
+        in_time = True
+        while (data := self._socket.take()) is None:
+            if not in_time:
+                raise httpx.ReadTimeout("nothing arrived in time")
+            in_time = await self._socket.wait(deadline)
         if data:
             self.reader.feed_data(data)
         else:
             self.reader.feed_eof()
+
+
+async def ready() -> bool:
+    """What `wait` returns where there is nothing to wait for."""
+    return True
 
 
 async def connect(

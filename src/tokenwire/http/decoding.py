@@ -50,10 +50,10 @@ class Inflater:
         """The body has ended.
 
         Raises:
-            httpx.DecodingError: in the middle of the compressed data.
+            httpx.RemoteProtocolError: in the middle of the compressed data.
         """
         if self._waiting or (self._inflate is not None and not self._inflate.eof):
-            raise httpx.DecodingError(f"the {self._encoding} body ended before it was complete")
+            raise httpx.RemoteProtocolError(f"the {self._encoding} body ended before it was complete")
 
     def _begin(self) -> bool:
         """Whether there is something to decompress with; its kind is told from the first two bytes."""

@@ -5,7 +5,7 @@ the caller gives, whatever arrives meanwhile.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -13,8 +13,15 @@ import anyio
 import httpx
 import msgspec
 
-from ..exceptions import APIConnectionError, APIError, BadRequestError, LimitExceededError, Timeout
-from .connection import FOREVER, Outgoing
+from ..exceptions import (
+    APIConnectionError,
+    APIError,
+    APIResponseValidationError,
+    BadRequestError,
+    LimitExceededError,
+    Timeout,
+)
+from .connection import FOREVER, Outgoing, ready
 from .decoding import inflater_for
 from .pool import Origin
 from .protocol import HeadersTooLarge, checked_head
@@ -39,7 +46,6 @@ _MISTAKES = ("LocalProtocolError", "UnsupportedProtocol", "InvalidURL")
 _FAILURES = {
     "ConnectError": "cannot connect to",
     "ProxyError": "the proxy gave no way to",
-    "DecodingError": "cannot decompress the body from",
     "RemoteProtocolError": "no valid HTTP from",
     "NetworkError": "the connection broke to",
     "TooManyRedirects": "redirected in circles by",
@@ -53,6 +59,8 @@ def translated(error: Exception, url: str) -> APIError:
     if isinstance(error, HeadersTooLarge):
         return LimitExceededError(f"{error}: {url}", limit="max_header_bytes")
     names = {kind.__name__ for kind in type(error).__mro__}
+    if "DecodingError" in names:
+        return APIResponseValidationError(f"cannot decompress the body from {url}: {error}")
     for name, (budget, text) in _TIMEOUTS.items():
         if name in names:
             return Timeout(f"{text}: {url}", budget=budget)
@@ -90,8 +98,13 @@ class HTTPRequest(msgspec.Struct, kw_only=True, eq=False):
 class Body(Protocol):
     """Where an exchange's bytes come from."""
 
-    async def receive(self, deadline: float) -> bytes:
-        """The next bytes, b"" at the end; raises httpx's exceptions, `httpx.ReadTimeout` for a deadline."""
+    def take(self) -> bytes | None:
+        """The next bytes, b"" at the end, None while there are none; raises httpx's exceptions."""
+        ...
+
+    @property
+    def wait(self) -> Callable[[float], Awaitable[bool]]:
+        """As `connection.Socket.wait`."""
         ...
 
     async def aclose(self) -> None:
@@ -104,29 +117,58 @@ class Exchange:
 
     Attributes:
         status: the HTTP status.
-        headers: names in lower case; of several with one name, the values are joined by ", ".
+        headers: names in lower case; of several with one name, the values are joined by ", ". Read when first looked at.
+        wait: waits until a time, as `time.monotonic()` counts, for `take` to have something else to say than None; False
+            when it passed first. What goes wrong, `take` says. Not to be called once `take` said that the body has ended.
     """
 
-    def __init__(self, status: int, headers: dict[str, str], url: str, body: Body) -> None:
+    __slots__ = ("_body", "_headers", "_raw_headers", "_take", "status", "url", "wait")
+
+    def __init__(self, status: int, headers: Iterable[tuple[bytes, bytes]], url: str, body: Body) -> None:
         self.status = status
-        self.headers = headers
+        self._raw_headers = headers
+        self._headers: dict[str, str] | None = None
         self.url = url
+        self.wait: Callable[[float], Awaitable[bool]] = body.wait  # no layer between, for a stream's every read
+        self._take = body.take
         self._body = body
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """See the class."""
+        if self._headers is None:
+            self._headers = _headers(self._raw_headers)
+            self._raw_headers = ()
+        return self._headers
+
+    def take(self) -> bytes | None:
+        """The next bytes of the body, decompressed; b"" when it has ended, None while none are there.
+
+        Raises:
+            APIConnectionError: the connection broke, or closed in the middle of the body.
+            APIResponseValidationError: it can't be decompressed.
+        """
+        try:
+            return self._take()
+        except Exception as error:
+            raise translated(error, self.url) from error
+
     async def receive(self, deadline: float) -> bytes:
-        """The next bytes of the body, decompressed; b"" when it has ended.
+        """The next bytes of the body, waiting for them; b"" when it has ended.
 
         Args:
             deadline: until when to wait, as `time.monotonic()` counts.
 
         Raises:
             Timeout: nothing came before the deadline. Its `budget` is None: only the caller knows which this was.
-            APIConnectionError: the connection broke, or closed in the middle of the body.
+            APIConnectionError: as `take`.
         """
-        try:
-            return await self._body.receive(deadline)
-        except Exception as error:
-            raise translated(error, self.url) from error
+        in_time = True
+        while (data := self.take()) is None:
+            if not in_time:
+                raise Timeout(f"nothing arrived in time: {_without_secrets(self.url)}")
+            in_time = await self.wait(deadline)
+        return data
 
     async def read(self, deadline: float, limit: int, name: str) -> bytes:
         """The whole body.
@@ -191,41 +233,42 @@ async def send(client: Any, request: HTTPRequest, deadline: float) -> Exchange:
             return await _send_directly(client, request, deadline)
         return await _send_by_httpx(client, request, deadline)
     except Exception as error:
-        raise translated(error, request.url) from error
+        named = translated(error, request.url)
+        if isinstance(named, Timeout) and time.monotonic() >= deadline:
+            named.budget = None  # which of the caller's budgets this was, and not one of the smaller ones it cut short
+        raise named from error
 
 
 # --- over our transport
 
 
-class _OwnBody:
-    """A body over our transport."""
+class _InflatedBody:
+    """A compressed body over our transport."""
 
-    def __init__(self, incoming: Incoming) -> None:
+    def __init__(self, incoming: Incoming, inflater: Any) -> None:
         self._incoming = incoming
-        self.receive = incoming.receive  # no layer between, on the hot path
+        self._inflater = inflater
+        self._has_more = False  # in the inflater: it gives long data in pieces
 
-    async def aclose(self) -> None:
-        self._incoming.close()
-
-
-class _InflatedBody(_OwnBody):
-    """A compressed one."""
-
-    def __init__(self, incoming: Incoming, encoding: str) -> None:
-        super().__init__(incoming)
-        self._inflater = inflater_for(encoding)
-        if self._inflater is not None:
-            self.receive = self._receive_inflated
-
-    async def _receive_inflated(self, deadline: float) -> bytes:
-        inflater: Any = self._inflater
+    def take(self) -> bytes | None:
+        inflater = self._inflater
         while not (data := inflater.take()):
-            compressed = await self._incoming.receive(deadline)
+            self._has_more = False
+            compressed = self._incoming.take()
+            if compressed is None:
+                return None
             if not compressed:
                 inflater.feed_eof()
                 return b""
             inflater.feed_data(compressed)
+        self._has_more = True
         return data
+
+    def wait(self, deadline: float, /) -> Awaitable[bool]:
+        return ready() if self._has_more else self._incoming.wait(deadline)
+
+    async def aclose(self) -> None:
+        self._incoming.close()
 
 
 async def _send_directly(transport: HTTPTransport, request: HTTPRequest, deadline: float) -> Exchange:
@@ -233,31 +276,39 @@ async def _send_directly(transport: HTTPTransport, request: HTTPRequest, deadlin
     for _ in range(MAX_REDIRECTS + 1):
         origin, target, host = _place(url)
         head = _head(request, target, host)
+        left = deadline - time.monotonic()
         outgoing = Outgoing(
             origin=origin,
             url=url,
             method=request.method.encode("ascii"),
             head=head,
             body=request.body,
-            connect=request.connect,
-            pool=request.pool,
-            write=request.write,
+            connect=_at_most(request.connect, left),
+            pool=_at_most(request.pool, left),
+            write=_at_most(request.write, left),
             deadline=deadline,
         )
         incoming = await transport.send(outgoing)
         try:
-            headers = _headers(incoming.headers)
-            location = _redirected(request.method, incoming.status, headers, url)
+            location = _redirected(request.method, incoming, url)
             if location is None:
-                encoding = headers.get("content-encoding")
-                body = _OwnBody(incoming) if encoding is None else _InflatedBody(incoming, encoding)
-                return Exchange(incoming.status, headers, url, body)
+                encoding = _first_header(incoming.headers, b"content-encoding")
+                inflater = None if encoding is None else inflater_for(encoding)
+                body = incoming if inflater is None else _InflatedBody(incoming, inflater)
+                return Exchange(incoming.status, incoming.headers, url, body)
         except BaseException:
             incoming.close()
             raise
         incoming.close()
         url = location
     raise httpx.TooManyRedirects(f"more than {MAX_REDIRECTS} redirects")
+
+
+def _at_most(seconds: float | None, left: float) -> float | None:
+    """A budget, or what is left of a deadline if that is less; None for ever."""
+    if seconds is None:
+        return None if left == FOREVER else left
+    return min(seconds, left)
 
 
 @lru_cache(maxsize=1024)
@@ -276,7 +327,14 @@ def _head(request: HTTPRequest, target: str, host: str) -> bytes:
     return checked_head("\r\n".join([*lines, "", ""]).encode(), len(lines))
 
 
-def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
+def _first_header(raw: list[tuple[bytes, bytes]], wanted: bytes) -> str | None:
+    for name, value in raw:
+        if len(name) == len(wanted) and name.lower() == wanted:
+            return value.decode("latin-1")
+    return None
+
+
+def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     headers: dict[str, str] = {}
     for name_bytes, value_bytes in raw:
         name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1")
@@ -284,17 +342,19 @@ def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-def _redirected(method: str, status: int, headers: Mapping[str, str], url: str) -> str | None:
+def _redirected(method: str, incoming: Incoming, url: str) -> str | None:
     """Where to send the request instead; None when this response is the answer.
 
     Only redirects that keep the method are followed, and only within the origin: the key is for nobody else.
     """
+    status = incoming.status
     if status not in (307, 308) and not (method == "GET" and status in (301, 302, 303)):
         return None
-    if "location" not in headers:
+    location = _first_header(incoming.headers, b"location")
+    if location is None:
         return None
     try:
-        target = httpx.URL(url).join(headers["location"])
+        target = httpx.URL(url).join(location)
         return str(target) if origin_of(target) == origin_of(httpx.URL(url)) else None
     except (httpx.InvalidURL, httpx.UnsupportedProtocol):
         return None
@@ -309,22 +369,37 @@ class _ClientBody:
     def __init__(self, response: Any) -> None:
         self._response = response
         self._chunks: Any = response.aiter_bytes()
+        self._data: bytes | None = None
+        self._error: Exception | None = None
         self._was_late = False
 
-    async def receive(self, deadline: float) -> bytes:
-        while True:
-            try:
-                with anyio.fail_after(None if deadline == FOREVER else deadline - time.monotonic()):
-                    data: bytes = await anext(self._chunks)
-            except StopAsyncIteration:
-                if not self._was_late:
-                    return b""
-                raise httpx.ReadTimeout("given up when nothing arrived in time") from None
-            except TimeoutError:
-                self._was_late = True  # which was the end of httpx's generator, but not of the body
-                raise httpx.ReadTimeout("nothing arrived in time") from None
+    def take(self) -> bytes | None:
+        if self._error is not None:
+            raise self._error
+        data = self._data
+        if data:  # the end is there to stay
+            self._data = None
+        return data
+
+    async def wait(self, deadline: float) -> bool:
+        if self._data is not None or self._error is not None:
+            return True
+        if self._was_late:
+            return False
+        try:
+            with anyio.move_on_after(None if deadline == FOREVER else deadline - time.monotonic()) as scope:
+                self._data = await self._next_chunk()
+        except Exception as error:  # noqa: BLE001  (`take` raises it)
+            self._error = error
+            return True
+        self._was_late = scope.cancelled_caught  # which was the end of httpx's generator, but not of the body
+        return not self._was_late
+
+    async def _next_chunk(self) -> bytes:
+        async for data in self._chunks:
             if data:
-                return data
+                return bytes(data)
+        return b""
 
     async def aclose(self) -> None:
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
@@ -347,7 +422,7 @@ async def _send_by_httpx(client: Any, request: HTTPRequest, deadline: float) -> 
     )
     with anyio.fail_after(None if deadline == FOREVER else deadline - time.monotonic()):
         response = await _response_to(client, built)
-    return Exchange(response.status_code, dict(response.headers), request.url, _ClientBody(response))
+    return Exchange(response.status_code, response.headers.raw, request.url, _ClientBody(response))
 
 
 async def _response_to(client: Any, built: Any) -> Any:

@@ -95,6 +95,8 @@ class ResponseReader:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if isinstance(error.__context__, HeadersTooLarge):
+                self._fail(self._too_long(), kind=HeadersTooLarge)
             if self.state is not State.COMPLETE:
                 self._fail(f"the server sent no valid HTTP response: {error}", error)
             self._unsolicited = True  # the response is whole; what follows it is not our answer
@@ -104,7 +106,10 @@ class ResponseReader:
                 self._unsolicited = True
                 self.pieces.clear()
         elif self._overhead > self._max_header_bytes and self.state is not State.COMPLETE:
-            self._fail(f"the head is longer than max_header_bytes, {self._max_header_bytes} bytes", kind=HeadersTooLarge)
+            self._fail(self._too_long(), kind=HeadersTooLarge)
+
+    def _too_long(self) -> str:
+        return f"the head is longer than max_header_bytes, {self._max_header_bytes} bytes"
 
     def feed_eof(self) -> None:
         """The peer closed its side.
@@ -209,6 +214,10 @@ class ResponseReader:
         if self.state is not State.HEAD:
             return
         status = self._parser.get_status_code()
+        if self._overhead > self._max_header_bytes:  # part of which may be the body's
+            head_bytes = sum(len(name) + len(value) for name, value in self.headers)
+            if head_bytes > self._max_header_bytes:
+                raise HeadersTooLarge(self._too_long())
         if status < 200 and status != 101:
             if status < 100 or (status not in _BODILESS and self._is_framed()):
                 raise httpx.RemoteProtocolError(f"status {status} is none, or may have no body")

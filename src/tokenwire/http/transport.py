@@ -30,7 +30,10 @@ class Incoming:
 
     Attributes:
         status, reason, headers, version: as in `ResponseReader`.
+        wait: as `Socket.wait`, until `take` has said that the body is complete.
     """
+
+    __slots__ = ("_connection", "_transport", "headers", "reason", "status", "version", "wait")
 
     def __init__(self, connection: Connection, transport: "HTTPTransport") -> None:
         reader = connection.reader
@@ -38,28 +41,46 @@ class Incoming:
         self.reason: bytes = reader.reason
         self.headers: list[tuple[bytes, bytes]] = reader.headers
         self.version: str = reader.version
+        self.wait = connection.wait
         self._connection: Connection | None = connection
         self._transport = transport
 
-    async def receive(self, deadline: float) -> bytes:
-        """The next bytes of the body as they came, not decompressed; b"" when it is complete.
+    def take(self) -> bytes | None:
+        """The next bytes of the body as they came, not decompressed; b"" when it is complete, None while none are there.
 
         Raises:
-            httpx.ReadTimeout: nothing came before `deadline`, a value of `time.monotonic()`. The response stays open.
             httpx.ReadError, httpx.RemoteProtocolError: the connection broke, or closed too early.
         """
         connection = self._connection
         if connection is None:
             return b""
         try:
-            data = await connection.receive(deadline)
-        except httpx.ReadTimeout:
-            raise
+            data = connection.take()
         except BaseException:
             self.close()
             raise
-        if not data:
+        if data == b"":
             self.close()
+        return data
+
+    async def receive(self, deadline: float) -> bytes:
+        """The next bytes of the body, waiting for them; b"" when it is complete. Cancelled, it closes the response.
+
+        Raises:
+            httpx.ReadTimeout: nothing came before `deadline`, a value of `time.monotonic()`. The response stays open.
+            httpx.ReadError, httpx.RemoteProtocolError: the connection broke, or closed too early.
+        """
+        in_time = True
+        while (data := self.take()) is None:
+            if not in_time:
+                raise httpx.ReadTimeout("nothing arrived in time")
+            try:
+                in_time = await self.wait(deadline)
+            except BaseException:
+                self.close()
+                raise
+            if self._connection is None:
+                raise httpx.ReadError("the response was closed while it was read")
         return data
 
     def close(self) -> None:
@@ -67,6 +88,10 @@ class Incoming:
         connection, self._connection = self._connection, None
         if connection is not None:
             self._transport.give_back(connection)
+
+    async def aclose(self) -> None:
+        """`close`, for whoever takes bodies of any kind."""
+        self.close()
 
     def __del__(self) -> None:
         # Dropped in the middle: the server is to know it now. But this may be any thread, or the middle of anything.

@@ -1,11 +1,14 @@
 """What every handler is to the rest of the library."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, Generic, TypeVar
 
+from ..exceptions import Timeout
 from ..wire.convert import Shape
 
 C = TypeVar("C")
+
+FOREVER = float("inf")
 
 
 class BaseLLM:
@@ -42,14 +45,37 @@ class ChunkSource(Generic[C]):
         """
         raise NotImplementedError
 
-    async def receive(self, deadline: float) -> list[C]:
-        """The next chunks, at least one; an empty list when the stream has ended, and for ever after.
+    def take(self) -> list[C] | None:
+        """The chunks that have arrived, or the first of them; None while there are none.
+
+        Never waits: what is ready costs its reader no coroutine. An empty list says that the stream has ended, and goes
+        on saying so.
 
         Raises:
-            APIError: what the server or the connection did; chunks received before it have been handed out.
-            Timeout: nothing arrived before `deadline`. Its `budget` is left for the caller to name.
+            APIError: what the server, the connection or the handler did; chunks received before it have been handed out.
         """
         raise NotImplementedError
+
+    def wait(self, deadline: float) -> Awaitable[bool]:
+        """Wait until `take` may have something else to say than None, which it may have already.
+
+        `deadline` is a value of `time.monotonic()`; False says that it passed first. What goes wrong, `take` says.
+        """
+        raise NotImplementedError
+
+    async def receive(self, deadline: float = FOREVER) -> list[C]:
+        """The next chunks, waiting for them; an empty list when the stream has ended.
+
+        Raises:
+            APIError: as `take`.
+            Timeout: nothing arrived before `deadline`. Its `budget` is left for the caller to name.
+        """
+        in_time = True
+        while (chunks := self.take()) is None:
+            if not in_time:
+                raise Timeout("no content in time")
+            in_time = await self.wait(deadline)
+        return chunks
 
     async def aclose(self) -> None:
         """Release what the source holds, at once; safe to call twice and on a cancelled task."""
@@ -58,8 +84,8 @@ class ChunkSource(Generic[C]):
     async def __aiter__(self) -> AsyncIterator[C]:
         """The chunks one by one, for code that calls a handler directly."""
         try:
-            await self.start(float("inf"))
-            while batch := await self.receive(float("inf")):
+            await self.start(FOREVER)
+            while batch := await self.receive():
                 for chunk in batch:
                     yield chunk
         finally:

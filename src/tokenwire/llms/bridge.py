@@ -25,9 +25,9 @@ from ..types import (
 from ..types._record import Record
 from ..wire.convert import Shape, chat_response, text_response
 from ..wire.errors import error_from_exception
-from .base import ChunkSource
+from .base import FOREVER, ChunkSource
 from .custom_llm import NOT_IMPLEMENTED, CustomLLMError, is_missing
-from .handler_stream import FOREVER, HandlerSource, cause_of, name_of
+from .handler_stream import HandlerSource, cause_of, name_of
 from .threads import run_in_thread
 
 METHODS = (
@@ -167,7 +167,7 @@ class Bridge:
         source = self._source(result, kwargs["model"], ModelResponseStream)
         try:
             await source.start(FOREVER)
-            while await source.receive(FOREVER):
+            while await source.receive():
                 pass
             response = source.assembler.response()
             if not source.done and not source.assembler.is_complete():

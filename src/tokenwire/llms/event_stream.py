@@ -8,10 +8,12 @@ However a body ends, cleanly or by a broken connection, what has arrived is judg
 was torn off, and the stream is complete or it was cut short.
 """
 
+from collections.abc import Awaitable
 from typing import Any
 
 from .._settings import Limits
-from ..exceptions import APIConnectionError, APIError, APIResponseValidationError, StreamTruncatedError, Timeout
+from ..exceptions import APIConnectionError, APIError, APIResponseValidationError, LimitExceededError, StreamTruncatedError
+from ..http.connection import ready
 from ..http.exchange import Exchange, HTTPRequest, send
 from ..types import ModelResponseStream
 from ..wire.chunks import ChunkDecoder, chunks_of_body, malformed, with_head
@@ -35,7 +37,6 @@ class EventStreamSource(ChunkSource[Any]):
         self, request: HTTPRequest, *, client: Any, provider: str, model: str, wire_text: bool, limits: Limits
     ) -> None:
         self.shape: Shape = ModelResponseStream
-        self.headers: dict[str, str] = {}
         self.status: int | None = None
         self.done: bool = False
         self.had_content: bool = False
@@ -46,10 +47,17 @@ class EventStreamSource(ChunkSource[Any]):
         self._limits = limits
         self._events = SSEDecoder(max_event_bytes=limits.max_event_bytes)
         self._exchange: Exchange | None = None
+        self._head: Exchange | None = None  # stays when the exchange is over
         self._start = b""  # of the body, while it does not tell what the body is
+        self._body: bytearray | None = None  # where it is no stream of events
         self._is_told = False
         self._broken: APIConnectionError | None = None
         self._ended = False
+
+    @property
+    def headers(self) -> dict[str, str]:  # type: ignore[override]
+        """Of the response, names in lower case; read when first looked at."""
+        return {} if self._head is None else self._head.headers
 
     async def start(self, deadline: float) -> None:
         """Send the request and judge the response's head; see `ChunkSource`."""
@@ -57,33 +65,38 @@ class EventStreamSource(ChunkSource[Any]):
         self.assembler = self._decoder.assembler
         try:
             self._exchange = exchange = await send(self._client, self._request, deadline)
-            self.status, self.headers = exchange.status, exchange.headers
+            self._head, self.status = exchange, exchange.status
             if not 200 <= exchange.status < 300:
                 raise await error_of(exchange, deadline, self._limits, **self._details())
         except APIError as error:
             raise named(error, **self._details()) from error.__cause__
 
-    async def receive(self, deadline: float) -> list[Any]:
-        """The next chunks; see `ChunkSource`. Reads until there is one, or the body ends."""
-        decoder = self._decoder
-        while not self._ended and decoder.error is None:
+    def take(self) -> list[Any] | None:
+        """The chunks that have arrived; see `ChunkSource`."""
+        decoder, exchange = self._decoder, self._exchange
+        while exchange is not None and not self._ended and decoder.error is None:
             try:
                 try:
-                    data = await self._exchange.receive(deadline)  # type: ignore[union-attr]
+                    data = exchange.take()
                 except APIConnectionError as error:
-                    data = self._break(error)
+                    self._broken, data = error, b""
+                if data is None:
+                    return None
                 if not data:
+                    self._ended = True
                     chunks = self._last_chunks()
                 elif self._is_told:
                     events = self._events.feed_data(data)
                     chunks = decoder.decode(events) if events else []
                 else:
-                    chunks = await self._first_bytes(data, deadline)
+                    chunks = self._first_bytes(data) if self._body is None else self._more_of_body(data)
+                if self._events.outgrown and decoder.error is None:
+                    decoder.error = self._outgrown()
             except APIError as error:
                 self._ended = True
                 raise self._with_response(error) from error.__cause__
-            if not data or decoder.done:
-                await self._end(data)
+            if decoder.done:
+                self.done = self._ended = True
             if chunks:
                 self.had_content = decoder.had_content
                 return chunks
@@ -93,29 +106,55 @@ class EventStreamSource(ChunkSource[Any]):
             raise self._with_response(error) from error.__cause__
         return []
 
-    async def _first_bytes(self, data: bytes, deadline: float) -> list[Any]:
+    def wait(self, deadline: float) -> Awaitable[bool]:
+        """As `ChunkSource.wait`: for bytes, which need not make a chunk."""
+        if self._ended or self._exchange is None or self._decoder.error is not None:
+            return ready()
+        return self._exchange.wait(deadline)
+
+    def _first_bytes(self, data: bytes) -> list[Any]:
         """Tell events from what else a server may send with status 200."""
         self._start = start = (self._start + data).removeprefix(_BOM).lstrip()
         if not start or _BOM.startswith(start):
             self._events.feed_data(data)  # empty lines, and no event among them
             return []
+        if start[:1] in (b"{", b"[", b"<"):
+            self._body = bytearray()
+            return self._more_of_body(start)
         self._is_told = True
-        if start[:1] not in (b"{", b"[", b"<"):
-            return self._decoder.decode(self._events.feed_data(data))
-        try:
-            body = start + await self._exchange.read(deadline, self._limits.max_body_bytes, "max_body_bytes")  # type: ignore[union-attr]
-        except APIConnectionError as error:
-            self._break(error)
-            raise self._truncated(error) from error.__cause__
-        if start[:1] == b"<":
+        return self._decoder.decode(self._events.feed_data(data))
+
+    def _more_of_body(self, data: bytes) -> list[Any]:
+        """Keep what can only be judged when it is whole."""
+        self._body += data  # type: ignore[operator]
+        limit = self._limits.max_body_bytes
+        if len(self._body) > limit:  # type: ignore[arg-type]
+            raise LimitExceededError(f"the body is longer than max_body_bytes, {limit} bytes", limit="max_body_bytes")
+        return []
+
+    def _chunks_of_body(self, body: bytes) -> list[Any]:
+        """The chunks of an answer that is no event stream."""
+        if self._broken is not None:
+            raise self._truncated(self._broken) from self._broken.__cause__
+        if body[:1] == b"<":
             raise malformed("the answer", body, "HTML where a stream of events was asked for", **self._details())
         chunks = chunks_of_body(body, self._decoder, wire_text=self._wire_text, **self._details())
         self._decoder.had_content = True
         return chunks
 
+    def _outgrown(self) -> APIError | None:
+        """The error that the decoder has for its next call, which may never come."""
+        try:
+            self._events.feed_data(b"")
+        except LimitExceededError as error:
+            return error
+        return None
+
     def _last_chunks(self) -> list[Any]:
         """What the end of the body completes."""
         decoder = self._decoder
+        if self._body is not None:
+            return self._chunks_of_body(bytes(self._body))
         if not self._is_told and self._broken is None:
             raise malformed("the answer", b"", f"status {self.status} and an empty body", **self._details())
         chunks = decoder.decode(self._events.feed_eof())
@@ -125,30 +164,21 @@ class EventStreamSource(ChunkSource[Any]):
             decoder.error = self._truncated(self._broken)
         return chunks
 
-    def _break(self, error: APIConnectionError) -> bytes:
-        """Take a broken connection for the end of the body; raise what is not one."""
-        if isinstance(error, Timeout):
-            raise error
-        self._broken = error
-        return b""
-
     def _truncated(self, error: APIError) -> StreamTruncatedError:
         truncated = StreamTruncatedError(f"the stream was cut before it was complete: {error.message}")
         truncated.__cause__ = error.__cause__
         return truncated
 
-    async def _end(self, data: bytes) -> None:
-        self._ended = True
-        self.done = self._decoder.done
-        if data and self.done:
-            await self._exchange.drain()  # type: ignore[union-attr]
-
     async def aclose(self) -> None:
-        """Release the connection: for reuse when the body was read to its end, else by closing it."""
+        """Release the connection: for reuse when the body can be read to its end in no time, else by closing it."""
         self._ended = True
         if self._exchange is not None:
             exchange, self._exchange = self._exchange, None
-            await exchange.aclose()
+            try:
+                if self.done:
+                    await exchange.drain()
+            finally:
+                await exchange.aclose()
 
     def _details(self) -> dict[str, Any]:
         return {"provider": self._provider, "model": self._model}

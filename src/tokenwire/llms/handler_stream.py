@@ -5,13 +5,13 @@ of the caller's shape, and what it raises becomes one of our exceptions. The han
 """
 
 import logging
-import time
 from collections.abc import Iterator
 from typing import Any, Protocol
 
 import anyio
+from anyio import lowlevel
 
-from ..exceptions import APIError, APIResponseValidationError, Timeout
+from ..exceptions import APIError, APIResponseValidationError
 from ..types import GenericStreamingChunk, ModelResponse, ModelResponseStream, TextCompletionResponse
 from ..types._record import Record
 from ..wire.assemble import Assembler
@@ -30,8 +30,9 @@ FINISH_REASONS = {
     **dict.fromkeys(("refusal", "SAFETY", "RECITATION", "guardrail_intervened"), "content_filter"),
 }
 
+_PLAIN_KEYS = frozenset({"text", "is_finished", "finish_reason", "usage", "index", "tool_use"})  # LiteLLM's own six
+
 CHUNKS = "str, GenericStreamingChunk, ModelResponseStream or a dict of one"
-FOREVER = float("inf")
 CLOSE_SECONDS = 5.0  # how long a handler's own clean-up may take
 
 
@@ -64,10 +65,11 @@ class HandlerSource(ChunkSource[Any]):
         self._bridge, self._model = bridge, model
         self._result = result
         converter = Converter(shape, model)
-        self._convert = converter.convert
+        self._convert, self._plain_chunk = converter.convert, converter.plain_chunk
         self.assembler: Any = Assembler(whole_class(shape), **converter.head)
-        self._receive_items: Any = None
-        self._reading: anyio.CancelScope | None = None  # around the wait inside the handler's iterator
+        self._items: list[Any] | None = None  # that have arrived; an empty list at the end
+        self._error: Exception | None = None  # behind them
+        self._waiting: Any = None  # around the wait inside the handler's iterator
         self._reader_left: anyio.Event | None = None
         self._iterator: Any = None
         self._thread: ThreadedIterator | None = None
@@ -76,25 +78,25 @@ class HandlerSource(ChunkSource[Any]):
     async def start(self, deadline: float) -> None:
         """Begin to iterate; nothing of the handler's stream has run before."""
         result = self._result
+        self._waiting = _waiting()
         if isinstance(result, str | dict | Record):
             result = [result]
         if isinstance(result, list | tuple):
-            self._iterator = iter((list(result),))
-            self._receive_items = self._whole_list
+            self._items = list(result)
         elif _is_async_iterable(result):
             self._iterator = aiter(result)
-            self._receive_items = self._next_item
         elif (hasattr(result, "__iter__") or hasattr(result, "__next__")) and not isinstance(result, bytes):
             self._thread = ThreadedIterator(result if hasattr(result, "__iter__") else _iterate(result))
             self._thread.start()
-            self._receive_items = self._thread.receive
         else:
             raise self._bridge.unusable(result, "an iterator of chunks", self._model)
 
-    async def receive(self, deadline: float) -> list[Any]:
-        """The next chunks, converted; see `ChunkSource`."""
+    def take(self) -> list[Any] | None:
+        """The chunks of the items that have arrived; see `ChunkSource`."""
         while not self._ended:
-            items = await self._items(deadline)
+            items = self._take_items()
+            if items is None:
+                return None
             if not items:
                 self._ended = True
                 return self._ending() if self._text_only else []
@@ -102,16 +104,40 @@ class HandlerSource(ChunkSource[Any]):
             chunks: list[Any] = []
             for item in items:
                 if item is not None:
-                    chunks += self._take(item)
+                    chunks += self._chunks_for_caller(item)
             if chunks:
                 return chunks
         return []
+
+    async def wait(self, deadline: float) -> bool:
+        """As `ChunkSource.wait`: for an item, which need not make a chunk."""
+        if self._ended or self._items is not None or self._error is not None:
+            return True
+        try:
+            with self._waiting.until(deadline):
+                if self._thread is not None:
+                    await self._thread.wait()
+                else:
+                    self._items = [await anext(self._iterator)]
+                return True
+        except StopAsyncIteration:
+            self._items = []
+            return True
+        except Exception as error:  # noqa: BLE001  (the handler's: it can be anything)
+            self._error = error
+            return True
+        finally:
+            if self._reader_left is not None:
+                self._reader_left.set()
+        return self._ended  # closed by another task, or late
 
     async def aclose(self) -> None:
         """Close the handler's iterator, so that its `finally` blocks run; bounded."""
         self._ended = True
         if self._thread is not None:
             self._thread.close()
+        if self._waiting is not None:
+            self._waiting.close()
         close = getattr(self._iterator, "aclose", None)
         if close is not None:
             with anyio.move_on_after(CLOSE_SECONDS, shield=True):
@@ -127,36 +153,34 @@ class HandlerSource(ChunkSource[Any]):
 
     async def _call_back_reader(self) -> None:
         """Get the task that waits inside the handler's iterator out of it: an iterator can't be closed before."""
-        if self._reading is not None:
+        if self._waiting.is_on:
             self._reader_left = anyio.Event()
-            self._reading.cancel()
+            self._waiting.interrupt()
             await self._reader_left.wait()
 
-    async def _items(self, deadline: float) -> list[Any]:
+    def _take_items(self) -> list[Any] | None:
         try:
-            with anyio.move_on_after(None if deadline == FOREVER else deadline - time.monotonic()) as self._reading:
-                return await self._receive_items()
+            if self._thread is not None:
+                return self._thread.take()
+            if self._error is not None:
+                raise self._error
         except Exception as error:  # noqa: BLE001  (the handler's: it can be anything)
             raise self._bridge.translated(error, self._model) from cause_of(error)
-        finally:
-            self._reading = None
-            if self._reader_left is not None:
-                self._reader_left.set()
-        if self._ended:  # closed by another task
-            return []
-        raise Timeout("no content in time", llm_provider=self._bridge.provider, model=self._model)
+        items = self._items
+        if self._iterator is None:  # all items were there at once
+            self._items = []
+        elif items:  # the end is there to stay
+            self._items = None
+        return items
 
-    async def _next_item(self) -> list[Any]:
-        try:
-            return [await anext(self._iterator)]
-        except StopAsyncIteration:
-            return []
-
-    async def _whole_list(self) -> list[Any]:
-        return next(self._iterator, [])
-
-    def _take(self, item: Any) -> list[Any]:
+    def _chunks_for_caller(self, item: Any) -> list[Any]:
         """What the caller gets of one of the handler's items."""
+        text = _plain_text(item)
+        if text and self.assembler.knows_choice_0:
+            self._text_only = self._text_only or item is text
+            self.had_content = True
+            self.assembler.first_text.append(text)
+            return [item if type(item) is self.shape else self._plain_chunk(text)]
         try:
             taken: list[Any] = []
             for chunk in self._chunks_of(item):
@@ -199,6 +223,44 @@ class HandlerSource(ChunkSource[Any]):
         ending = GenericStreamingChunk(is_finished=True, finish_reason="stop")
         self.assembler.add(ending)
         return self._convert(ending)
+
+
+def _waiting() -> Any:
+    """A `Waiting` for the event loop that is running."""
+    if lowlevel.current_token().backend_class.__module__.endswith("_trio"):
+        from ._trio import Waiting
+    else:
+        from ._asyncio import Waiting
+    return Waiting()
+
+
+def _plain_text(item: Any) -> str | None:
+    """The text of an item that brings text for choice 0 and nothing else; None for any other."""
+    kind = type(item)
+    if kind is str:
+        return item
+    if kind is GenericStreamingChunk:
+        is_plain = (
+            item.index == 0
+            and not (item.is_finished or item.finish_reason or item.reasoning_content)
+            and item.tool_use is None
+            and item.usage is None
+            and item.id is None
+            and item.model is None
+            and item.logprobs is None
+            and item.provider_specific_fields is None
+            and not hasattr(item, "_origin")
+        )
+        return item.text if is_plain and type(item.text) is str else None
+    if kind is dict and item.keys() <= _PLAIN_KEYS:
+        is_plain = (
+            not (item.get("is_finished") or item.get("finish_reason") or item.get("index"))
+            and item.get("tool_use") is None
+            and item.get("usage") is None
+        )
+        text = item.get("text")
+        return text if is_plain and type(text) is str else None
+    return None
 
 
 def _chunk_of_dict(fields: dict[str, Any]) -> Any:

@@ -31,7 +31,8 @@ class OpenAI(CustomLLM):
     Its methods take LiteLLM's handler keywords; they use `model`, `messages` (or `input`, `prompt`), `api_base`,
     `api_key`, `headers`, `optional_params`, `timeout` (seconds or `Timeouts`: what opening a connection and sending may
     take; how long to wait for the answer is the caller's business), `client` (an
-    `HTTPTransport` or an `httpx.AsyncClient`) and, from
+    `HTTPTransport` or an `httpx.AsyncClient`), `deadline` (until when a whole answer must have come, as
+    `time.monotonic()` counts) and, from
     `litellm_params`, `limits` and `organization`.
     """
 
@@ -111,14 +112,14 @@ class OpenAI(CustomLLM):
         )
 
     async def _send(self, request: HTTPRequest, cls: type[R], kwargs: Mapping[str, Any]) -> R:
-        limits = _limits(kwargs)
+        limits, deadline = _limits(kwargs), kwargs.get("deadline", FOREVER)
         whose = {"provider": self.provider, "model": kwargs["model"]}
         exchange: Exchange | None = None
         try:
-            exchange = await send(kwargs["client"], request, FOREVER)
+            exchange = await send(kwargs["client"], request, deadline)
             if not 200 <= exchange.status < 300:
-                raise await error_of(exchange, FOREVER, limits, **whose)
-            body = await exchange.read(FOREVER, limits.max_body_bytes, "max_body_bytes")
+                raise await error_of(exchange, deadline, limits, **whose)
+            body = await exchange.read(deadline, limits.max_body_bytes, "max_body_bytes")
             record = decode_body(body, cls, headers=exchange.headers, response=exchange.response_with(body), **whose)
             record._about_call()["headers"] = exchange.headers
         except APIError as error:

@@ -59,25 +59,29 @@ class ThreadedIterator:
             context.run(sniffio.current_async_library_cvar.set, None)
         threading.Thread(target=context.run, args=(self._run,), name="tokenwire handler", daemon=True).start()
 
-    async def receive(self) -> list[Any]:
-        """All items that are there, at least one; an empty list when the iterator has ended.
+    def take(self) -> list[Any] | None:
+        """All items that are there; an empty list when the iterator has ended, None while there are none.
 
         Raises:
             BaseException: what the iterator raised, after its items were handed out.
         """
-        while True:
-            with self._changed:
-                if self._ready:
-                    items = list(self._ready)
-                    self._ready.clear()
-                    self._changed.notify()
-                    return items
-                if self._error is not None:
-                    raise self._error
-                if self._finished or self._closed:
-                    return []
-                self._waiting = waiting = anyio.Event()
-            await waiting.wait()
+        with self._changed:
+            if self._ready:
+                items = list(self._ready)
+                self._ready.clear()
+                self._changed.notify()
+                return items
+            if self._error is not None:
+                raise self._error
+            return [] if self._finished or self._closed else None
+
+    async def wait(self) -> None:
+        """Wait until `take` has something else to say than None."""
+        with self._changed:
+            if self._ready or self._finished or self._closed:
+                return
+            self._waiting = waiting = anyio.Event()
+        await waiting.wait()
 
     def close(self) -> None:
         """Ask the thread to end: at once where it waits for the reader, else when the handler hands over its next item."""

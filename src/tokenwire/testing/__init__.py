@@ -2,15 +2,44 @@
 
 ::
 
-    with Endpoint([Reply(events=["Hel", "lo"]), Reply(status=429, json={"error": "slow down"})]) as endpoint:
+    with Endpoint([Reply(status=429, headers={"retry-after": "0"}), Reply(text="Hello")]) as endpoint:
         reply = completion("openai/m", messages, api_base=endpoint.url, api_key="none")
-    assert endpoint.requests[0].json()["model"] == "m"
+    assert endpoint.requests[1].json()["model"] == "m"
 
-It runs in a thread of its own, so sync code, asyncio and trio can all be tested against it.
+It runs in a thread of its own, so sync code, asyncio and trio can all be tested against it. Everything that a server can
+do well or badly is a field of `Reply`; several replies in a row, or a function of the request, are a script. What the
+client did is in `Endpoint.requests` and `Endpoint.visits`.
+
+Tests under pytest have the fixture `tokenwire_endpoint` (see `pytest_plugin`); from the shell, `python -m
+tokenwire.testing.serve script.toml` serves a script that is written down in a file (see `serve`).
 """
 
-from ._endpoint import Endpoint
-from ._payloads import chunk, chunks, completion
-from ._script import Received, Reply
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Endpoint", "Received", "Reply", "chunk", "chunks", "completion"]
+if TYPE_CHECKING:
+    from ._endpoint import Endpoint as Endpoint
+    from ._payloads import chunk as chunk, chunks as chunks, completion as completion, error as error, event as event
+    from ._script import Received as Received, Reply as Reply, Visit as Visit
+
+# Loaded when they are used: pytest imports its plugins, and so this module, for every test run there is.
+_HOMES = {
+    "._endpoint": ("Endpoint",),
+    "._payloads": ("chunk", "chunks", "completion", "error", "event"),
+    "._script": ("Received", "Reply", "Visit"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = ["Endpoint", "Received", "Reply", "Visit", "chunk", "chunks", "completion", "error", "event"]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'tokenwire.testing' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(home, __name__), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,18 +7,21 @@ any more, and a client's leaving is noticed by the next write.
 """
 
 import contextlib
+import ssl
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 import anyio
+import anyio.abc
 
 from ._http import Rendering, Request, RequestError, RequestReader, render
-from ._script import Received, Reply
+from ._script import Received, Reply, Visit
 from ._socket import SocketStream
+from ._tls import say_goodbye, secured
 
 MAX_AHEAD_BYTES = 16 * 1024 * 1024
 
-_GONE = (anyio.EndOfStream, anyio.BrokenResourceError)
+_GONE = (anyio.EndOfStream, anyio.BrokenResourceError, ssl.SSLError)
 
 
 class Exchange(NamedTuple):
@@ -45,26 +48,33 @@ class Connection:
     """Serves one client until it leaves or a reply ends the connection.
 
     Args:
-        stream: the socket; closed when `serve` ends.
-        number: the connection's serial number.
+        socket: closed when `serve` ends.
+        visit: the record of this connection.
         host: what answers.
+        tls: the server's side of TLS; None for none.
     """
 
-    def __init__(self, stream: SocketStream, number: int, host: Host) -> None:
-        self._stream = stream
-        self._number = number
+    def __init__(self, socket: SocketStream, visit: Visit, host: Host, tls: ssl.SSLContext | None) -> None:
+        self._socket = socket
+        self._stream: anyio.abc.ByteStream = socket
+        self._visit = visit
         self._host = host
+        self._tls = tls
         self._reader = RequestReader()
         self._ahead = bytearray()
 
     async def serve(self) -> None:
         """Answer one request after the other. Cancelled, it closes the socket at once."""
-        async with self._stream:
+        async with self._socket:
             try:
+                if self._tls is not None:
+                    self._stream = await secured(self._socket, self._tls)
                 while await self._exchange(await self._next_request()):
                     pass
-            except _GONE:
-                pass
+            except _GONE as error:
+                self._visit.closed_by = "client"
+                if isinstance(error, ssl.SSLError):
+                    self._visit.error = str(error)
             except RequestError as error:
                 await self._refuse(error)
 
@@ -80,12 +90,16 @@ class Connection:
 
     async def _exchange(self, request: Request) -> bool:
         """Whether the connection goes on."""
-        exchange = self._host.begin(request, self._number)
+        exchange = self._host.begin(request, self._visit.number)
         try:
             written = await self._write_watched(exchange)
             exchange.received.aborted = not written
-            if exchange.reply.cut == "rst":
-                self._stream.reset()
+            if not written:
+                self._visit.closed_by = "client"
+            elif exchange.reply.cut == "rst":
+                self._socket.reset()
+            elif exchange.reply.is_complete and not exchange.rendering.keep_alive:
+                await say_goodbye(self._stream)
             return written and exchange.rendering.keep_alive
         finally:
             self._host.end(exchange.received)
@@ -98,7 +112,7 @@ class Connection:
             try:
                 await self._write(exchange.reply, exchange.rendering)
                 written = True
-            except anyio.BrokenResourceError:
+            except _GONE:
                 pass
             group.cancel_scope.cancel()
         return written
@@ -113,6 +127,7 @@ class Connection:
     async def _write(self, reply: Reply, rendering: Rendering) -> None:
         await anyio.sleep(reply.delay)
         await self._send(rendering.head, reply.drip)
+        await anyio.sleep(reply.first_delay)
         for number, piece in enumerate(rendering.pieces):
             if number and reply.event_delay:
                 await anyio.sleep(reply.event_delay)
@@ -128,7 +143,7 @@ class Connection:
     async def _refuse(self, error: RequestError) -> None:
         request = Request("GET", "/", {}, b"", "1.1", keep_alive=False)
         reply = Reply(status=error.status, headers={"content-type": "text/plain"}, body=str(error).encode())
-        with contextlib.suppress(anyio.BrokenResourceError):
+        with contextlib.suppress(*_GONE):
             await self._write(reply, render(reply, request))
 
 

@@ -1,13 +1,15 @@
 """The endpoint itself: a listening socket, and a thread with an event loop that serves it.
 
-Everything but `Endpoint.requests`, `open_connections`, the `Received` and the condition `_changed` belongs to that
-thread. The others are written there and read anywhere; whoever waits for one of them waits on the condition.
+Everything but `Endpoint.requests`, `visits`, `open_connections`, what is in them and the condition `_changed` belongs to
+that thread. The others are written there and read anywhere; whoever waits for one of them waits on the condition.
 """
 
 import contextlib
 import itertools
 import socket
+import ssl
 import threading
+import time
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
 from types import TracebackType
@@ -19,8 +21,9 @@ from anyio.from_thread import start_blocking_portal
 
 from ._connection import Connection, Exchange
 from ._http import Request, render
-from ._script import Received, Reply, Script, in_order
+from ._script import Received, Reply, Script, Visit, in_order
 from ._socket import SocketStream
+from ._tls import contexts
 
 
 class Endpoint:
@@ -32,24 +35,46 @@ class Endpoint:
         script: the replies, one per request in the order of arrival, the last one repeating; a single reply; or a
             function that makes the reply to each request. The function runs in the endpoint's thread and must not
             block. What it raises is answered with a 500 and raised again when the block is left.
+        host: the address to listen on.
+        port: the port to listen on; 0 for any free one.
+        tls: True for TLS with a certificate made on the fly (which needs the package trustme, as tokenwire[test] has
+            it), or the server's `ssl.SSLContext`.
 
     Attributes:
         requests: the requests so far, in order of arrival.
+        visits: the connections so far, in order of arrival, those without any request too.
         open_connections: how many connections are open now.
 
     Raises:
         ValueError: `script` has no reply.
+        ModuleNotFoundError: a certificate is asked for, and trustme is not installed.
     """
 
-    def __init__(self, script: Script | Iterable[Reply] | Reply) -> None:
+    def __init__(
+        self,
+        script: Script | Iterable[Reply] | Reply,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        tls: ssl.SSLContext | bool = False,
+    ) -> None:
         if isinstance(script, Reply):
             script = [script]
         self._script: Script = script if callable(script) else in_order(script)
+        self._host, self._wanted_port = host, port
         self._port: int | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._client_context: ssl.SSLContext | None = None
+        if isinstance(tls, ssl.SSLContext):
+            self._tls = tls
+        elif tls:
+            self._tls, self._client_context = contexts()
         self._running = contextlib.ExitStack()
         self._errors: list[BaseException] = []
         self._changed = threading.Condition()
+        self._numbers = itertools.count(1)
         self.requests: list[Received] = []
+        self.visits: list[Visit] = []
         self.open_connections: int = 0
 
     @property
@@ -57,13 +82,21 @@ class Endpoint:
         """The address to pass as `api_base`; it stays the same, and refuses connections, behind the `with` block."""
         if self._port is None:
             raise RuntimeError("the endpoint has no address before its with block is entered")
-        return f"http://127.0.0.1:{self._port}/v1"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http{'' if self._tls is None else 's'}://{host}:{self._port}/v1"
+
+    @property
+    def ssl_context(self) -> ssl.SSLContext:
+        """What a client needs to trust `tls=True`: `HTTPTransport(ssl_context=...)`, `httpx.AsyncClient(verify=...)`."""
+        if self._client_context is None:
+            raise RuntimeError("the endpoint has made no certificate: it was not asked for with tls=True")
+        return self._client_context
 
     def __enter__(self) -> Self:
         if self._port is not None:
             raise RuntimeError("an endpoint can be entered only once")
         with contextlib.ExitStack() as stack:  # unwound from the bottom: end the serving, join the thread, close
-            listener = stack.enter_context(_listen())
+            listener = stack.enter_context(_listen(self._host, self._wanted_port))
             portal = stack.enter_context(start_blocking_portal("asyncio"))
             stack.callback(_stop, portal.start_task_soon(self._serve, listener))
             self._port = listener.getsockname()[1]
@@ -118,18 +151,22 @@ class Endpoint:
 
     async def _serve(self, listener: socket.socket) -> None:
         async with anyio.create_task_group() as group:
-            for number in itertools.count(1):
-                group.start_soon(self._serve_connection, await _accept(listener), number)
+            while True:
+                group.start_soon(self._serve_connection, await _accept(listener))
 
-    async def _serve_connection(self, raw: socket.socket, number: int) -> None:
+    async def _serve_connection(self, raw: socket.socket) -> None:
         with self._noticed():
             self.open_connections += 1
+            visit = Visit(next(self._numbers))
+            self.visits.append(visit)
         try:
             with raw, self._faults_kept():
-                await Connection(SocketStream(raw), number, self).serve()
+                await Connection(SocketStream(raw), visit, self, self._tls).serve()
         finally:
             with self._noticed():
                 self.open_connections -= 1
+                visit.closed_by = visit.closed_by or "endpoint"
+                visit.closed_at = time.monotonic()
 
     @contextlib.contextmanager
     def _faults_kept(self) -> Generator[None, None, None]:
@@ -144,16 +181,17 @@ class Endpoint:
         with self._noticed():
             self.requests.append(received)
         try:
-            reply = _checked(self._script(received))
+            received.reply = reply = _checked(self._script(received))
             return Exchange(received, reply, render(reply, request))
         except BaseException as error:  # noqa: BLE001 pytest's outcomes too; nothing is awaited, so no cancellation
             self._errors.append(error)
-            reply = _report(error)
+            received.reply = reply = _report(error)
             return Exchange(received, reply, render(reply, request))
 
     def end(self, received: Received) -> None:
         """Record that an exchange is over; called by its connection."""
         with self._noticed():
+            received.ended_at = time.monotonic()
             received.closed.set()
 
     @contextlib.contextmanager
@@ -163,8 +201,9 @@ class Endpoint:
             self._changed.notify_all()
 
 
-def _listen() -> socket.socket:
-    listener = socket.create_server(("127.0.0.1", 0), backlog=4096)
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.create_server((host, port), family=family, backlog=4096)
     listener.setblocking(False)
     return listener
 

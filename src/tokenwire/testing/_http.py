@@ -3,8 +3,9 @@
 Parsing is llhttp's (through httptools). Rendering is by table: `FRAMINGS` has a row for each way to end a body.
 """
 
+import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -136,29 +137,47 @@ FRAMINGS = {
 }
 
 
+WINDOW_BITS = {"gzip": 31, "deflate": 15}  # zlib's, which tell it the format too
+
+
 class Rendering(NamedTuple):
     """A reply as bytes: `head`, then `pieces`, then `end` where the body is brought to its end."""
 
     head: bytes
-    pieces: list[bytes]
+    pieces: Iterable[bytes]
     end: bytes
     keep_alive: bool
 
 
 def render(reply: Reply, request: Request) -> Rendering:
     """The bytes that answer `request` with `reply`."""
+    reply = reply.answering(request.body)
+    if reply.raw is not None:
+        return Rendering(b"", reply.pieces(), b"", keep_alive=reply.is_complete)
     framing = FRAMINGS[_framing_name(reply, request)]
-    pieces = [piece for piece in reply.pieces() if piece]  # an empty HTTP chunk would end the body
-    headers = _headers(reply, request, framing, size=sum(map(len, pieces)))
+    headers = _headers(reply, request, framing)
     head = _render_head(reply.status, headers)
     keep_alive = reply.is_complete and headers.get("connection", "").lower() != "close"
     if request.method == "HEAD" or _has_no_body(reply.status):
         return Rendering(head, [], b"", keep_alive)
-    return Rendering(head, [framing.wrap(piece) for piece in pieces], framing.end if reply.is_complete else b"", keep_alive)
+    pieces = map(framing.wrap, _encoded(reply, reply.pieces(), finish=reply.is_complete))
+    return Rendering(head, pieces, framing.end if reply.is_complete else b"", keep_alive)
+
+
+def _encoded(reply: Reply, pieces: Iterable[bytes], *, finish: bool) -> Iterator[bytes]:
+    """The pieces, compressed if the reply says so; none is empty, as an empty HTTP chunk would end the body."""
+    if reply.encoding is None:
+        yield from pieces
+        return
+    compressor = zlib.compressobj(wbits=WINDOW_BITS[reply.encoding])
+    for piece in pieces:
+        yield compressor.compress(piece) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    if finish:
+        yield compressor.flush()
 
 
 def _framing_name(reply: Reply, request: Request) -> str:
-    name = reply.framing or ("length" if reply.events is None else "chunked")
+    name = reply.framing or ("length" if reply.events is None and not reply.forever else "chunked")
     return "close" if name == "chunked" and request.http_version == "1.0" else name
 
 
@@ -166,16 +185,26 @@ def _has_no_body(status: int) -> bool:
     return status < 200 or status in (204, 304)
 
 
-def _headers(reply: Reply, request: Request, framing: _Framing, size: int) -> dict[str, str]:
+def _headers(reply: Reply, request: Request, framing: _Framing) -> dict[str, str]:
     headers: dict[str, str] = {}
     if not _has_no_body(reply.status):
-        name, value = framing.header(size if reply.is_complete else size + 1)
+        name, value = framing.header(0 if framing is not FRAMINGS["length"] else _length(reply))
         headers[name] = value
+    if reply.encoding is not None:
+        headers["content-encoding"] = reply.encoding
     if (content_type := reply.content_type()) is not None:
         headers["content-type"] = content_type
     if not request.keep_alive or request.http_version == "1.0":
         headers["connection"] = "close"
     return {**headers, **{name.lower(): value for name, value in reply.headers.items()}}
+
+
+def _length(reply: Reply) -> int:
+    """The length that the head promises: the body's, and more than comes where the reply is not complete."""
+    whole = sum(map(len, _encoded(reply, reply.whole_pieces(), finish=True)))
+    if reply.is_complete:
+        return whole
+    return max(whole, 1 + sum(map(len, _encoded(reply, reply.pieces(), finish=False))))
 
 
 def _render_head(status: int, headers: dict[str, str]) -> bytes:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 DEFAULT_USAGE: Mapping[str, int] = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
 
 
@@ -68,3 +70,26 @@ def completion(
     choice = {"index": 0, "message": message, "finish_reason": finish_reason}
     built = {"id": id, "object": "chat.completion", "created": created, "model": model, "choices": [choice]}
     return built if usage is None else {**built, "usage": dict(usage)}
+
+
+def error(message: str, *, type: str | None = None, code: str | int | None = None, param: str | None = None) -> dict[str, Any]:
+    """OpenAI's error object: `Reply(status=429, json=error("slow down"))`, or among `events`.
+
+    Args:
+        message: what went wrong.
+        type, code, param: what kind of error it is, and which parameter is to blame; null where they are None.
+    """
+    return {"error": {"message": message, "type": type, "code": code, "param": param}}
+
+
+def event(data: Any, name: str | None = None) -> bytes:
+    """One server-sent event as it goes over the wire: `event(error("overloaded"), "error")`, or `event("{broken")`.
+
+    Args:
+        data: bytes or a str, sent as they are, a line of data for each of their lines; anything else as JSON.
+        name: what goes into the `event:` field; no such field when None.
+    """
+    encoded = data.encode() if isinstance(data, str) else data if isinstance(data, bytes) else msgspec.json.encode(data)
+    lines = [] if name is None else [b"event: " + name.encode()]
+    lines += [b"data: " + line for line in encoded.split(b"\n")]
+    return b"\n".join([*lines, b"", b""])

@@ -3,15 +3,18 @@
 A script is a function from `Received` to `Reply`. A sequence of replies is the commonest one (`in_order`).
 """
 
+import itertools
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
 
-from ._payloads import chunk
+from ._payloads import chunk, chunks, completion
 
 Framing: TypeAlias = Literal["chunked", "close", "length"]
+Encoding: TypeAlias = Literal["gzip", "deflate"]
 Cut: TypeAlias = Literal["fin", "rst"]
 EventItem: TypeAlias = dict[str, Any] | str | bytes
 
@@ -30,6 +33,10 @@ class Received:
         headers: by lower-case name; repeated ones joined with ", ".
         body: the bytes, freed of any chunked coding.
         connection: the serial number of its connection, counted from 1; equal numbers mean a reused connection.
+        reply: what it is answered with; None until the script has been asked.
+        arrived_at: when it was there as a whole, as `time.monotonic()` counts. The differences between requests are
+            what a client waited between its attempts.
+        ended_at: when the exchange ended; None before.
         closed: set when the exchange has ended, in whatever way: the reply was written, the client left, or the
             endpoint closed.
         aborted: True once the client went away before the reply was fully written. Stable when `closed` is set.
@@ -43,6 +50,9 @@ class Received:
         self.headers = headers
         self.body = body
         self.connection = connection
+        self.reply: Reply | None = None
+        self.arrived_at: float = time.monotonic()
+        self.ended_at: float | None = None
         self.closed: threading.Event = threading.Event()
         self.aborted = False
 
@@ -58,27 +68,60 @@ class Received:
         return f"<Received {self.method} {self.path} on connection {self.connection}, {len(self.body)} bytes>"
 
 
+class Visit:
+    """One connection that a client opened.
+
+    Attributes:
+        number: its serial number, counted from 1; `Received.connection` refers to it.
+        opened_at: when it was accepted, as `time.monotonic()` counts.
+        closed_at: when it ended; None while it is open.
+        closed_by: "client" or "endpoint"; None while it is open.
+        error: why no TLS came about, in OpenSSL's words; None where nothing is known to have gone wrong.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.opened_at: float = time.monotonic()
+        self.closed_at: float | None = None
+        self.closed_by: Literal["client", "endpoint"] | None = None
+        self.error: str | None = None
+
+    def __repr__(self) -> str:
+        state = "open" if self.closed_by is None else f"closed by the {self.closed_by}"
+        return f"<Visit {self.number}, {state}>"
+
+
 class Reply(msgspec.Struct, kw_only=True):
     """What the endpoint answers to one request, and how badly.
 
-    At most one of `json`, `body` and `events` is the body; with none of them it is empty.
+    At most one of `text`, `json`, `body`, `events` and `raw` is the answer; with none of them the body is empty.
 
     Attributes:
         status: the HTTP status.
         headers: sent beside the usual ones, and in their place where the names are equal.
+        text: a chat completion of this text: in chunks (see `chunks`) for a request with `"stream": true`, whole (see
+            `completion`) for any other.
         json: any JSON value, sent as `application/json`.
         body: bytes, sent without a content type unless `headers` has one.
         events: sent as `text/event-stream`, each event in a write of its own. A dict becomes the JSON of one event, a
-            str a content chunk (see `chunk`), and bytes are written as they are.
+            str a content chunk (see `chunk`), and bytes are written as they are (see `event`).
+        raw: the whole response as it goes over the wire, head and all: half a head, or what is no HTTP. `status`,
+            `headers`, `framing` and `encoding` have no say then.
         done: whether `data: [DONE]` follows the events.
+        forever: write the body again and again, until the client leaves or `after` many pieces. No `[DONE]` follows.
         delay: seconds before the head.
+        first_delay: seconds between the head and the body: the wait for the first token.
         event_delay: seconds between events.
-        framing: how the client learns where the body ends. None is "chunked" for events and "length" for the rest.
-            A client of HTTP/1.0 gets "close" in place of "chunked".
+        framing: how the client learns where the body ends. None is "chunked" for events and for what goes on for
+            ever, and "length" for the rest. A client of HTTP/1.0 gets "close" in place of "chunked".
+        encoding: compress the body so, and say so in `content-encoding`; each event can be decompressed when it comes.
         cut: end the connection after the last event (`[DONE]` is one), with a FIN or a reset, and without
             the terminating chunk. A framing of "length" then promises a byte more than comes.
         stall: after the last event, keep the connection open and silent until the client leaves or the endpoint
             closes. The body is as unfinished as a cut one.
+        after: cut or stall behind this many events (writes of the body; `[DONE]` is one), not behind the last.
+        after_bytes: cut or stall behind this many bytes of the body (before compression), in the middle of an event
+            or of a JSON value. Whichever of the two comes first.
         drip: write head and body that many bytes at a time.
 
     Raises:
@@ -87,36 +130,66 @@ class Reply(msgspec.Struct, kw_only=True):
 
     status: int = 200
     headers: Mapping[str, str] = {}
+    text: str | None = None
     json: Any = msgspec.UNSET
     body: bytes | None = None
     events: Sequence[EventItem] | None = None
+    raw: bytes | None = None
     done: bool = True
+    forever: bool = False
     delay: float = 0.0
+    first_delay: float = 0.0
     event_delay: float = 0.0
     framing: Framing | None = None
+    encoding: Encoding | None = None
     cut: Cut | None = None
     stall: bool = False
+    after: int | None = None
+    after_bytes: int | None = None
     drip: int | None = None
 
     def __post_init__(self) -> None:
         # Raised here, in the test that wrote the reply, rather than later in the endpoint's thread.
-        if sum((self.json is not msgspec.UNSET, self.body is not None, self.events is not None)) > 1:
-            raise ValueError("a reply has one of json, body and events")
+        answers = (self.text, self.body, self.events, self.raw)
+        if sum(answer is not None for answer in answers) + (self.json is not msgspec.UNSET) > 1:
+            raise ValueError("a reply has one of text, json, body, events and raw")
         _require_choice("framing", self.framing, get_args(Framing))
+        _require_choice("encoding", self.encoding, get_args(Encoding))
         _require_choice("cut", self.cut, get_args(Cut))
-        if self.cut and self.stall:
-            raise ValueError("a reply that stalls is never cut")
+        self._require_an_end()
         if self.drip is not None and self.drip < 1:
             raise ValueError(f"drip must be at least 1 byte, not {self.drip}")
-        if self.delay < 0 or self.event_delay < 0:
-            raise ValueError("delays must not be negative")
+        for name in ("delay", "first_delay", "event_delay", "after", "after_bytes"):
+            if (value := getattr(self, name)) is not None and value < 0:
+                raise ValueError(f"{name} must not be negative, but is {value}")
         for item in self.events or ():
             _require_event(item)
+
+    def _require_an_end(self) -> None:
+        if self.cut and self.stall:
+            raise ValueError("a reply that stalls is never cut")
+        if (self.after, self.after_bytes) != (None, None) and self.ends_well:
+            raise ValueError("after and after_bytes say where a reply is cut or stalls: it needs cut or stall")
+        if self.forever and (self.framing == "length" or not any(self._body())):
+            raise ValueError("what is written for ever has a body, and no length")
+
+    @property
+    def ends_well(self) -> bool:
+        """Whether nothing befalls the connection."""
+        return self.cut is None and not self.stall
 
     @property
     def is_complete(self) -> bool:
         """Whether the body is brought to its end."""
-        return self.cut is None and not self.stall
+        return self.ends_well and not self.forever
+
+    def answering(self, request_body: bytes) -> "Reply":
+        """This reply with its `text` in the form that the request asks for."""
+        if self.text is None:
+            return self
+        if _asks_for_a_stream(request_body):
+            return msgspec.structs.replace(self, text=None, events=chunks(self.text))
+        return msgspec.structs.replace(self, text=None, json=completion(self.text))
 
     def content_type(self) -> str | None:
         """The content type that goes with the kind of body."""
@@ -124,13 +197,40 @@ class Reply(msgspec.Struct, kw_only=True):
             return "text/event-stream"
         return None if self.json is msgspec.UNSET else "application/json"
 
-    def pieces(self) -> list[bytes]:
-        """The body in the pieces that are written one by one."""
+    def pieces(self) -> Iterator[bytes]:
+        """What is written of the body, in the pieces that are written one by one; there may be no end of them."""
+        pieces = [piece for piece in self._body() if piece]
+        written = itertools.islice(itertools.cycle(pieces) if self.forever else pieces, self.after)
+        return written if self.after_bytes is None else _start(written, self.after_bytes)
+
+    def whole_pieces(self) -> Iterator[bytes]:
+        """The body as if it were not cut."""
+        return (piece for piece in self._body() if piece)
+
+    def _body(self) -> list[bytes]:
         if self.events is not None:
-            return [_encode_event(item) for item in self.events] + [DONE_EVENT] * self.done
+            return [_encode_event(item) for item in self.events] + [DONE_EVENT] * (self.done and not self.forever)
         if self.json is not msgspec.UNSET:
             return [_encode_json(self.json)]
-        return [self.body] if self.body else []
+        if self.text is not None:
+            return [self.text.encode()]  # a stand-in: which form it takes, the request decides
+        return [self.raw or self.body or b""]
+
+
+def _asks_for_a_stream(request_body: bytes) -> bool:
+    try:
+        asked = msgspec.json.decode(request_body)
+    except msgspec.DecodeError:
+        return False
+    return isinstance(asked, dict) and asked.get("stream") is True
+
+
+def _start(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+    for piece in pieces:
+        if size <= 0:
+            return
+        yield piece[:size]
+        size -= len(piece)
 
 
 def _require_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -96,6 +96,9 @@ class CallParams(TypedDict, total=False):
         organization: sent as `openai-organization`.
         timeout: seconds, a `Timeouts` or an `httpx.Timeout`.
         num_retries, max_retries: attempts after the first; 2 for endpoints, 0 for handlers of your own.
+        retry_policy: a `RetryPolicy`, for how long to wait between them.
+        on_truncation: what a stream that was cut short does at its end: "raise" `StreamTruncatedError`, or "return",
+            as if it were whole; `stream.outcome` says "truncated" either way.
         limits: a `Limits`.
         headers, extra_headers: sent along.
         extra_body, extra_query: merged into the request's body and URL.
@@ -121,7 +124,9 @@ class CallParams(TypedDict, total=False):
     mock_timeout: bool | None
     mock_tool_calls: Sequence[Any] | None
     num_retries: int | None
+    on_truncation: Literal["raise", "return"] | None
     organization: str | None
+    retry_policy: Any
     timeout: Any
 
 

@@ -276,7 +276,7 @@ class Assembler:
         **head: the whole's id, created or model, where no chunk brings one.
 
     Attributes:
-        first_text: the pieces of choice 0's content. Once `add` has seen choice 0, a stream whose chunk brings nothing
+        first_text: the pieces of choice 0's content. Once choice 0 has been seen, a stream whose chunk brings nothing
             but text for that choice may append here instead of calling `add`.
         usage: the last usage seen.
     """
@@ -315,6 +315,21 @@ class Assembler:
             self._add_head(chunk, _CHAT_HEAD)
             for choice in chunk.choices:
                 self._choice(choice.index).add_chat(choice)
+
+    @property
+    def knows_choice_0(self) -> bool:
+        """Whether a chunk of choice 0 was added, so that `first_text` is open."""
+        return 0 in self._choices
+
+    def add_plain(self, chunk: ModelResponseStream) -> None:
+        """`add` for a chunk whose one choice is 0, and which has no more in it than a role, text and a finish reason."""
+        self._cls = self._cls or self._wanted or ModelResponse
+        self._add_head(chunk, _CHAT_HEAD)
+        choice, delta = self._choice(0), chunk.choices[0].delta
+        if delta.content is not None:
+            self.first_text.append(delta.content)
+        choice.role = choice.role or delta.role
+        choice.finish(chunk.choices[0].finish_reason)
 
     def _add_head(self, chunk: Chunk, names: tuple[str, ...]) -> None:
         for name in names:

@@ -1,9 +1,9 @@
 """Event payloads and bodies → structs: one decode each, no dict in between.
 
 `ChunkDecoder` holds what one stream needs to remember: the assembler that collects the answer, and whether `[DONE]`
-arrived. `decode` is the hot path. It takes a whole read's events at once. The common chunk, a piece of text for choice 0,
-is recognised by a few attribute reads; for a caller who wants flat chunks, by bytes where it is like the one before
-(`template`). Everything else goes the long way round.
+arrived. `decode` is the hot path. It takes a whole read's events at once. The common chunk, with no more than a role, a piece of
+text and a finish reason for choice 0, is recognised by a few attribute reads; for a caller who wants flat chunks, by bytes
+where it is like the one before (`template`). Everything else goes the long way round.
 """
 
 from collections.abc import Mapping
@@ -25,6 +25,8 @@ from .template import Template, flat_piece, template_of
 R = TypeVar("R", bound=Record)
 
 DONE = b"[DONE]"
+BOM = b"\xef\xbb\xbf"
+TEXTS_UNLEARNED = 8  # a template costs as much as decoding so many texts without one saves
 LESSONS = 4  # templates made in a row without use before no more are made
 SHOWN_BYTES = 512  # how much of a malformed event or body an error shows
 
@@ -64,6 +66,7 @@ class ChunkDecoder:
         self._template: Template | None = None
         self._template_serves = False
         self._lessons = LESSONS
+        self._unlearned = TEXTS_UNLEARNED
         self.assembler: Assembler = Assembler(whole_class(shape))
         self.done: bool = False
         self.had_content: bool = False
@@ -73,26 +76,16 @@ class ChunkDecoder:
         """The chunks in `events`, in order; see `done`, `had_content` and `error` for what else was there."""
         if self._wire_text or not (self._native or self._flat):
             return self._decode_each(events)
+        is_last = bool(events) and events[-1] == DONE
+        if is_last:
+            events = events[:-1]
+        decode, native, template, started = self._decode, self._native, self._template, self._started
+        append_text = self.assembler.first_text.append
         chunks: list[Any] = []
+        append = chunks.append
         had_content = False
-        begin = 0
-        while not self._started:  # until choice 0 has been introduced, there is no common chunk
-            if begin == len(events) or self.done or self.error is not None:
-                return chunks
-            chunks += self._rest(events[begin : begin + 1], had_content)
-            had_content = self.had_content
-            begin += 1
-        if not events or events[-1] != DONE:
-            return self._decode_common(events, begin, chunks, had_content)
-        chunks = self._decode_common(events[:-1], begin, chunks, had_content)
-        self.done = self.done or self.error is None  # said only now: the long way round stops where the stream is done
-        return chunks
-
-    def _decode_common(self, events: list[bytes | Event], begin: int, chunks: list[Any], had_content: bool) -> list[Chunk]:
-        decode, native, template = self._decode, self._native, self._template
-        append_text, append = self.assembler.first_text.append, chunks.append
-        for position in range(begin, len(events)):
-            event: Any = events[position]
+        event: Any
+        for position, event in enumerate(events):
             try:
                 if template is not None and event.startswith(template.prefix) and event.endswith(template.suffix):
                     text = template.text_of(event)
@@ -102,17 +95,13 @@ class ChunkDecoder:
                         had_content = self._template_serves = True
                         continue
                 chunk = decode(event)
-            except (*_UNDECODABLE, TypeError, AttributeError):  # [DONE], a named event, a malformed one
-                return chunks + self._rest(events[position:], had_content)
-            choices = chunk.choices
-            if len(choices) == 1 and chunk.usage is None and chunk._error is UNSET:
+            except (*_UNDECODABLE, TypeError, AttributeError):  # a named event, a malformed one
+                chunk = None
+            if chunk is not None and len(choices := chunk.choices) == 1 and chunk.usage is None and chunk._error is UNSET:
                 choice = choices[0]
                 delta = choice.delta
-                text = delta.content
                 if (
-                    text
-                    and choice.finish_reason is None
-                    and choice.index == 0
+                    choice.index == 0
                     and choice.logprobs is None
                     and delta.tool_calls is None
                     and delta._reasoning is UNSET
@@ -127,24 +116,38 @@ class ChunkDecoder:
                     and choice._slot_provider_specific_fields is None
                     and chunk._slot_provider_specific_fields is None
                 ):
-                    append_text(text)
-                    had_content = True
-                    if native:
-                        chunk._origin = delta._origin = event
-                        append(chunk)
+                    chunk._origin = delta._origin = event
+                    text = delta.content
+                    if text:
+                        had_content = True
+                    if text and choice.finish_reason is None and started:
+                        append_text(text)
+                        if native:
+                            append(chunk)
+                        else:
+                            template = self._learn(event, chunk)
+                            append(flat_piece(chunk.id, chunk.model, text, event))
                     else:
-                        template = self._learn(event, chunk)
-                        append(flat_piece(chunk.id, chunk.model, text, event))
+                        self.assembler.add_plain(chunk)
+                        self._started = started = True
+                        if native:
+                            append(chunk)
+                        else:
+                            chunks += self._convert(chunk)
                     continue
             chunks += self._rest(events[position : position + 1], had_content)
-            had_content = self.had_content
-            if self.error is not None:
+            had_content, started = self.had_content, self._started
+            if self.error is not None or self.done:
                 break
         self.had_content = had_content
+        self.done = self.done or (is_last and self.error is None)
         return chunks
 
     def _learn(self, event: bytes, chunk: ModelResponseStream) -> Template | None:
-        """A template for the events after this one; none for a server whose events have too little in common."""
+        """A template for the events after this one; none for a short stream, or where events have too little in common."""
+        self._unlearned -= 1
+        if self._unlearned > 0:
+            return None
         if self._template_serves:
             self._lessons, self._template_serves = LESSONS, False
         if self._lessons > 0:
@@ -168,15 +171,11 @@ class ChunkDecoder:
             if chunk is not None:
                 self.assembler.add(chunk)
                 self.had_content = self.had_content or has_content(chunk)
-                self._started = self._started or self._introduces_choice_0(chunk)
+                self._started = self.assembler.knows_choice_0
                 chunks += self._convert(chunk)
             if self.done or self.error is not None:
                 break
         return chunks
-
-    def _introduces_choice_0(self, chunk: Any) -> bool:
-        # From here on the hot path may add text to choice 0 behind the assembler's back.
-        return any(choice.index == 0 for choice in chunk.choices)
 
     def _decode_one(self, event: bytes | Event) -> Chunk | None:
         """The event's chunk; None for what is no chunk: `[DONE]`, null, a ping, an error (left in `error`)."""
@@ -282,6 +281,7 @@ def decode_body(data: bytes, cls: type[R], *, provider: str, model: str, **detai
         APIError: the body is an error object in spite of its status.
         APIResponseValidationError: it is not JSON, or not the JSON of a `cls`.
     """
+    data = data.removeprefix(BOM)
     decoder = _decoders.get(cls)
     if decoder is None:
         decoder = _decoders[cls] = msgspec.json.Decoder(cls)

@@ -7,6 +7,8 @@ import time
 from functools import cached_property
 from typing import Any, TypeAlias
 
+import msgspec
+
 from ..types._record import build
 from ..types.chat import (
     ChatCompletionDeltaToolCall,
@@ -24,6 +26,11 @@ from ..types.text import TextChoices, TextCompletionResponse
 
 Chunk: TypeAlias = ModelResponseStream | GenericStreamingChunk | TextCompletionResponse
 Shape: TypeAlias = type[ModelResponseStream] | type[GenericStreamingChunk] | type[TextCompletionResponse]
+
+
+_copy: Any = msgspec.Struct.__copy__  # pyright: ignore[reportAttributeAccessIssue]  (a method the stubs leave out)
+_PIECE = build(GenericStreamingChunk)
+_DELTA = build(Delta)
 
 
 def whole_class(shape: Shape) -> type[ModelResponse] | type[TextCompletionResponse]:
@@ -62,6 +69,27 @@ class Converter:
         if self._shape is GenericStreamingChunk:
             return _to_flat(chunk)
         return self._to_text(chunk)
+
+    def plain_chunk(self, text: str) -> Any:
+        """A chunk of the wanted shape that brings text for choice 0 and nothing else, made of copies, which is fast."""
+        if self._shape is GenericStreamingChunk:
+            piece = _copy(_PIECE)
+            piece.text = text
+            return piece
+        chunk = _copy(self._plain)
+        choice = _copy(chunk.choices[0])
+        if self._shape is TextCompletionResponse:
+            choice.text = text
+        else:
+            choice.delta = _copy(_DELTA)
+            choice.delta.content = text
+        chunk.choices = [choice]
+        return chunk
+
+    @cached_property
+    def _plain(self) -> Any:
+        choice = build(TextChoices) if self._shape is TextCompletionResponse else build(StreamingChoices)
+        return build(self._shape, id=self._id, created=self._created, model=self._model, choices=[choice])
 
     def _to_chat(self, chunk: Chunk) -> list[ModelResponseStream]:
         if isinstance(chunk, GenericStreamingChunk):

@@ -113,6 +113,11 @@ class SSEDecoder:
                 return plain
         return self._feed_slowly(data)
 
+    @property
+    def outgrown(self) -> bool:
+        """Whether an event has outgrown the limit, as the next call will say."""
+        return self._outgrown
+
     def feed_eof(self) -> list[Payload]:
         """Take in the end of the stream, and be ready for another one.
 

@@ -1,0 +1,273 @@
+"""`tokenwire serve`: a handler, or what a LiteLLM `config.yaml` names, as an OpenAI-compatible endpoint.
+
+What is wrong with the arguments is found before anything is served: the handler is imported, the file read, and the
+address taken in this process, also when it only looks after `--workers`, which then do so again.
+
+uvicorn does the serving. Ctrl-C and SIGTERM let requests finish for `--grace-seconds`; a second Ctrl-C does not.
+"""
+
+import argparse
+import asyncio  # noqa: TID251  (for the exception of a request that uvicorn cancels)
+import errno
+import json
+import logging
+import logging.config
+import os
+import shlex
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from msgspec import Struct
+
+from tokenwire import register
+from tokenwire.exceptions import TokenwireError
+from tokenwire.server import create_app
+from tokenwire.server.config import ConfigError, import_handler, read_config
+
+from . import FAILED
+from ._arguments import parse
+from ._terminal import UsageError, printable, remark
+
+KEYS_VARIABLE = "TOKENWIRE_API_KEYS"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+EVERY_INTERFACE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (no addresses to call, but these are)
+LIMITS = ("max_concurrency", "max_body", "keepalive_seconds", "request_timeout")
+BACKLOG = 2048
+IDLE_SECONDS = 75  # for a connection between requests: longer than clients keep theirs, so that none is closed under a request
+
+logger = logging.getLogger("tokenwire.server")
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "filters": {"cancelled": {"()": "tokenwire.cli._serve.NoCancellations"}},
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["cancelled"]}},
+    "loggers": {
+        "tokenwire": {"handlers": ["stderr"], "level": "INFO", "propagate": False},
+        "uvicorn": {"handlers": ["stderr"], "level": "WARNING", "propagate": False},
+    },
+}
+
+
+def serve(arguments: argparse.Namespace) -> int:
+    """Run the command, until a signal ends it.
+
+    Returns:
+        What to exit with: 1 where uvicorn gave up.
+
+    Raises:
+        UsageError: an argument is wrong, or the address can't be had; nothing was served.
+        KeyboardInterrupt: Ctrl-C ended it.
+    """
+    logging.config.dictConfig(LOGGING)
+    offer = _offer(arguments)
+    if offer.skipped:
+        logger.warning("%s: skipped, for they have no meaning here: %s", arguments.config, ", ".join(offer.skipped))
+    app = _app(arguments, offer)
+    with _listen(arguments.host, arguments.port) as listener:
+        port: int = listener.getsockname()[1]
+        announcement = _announcement(arguments, port, offer)
+        if arguments.workers == 1:
+            Server(uvicorn.Config(app, **_options(arguments)), announcement).run(sockets=[listener])
+            return 0
+    print(announcement, flush=True)
+    return _run_workers(arguments, port)
+
+
+class Offer(Struct, frozen=True):
+    """What is served, to whom.
+
+    Attributes:
+        models: as `create_app` takes them.
+        api_keys: those that clients may send; empty for none.
+        skipped: the parts of the config file that have no meaning here.
+    """
+
+    models: dict[str, Any]
+    api_keys: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which also tells whoever started it where it serves, and what it waits for at its end."""
+
+    def __init__(self, config: uvicorn.Config, announcement: str) -> None:
+        super().__init__(config)
+        self._announcement = announcement
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and then say so."""
+        await super().startup(sockets=sockets)
+        print(self._announcement, flush=True)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Note a signal. The second Ctrl-C ends the requests, for which uvicorn would wait on some event loops even then."""
+        super().handle_exit(sig, frame)
+        if self.force_exit:
+            for task in self.server_state.tasks:
+                task.cancel()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let the requests that run finish, within uvicorn's bound."""
+        if running := len(self.server_state.tasks):
+            remark(f"waiting for {running} request{'s' if running > 1 else ''}; Ctrl-C again ends them at once")
+        await super().shutdown(sockets=sockets)
+
+
+def worker_app() -> Any:
+    """The app, in one of several worker processes: of the same command line, which multiprocessing hands down."""
+    arguments = parse(sys.argv[1:])
+    assert arguments is not None
+    return _app(arguments, _offer(arguments))
+
+
+def _offer(arguments: argparse.Namespace) -> Offer:
+    """What the arguments, the environment and the files they name say.
+
+    Raises:
+        UsageError: they say something wrong.
+    """
+    keys = tuple(_keys(arguments))
+    try:
+        if arguments.config is None:
+            module, _, attribute = arguments.target.partition(":")
+            if not module or not attribute:
+                raise ConfigError(f"{arguments.target!r:.80} must be MODULE:HANDLER, such as my_module:handler")
+            handler = import_handler(module, attribute, Path.cwd())
+            return Offer(models={arguments.model or attribute: handler}, api_keys=keys)
+        config = read_config(arguments.config, os.environ)
+        for provider, handler in config.handlers.items():
+            register(provider, handler)
+    except ConfigError as error:
+        raise UsageError(str(error)) from None
+    except TokenwireError as error:
+        raise UsageError(f"{arguments.config}: {error}") from None
+    return Offer(models=dict(config.models), api_keys=(*keys, *config.api_keys), skipped=config.skipped)
+
+
+def _keys(arguments: argparse.Namespace) -> Iterator[str]:
+    for key in arguments.api_key:
+        if not key.strip():
+            raise UsageError("--api-key: this key is empty")
+        yield key.strip()
+    yield from (key for part in os.environ.get(KEYS_VARIABLE, "").split(",") if (key := part.strip()))
+    if arguments.api_key_file is None:
+        return
+    try:
+        lines = arguments.api_key_file.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "this is not UTF-8"
+        raise UsageError(f"--api-key-file: {arguments.api_key_file}: {reason}") from None
+    keys = [line.strip() for line in lines if line.strip()]
+    if not keys:
+        raise UsageError(f"--api-key-file: {arguments.api_key_file} has no key")
+    yield from keys
+
+
+def _app(arguments: argparse.Namespace, offer: Offer) -> Any:
+    limits = {name: getattr(arguments, name) for name in LIMITS if getattr(arguments, name) is not None}
+    try:
+        return create_app(offer.models, api_keys=offer.api_keys, metrics=arguments.metrics, **limits)
+    except TokenwireError as error:
+        raise UsageError(f"{arguments.config or arguments.target}: {error}") from None
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there already, before anything is promised to anybody.
+
+    Raises:
+        UsageError: it can't be had.
+    """
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address, family=family, backlog=BACKLOG)
+    except (OSError, UnicodeError) as error:  # no name at all is a UnicodeError
+        reason = "is in use" if isinstance(error, OSError) and error.errno == errno.EADDRINUSE else "can't be listened at"
+        detail = "" if reason == "is in use" else f": {getattr(error, 'strerror', None) or error}"
+        raise UsageError(f"{_address(host, port)} {reason}{detail}") from None
+
+
+def _announcement(arguments: argparse.Namespace, port: int, offer: Offer) -> str:
+    """Where what is served, and a command that tries it."""
+    host: str = arguments.host
+    url = f"http://{_address(EVERY_INTERFACE.get(host, host), port)}/v1"
+    asked = {"model": next(iter(offer.models)), "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+    key = ' -H "Authorization: Bearer $API_KEY"' if offer.api_keys else ""
+    lines = [
+        f"serving at {url}, on {host}: {', '.join(offer.models)}",
+        f"  curl -N {url}/chat/completions{key} -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(asked))}",
+    ]
+    if not offer.api_keys and host not in LOOPBACK:
+        lines.append("There is no API key: whoever can reach this machine can use the models.")
+    return "\n".join(map(printable, lines))
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What uvicorn is told, of one process or of many."""
+    return {
+        "lifespan": "on",
+        "ws": "none",
+        "log_config": LOGGING,
+        "access_log": False,  # the app writes its own, with what only it knows
+        "server_header": False,
+        "backlog": BACKLOG,
+        "timeout_keep_alive": IDLE_SECONDS,
+        "timeout_graceful_shutdown": arguments.grace_seconds,
+        "workers": arguments.workers,
+    }
+
+
+def _run_workers(arguments: argparse.Namespace, port: int) -> int:
+    """Let uvicorn start and watch the processes."""
+    with ExitStack() as stack:
+        if arguments.metrics and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:  # where the workers add up their figures
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(tempfile.TemporaryDirectory())
+        signals = stack.enter_context(_noted_signals())
+        uvicorn.run("tokenwire.cli._serve:worker_app", factory=True, host=arguments.host, port=port, **_options(arguments))
+    for number in signals:
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if number == signal.SIGTERM:  # end as it would have ended without a handler, as uvicorn does with one process
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+    return FAILED
+
+
+@contextmanager
+def _noted_signals() -> Generator[bytearray, None, None]:
+    """The numbers of the signals that came, whose handlers are uvicorn's; they are there when the context has ended."""
+    noted = bytearray()
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        reader.setblocking(False)
+        writer.setblocking(False)
+        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        try:
+            yield noted
+        finally:
+            signal.set_wakeup_fd(before)
+            try:
+                noted += reader.recv(4096)
+            except BlockingIOError:
+                pass  # there was none
+
+
+class NoCancellations(logging.Filter):
+    """Drops what uvicorn says of a request that it cancelled itself, when the time for requests to finish was over."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is kept."""
+        return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))

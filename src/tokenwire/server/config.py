@@ -1,0 +1,267 @@
+"""A LiteLLM `config.yaml`, as far as it says which model goes where: `model_list` and `custom_provider_map`.
+
+::
+
+    model_list:
+      - model_name: my-model                  # what clients ask for
+        litellm_params:
+          model: my-llm/any                   # what is called: a handler's model, or "openai/gpt-4o-mini"
+          api_key: os.environ/MY_KEY          # looked up in the environment, as every text here can be
+          temperature: 0.2                    # every other keyword goes into the call
+    litellm_settings:
+      custom_provider_map:
+        - {provider: my-llm, custom_handler: custom_handler.my_custom_llm}   # custom_handler.py beside this file
+    general_settings:
+      master_key: os.environ/MASTER_KEY       # clients must send it
+
+Whatever else LiteLLM's proxy reads there is skipped and named in `Config.skipped`; what it would not know either is an
+error. So is what can't be done here: a wildcard, or one name for several models.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tokenwire import CustomLLM
+
+METHODS = tuple(name for name in dir(CustomLLM) if not name.startswith("_"))  # a handler has one of them, or is a function
+ENVIRONMENT = "os.environ/"
+
+# The parts of the file that LiteLLM's proxy knows and this server has no use for.
+OTHER_SECTIONS = frozenset(
+    """
+    agent_list agents assistant_settings callback_settings credential_list default_vertex_config environment_variables
+    files_settings finetune_settings guardrails include mcp_aliases mcp_servers mcp_tools pass_through_endpoints plugins
+    policies policy_attachments prompts router_settings sandbox_tools search_tools vector_store_registry worker_registry
+    """.split()
+)
+
+# Parameters that tell LiteLLM's router how to share, count and charge; an endpoint would not know them.
+ROUTER_PARAMS = frozenset(
+    """
+    allow_client_keepalive_override allowed_openai_params budget_duration configurable_clientside_auth_params
+    default_api_key_rpm_limit default_api_key_tpm_limit drop_params itpm keepalive_seconds litellm_credential_name
+    litellm_trace_id max_budget max_file_size_mb max_parallel_requests merge_reasoning_content_in_choices model_info order
+    otpm region_name rpm stream_timeout tag_regex tags tpm use_chat_completions_api use_in_pass_through use_litellm_proxy
+    weight
+    """.split()
+)
+
+
+class ConfigError(Exception):
+    """What the server was told to serve can't be served; the message says why, in one line."""
+
+
+class Config(msgspec.Struct, frozen=True):
+    """What a file says.
+
+    Attributes:
+        models: for each name that clients know, the keywords of the call that answers them.
+        handlers: the handlers of the file's own providers.
+        api_keys: the keys that clients may send; empty where the file asks for none.
+        skipped: the parts of the file that have no meaning here, as paths such as "router_settings".
+    """
+
+    models: dict[str, dict[str, Any]]
+    handlers: dict[str, Any]
+    api_keys: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
+class _Call(msgspec.Struct):
+    model: str
+    api_base: str | None = None
+    api_key: str | None = None
+
+
+class _Entry(msgspec.Struct, forbid_unknown_fields=True):
+    model_name: str
+    litellm_params: _Call
+    model_info: Any = None
+
+
+class _Provider(msgspec.Struct, forbid_unknown_fields=True):
+    provider: str
+    custom_handler: str
+
+
+class _LiteLLMSettings(msgspec.Struct):
+    custom_provider_map: list[_Provider] | None = None
+
+
+class _GeneralSettings(msgspec.Struct):
+    master_key: str | None = None
+
+
+class _File(msgspec.Struct):
+    model_list: list[_Entry]
+    litellm_settings: _LiteLLMSettings | None = None
+    general_settings: _GeneralSettings | None = None
+
+
+def read_config(path: Path, environ: Mapping[str, str]) -> Config:
+    """Read a file, and import the handlers that it names.
+
+    Args:
+        path: the file. The modules of its handlers are looked for in its folder first.
+        environ: what `os.environ/NAME` stands for.
+
+    Raises:
+        ConfigError: the file can't be read, or says something wrong: the message has the path of it.
+    """
+    given = _load(path)
+    try:
+        if not isinstance(given, dict):
+            raise ConfigError("a mapping with model_list was expected")
+        unknown = [str(name) for name in given if name not in _File.__struct_fields__ and name not in OTHER_SECTIONS]
+        if unknown:
+            raise ConfigError(f"there is no section {unknown[0]!r:.80}")
+        file = _typed(given)
+        return Config(
+            models=_models(file.model_list, given["model_list"], environ),
+            handlers=_handlers(file.litellm_settings or _LiteLLMSettings(), path.parent),
+            api_keys=_keys(file.general_settings or _GeneralSettings(), environ),
+            skipped=tuple(_skipped(given)),
+        )
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+
+
+def _load(path: Path) -> Any:
+    import yaml
+
+    try:
+        return yaml.safe_load(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: this is not UTF-8") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark is not None else ""
+        raise ConfigError(f"{path}{where}: this is not YAML: {getattr(error, 'problem', None) or error}") from None
+
+
+def _typed(given: dict[str, Any]) -> _File:
+    try:
+        return msgspec.convert(given, _File)
+    except msgspec.ValidationError as error:
+        message, _, place = str(error).partition(" - at `$")
+        message = message.replace("`", "")
+        path = place.rstrip("`").lstrip(".")
+        raise ConfigError(f"{path}: {message}" if path else message) from None
+
+
+def _models(entries: list[_Entry], given: list[dict[str, Any]], environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    models: dict[str, dict[str, Any]] = {}
+    for index, entry in enumerate(entries):
+        place = f"model_list[{index}]"
+        if "*" in entry.model_name or "*" in entry.litellm_params.model:
+            raise ConfigError(f"{place}: wildcards are not served; name each model")
+        if entry.model_name in models:
+            raise ConfigError(f"{place}.model_name: {entry.model_name!r} is named twice; calls are not shared between models")
+        params = {name: value for name, value in given[index]["litellm_params"].items() if not _is_for_the_router(name)}
+        models[entry.model_name] = _resolved(params, f"{place}.litellm_params", environ)
+    if not models:
+        raise ConfigError("model_list: there is no model")
+    return models
+
+
+def _resolved(value: Any, path: str, environ: Mapping[str, str]) -> Any:
+    """The value with what the environment holds in the places that refer to it."""
+    if isinstance(value, dict):
+        return {name: _resolved(item, f"{path}.{name}", environ) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_resolved(item, f"{path}[{index}]", environ) for index, item in enumerate(value)]
+    if not isinstance(value, str) or not value.startswith(ENVIRONMENT):
+        return value
+    name = value.removeprefix(ENVIRONMENT)
+    if not environ.get(name):
+        raise ConfigError(f"{path}: the environment has no {name}")
+    return environ[name]
+
+
+def _is_for_the_router(name: str) -> bool:
+    return name in ROUTER_PARAMS or "cost_per_" in name or name.startswith("auto_router_")
+
+
+def _keys(settings: _GeneralSettings, environ: Mapping[str, str]) -> tuple[str, ...]:
+    if settings.master_key is None:
+        return ()
+    if not settings.master_key:
+        raise ConfigError("general_settings.master_key: this key is empty")
+    return (_resolved(settings.master_key, "general_settings.master_key", environ),)
+
+
+def _handlers(settings: _LiteLLMSettings, folder: Path) -> dict[str, Any]:
+    handlers: dict[str, Any] = {}
+    for index, entry in enumerate(settings.custom_provider_map or ()):
+        module, _, attribute = entry.custom_handler.rpartition(".")
+        try:
+            if not module:
+                raise ConfigError(f"{entry.custom_handler!r} must be MODULE.HANDLER, such as custom_handler.my_custom_llm")
+            handlers[entry.provider] = import_handler(module, attribute, folder)
+        except ConfigError as error:
+            raise ConfigError(f"litellm_settings.custom_provider_map[{index}].custom_handler: {error}") from None
+    return handlers
+
+
+def _skipped(given: dict[str, Any]) -> Iterator[str]:
+    """The parts of the file that nothing above looked at."""
+    yield from (name for name in given if name in OTHER_SECTIONS)
+    for section, known in (("litellm_settings", _LiteLLMSettings), ("general_settings", _GeneralSettings)):
+        yield from (f"{section}.{name}" for name in given.get(section) or {} if name not in known.__struct_fields__)
+    for index, entry in enumerate(given["model_list"]):
+        place = f"model_list[{index}]"
+        if "model_info" in entry:
+            yield f"{place}.model_info"
+        yield from (f"{place}.litellm_params.{name}" for name in entry["litellm_params"] if _is_for_the_router(name))
+
+
+def import_handler(module: str, attribute: str, folder: Path) -> Any:
+    """A handler, by the names of its module and of the attribute there.
+
+    Args:
+        module: such as "my_module" or "my_package.my_module".
+        attribute: such as "handler".
+        folder: where the module is looked for before the usual places.
+
+    Raises:
+        ConfigError: there is no such module or attribute, the module fails, or what is there answers no calls.
+    """
+    place = str(folder.resolve())
+    if place not in sys.path:
+        sys.path.insert(0, place)
+    try:
+        found = import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and f"{module}.".startswith(f"{error.name}."):
+            raise ConfigError(f"there is no module {error.name!r} in {place} or among the installed ones") from None
+        raise ConfigError(_failure(module, error)) from error
+    except Exception as error:
+        raise ConfigError(_failure(module, error)) from error
+    handler = getattr(found, attribute, None)
+    if handler is None:
+        raise ConfigError(f"the module {module!r} has no {attribute!r}")
+    if isinstance(handler, type):
+        raise ConfigError(f"{module}.{attribute} is a class; name an instance of it")
+    if not callable(handler) and not any(hasattr(handler, name) for name in METHODS):
+        raise ConfigError(f"{module}.{attribute} is no handler: it must be a CustomLLM, or a function that answers")
+    return handler
+
+
+def _failure(module: str, error: Exception) -> str:
+    """What a module's own error says, and the place in the code where it came up."""
+    place, traceback = "", error.__traceback__
+    while traceback is not None:
+        place = f" ({traceback.tb_frame.f_code.co_filename}, line {traceback.tb_lineno})"
+        traceback = traceback.tb_next
+    if isinstance(error, SyntaxError):  # its text has the place, for no code of the module ran
+        place = ""
+    if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] == "litellm":
+        place += "; what handlers import from litellm, tokenwire has under the same names"
+    return f"the module {module!r} can't be imported: {type(error).__name__}: {error}{place}"

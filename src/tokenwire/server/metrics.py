@@ -1,0 +1,150 @@
+"""What the server tells about itself: a log line for each request, and figures for Prometheus.
+
+Both are made once, of an `Exchange` that has ended: a chunk costs nothing here. Neither holds a prompt, a reply or a key.
+
+The figures are prometheus_client's, in a registry of their own: several apps in one process don't mix. Those of several
+processes are added up as prometheus_client has it, when PROMETHEUS_MULTIPROC_DIR named a folder before it was imported.
+"""
+
+import logging
+import time
+from typing import Any
+from urllib.parse import quote
+
+from .exchange import Exchange
+
+logger = logging.getLogger("tokenwire.server.access")
+
+# What clients ask for can be anything, and must not become the value of a label: there are these, and "other".
+ENDPOINTS = frozenset(
+    "/chat/completions /completions /embeddings /images/generations /models /health /metrics /openapi.json".split()
+)
+FIRST_TOKEN_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+CHUNKS_PER_SECOND = (1, 2.5, 5, 10, 20, 30, 50, 75, 100, 150, 200, 500, 1000, 10000)
+
+
+class Recorder:
+    """Notes the exchanges of one app.
+
+    Args:
+        metrics: whether figures are kept, which `exposition` gives; that needs prometheus_client.
+    """
+
+    def __init__(self, *, metrics: bool = False) -> None:
+        self._figures = _Figures() if metrics else None
+
+    def begin(self) -> None:
+        """A request has come."""
+        if self._figures is not None:
+            self._figures.in_flight.inc()
+
+    def end(self, exchange: Exchange) -> None:
+        """It is answered, or will never be: to be called once for each that has begun."""
+        ended_at = time.monotonic() if exchange.ended_at is None else exchange.ended_at
+        if self._figures is not None:
+            self._figures.in_flight.dec()
+            self._figures.note(exchange, ended_at)
+        if logger.isEnabledFor(logging.INFO):
+            logger.info("%s", _line(exchange, ended_at), extra={"exchange": exchange})
+
+    def exposition(self) -> tuple[bytes, str]:
+        """The figures so far, as `GET /metrics` answers: the body in Prometheus's text format, and its content type.
+
+        Raises:
+            RuntimeError: no figures are kept.
+        """
+        if self._figures is None:
+            raise RuntimeError("this Recorder keeps no figures: make it with metrics=True")
+        return self._figures.exposition()
+
+
+def _line(exchange: Exchange, ended_at: float) -> str:
+    """Such as `POST /chat/completions 200 complete 0.812s first_token=0.093s chunks=41 model=m request_id=req_1`.
+
+    A dash stands for the status of a request that was never answered.
+    """
+    words = [_word(exchange.method), _word(exchange.path), str(exchange.status or "-"), exchange.outcome or "-"]
+    words.append(f"{ended_at - exchange.started_at:.3f}s")
+    if exchange.first_chunk_at is not None:
+        words.append(f"first_token={exchange.first_chunk_at - exchange.started_at:.3f}s chunks={exchange.chunks}")
+    if exchange.model is not None:
+        words.append(f"model={_word(exchange.model)}")
+    words.append(f"request_id={exchange.request_id}")
+    return " ".join(words)
+
+
+def _word(text: str) -> str:
+    """The text without spaces, line breaks and control characters: with them, a client could write lines of its own."""
+    return quote(text, safe="/:@!$&'()*+,;=[]~{}|<>#?")
+
+
+def _endpoint_of(path: str) -> str:
+    if path.startswith("/models/"):
+        return "/models/{model}"
+    return path if path in ENDPOINTS else "other"
+
+
+class _Figures:
+    """The metrics. Their names begin with `tokenwire_`."""
+
+    def __init__(self) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+        registry = self._registry = CollectorRegistry()
+        self.in_flight = Gauge(
+            "tokenwire_requests_in_flight",
+            "Requests that are being answered.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+        self.requests = Counter(
+            "tokenwire_requests",
+            "Requests that were answered or given up.",
+            ["endpoint", "model", "status", "outcome"],
+            registry=registry,
+        )
+        self.first_token = Histogram(
+            "tokenwire_time_to_first_token_seconds",
+            "From a request for a stream to the stream's first chunk.",
+            ["model"],
+            buckets=FIRST_TOKEN_SECONDS,
+            registry=registry,
+        )
+        self.chunks = Counter(
+            "tokenwire_chunks", "Chunks of streams, counted when their stream ends.", ["model"], registry=registry
+        )
+        self.pace = Histogram(
+            "tokenwire_chunks_per_second",
+            "The pace of each stream of two chunks or more, from its first chunk to its end.",
+            ["model"],
+            buckets=CHUNKS_PER_SECOND,
+            registry=registry,
+        )
+
+    def note(self, exchange: Exchange, ended_at: float) -> None:
+        model, status, outcome = exchange.model or "", str(exchange.status or ""), exchange.outcome or ""
+        self.requests.labels(_endpoint_of(exchange.path), model, status, outcome).inc()
+        first = exchange.first_chunk_at
+        if first is None:
+            return
+        self.first_token.labels(model).observe(first - exchange.started_at)
+        self.chunks.labels(model).inc(exchange.chunks)
+        if exchange.chunks > 1 and ended_at > first:
+            self.pace.labels(model).observe((exchange.chunks - 1) / (ended_at - first))
+
+    def exposition(self) -> tuple[bytes, str]:
+        from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+        return generate_latest(self._all_processes() or self._registry), CONTENT_TYPE_LATEST
+
+    def _all_processes(self) -> Any:
+        """The figures of all processes that share a folder; None where this one is alone."""
+        from prometheus_client import CollectorRegistry
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        registry = CollectorRegistry()
+        try:
+            MultiProcessCollector(registry)
+        except ValueError:  # no folder is named
+            return None
+        return registry

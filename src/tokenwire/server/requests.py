@@ -1,0 +1,158 @@
+"""What clients send: OpenAI's request bodies, checked.
+
+The structs name the fields whose types are checked; a field that no struct names passes to the handler as it came.
+"""
+
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from tokenwire import BadRequestError
+
+R = TypeVar("R", bound=Struct)
+
+# Keywords that mean something to this library beside what OpenAI's do. They are the server's to set: a client that could
+# would send the server's key where it likes. A client's own fields of these names travel in `extra_body`.
+SERVERS_OWN = frozenset(
+    "additional_drop_params allowed_openai_params api_base api_key base_url caching client complete_response "
+    "context_window_fallback_dict custom_llm_provider default_headers drop_params extra_body extra_headers extra_query "
+    "fallbacks headers input_cost_per_token limits max_retries mock_delay mock_response mock_timeout mock_tool_calls "
+    "model_list num_retries on_truncation organization output_cost_per_token request_timeout retry_policy timeout "
+    "verbose".split()
+)
+_METHODS_OWN = frozenset({"self", "kind", "content"})  # names that the methods called have taken
+
+Count: TypeAlias = Annotated[int, Meta(ge=1)]
+Input: TypeAlias = str | Annotated[list[str | int | list[int]], Meta(min_length=1)]
+
+
+class StreamOptions(Struct):
+    """How to stream."""
+
+    include_usage: bool | None = None
+
+
+class Message(Struct):
+    """One message of a conversation."""
+
+    role: str
+    content: str | list[dict[str, Any]] | None = None
+    name: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+
+
+class CompletionRequest(Struct, kw_only=True):
+    """What chat and text completions share."""
+
+    model: str
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    frequency_penalty: float | None = None
+    logit_bias: dict[str, float] | None = None
+    max_tokens: int | None = None
+    n: Count | None = None
+    presence_penalty: float | None = None
+    seed: int | None = None
+    stop: str | list[str] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    user: str | None = None
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether the stream's last chunk shall say how many tokens were used."""
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+
+class ChatRequest(CompletionRequest, kw_only=True):
+    """The body of `POST /chat/completions`."""
+
+    messages: Annotated[list[Message], Meta(min_length=1)]
+    logprobs: bool | None = None
+    max_completion_tokens: int | None = None
+    metadata: dict[str, Any] | None = None
+    modalities: list[str] | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: str | None = None
+    response_format: dict[str, Any] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    tools: list[dict[str, Any]] | None = None
+    top_logprobs: int | None = None
+
+
+class TextRequest(CompletionRequest, kw_only=True):
+    """The body of `POST /completions`."""
+
+    prompt: Input
+    best_of: int | None = None
+    echo: bool | None = None
+    logprobs: int | None = None
+    suffix: str | None = None
+
+
+class EmbeddingRequest(Struct, kw_only=True):
+    """The body of `POST /embeddings`."""
+
+    model: str
+    input: Input
+    dimensions: int | None = None
+    encoding_format: Literal["float", "base64"] | None = None
+    user: str | None = None
+
+
+class ImageRequest(Struct, kw_only=True):
+    """The body of `POST /images/generations`."""
+
+    model: str
+    prompt: str
+    n: Count | None = None
+    quality: str | None = None
+    response_format: str | None = None
+    size: str | None = None
+    style: str | None = None
+    user: str | None = None
+
+
+def parse_body(body: bytes, cls: type[R]) -> tuple[R, dict[str, Any]]:
+    """A request's body, as a `cls` and as it came.
+
+    Raises:
+        BadRequestError: it is no JSON, or not the JSON of a `cls`; `param` is the path of the field that is wrong.
+    """
+    try:
+        fields = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequestError(f"the body is not valid JSON: {error}", code="invalid_json") from None
+    try:
+        return msgspec.convert(fields, cls), fields
+    except (msgspec.ValidationError, RecursionError) as error:
+        param, message = _complaint(str(error))
+        raise BadRequestError(message, param=param) from None
+
+
+def keywords_of(fields: dict[str, Any]) -> dict[str, Any]:
+    """A body's fields as keywords for a call, but for the model and the stream, which are the server's to see to."""
+    keywords: dict[str, Any] = {}
+    others: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name in SERVERS_OWN or name in _METHODS_OWN:
+            others[name] = value
+        elif name not in ("model", "stream"):
+            keywords[name] = value
+    if others:
+        keywords["extra_body"] = others
+    return keywords
+
+
+def _complaint(text: str) -> tuple[str | None, str]:
+    """msgspec's sentence, such as "Expected `str`, got `int` - at `$.messages[0].role`", as (field's path, message)."""
+    what, _, where = text.partition(" - at `$")
+    path = where.removesuffix("`").removeprefix(".")
+    _, _, missing = what.partition("missing required field `")
+    if missing:
+        path = ".".join(part for part in (path, missing.removesuffix("`")) if part)
+        return path, f"{path} is required"
+    what = what[:1].lower() + what[1:]
+    return (path, f"{path}: {what}") if path else (None, f"the body: {what}")

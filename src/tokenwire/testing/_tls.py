@@ -1,0 +1,53 @@
+"""TLS for the endpoint: certificates made on the fly, and anyio's TLS over the endpoint's own sockets."""
+
+import ssl
+from importlib import import_module
+from typing import Any
+
+import anyio
+import anyio.abc
+from anyio.streams.tls import TLSStream
+
+GOODBYE_SECONDS = 0.2  # in which the client may answer that it has heard that TLS ends
+NAMES = ("localhost", "127.0.0.1", "::1")
+
+
+def contexts(names: tuple[str, ...] = NAMES) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's context with a new certificate, and a client's context that trusts it and nothing else.
+
+    Args:
+        names: host names and addresses that the certificate is for.
+
+    Raises:
+        ModuleNotFoundError: trustme is not installed.
+    """
+    try:
+        trustme: Any = import_module("trustme")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "a certificate is made by the package trustme: install tokenwire[test], or pass an ssl.SSLContext as tls"
+        ) from error
+    authority = trustme.CA()
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.issue_cert(*names).configure_cert(server)
+    authority.configure_trust(client)
+    return server, client
+
+
+async def secured(stream: anyio.abc.ByteStream, context: ssl.SSLContext) -> TLSStream:
+    """The stream with TLS on it.
+
+    Raises:
+        ssl.SSLError, anyio.EndOfStream, anyio.BrokenResourceError: the client did not want it so.
+    """
+    return await TLSStream.wrap(stream, server_side=True, ssl_context=context, standard_compatible=False)
+
+
+async def say_goodbye(stream: anyio.abc.ByteStream) -> None:
+    """Tell a client that what follows is no cut: where there is TLS, the end of the connection alone would be one."""
+    if isinstance(stream, TLSStream):
+        with anyio.move_on_after(GOODBYE_SECONDS):
+            try:
+                await stream.unwrap()
+            except (anyio.EndOfStream, anyio.BrokenResourceError, ssl.SSLError):
+                pass

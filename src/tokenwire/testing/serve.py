@@ -1,0 +1,130 @@
+"""`python -m tokenwire.testing.serve [SCRIPT]`: the scripted endpoint from the shell.
+
+It prints the address to pass as `api_base`, and then a line for everything that clients do, until it is interrupted.
+"""
+
+import argparse
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ._endpoint import Endpoint
+from ._file import ScriptError, replies_from
+from ._script import Received, Reply, Visit
+
+DESCRIPTION = """\
+Serve an OpenAI-compatible endpoint on this machine that answers, and misbehaves, as a script says. It prints what its
+clients do, until Ctrl-C. Without a SCRIPT every request is answered with "Hello from tokenwire!".
+"""
+
+EPILOG = """\
+a script in TOML (or the same in JSON): one reply for each request, the last one repeating
+
+  [[replies]]
+  status = 429
+  headers = { retry-after = "1" }
+  json = { error = { message = "slow down" } }
+
+  [[replies]]
+  text = "Hello there"      # in chunks, or whole if the client asks for no stream
+  first_delay = 0.5         # seconds before the first token
+  event_delay = 0.1         # seconds between the chunks
+  after = 2                 # chunks before ...
+  cut = "rst"               # ... the connection is reset; "fin" closes it, stall = true keeps it silent
+
+  [[replies]]
+  events = ["Hello", { raw = "event: error\\ndata: {broken\\n\\n" }, { base64 = "ZGF0YTog//8KCg==" }]
+
+The other fields: body, raw, done, forever, delay, framing ("chunked", "length", "close"), encoding ("gzip", "deflate"),
+after_bytes, drip. What they do: python -c "from tokenwire.testing import Reply; help(Reply)"
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: its arguments; the process's own when None.
+
+    Returns:
+        What to exit with: 0 behind an interrupt, 2 for a script that is none.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        with Endpoint(_replies(arguments.script), host=arguments.host, port=arguments.port, tls=arguments.tls) as endpoint:
+            print(endpoint.url, flush=True)
+            try:
+                _report(endpoint)
+            except KeyboardInterrupt:
+                return 0
+    except (ScriptError, OSError, ModuleNotFoundError) as error:
+        print(f"{error}", file=sys.stderr)
+    return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "python -m tokenwire.testing.serve",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("script", metavar="SCRIPT", nargs="?", type=Path, help="a file called *.toml or *.json")
+    parser.add_argument("--host", metavar="ADDRESS", default="127.0.0.1", help="where to listen (default: 127.0.0.1)")
+    parser.add_argument("--port", metavar="NUMBER", type=int, default=0, help="where to listen (default: any free port)")
+    parser.add_argument("--tls", action="store_true", help="speak TLS (needs trustme); no client can verify it")
+    return parser
+
+
+def _replies(path: Path | None) -> list[Reply]:
+    return [Reply(text="Hello from tokenwire!")] if path is None else replies_from(path.read_bytes(), path.suffix)
+
+
+def _report(endpoint: Endpoint) -> None:
+    """Print what happens as it happens, and keep none of it: a server may run for long."""
+    started = time.monotonic()
+    going_on: list[Visit | Received] = []
+    while True:
+        endpoint.wait_until(
+            lambda going_on=going_on: endpoint.visits or endpoint.requests or any(map(_end, going_on)), threading.TIMEOUT_MAX
+        )
+        begun = [*_take(endpoint.visits), *_take(endpoint.requests)]
+        going_on += begun
+        ended = [each for each in going_on if _end(each)]
+        going_on = [each for each in going_on if each not in ended]
+        for moment, line in sorted([*map(_beginning, begun), *filter(None, map(_end, ended))]):
+            print(f"{moment - started:8.3f}  {line}", flush=True)
+
+
+def _take(records: list[Any]) -> list[Any]:
+    taken = records[:]
+    del records[: len(taken)]  # what came meanwhile stays
+    return taken
+
+
+def _beginning(record: Visit | Received) -> tuple[float, str]:
+    """When it began, and what to say of it."""
+    if isinstance(record, Visit):
+        return record.opened_at, f"connection {record.number}: opened"
+    return record.arrived_at, f"connection {record.connection}: {record.method} {record.path}, {len(record.body)} bytes"
+
+
+def _end(record: Visit | Received) -> tuple[float, str] | None:
+    """When it ended, and how; None while it goes on."""
+    if isinstance(record, Visit):
+        if record.closed_at is None:
+            return None
+        reason = "" if record.error is None else f": {record.error}"
+        return record.closed_at, f"connection {record.number}: closed by the {record.closed_by}{reason}"
+    if record.ended_at is None:
+        return None
+    how = "the client left early" if record.aborted else "answered"
+    return record.ended_at, f"connection {record.connection}: {how}, after {record.ended_at - record.arrived_at:.3f} s"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

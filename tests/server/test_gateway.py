@@ -1,0 +1,156 @@
+"""Models behind other endpoints: what these send is what the client gets."""
+
+import json
+from typing import Any
+
+import pytest
+
+import tokenwire
+from tokenwire.server import create_app
+from tokenwire.testing import Endpoint, Reply, chunk, chunks, completion
+
+pytestmark = pytest.mark.anyio
+
+MESSAGES = [{"role": "user", "content": "Hi"}]
+BODY = {"model": "m", "messages": MESSAGES}
+STREAM = {**BODY, "stream": True}
+WITH_USAGE = {**STREAM, "stream_options": {"include_usage": True}}
+USAGE_CHUNK = chunk(usage={"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}) | {"choices": []}
+
+
+def gateway(upstream: Endpoint, model: str = "openai/up") -> Any:
+    return create_app({"m": {"model": model, "api_base": upstream.url, "num_retries": 0}})
+
+
+@pytest.fixture(autouse=True)
+async def no_connections_left(anyio_backend: Any) -> Any:
+    yield
+    await tokenwire.aclose()
+
+
+async def test_an_endpoints_events_pass_untouched(ask: Any) -> None:
+    events = [
+        b'data: {"id":"a", "object":"chat.completion.chunk","created":1.5,"model":"up","choices":[{"index":0,"delta":{"role":"assistant","content":""}}],"x_new":[1, 2]}\n\n',
+        b'data: {"choices":[{"index":0,"delta":{"content":"H\\u00e9"},"token_ids":[7]}]}\n\n',
+        b'data: {"choices":[{"index":0,\ndata: "delta":{"content":"llo"}}]}\n\n',
+        b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"eos"}]}\n\n',
+    ]
+    with Endpoint(Reply(events=events)) as upstream:
+        answer = await ask(gateway(upstream), STREAM)
+    assert answer.body == b"".join(events) + b"data: [DONE]\n\n"
+
+
+async def test_an_endpoints_whole_answer_passes_untouched(ask: Any) -> None:
+    body = json.dumps({**completion("Hello"), "x_new": {"a": [1, 2]}}, indent=1).encode()
+    with Endpoint(Reply(body=body, headers={"content-type": "application/json"})) as upstream:
+        answer = await ask(gateway(upstream), BODY)
+    assert (answer.status, answer.body) == (200, body)
+
+
+async def test_the_endpoints_usage_comes_if_it_was_asked_for(ask: Any) -> None:
+    with Endpoint(Reply(events=[*chunks("Hi"), USAGE_CHUNK])) as upstream:
+        asked = (await ask(gateway(upstream), WITH_USAGE)).events()
+        not_asked = (await ask(gateway(upstream), STREAM)).events()
+        assert upstream.requests[0].json()["stream_options"] == {"include_usage": True}
+    assert asked == [*chunks("Hi"), USAGE_CHUNK, "[DONE]"]
+    assert not_asked == [*chunks("Hi"), "[DONE]"]
+
+
+async def test_a_whole_answer_in_place_of_a_stream_becomes_one(ask: Any) -> None:
+    with Endpoint(Reply(json=completion("Hello"))) as upstream:
+        *events, done = (await ask(gateway(upstream), WITH_USAGE)).events()
+    assert {event["object"] for event in events} == {"chat.completion.chunk"}
+    assert events[0]["choices"][0]["delta"] == {"role": "assistant", "content": "Hello"}
+    assert events[-1]["usage"]["total_tokens"] == 12
+    assert done == "[DONE]"
+
+
+async def test_chat_with_an_endpoint_of_the_older_protocol(ask: Any) -> None:
+    def text(text: str, reason: str | None = None) -> dict[str, Any]:
+        choice = {"index": 0, "text": text, "finish_reason": reason}
+        return {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "up", "choices": [choice]}
+
+    with Endpoint([Reply(events=[text("Hel"), text("lo"), text("", "stop")]), Reply(json=text("Hello", "stop"))]) as upstream:
+        app = gateway(upstream, "text-completion-openai/up")
+        *events, _ = (await ask(app, STREAM)).events()
+        whole = (await ask(app, BODY)).json()
+    assert {(event["object"], event["id"]) for event in events} == {("chat.completion.chunk", "cmpl-1")}
+    assert [event["choices"][0]["delta"].get("content") for event in events] == ["Hel", "lo", None]
+    assert whole["object"] == "chat.completion"
+    assert whole["choices"][0]["message"]["content"] == "Hello"
+
+
+async def test_text_completions_pass_untouched(ask: Any) -> None:
+    choice = {"index": 0, "text": "Hello", "finish_reason": "stop", "x_new": 1}
+    text = {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "up", "choices": [choice]}
+    asked = {"model": "m", "prompt": ["a", "b"], "echo": True, "n": 2, "suffix": "."}
+    with Endpoint([Reply(json=text), Reply(events=[text])]) as upstream:
+        app = gateway(upstream)
+        whole = await ask(app, asked, "/v1/completions")
+        streamed = await ask(app, {**asked, "stream": True}, "/completions")
+        assert upstream.requests[0].path == "/v1/completions"
+        assert upstream.requests[0].json() == {**asked, "model": "up"}
+    assert whole.json() == text
+    assert streamed.events() == [text, "[DONE]"]
+
+
+async def test_its_refusal_is_told_with_its_status_and_its_words(ask: Any) -> None:
+    error = {"message": "slow down", "type": "tokens", "param": "x", "code": "rate_limit_exceeded"}
+    with Endpoint(Reply(status=429, json={"error": error}, headers={"retry-after": "7"})) as upstream:
+        for body in (BODY, STREAM):
+            answer = await ask(gateway(upstream), body)
+            assert (answer.status, answer.headers["retry-after"]) == (429, "7")
+            assert answer.error() == error
+
+
+async def test_its_error_in_a_stream_is_an_event(ask: Any) -> None:
+    error = {"message": "overloaded", "type": "overloaded_error", "param": None, "code": None}
+    with Endpoint(Reply(events=["Hel", {"error": error}], done=False)) as upstream:
+        first, last = (await ask(gateway(upstream), STREAM)).events()
+    assert first == chunk("Hel")
+    assert last == {"error": {**error, "code": "529"}}
+
+
+async def test_a_stream_that_is_cut_is_not_made_whole(ask: Any) -> None:
+    with Endpoint(Reply(events=["Hel"], done=False, cut="rst")) as upstream:
+        *_, last = (await ask(gateway(upstream), STREAM)).events()
+    assert "error" in last
+
+
+async def test_where_it_can_not_be_reached_stays_here(ask: Any) -> None:
+    with Endpoint(Reply()) as upstream:
+        app, port = gateway(upstream), upstream.url.split(":")[2].split("/")[0]
+    answer = await ask(app, STREAM)
+    assert answer.status == 500
+    assert answer.error()["message"] == "internal error"
+    assert port.encode() not in answer.body
+
+
+async def test_a_key_that_is_missing_here_is_an_error_of_the_server(ask: Any) -> None:
+    answer = await ask(create_app({"m": "openai/gpt-4o-mini"}), STREAM)
+    assert (answer.status, answer.error()["message"]) == (500, "internal error")
+
+
+async def test_a_handler_may_change_what_an_endpoint_said(ask: Any) -> None:
+    """Its chunks still know the endpoint's bytes, and these are not what it says."""
+    with Endpoint([Reply(events=chunks("hello")), Reply(json=completion("hello"))]) as upstream:
+
+        class Shouts(tokenwire.CustomLLM):
+            async def astreaming(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+                call = tokenwire.acompletion("openai/up", kwargs["messages"], api_base=upstream.url, stream=True)
+                async with await call as stream:
+                    async for chunk in stream:
+                        delta = chunk.choices[0].delta
+                        delta.content = delta.content and delta.content.upper()
+                        yield chunk
+
+            async def acompletion(self, *args: Any, **kwargs: Any) -> Any:
+                response = await tokenwire.acompletion("openai/up", kwargs["messages"], api_base=upstream.url)
+                response.choices[0].message.content = "HELLO"
+                return response
+
+        app = create_app({"m": Shouts()})
+        *events, _ = (await ask(app, STREAM)).events()
+        whole = (await ask(app, BODY)).json()
+    assert "".join(event["choices"][0]["delta"].get("content") or "" for event in events) == "HELLO"
+    assert whole["choices"][0]["message"]["content"] == "HELLO"

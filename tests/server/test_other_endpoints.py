@@ -1,0 +1,119 @@
+"""Text completions, embeddings, images and models, as handlers answer them."""
+
+import base64
+from array import array
+from typing import Any
+
+import pytest
+from openai.types import Completion, CreateEmbeddingResponse, ImagesResponse, Model
+
+from tokenwire import CustomLLM, EmbeddingResponse, ImageResponse
+from tokenwire.server import create_app
+
+VECTORS = [[0.5, -1.0], [2.0, 0.25]]
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Nothing here depends on the event loop."""
+    return "asyncio"
+
+
+class Handler(CustomLLM):
+    """Answers everything, and keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, Any] = {}
+
+    async def acompletion(self, *args: Any, **kwargs: Any) -> Any:
+        self.asked = kwargs
+        return "Hello"
+
+    async def aembedding(self, *args: Any, **kwargs: Any) -> Any:
+        self.asked = kwargs
+        return EmbeddingResponse(data=[{"embedding": vector} for vector in VECTORS])  # type: ignore[list-item]
+
+    async def aimage_generation(self, *args: Any, **kwargs: Any) -> Any:
+        self.asked = kwargs
+        return ImageResponse(data=[{"url": "http://images/1.png"}])  # type: ignore[list-item]
+
+
+@pytest.fixture
+def handler() -> Handler:
+    return Handler()
+
+
+@pytest.mark.parametrize("prompt", ["Hi", ["Hi", "Ho"], [1, 2, 3], [[1, 2], [3]]], ids=["text", "texts", "tokens", "lists"])
+@pytest.mark.anyio
+async def test_a_text_completion(prompt: Any, ask: Any, handler: Handler) -> None:
+    body = {"model": "m", "prompt": prompt, "echo": True, "n": 2, "suffix": "!"}
+    answer = await ask(create_app({"m": handler}), body, "/v1/completions")
+    completion = Completion.model_validate(answer.json(), strict=True)
+    assert (completion.object, completion.choices[0].text, completion.model) == ("text_completion", "Hello", "m")
+    assert handler.asked["optional_params"] == {"echo": True, "n": 2, "suffix": "!"}
+    contents = [message["content"] for message in handler.asked["messages"]]
+    assert contents == (prompt if prompt == ["Hi", "Ho"] else [prompt])
+
+
+@pytest.mark.anyio
+async def test_a_text_completion_is_streamed(ask: Any, handler: Handler) -> None:
+    body = {"model": "m", "prompt": "Hi", "stream": True}
+    *events, done = (await ask(create_app({"m": handler}), body, "/completions")).events()
+    assert "".join(event["choices"][0]["text"] for event in events) == "Hello"
+    assert [event["choices"][0]["finish_reason"] for event in events] == [None] * (len(events) - 1) + ["stop"]
+    assert {event["object"] for event in events} == {"text_completion"}
+    assert len({event["id"] for event in events}) == 1
+    assert done == "[DONE]"
+
+
+@pytest.mark.anyio
+async def test_embeddings_are_floats_or_base64(ask: Any, handler: Handler) -> None:
+    app = create_app({"m": handler})
+    body = {"model": "m", "input": ["a", "b"], "dimensions": 2}
+    floats = (await ask(app, body, "/v1/embeddings")).json()
+    response = CreateEmbeddingResponse.model_validate(floats, strict=True)
+    assert [item.embedding for item in response.data] == VECTORS
+    assert [item.index for item in response.data] == [0, 1]
+    assert handler.asked["input"] == ["a", "b"]
+    assert handler.asked["optional_params"] == {"dimensions": 2}
+
+    packed = (await ask(app, {**body, "encoding_format": "base64"}, "/embeddings")).json()
+    assert [array("f", base64.b64decode(item["embedding"])).tolist() for item in packed["data"]] == VECTORS
+
+
+@pytest.mark.anyio
+async def test_embeddings_are_asked_for_rightly(ask: Any, handler: Handler) -> None:
+    app = create_app({"m": handler})
+    wrong = await ask(app, {"model": "m", "input": "a", "encoding_format": "hex"}, "/embeddings")
+    assert (wrong.status, wrong.error()["param"]) == (400, "encoding_format")
+    streamed = await ask(app, {"model": "m", "input": "a", "stream": True}, "/embeddings")
+    assert (streamed.status, streamed.error()["param"]) == (400, "stream")
+
+
+@pytest.mark.anyio
+async def test_images(ask: Any, handler: Handler) -> None:
+    body = {"model": "m", "prompt": "a cat", "n": 1, "size": "256x256"}
+    answer = await ask(create_app({"m": handler}), body, "/v1/images/generations")
+    images = ImagesResponse.model_validate(answer.json(), strict=True)
+    assert images.data is not None
+    assert images.data[0].url == "http://images/1.png"
+    assert handler.asked["prompt"] == "a cat"
+    assert handler.asked["optional_params"] == {"n": 1, "size": "256x256"}
+
+
+@pytest.mark.anyio
+async def test_a_handler_without_the_method_says_so(ask: Any) -> None:
+    async def chats_only(**_: Any) -> str:
+        return "Hello"
+
+    answer = await ask(create_app({"m": chats_only}), {"model": "m", "input": "a"}, "/embeddings")
+    assert (answer.status, answer.error()["message"]) == (500, "Not implemented yet!")
+
+
+@pytest.mark.anyio
+async def test_the_models(ask: Any, handler: Handler) -> None:
+    app = create_app({"m": handler, "org/m": handler})
+    listed = (await ask(app, None, "/v1/models", method="GET")).json()
+    assert listed["object"] == "list"
+    assert [Model.model_validate(item, strict=True).id for item in listed["data"]] == ["m", "org/m"]
+    assert (await ask(app, None, "/models/org/m", method="GET")).json() == listed["data"][1]
