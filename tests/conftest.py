@@ -7,9 +7,11 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 # A slow machine is no failure, and CI tries the same examples each time.
 settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
@@ -25,6 +27,7 @@ LOOPS = [
     pytest.param(("trio", {}), id="trio"),
 ]
 
+REAL = "tests/real/"
 MOST_PROCESSES = 4  # each collects the whole suite
 PORTAL_THREAD = "tokenwire"  # the sync face's thread lives as long as the process
 CACHED_THREADS = ("Trio thread", "asyncio_", "AnyIO worker thread")  # idle ones that their owners keep, or end in a moment
@@ -38,12 +41,15 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return min((os.cpu_count() or 1) + 1, MOST_PROCESSES)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of the real model run in one process, one after the other: its servers are started once."""
-    for item in items:
-        if item.get_closest_marker("real_model") is not None:
-            item.add_marker(pytest.mark.xdist_group("real_model"))
+class ByFile(LoadFileScheduling):
+    """A file's tests share a process, and what was set up for them; those in tests/real share one, as their servers do."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return REAL if nodeid.startswith(REAL) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
 
 
 def pytest_collection_finish() -> None:

@@ -17,7 +17,6 @@ CORE = {"anyio", "httptools", "httpx", "httpx-sse", "msgspec"}
 MOST_BYTES = 1_000_000  # of either file
 SDIST = {"src", "tests", "benchmarks", "README.md", "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore"}
 
-pytestmark = pytest.mark.xdist_group("distribution")  # built once
 needs_build = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("build", "hatchling")) or not (ROOT / "README.md").is_file(),
     reason="build and hatchling are not installed, or this is no complete source tree",
