@@ -3,12 +3,15 @@
 import gc
 import importlib.util
 import os
+import stat
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 # A slow machine is no failure, and CI tries the same examples each time.
 settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
@@ -24,9 +27,35 @@ LOOPS = [
     pytest.param(("trio", {}), id="trio"),
 ]
 
+REAL = "tests/real/"
+MOST_PROCESSES = 4  # each collects the whole suite
 PORTAL_THREAD = "tokenwire"  # the sync face's thread lives as long as the process
 CACHED_THREADS = ("Trio thread", "asyncio_", "AnyIO worker thread")  # idle ones that their owners keep, or end in a moment
 PATIENCE = 5.0  # seconds in which a thread that was told to end must have ended
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One process more than there are cores, as tests often wait; none but this for tests or files asked for by name."""
+    if any(argument.partition("::")[0].endswith(".py") for argument in config.args):
+        return 0
+    return min((os.cpu_count() or 1) + 1, MOST_PROCESSES)
+
+
+class ByFile(LoadFileScheduling):
+    """A file's tests share a process, and what was set up for them; those in tests/real share one, as their servers do."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return REAL if nodeid.startswith(REAL) else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
+
+
+def pytest_collection_finish() -> None:
+    """Thousands of tests and their modules are here to stay: the garbage collector need not walk them each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=LOOPS)
@@ -93,9 +122,9 @@ def _sockets() -> set[str]:
         return found
     for descriptor in descriptors:
         try:
-            target = os.readlink(f"/proc/self/fd/{descriptor}")
+            status = os.fstat(int(descriptor))
         except OSError:  # the listing's own descriptor, closed by now
             continue
-        if target.startswith("socket:"):
-            found.add(target)
+        if stat.S_ISSOCK(status.st_mode):
+            found.add(f"socket:[{status.st_ino}]")
     return found

@@ -2,10 +2,12 @@
 
 import asyncio
 import gc
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import msgspec
 import pytest
@@ -370,6 +372,19 @@ def test_one_loop_after_the_other(runs: Any, endpoint: Endpoint) -> None:
         assert run(use_everything(endpoint.url)) == "Hello Hello"
         endpoint.wait_until(lambda: endpoint.open_connections == 0)
         gc.collect()  # what was not closed warns now, and a warning fails
+
+
+@pytest.mark.parametrize("run", [asyncio.run, lambda main: trio.run(lambda: main)], ids=["asyncio", "trio"])
+def test_a_loop_that_ended_is_forgotten(run: Any, endpoint: Endpoint) -> None:
+    """Whoever runs one loop after the other does not collect them, nor what each had connected with."""
+
+    async def main() -> "weakref.ref[Any]":
+        await use_everything(endpoint.url)
+        return weakref.ref(anyio.lowlevel.current_token().native_token)
+
+    ended = run(main())
+    gc.collect()
+    assert ended() is None
 
 
 def test_loops_in_turns(endpoint: Endpoint) -> None:

@@ -240,6 +240,7 @@ async def _close_with_loop(client: AsyncClient) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
+        client._anchor = None  # an async generator knows its loop, and what a loop's variables hold must not keep the loop
         await client.aclose()
 
 

@@ -218,10 +218,8 @@ def forgiven() -> Iterator[None]:
     """httpx leaves generators to the garbage collector, which trio warns of. It is asked for them while nobody minds."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Async generator", ResourceWarning)
-        gc.freeze()  # so that only what this test leaves is looked at
         yield
         gc.collect()
-        gc.unfreeze()
 
 
 @pytest.fixture

@@ -126,7 +126,11 @@ def test_gzip_in_several_members_is_one_body():
 
 
 @pytest.mark.parametrize("name", ["gzip", "deflate"])
-@pytest.mark.parametrize("data", [b"\xff\xfe plain", b"{}" * 10, b"\x1f\x8b\x99" + b"x" * 20, gzip.compress(b"x") + b"garbage"])
+@pytest.mark.parametrize(
+    "data",
+    [b"\xff\xfe plain", b"{}" * 10, b"\x1f\x8b\x99" + b"x" * 20, gzip.compress(b"x") + b"garbage"],
+    ids=["no text", "text", "a bad head", "garbage behind the end"],
+)
 def test_what_is_not_compressed_is_an_error(name, data):
     # Some bytes may be the beginning of something.
     with pytest.raises((httpx.DecodingError, httpx.RemoteProtocolError), match=name):

@@ -286,7 +286,9 @@ class TestExchange:
             await send(client, request_to("localhost/v1"), within(5))
 
     @pytest.mark.parametrize(
-        "encoding, data", [("gzip", gzip.compress(b"hello" * 100)), ("deflate", zlib.compress(b"hello" * 100))]
+        "encoding, data",
+        [("gzip", gzip.compress(b"hello" * 100)), ("deflate", zlib.compress(b"hello" * 100))],
+        ids=["gzip", "deflate"],
     )
     async def test_compressed_bodies(self, client, encoding, data):
         with Endpoint(Reply(body=data, headers={"content-encoding": encoding}, drip=7)) as endpoint:

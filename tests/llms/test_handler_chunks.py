@@ -225,7 +225,8 @@ async def test_a_stream_without_its_end_is_truncated(items: list[Any]) -> None:
 
 
 class Odd:
-    pass
+    def __repr__(self) -> str:
+        return "Odd()"
 
 
 @pytest.mark.parametrize(

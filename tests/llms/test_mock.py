@@ -239,7 +239,7 @@ async def test_mock_delay(stream: bool) -> None:
 
     if stream:
         await answer.aclose()
-    assert time.monotonic() - before >= 0.02
+    assert time.monotonic() - before >= 0.018  # uvloop counts whole milliseconds
 
 
 @pytest.mark.parametrize("delay", [-1, "soon"])

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 from tokenwire.exceptions import APIError, APIResponseValidationError, InternalServerError, RateLimitError
 from tokenwire.types import (
@@ -182,6 +182,13 @@ def in_batches(decoder: ChunkDecoder, batches: list[list[Any]]) -> tuple[list[An
     return received, (decoder.done, told(decoder.error), answer(decoder), decoder.assembler.usage)
 
 
+def in_one_read(*events: bytes | Event) -> Any:
+    return example(shape=ModelResponseStream, events=[*events, b"[DONE]"], started=True, sizes=[9])
+
+
+@in_one_read(Event(chunk(piece("named")), "delta"), chunk(piece("next")))
+@in_one_read(b"null", chunk(piece("next")))
+@in_one_read(b"{bad")
 @given(shape=st.sampled_from(SHAPES), events=events, started=st.booleans(), sizes=st.lists(st.integers(1, 4), max_size=12))
 def test_the_hot_path_gives_what_the_long_way_round_gives(shape: Any, events: Any, started: bool, sizes: list[int]) -> None:
     if started:
