@@ -392,7 +392,7 @@ class StreamCall:
             self._waiting_since += now - self._handed_over_at
             self._handed_over_at = None
         self._deadline = deadline = self._deadline_for_content()
-        if deadline <= now:
+        if deadline <= now and not self.source.done:  # type: ignore[union-attr]
             raise self.late()
         return self.source.wait(deadline)  # type: ignore[union-attr]
 
@@ -425,7 +425,11 @@ class StreamCall:
     def late(self) -> Timeout:
         """The error for the deadline that has passed."""
         budget = "total" if self._deadline == self._total_deadline else "idle" if self.committed else "first_content"
-        return _timeout(self._request, budget)
+        error = _timeout(self._request, budget)
+        if self.source is not None:
+            error.headers = dict(self.source.headers)
+            error.request_id = error.headers.get("x-request-id")
+        return error
 
     def failed(self, error: APIError) -> None:
         """The stream ends with `error`: behind the commit point, that is the attempt's end too."""
@@ -460,6 +464,8 @@ class StreamCall:
     async def _unless_closed(self, waiting: Coroutine[Any, Any, None]) -> None:
         """Wait for what no source can be closed to end: `aclose` in another task ends it."""
         with anyio.CancelScope() as self._opening:
+            if self._closed:  # while a failed attempt was released
+                self._opening.cancel()
             try:
                 return await waiting
             finally:

@@ -227,6 +227,7 @@ class AsyncStream(Generic[C]):
         """See to the end of a stream that `error` ends."""
         if isinstance(error, APIError):
             if self._closed:  # by another task, while this one waited
+                await self._call.aclose()  # what came about meanwhile
                 raise StreamClosedError(CLOSED_MEANWHILE) from None
             self._call.failed(error)
             self._finish("truncated" if isinstance(error, StreamTruncatedError) else "error")

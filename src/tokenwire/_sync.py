@@ -422,6 +422,7 @@ async def _pump(
             if room is not None:
                 await room.wait()
     except anyio.get_cancelled_exc_class():
+        error = StreamClosedError("this stream was cancelled, and not by its reader")
         raise
     except BaseException as caught:  # noqa: BLE001  (raised again in the reader's thread)
         error = caught

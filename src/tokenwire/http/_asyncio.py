@@ -30,13 +30,13 @@ FOREVER = float("inf")
 _read_buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
 
 
-def _read_buffer(loop: asyncio.AbstractEventLoop) -> memoryview:
+def _read_buffer(loop: asyncio.AbstractEventLoop, size: int) -> memoryview:
     """Where the loop's connections read into: one place for all, where a read is over before the next begins."""
     if hasattr(loop, "_proactor"):  # Windows' loop has reads of several connections under way
-        return memoryview(bytearray(READ_BYTES))
+        return memoryview(bytearray(size))
     buffer = _read_buffers.get(loop)
-    if buffer is None:
-        buffer = _read_buffers[loop] = memoryview(bytearray(READ_BYTES))
+    if buffer is None or len(buffer) < size:
+        buffer = _read_buffers[loop] = memoryview(bytearray(size))
     return buffer
 
 
@@ -49,6 +49,7 @@ class AsyncioSocket(asyncio.BufferedProtocol):
         "_deadline",
         "_ended",
         "_error",
+        "_flow",
         "_loop",
         "_lost",
         "_reading_paused",
@@ -65,7 +66,8 @@ class AsyncioSocket(asyncio.BufferedProtocol):
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None
-        self._buffer = _read_buffer(self._loop)
+        self._flow: Any = None  # the transport that is paused when nobody takes what was read
+        self._buffer = _read_buffer(self._loop, READ_BYTES)[:READ_BYTES]
         self._reads: list[bytes] = []  # oldest first, not taken yet
         self._unread = 0  # their bytes
         self._reading_paused = False
@@ -83,8 +85,12 @@ class AsyncioSocket(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        self._flow = self._flow or transport
 
     def get_buffer(self, sizehint: int) -> memoryview:
+        # TLS says how much it holds: what finds no room would be lost if the peer's end came right behind it.
+        if sizehint > len(self._buffer):
+            self._buffer = _read_buffer(self._loop, sizehint)
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -92,7 +98,7 @@ class AsyncioSocket(asyncio.BufferedProtocol):
         self._unread += nbytes
         if self._unread > HIGH_WATER and not self._reading_paused:
             self._reading_paused = True
-            self._transport.pause_reading()
+            self._flow.pause_reading()
         waiter = self._waiter
         if waiter is not None:
             self._waiter = None
@@ -130,8 +136,8 @@ class AsyncioSocket(asyncio.BufferedProtocol):
             self._unread -= len(data)
             if self._reading_paused and not reads:
                 self._reading_paused = False
-                if not self._lost:
-                    self._transport.resume_reading()
+                if not self._lost and not self._flow.is_closing():
+                    self._flow.resume_reading()
             return data
         if not self._ended:
             return None
@@ -243,6 +249,7 @@ async def _secured(connected: AsyncioSocket, ssl_context: ssl.SSLContext | None,
     if ssl_context is None:
         return connected
     secure = AsyncioSocket()
+    secure._flow = connected._transport  # a TLS transport that is paused when the end comes drops what it holds
     try:
         if not connected.is_quiet():
             reason = "the server spoke before TLS began" if connected._reads else _reason(connected._error)

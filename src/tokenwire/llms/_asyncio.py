@@ -1,11 +1,14 @@
 """A wait in a handler's code that a deadline or another task can end, on asyncio and uvloop.
 
-A cancel scope for each item of a handler's stream would cost more than the item. As with sockets, a deadline is a number,
-and one timer for the whole stream looks at it when it fires.
+Each wait has a cancel scope, which handlers' own scopes, shields and task groups understand. The timer, which would cost
+more than that, is there once for the whole stream: as with sockets, a deadline is a number, and the timer looks at it when
+it fires.
 """
 
 import asyncio
 from types import TracebackType
+
+import anyio
 
 FOREVER = float("inf")
 
@@ -17,12 +20,11 @@ class Waiting:
         interrupted: whether the latest wait was ended from outside, which its task does not see.
     """
 
-    __slots__ = ("_cancelling", "_deadline", "_loop", "_task", "_timer", "_timer_at", "interrupted")
+    __slots__ = ("_deadline", "_loop", "_scope", "_timer", "_timer_at", "interrupted")
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._task: asyncio.Task[object] | None = None  # that waits now
-        self._cancelling = 0  # how often it was asked to end before
+        self._scope: anyio.CancelScope | None = None  # around the wait that is on
         self._deadline = FOREVER
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = FOREVER
@@ -31,7 +33,7 @@ class Waiting:
     @property
     def is_on(self) -> bool:
         """Whether somebody waits."""
-        return self._task is not None
+        return self._scope is not None
 
     def until(self, deadline: float) -> "Waiting":
         """The next wait, which ends when `time.monotonic()` comes to `deadline`."""
@@ -41,22 +43,21 @@ class Waiting:
         return self
 
     def __enter__(self) -> None:
-        self._task = task = asyncio.current_task(self._loop)
-        self._cancelling = task.cancelling() if task is not None else 0
+        self._scope = anyio.CancelScope()
+        self._scope.__enter__()
         self.interrupted = False
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> bool:
-        task, self._task = self._task, None
-        if not self.interrupted or task is None:
-            return False
-        # As in asyncio.timeout: it is ours to swallow unless the task was cancelled by somebody else as well.
-        return task.uncancel() <= self._cancelling and kind is not None and issubclass(kind, asyncio.CancelledError)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        scope, self._scope = self._scope, None
+        return scope.__exit__(kind, error, traceback) if scope is not None else None
 
     def interrupt(self) -> None:
         """End the wait, if there is one."""
-        if self._task is not None and not self.interrupted:
+        if self._scope is not None:
             self.interrupted = True
-            self._task.cancel()
+            self._scope.cancel()
 
     def close(self) -> None:
         """No wait follows."""
@@ -72,7 +73,7 @@ class Waiting:
 
     def _look_at_deadline(self) -> None:
         self._timer, self._timer_at = None, FOREVER
-        if self._task is None:
+        if self._scope is None:
             return
         if self._loop.time() >= self._deadline:
             self.interrupt()

@@ -37,7 +37,7 @@ class Waiting:
         if scope is None:
             return False
         swallowed = scope.__exit__(kind, error, traceback)
-        self.interrupted = scope.cancelled_caught
+        self.interrupted = scope.cancel_called
         return swallowed
 
     def interrupt(self) -> None:

@@ -72,6 +72,8 @@ class HandlerSource(ChunkSource[Any]):
         self._waiting: Any = None  # around the wait inside the handler's iterator
         self._reader_left: anyio.Event | None = None
         self._iterator: Any = None
+        self._close_iterator: Any = None  # until somebody does
+        self._failure: APIError | None = None  # behind chunks of the same items
         self._thread: ThreadedIterator | None = None
         self._ended = self._text_only = False
 
@@ -85,6 +87,7 @@ class HandlerSource(ChunkSource[Any]):
             self._items = list(result)
         elif _is_async_iterable(result):
             self._iterator = aiter(result)
+            self._close_iterator = getattr(self._iterator, "aclose", None)
         elif (hasattr(result, "__iter__") or hasattr(result, "__next__")) and not isinstance(result, bytes):
             self._thread = ThreadedIterator(result if hasattr(result, "__iter__") else _iterate(result))
             self._thread.start()
@@ -94,6 +97,9 @@ class HandlerSource(ChunkSource[Any]):
     def take(self) -> list[Any] | None:
         """The chunks of the items that have arrived; see `ChunkSource`."""
         while not self._ended:
+            if self._failure is not None:
+                self._ended = True
+                raise self._failure
             items = self._take_items()
             if items is None:
                 return None
@@ -104,14 +110,20 @@ class HandlerSource(ChunkSource[Any]):
             chunks: list[Any] = []
             for item in items:
                 if item is not None:
-                    chunks += self._chunks_for_caller(item)
+                    try:
+                        chunks += self._chunks_for_caller(item)
+                    except APIError as error:
+                        if not chunks:
+                            raise
+                        self._failure = error
+                        break
             if chunks:
                 return chunks
         return []
 
     async def wait(self, deadline: float) -> bool:
         """As `ChunkSource.wait`: for an item, which need not make a chunk."""
-        if self._ended or self._items is not None or self._error is not None:
+        if self._ended or self._items is not None or self._error is not None or self._failure is not None:
             return True
         try:
             with self._waiting.until(deadline):
@@ -121,11 +133,13 @@ class HandlerSource(ChunkSource[Any]):
                     self._items = [await anext(self._iterator)]
                 return True
         except StopAsyncIteration:
-            self._items = []
-            return True
+            if not self._waiting.interrupted:  # else it ended because it was told to
+                self._items = []
+                return True
         except Exception as error:  # noqa: BLE001  (the handler's: it can be anything)
-            self._error = error
-            return True
+            if not self._waiting.interrupted:
+                self._error = error
+                return True
         finally:
             if self._reader_left is not None:
                 self._reader_left.set()
@@ -136,14 +150,16 @@ class HandlerSource(ChunkSource[Any]):
         self._ended = True
         if self._thread is not None:
             self._thread.close()
-        if self._waiting is not None:
-            self._waiting.close()
-        close = getattr(self._iterator, "aclose", None)
-        if close is not None:
+        if self._waiting is None:
+            return
+        self._waiting.close()
+        close, self._close_iterator = self._close_iterator, None
+        if close is not None or self._waiting.is_on:
             with anyio.move_on_after(CLOSE_SECONDS, shield=True):
                 await self._call_back_reader()
                 try:
-                    await close()
+                    if close is not None:
+                        await close()
                 except Exception:  # what a handler's clean-up raises helps nobody who has left
                     logger.warning("the handler %s failed to close its stream", name_of(self._bridge.handler), exc_info=True)
 
@@ -154,7 +170,7 @@ class HandlerSource(ChunkSource[Any]):
     async def _call_back_reader(self) -> None:
         """Get the task that waits inside the handler's iterator out of it: an iterator can't be closed before."""
         if self._waiting.is_on:
-            self._reader_left = anyio.Event()
+            self._reader_left = self._reader_left or anyio.Event()
             self._waiting.interrupt()
             await self._reader_left.wait()
 
