@@ -140,7 +140,7 @@ class ChunkDecoder:
             if self.error is not None or self.done:
                 break
         self.had_content = had_content
-        self.done = self.done or is_last
+        self.done = self.done or (is_last and self.error is None)
         return chunks
 
     def _learn(self, event: bytes, chunk: ModelResponseStream) -> Template | None:
