@@ -17,6 +17,8 @@ from tokenwire.wire.convert import Chunk, Shape
 from tokenwire.wire.sse import Event, Payload, SSEDecoder
 
 SHAPES: list[Shape] = [ModelResponseStream, GenericStreamingChunk, TextCompletionResponse]
+# What the hot path no longer looks for behind the beginning of an answer, and what made-up ones differ in.
+LATE = ("id", "created", "system_fingerprint", "service_tier")
 MOST_HEADER_BYTES = 64  # where the limit is what is looked at
 
 
@@ -91,7 +93,7 @@ def _all_of(decoder: ChunkDecoder, batches: list[list[Payload]]) -> Any:
         seen,
         decoder.done,
         error and (type(error), error.message, error.status_code, error.body, error.code, error.type),
-        response and _seen(response),
+        response and _seen(response.model_copy(update=dict.fromkeys(LATE))),
         decoder.assembler.usage,
         decoder.assembler.is_complete(),
     )
