@@ -1,5 +1,6 @@
 """Every budget of `Timeouts`, on servers that fall silent: which ran out, and what did not count as life."""
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
@@ -12,8 +13,11 @@ import pytest
 import tokenwire
 from tokenwire import AsyncClient, Timeouts
 from tokenwire._call import Attempts
+from tokenwire.http._asyncio import AsyncioSocket
 from tokenwire.http.transport import HTTPTransport
-from tokenwire.testing import Endpoint, Reply, chunk, chunks, completion
+from tokenwire.testing import Endpoint, Reply, chunk, chunks, completion, event
+
+from .conftest import LOOPS
 
 pytestmark = pytest.mark.anyio
 
@@ -24,6 +28,7 @@ PING = b": ping\n\n"
 ROLE = chunk("", role="assistant")
 SILENT = Reply(delay=60)  # not even a head
 ENOUGH = 0.25  # seconds in which even a busy machine gets round to the next piece of `STEADY`
+ON_ASYNCIO = LOOPS[:2]
 STEADY = Reply(events=chunks("x" * 40, size=2), event_delay=ENOUGH / 12)
 
 
@@ -197,6 +202,25 @@ async def test_the_total_spans_attempts() -> None:
         await complete(endpoint, Timeouts(total=ENOUGH), num_retries=5)
     assert caught.value.budget == "total"
     assert [attempt.error for attempt in caught.value.attempts] == ["ServiceUnavailableError", "Timeout"]
+
+
+# What they cost.
+
+
+@pytest.mark.parametrize("anyio_backend", ON_ASYNCIO)
+async def test_a_thousand_chunks_need_no_timer_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On trio a wait's deadline is an entry in a heap, and no timer is armed for any."""
+    armed: list[float] = []
+    waits: list[float] = []
+    loop, wait = asyncio.get_running_loop(), AsyncioSocket.wait
+    call_at = loop.call_at
+    monkeypatch.setattr(loop, "call_at", lambda at, *rest, **keywords: armed.append(at) or call_at(at, *rest, **keywords))
+    monkeypatch.setattr(AsyncioSocket, "wait", lambda self, deadline: waits.append(deadline) or wait(self, deadline))
+    with Endpoint(Reply(events=[event(chunk("a")) * 4] * 250, event_delay=0.0001)) as endpoint:
+        async with stream(endpoint, Timeouts(first_content=60, idle=60, total=60)) as pieces:
+            assert len([piece async for piece in pieces]) == 1000
+    assert len(waits) > 100
+    assert len(armed) < 10
 
 
 # Numbers, httpx's and the environment's.

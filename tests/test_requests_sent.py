@@ -10,6 +10,7 @@ import pytest
 
 import tokenwire
 from tokenwire import Choices, Message, ModelResponse
+from tokenwire.http.decoding import accepted_encodings
 from tokenwire.testing import Endpoint, Received, Reply, chunks, completion
 
 pytestmark = pytest.mark.anyio
@@ -58,6 +59,7 @@ async def test_a_chat_request_as_a_whole(endpoint: Endpoint) -> None:
     request = await sent(endpoint, api_key="sk-1")
     assert (request.method, request.path, request.query) == ("POST", "/v1/chat/completions", "")
     assert request.body == b'{"model":"m","messages":[{"role":"user","content":"Hi"}]}'
+    assert request.headers["accept-encoding"] == accepted_encodings()  # with br where it can be undone
     port = endpoint.url.split(":")[2].removesuffix("/v1")
     assert {name: value for name, value in request.headers.items() if name not in ("accept-encoding", "connection")} == {
         "host": f"127.0.0.1:{port}",
@@ -78,6 +80,7 @@ async def test_a_stream_asks_for_one(endpoint: Endpoint) -> None:
         request = endpoint.requests[-1]
         assert request.json() == {"model": "m", "messages": MESSAGES, "stream": True}
         assert request.headers["accept"] == "text/event-stream"
+        assert request.headers["accept-encoding"] == "identity"
 
 
 async def test_no_header_without_a_value(endpoint: Endpoint) -> None:

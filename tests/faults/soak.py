@@ -34,6 +34,7 @@ from .running import LOOPS, open_sockets
 ROOT = Path(__file__).parents[2]
 MESSAGES = [{"role": "user", "content": "Count!"}]
 FAULTY = 0.1  # of all streams
+SPREAD = 4  # paces over which the streams begin, or the chunks of all of them would always come at one time
 MOST_OBJECTS = 2000  # that may be more than before: what Python and the loops keep for themselves
 MOST_MEGABYTES = 25.0
 FINISHED = chunk(finish_reason="stop")
@@ -204,7 +205,8 @@ async def _round(server: Serving, figures: Figures, streams: int, seconds: float
     until = time.monotonic() + seconds
     left: dict[int, float] = {}
 
-    async def read_streams() -> None:
+    async def read_streams(place: int) -> None:
+        await anyio.sleep(server.pace * SPREAD * place / streams)
         while True:
             await _read(client, next(numbers), figures, left, server.pace)
             figures.most_open = max(figures.most_open, transport.stats.open)
@@ -215,8 +217,8 @@ async def _round(server: Serving, figures: Figures, streams: int, seconds: float
     timeouts = Timeouts(connect=30, first_content=60, idle=max(20 * server.pace, 0.5))
     async with AsyncClient(transport=transport, api_base=server.url, api_key="none", timeout=timeouts) as client:
         async with anyio.create_task_group() as group:
-            for _ in range(streams):
-                group.start_soon(read_streams)
+            for place in range(streams):
+                group.start_soon(read_streams, place)
         stats = transport.stats
         if stats.open != stats.idle or stats.waiting:
             figures.wrong.append(f"the pool is not at rest: {stats}")
@@ -291,6 +293,12 @@ def _resident_megabytes() -> float:
         return 0.0
 
 
+def more_files() -> None:
+    """Let this process have as many sockets as it may."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 def main() -> int:
     """Run the command; what to exit with."""
     parser = argparse.ArgumentParser("python -m tests.faults.soak", description=__doc__)
@@ -300,8 +308,7 @@ def main() -> int:
     parser.add_argument("--loop", choices=list(LOOPS), default="asyncio", help="the event loop (default: asyncio)")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    more_files()
     if arguments.serve:
         serve(arguments.pace)
         return 0

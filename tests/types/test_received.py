@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from tokenwire.testing import chunk, completion
-from tokenwire.types import GenericStreamingChunk, ModelResponse, ModelResponseStream
+from tokenwire.types import GenericStreamingChunk, ModelResponse, ModelResponseStream, _record
 from tokenwire.wire.chunks import ChunkDecoder, decode_body
 
 
@@ -49,6 +49,32 @@ def test_unknown_fields_of_every_choice() -> None:
 
     assert [choice["y"] for choice in response.choices] == [0, 1, 2]
     assert [choice.message["x"] for choice in response.choices] == [0, 1, 2]
+
+
+def test_what_the_server_left_out_has_no_unknown_fields() -> None:
+    """The last chunk of some servers has no delta, and a filtered answer no message."""
+    ending = {"index": 0, "finish_reason": "content_filter"}
+    [piece] = decoded(ModelResponseStream, {"id": "1", "choices": [ending]})
+    response = received(choices=[ending])
+
+    for left_out in (piece.choices[0].delta, response.choices[0].message):
+        assert left_out.provider_specific_fields is None
+        assert "x" not in left_out
+        assert left_out.get("x") is None
+    assert piece.model_dump()["choices"][0]["delta"]["content"] is None
+    assert response.model_dump()["choices"][0]["message"]["content"] is None
+
+
+def test_a_dump_decodes_its_document_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many records it has: or a thousand embeddings would take minutes."""
+    choices = [{"index": index, "message": {"content": "Hi", "x": index}, "y": index} for index in range(30)]
+    response = received(choices=choices)
+    decode, decoded = _record._decode_json, []
+    monkeypatch.setattr(_record, "_decode_json", lambda data: decoded.append(data) or decode(data))
+
+    dumped = response.model_dump()
+    assert [(choice["y"], choice["message"]["x"]) for choice in dumped["choices"]] == [(index, index) for index in range(30)]
+    assert len(decoded) == 1
 
 
 def test_raw_is_what_was_sent() -> None:

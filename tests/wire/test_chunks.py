@@ -208,6 +208,21 @@ def test_the_hot_path_gives_what_the_long_way_round_gives(shape: Any, events: An
     assert seen(hot) == seen(long)
 
 
+def test_an_id_and_a_model_may_come_late() -> None:
+    stream = decoder()
+    for fields in ({"id": "", "model": ""}, {"id": None, "model": None}, {"id": "late"}, {"id": "later"}):
+        stream.decode([chunk(piece("a"), **fields)])
+    response = stream.assembler.response()
+    assert (response.id, response.model, response.choices[0].message.content) == ("late", HEAD["model"], "aaaa")
+
+
+def test_done_behind_an_error_is_not_looked_at() -> None:
+    for cls in (ChunkDecoder, LongWayRound):
+        stream = decoder(cls=cls)
+        stream.decode([chunk(piece("a")), b"{bad", b"[DONE]"])
+        assert (stream.done, type(stream.error)) == (False, APIResponseValidationError)
+
+
 @settings(max_examples=50)
 @given(events=events)
 def test_content_is_found_on_either_way(events: Any) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from .. import _version
 from .._settings import Limits, Timeouts
 from ..exceptions import APIError, BadRequestError
+from ..http.decoding import accepted_encodings
 from ..http.exchange import FOREVER, Exchange, HTTPRequest, send
 from ..types import EmbeddingResponse, ImageResponse, ModelList, ModelResponse, TextCompletionResponse
 from ..types._record import Response
@@ -89,7 +90,7 @@ class OpenAI(CustomLLM):
         if accept == "text/event-stream":
             headers["accept-encoding"] = "identity"  # compression holds small events back
         else:
-            headers["accept-encoding"] = "gzip, deflate"
+            headers["accept-encoding"] = accepted_encodings()
         if kwargs.get("api_key"):
             headers["authorization"] = f"Bearer {kwargs['api_key']}"
         organization = kwargs["litellm_params"].get("organization")

@@ -10,7 +10,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self
@@ -152,7 +152,9 @@ class Endpoint:
     async def _serve(self, listener: socket.socket) -> None:
         async with anyio.create_task_group() as group:
             while True:
-                group.start_soon(self._serve_connection, await _accept(listener))
+                await anyio.wait_readable(listener)
+                for raw in _accepted(listener):
+                    group.start_soon(self._serve_connection, raw)
 
     async def _serve_connection(self, raw: socket.socket) -> None:
         with self._noticed():
@@ -208,13 +210,16 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _accept(listener: socket.socket) -> socket.socket:
+def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
+    """All connections that wait: were it one for each turn of a busy loop, clients would wait long behind each other."""
     while True:
-        await anyio.wait_readable(listener)
         try:
-            return listener.accept()[0]
-        except (BlockingIOError, ConnectionAbortedError):
+            raw, _ = listener.accept()
+        except BlockingIOError:
+            return
+        except ConnectionAbortedError:
             continue
+        yield raw
 
 
 def _stop(serving: "Future[None]") -> None:

@@ -67,8 +67,11 @@ class Record(msgspec.Struct, HasOrigin, eq=False, gc=False, metaclass=RecordMeta
         """Turn what a caller passed into what the struct holds; take from `unknown` what has a place."""
         return fields
 
-    def _unknown(self) -> Fields:
-        """The fields that arrived with this record and that its struct does not name, freshly decoded."""
+    def _unknown(self, decoded: dict[int, Any] | None = None) -> Fields:
+        """The fields that arrived with this record and that its struct does not name, freshly decoded.
+
+        `decoded` has, by their ids, the documents that need not be decoded again for other records of theirs.
+        """
         origin = getattr(self, "_origin", None)
         if origin is None:
             return {}
@@ -76,11 +79,15 @@ class Record(msgspec.Struct, HasOrigin, eq=False, gc=False, metaclass=RecordMeta
             return origin
         data, path = origin if isinstance(origin, tuple) else (origin, self._place)
         try:
-            found: Any = _decode_json(data)
+            found: Any = _decode_json(data) if decoded is None or id(data) not in decoded else decoded[id(data)]
+            if decoded is not None:
+                decoded[id(data)] = found
+            for step in path:
+                found = found[step]
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the decoder of structs skips what it need not read
             return {}
-        for step in path:
-            found = found[step]
+        except KeyError:  # the server sent no such object, and the struct has a default one there
+            return {}
         known = self.__struct_encode_fields__
         return {name: value for name, value in found.items() if name not in known}
 
@@ -162,19 +169,26 @@ class Record(msgspec.Struct, HasOrigin, eq=False, gc=False, metaclass=RecordMeta
         """
         if mode not in ("python", "json"):
             raise ValueError(f"mode must be 'python' or 'json', not {mode!r}")
+        return self._dump({}, exclude_none, exclude_unset)
+
+    def _dump(self, decoded: dict[int, Any], exclude_none: bool, exclude_unset: bool) -> Fields:
+        options = decoded, exclude_none, exclude_unset
         defaults = _defaults_of(type(self)) if exclude_unset else {}
-        unknown = self._unknown()
+        unknown = self._unknown(decoded)
+        own = "_slot_provider_specific_fields" if hasattr(type(self), "_slot_provider_specific_fields") else ""
         dumped: Fields = {}
-        for name, value in self:
+        for name in self._names():
+            # What nobody set is left unset: the unknown fields stand below, where the server put them.
+            value = getattr(self, own if own and name == "provider_specific_fields" else name)
             if name == "provider_specific_fields" and value == unknown:
-                value = None  # nobody set it: the unknown fields stand below, where the server put them
+                value = None
             if exclude_none and value is None:
                 continue
             if exclude_unset and name in defaults and (value is None or value == defaults[name]):
                 continue
-            dumped[name] = _plain(value, mode=mode, exclude_none=exclude_none, exclude_unset=exclude_unset)
+            dumped[name] = _plain(value, options)
         for name, value in unknown.items():
-            dumped.setdefault(name, _plain(value, mode=mode, exclude_none=exclude_none, exclude_unset=exclude_unset))
+            dumped.setdefault(name, _plain(value, options))
         return dumped
 
     def model_dump_json(self, *, indent: int | None = None, exclude_none: bool = False, exclude_unset: bool = False) -> str:
@@ -271,13 +285,13 @@ def _defaults_of(cls: type[Record]) -> dict[str, Any]:
     return {item.name: item.default for item in msgspec.structs.fields(cls) if item.default is not msgspec.NODEFAULT}
 
 
-def _plain(value: Any, **options: Any) -> Any:
+def _plain(value: Any, options: tuple[dict[int, Any], bool, bool]) -> Any:
     if isinstance(value, Record):
-        return value.model_dump(**options)
+        return value._dump(*options)
     if isinstance(value, list):
-        return [_plain(item, **options) for item in value]
+        return [_plain(item, options) for item in value]
     if isinstance(value, dict):
-        return {name: _plain(item, **options) for name, item in value.items()}
+        return {name: _plain(item, options) for name, item in value.items()}
     return value
 
 

@@ -261,12 +261,12 @@ class StreamingChoices(Record):
         fields["delta"] = coerce(fields.get("delta"), Delta) or Delta()
         return fields
 
-    def _unknown(self) -> dict[str, Any]:
+    def _unknown(self, decoded: dict[int, Any] | None = None) -> dict[str, Any]:
         # The hot path tells only the delta where it came from; the choice stands right above it.
         origin = getattr(self.delta, "_origin", None)
         if not hasattr(self, "_origin") and origin is not None and not isinstance(origin, dict):
             self._origin = (origin[0], origin[1][:-1]) if isinstance(origin, tuple) else origin
-        return super()._unknown()
+        return super()._unknown(decoded)
 
 
 class ModelResponseStream(Record):
@@ -343,9 +343,9 @@ class GenericStreamingChunk(Record):
             fields["index"] = 0
         return fields
 
-    def _unknown(self) -> dict[str, Any]:
+    def _unknown(self, decoded: dict[int, Any] | None = None) -> dict[str, Any]:
         # What a server sent stands in a delta, or a chunk without one, whose fields have their places here.
-        unknown = super()._unknown()
+        unknown = super()._unknown(decoded)
         if self._document() is None:
             return unknown
         return {name: value for name, value in unknown.items() if name not in _FLATTENED}

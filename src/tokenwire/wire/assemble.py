@@ -276,7 +276,7 @@ class Assembler:
         **head: the whole's id, created or model, where no chunk brings one.
 
     Attributes:
-        first_text: the pieces of choice 0's content. Once choice 0 has been seen, a stream whose chunk brings nothing
+        first_text: the pieces of choice 0's content. Once it `is_open`, a stream whose chunk brings nothing
             but text for that choice may append here instead of calling `add`.
         usage: the last usage seen.
     """
@@ -329,8 +329,13 @@ class Assembler:
 
     @property
     def knows_choice_0(self) -> bool:
-        """Whether a chunk of choice 0 was added, so that `first_text` is open."""
+        """Whether a chunk of choice 0 was added, so that `first_text` is open for pieces that are nothing but text."""
         return 0 in self._choices
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a chunk of choice 0 was added and the answer's id and model are known, so that `first_text` is open for chunks of them."""
+        return 0 in self._choices and "id" in self._head and "model" in self._head
 
     def add_plain(self, chunk: ModelResponseStream) -> None:
         """`add` for a chunk whose one choice is 0, and which has no more in it than a role, text and a finish reason."""

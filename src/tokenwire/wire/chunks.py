@@ -148,7 +148,7 @@ class ChunkDecoder:
                             append(flat_piece(chunk.id, chunk.model, text, event))
                     else:
                         self.assembler.add_plain(chunk)
-                        self._started = started = True
+                        self._started = started = self.assembler.is_open
                         if native:
                             append(chunk)
                         else:
@@ -190,7 +190,7 @@ class ChunkDecoder:
             if chunk is not None:
                 self.assembler.add(chunk)
                 self.had_content = self.had_content or has_content(chunk)
-                self._started = self.assembler.knows_choice_0
+                self._started = self.assembler.is_open
                 chunks += self._convert(chunk)
             if self.done or self.error is not None:
                 break

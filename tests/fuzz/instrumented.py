@@ -1,0 +1,16 @@
+"""The fuzzer's own process: libFuzzer, led by the branches that `tokenwire.wire` and `http.protocol` take.
+
+Started by `python -m tests.fuzz`, with libFuzzer's arguments behind the target's name.
+"""
+
+import sys
+
+import atheris  # pyright: ignore[reportMissingImports]
+
+with atheris.instrument_imports(include=["tokenwire.wire", "tokenwire.http.protocol"], enable_loader_override=False):
+    from .targets import TARGETS
+
+if __name__ == "__main__":
+    name = sys.argv.pop(1)
+    atheris.Setup(sys.argv, TARGETS[name])
+    atheris.Fuzz()
