@@ -93,7 +93,7 @@ def _all_of(decoder: ChunkDecoder, batches: list[list[Payload]]) -> Any:
         seen,
         decoder.done,
         error and (type(error), error.message, error.status_code, error.body, error.code, error.type),
-        response and _seen(response.model_copy(update=dict.fromkeys(LATE))),
+        response and _seen(response.model_copy(update=dict.fromkeys(name for name in LATE if name in response))),
         decoder.assembler.usage,
         decoder.assembler.is_complete(),
     )
