@@ -142,7 +142,7 @@ async def measure_paced(server: Server, job: dict[str, Any], model: str) -> dict
     await asyncio.sleep(job["seconds"])
     cpu, chunks = server.cpu() - cpu, sum(stream.events for stream in streams) - chunks
     wall, own = time.perf_counter() - wall, time.process_time() - own
-    while job["is_gateway"] and any(stream.events < job["events"] + 2 for stream in streams):
+    while job["is_gateway"] and any(stream.events < job["events"] + 2 for stream in streams):  # noqa: ASYNC110
         await asyncio.sleep(0.05)
     if job["is_gateway"]:
         ask_server(job["upstream"], "release")
