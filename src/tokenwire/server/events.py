@@ -14,6 +14,8 @@ import msgspec
 
 from tokenwire import Delta, ModelResponseStream, StreamingChoices, Usage
 
+from .models import Names
+
 DONE = b"data: [DONE]\n\n"
 
 _encode = msgspec.json.Encoder().encode
@@ -38,7 +40,7 @@ class ChatEvents:
     """Encodes the chunks of one chat completion.
 
     Args:
-        model: named in the chunks of a handler that names none.
+        names: the model's.
         include_usage: whether the client asked for the usage.
         from_endpoint: whether the chunks came over HTTP, so that their bytes may be the endpoint's own.
     """
@@ -46,8 +48,8 @@ class ChatEvents:
     object = "chat.completion.chunk"
     id_prefix = "chatcmpl-"
 
-    def __init__(self, model: str, *, include_usage: bool, from_endpoint: bool) -> None:
-        self._model = model
+    def __init__(self, names: Names, *, include_usage: bool, from_endpoint: bool) -> None:
+        self._names = names
         self._include_usage = include_usage
         self._as_sent = from_endpoint
         self._usage_sent = False
@@ -109,7 +111,7 @@ class ChatEvents:
             "id": str(getattr(chunk, "id", None) or f"{self.id_prefix}{uuid4().hex}"),
             "object": self.object,
             "created": int(getattr(chunk, "created", None) or time.time()),
-            "model": getattr(chunk, "model", None) or self._model,
+            "model": self._names.told(getattr(chunk, "model", None)),
         }
         return self._head
 
