@@ -180,6 +180,8 @@ class HandlerSource(ChunkSource[Any]):
             self._text_only = self._text_only or item is text
             self.had_content = True
             self.assembler.first_text.append(text)
+            if self.bare_text:
+                return [text]
             return [item if type(item) is self.shape else self._plain_chunk(text)]
         try:
             taken: list[Any] = []

@@ -291,7 +291,7 @@ class App:
                 events = encoder(
                     self._names[request.model], include_usage=request.include_usage, from_endpoint=bool(stream.response_headers)
                 )
-                async for chunk in stream:
+                async for chunk in stream.take_bare_text():
                     data = events.encode(chunk)
                     ready = stream.take_ready()
                     if ready:
