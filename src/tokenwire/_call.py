@@ -315,6 +315,7 @@ class StreamCall:
 
     __slots__ = (
         "_attempts",
+        "_bare_text",
         "_closed",
         "_deadline",
         "_first_content",
@@ -352,6 +353,7 @@ class StreamCall:
         self._opening: anyio.CancelScope | None = None
         self.source: ChunkSource[Any] | None = None
         self.committed = False
+        self._bare_text = False
         self.truncation_returns: bool = request.on_truncation == "return"
         self.opened_at: float | None = None
         self.first_content_at: float | None = None
@@ -369,6 +371,12 @@ class StreamCall:
         """Get as far as the head of a good response, before anybody has a stream to close. Raises as `begin` does."""
         await self._attempt(self._open)
         self._handed_over_at = time.monotonic()
+
+    def take_bare_text(self) -> None:
+        """From now on a str may stand for a chunk, as `ChunkSource.bare_text` says."""
+        self._bare_text = True
+        if self.source is not None:
+            self.source.bare_text = True
 
     async def begin(self) -> list[Any]:
         """The first content, and the chunks before it; an empty list where the stream is complete without any.
@@ -489,6 +497,7 @@ class StreamCall:
             except TimeoutError:
                 raise self.late() from None
         self.source = source
+        source.bare_text = self._bare_text
         try:
             await source.start(deadline)
         except Timeout as error:

@@ -8,7 +8,7 @@ a batch is a list's `pop`.
 import time
 from collections.abc import Awaitable
 from types import TracebackType
-from typing import Any, Generic, Literal, NoReturn, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, NoReturn, Protocol, TypeAlias, TypeVar, cast
 
 import msgspec
 
@@ -52,6 +52,7 @@ class Call(Protocol):
     def committed(self) -> bool: ...
     @property
     def truncation_returns(self) -> bool: ...
+    def take_bare_text(self) -> None: ...
     async def begin(self) -> list[Any]: ...
     def take(self) -> list[Any] | None: ...
     def wait(self) -> Awaitable[bool]: ...
@@ -142,6 +143,15 @@ class AsyncStream(Generic[C]):
         batch, self._batch = self._batch, []
         batch.reverse()
         return batch
+
+    def take_bare_text(self) -> "AsyncStream[C | str]":
+        """This stream, from now on with a str in place of a chunk that brings text for choice 0 and nothing else.
+
+        For readers that pass text on and have no use for the chunk around it, which then need not be made. Only a
+        handler's text comes so, and not all of it: be ready for both.
+        """
+        self._call.take_bare_text()
+        return cast("AsyncStream[C | str]", self)
 
     def __aiter__(self) -> "AsyncStream[C]":
         return self

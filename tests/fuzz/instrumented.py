@@ -4,8 +4,10 @@ Started by `python -m tests.fuzz`, with libFuzzer's arguments behind the target'
 """
 
 import sys
+from importlib import import_module
+from typing import Any
 
-import atheris  # pyright: ignore[reportMissingImports]
+atheris: Any = import_module("atheris")  # which has no types, and is not everywhere
 
 with atheris.instrument_imports(include=["tokenwire.wire", "tokenwire.http.protocol"], enable_loader_override=False):
     from .targets import TARGETS

@@ -6,6 +6,8 @@ An HTML comment on the line above a fenced block says what the block is; readers
     <!-- run: name=hello -->         ... that later blocks may continue
     <!-- run: after=hello -->        ... with the code of the block "hello" in front of it
     <!-- run: loop=trio -->          ... its top-level `await`s run on trio; asyncio is the default
+    <!-- run: serve=PATH -->         ... while `tokenwire serve` serves that file's handler of the same name; its address here
+                                     stands in place of `http://127.0.0.1:8000`
     <!-- output -->                  a block that holds what the run block before it prints; "..." stands for anything
     <!-- command: test -->           a bash block of one line: the command that installs the package and runs its tests
     <!-- command: demo -->           ... and the one that shows it at work
@@ -20,7 +22,8 @@ import doctest
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -118,11 +121,28 @@ def source_of(block: Block, blocks: list[Block]) -> str:
 
 def run(block: Block, blocks: list[Block], cwd: Path) -> str:
     command = [sys.executable, "-W", "error", "-c", RUNNER, block.options.get("loop", "asyncio")]
-    code = source_of(block, blocks)
-    done = subprocess.run(command, input=code, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
+    with served(block.options.get("serve")) as origin:
+        code = source_of(block, blocks).replace("http://127.0.0.1:8000", origin)
+        done = subprocess.run(command, input=code, cwd=cwd, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, f"README.md, {block}:\n{done.stderr}"
     assert done.stderr == ""
     return done.stdout
+
+
+@contextmanager
+def served(path: str | None) -> Generator[str, None, None]:
+    """Where `tokenwire serve` serves a file's handler of the same name; "" where there is none to serve."""
+    if path is None:
+        yield ""
+        return
+    file = ROOT / path
+    command = [sys.executable, "-m", "tokenwire.cli", "serve", f"{file.stem}:{file.stem}", "--port", "0"]
+    with subprocess.Popen(command, cwd=file.parent, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield re.findall(r"http://127\.0\.0\.1:\d+", process.stdout.readline())[0]
+        finally:
+            process.terminate()
 
 
 def output_after(block: Block, blocks: list[Block]) -> str | None:

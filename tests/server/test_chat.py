@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
@@ -9,7 +10,17 @@ import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 import tokenwire
-from tokenwire import CustomLLM, CustomLLMError, Delta, GenericStreamingChunk, ModelResponseStream, StreamingChoices, Usage
+from tokenwire import (
+    CustomLLM,
+    CustomLLMError,
+    Delta,
+    Embedding,
+    EmbeddingResponse,
+    GenericStreamingChunk,
+    ModelResponseStream,
+    StreamingChoices,
+    Usage,
+)
 from tokenwire.server import create_app
 
 pytestmark = pytest.mark.anyio
@@ -402,3 +413,29 @@ async def test_a_stream_is_complete_when_its_end_has_been_sent(ask: Any, caplog:
     caplog.set_level(logging.INFO, "tokenwire.server.access")
     assert (await ask(create_app({"m": Handler()}), STREAM)).events()[-1] == "[DONE]"
     assert " 200 complete " in caplog.messages[-1]
+
+
+@pytest.mark.parametrize("named", [None, "gpt-9"], ids=["unnamed", "named"])
+@pytest.mark.parametrize("asked", ["asked", "some/model"])
+async def test_an_answer_names_the_model_that_was_asked_for(asked: str, named: str | None, ask: Any) -> None:
+    """Not the one that is called, unless the handler itself says which."""
+
+    class Handler(CustomLLM):
+        async def acompletion(self, *args: Any, **kwargs: Any) -> Any:
+            return {"model": named, "choices": [{"message": {"content": "Hi"}}]} if named else "Hi"
+
+        async def astreaming(self, *args: Any, **kwargs: Any) -> AsyncIterator[GenericStreamingChunk]:
+            yield GenericStreamingChunk(text="Hi", model=named)
+            yield GenericStreamingChunk(is_finished=True, finish_reason="stop", model=named)
+
+        async def aembedding(self, *args: Any, **kwargs: Any) -> Any:
+            return EmbeddingResponse(data=[Embedding(index=0, embedding=[1.0])], model=named)
+
+    tokenwire.register("mine", Handler())
+    app = create_app({"asked": "mine/behind", "some/model": Handler()})
+    for path, body in (("chat/completions", BODY), ("completions", {"prompt": "Hi"}), ("embeddings", {"input": "Hi"})):
+        whole = await ask(app, {**body, "model": asked}, f"/v1/{path}")
+        assert whole.json()["model"] == (named or asked)
+        if path != "embeddings":
+            *events, _ = (await ask(app, {**body, "model": asked, "stream": True}, f"/v1/{path}")).events()
+            assert {event["model"] for event in events} == {named or asked}

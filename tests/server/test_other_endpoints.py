@@ -82,6 +82,19 @@ async def test_embeddings_are_floats_or_base64(ask: Any, handler: Handler) -> No
 
 
 @pytest.mark.anyio
+async def test_embeddings_that_a_handler_put_in_as_dicts(ask: Any) -> None:
+    """LiteLLM's documented manner."""
+
+    class Handler(CustomLLM):
+        async def aembedding(self, *args: Any, model_response: Any, **kwargs: Any) -> Any:
+            model_response.data = [{"object": "embedding", "embedding": vector} for vector in VECTORS]
+            return model_response
+
+    answer = await ask(create_app({"m": Handler()}), {"model": "m", "input": ["a", "b"]}, "/embeddings")
+    assert [(item["index"], item["embedding"]) for item in answer.json()["data"]] == [*enumerate(VECTORS)]
+
+
+@pytest.mark.anyio
 async def test_embeddings_are_asked_for_rightly(ask: Any, handler: Handler) -> None:
     app = create_app({"m": handler})
     wrong = await ask(app, {"model": "m", "input": "a", "encoding_format": "hex"}, "/embeddings")

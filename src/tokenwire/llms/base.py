@@ -24,6 +24,8 @@ class ChunkSource(Generic[C]):
     Attributes:
         shape: the class of the chunks that the caller wants, set before `start`; a source that can't make them leaves
             its own shape here, and its chunks are converted.
+        bare_text: whether the reader takes a str for a chunk that brings text for choice 0 and nothing else. A source need
+            not make use of that.
         assembler: collects what `receive` hands out.
         done: whether the provider itself said that the stream is complete.
         had_content: whether the latest batch held content, as deadlines understand it.
@@ -33,6 +35,7 @@ class ChunkSource(Generic[C]):
     __slots__ = ()
 
     shape: Shape
+    bare_text: bool = False
     assembler: Any
     done: bool = False
     had_content: bool = False

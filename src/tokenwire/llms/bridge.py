@@ -22,12 +22,12 @@ from ..types import (
     ModelResponseStream,
     TextCompletionResponse,
 )
-from ..types._record import Record
+from ..types._record import Record, in_own_terms
 from ..wire.convert import Shape, chat_response, text_response
 from ..wire.errors import error_from_exception
 from .base import FOREVER, ChunkSource
 from .custom_llm import NOT_IMPLEMENTED, CustomLLMError, is_missing
-from .handler_stream import HandlerSource, cause_of, name_of
+from .handler_stream import HandlerSource, cause_of, name_of, whole_class_of
 from .threads import run_in_thread
 
 METHODS = (
@@ -138,13 +138,16 @@ class Bridge:
         return method
 
     async def _first_of(self, names: tuple[str, ...], kwargs: dict[str, Any], *, missing_ok: bool = False) -> Any:
-        """What the first of these methods that is implemented returns; `MISSING` or an error where none is."""
+        """What the first of these methods that is implemented returns; `MISSING` or an error where none is.
+
+        A handler written for LiteLLM may return LiteLLM's models: these come as dicts.
+        """
         for name in names:
             method = self._method(name)
             if method is None:
                 continue
             try:
-                return await method(kwargs)
+                return in_own_terms(await method(kwargs))
             except Exception as error:
                 # A user's own base class may say so at call time, as LiteLLM's page shows.
                 if getattr(error, "message", None) != NOT_IMPLEMENTED:
@@ -184,7 +187,7 @@ class Bridge:
         if isinstance(result, str):
             result = ModelResponse(model=model, choices=[Choices(message=Message(content=result))])
         elif isinstance(result, dict):
-            result = ModelResponse(**result)
+            result = (whole_class_of(result) or ModelResponse)(**result)
         if isinstance(result, cls):
             return result
         if isinstance(result, TextCompletionResponse):

@@ -50,6 +50,7 @@ class EventStreamSource(ChunkSource[Any]):
         "_start",
         "_wire_text",
         "assembler",
+        "bare_text",
         "done",
         "had_content",
         "shape",

@@ -13,7 +13,7 @@ from anyio import lowlevel
 
 from ..exceptions import APIError, APIResponseValidationError
 from ..types import GenericStreamingChunk, ModelResponse, ModelResponseStream, TextCompletionResponse
-from ..types._record import Record
+from ..types._record import Record, in_own_terms
 from ..wire.assemble import Assembler
 from ..wire.chunks import has_content
 from ..wire.convert import Converter, Shape, chat_response, response_chunks, whole_class
@@ -196,6 +196,8 @@ class HandlerSource(ChunkSource[Any]):
             self._text_only = self._text_only or item is text
             self.had_content = True
             self.assembler.first_text.append(text)
+            if self.bare_text:
+                return [text]
             return [item if type(item) is self.shape else self._plain_chunk(text)]
         try:
             taken: list[Any] = []
@@ -211,9 +213,10 @@ class HandlerSource(ChunkSource[Any]):
         if isinstance(item, str):
             self._text_only = True
             return [GenericStreamingChunk(text=item)]
+        item = in_own_terms(item)
         if isinstance(item, dict):
-            item = _chunk_of_dict(item)
-        elif isinstance(item, ModelResponse | TextCompletionResponse):
+            item = _record_of_dict(item)
+        if isinstance(item, ModelResponse | TextCompletionResponse):
             return self._chunks_of_whole(item)
         if isinstance(item, GenericStreamingChunk):
             _require_text(item.text)
@@ -279,9 +282,17 @@ def _plain_text(item: Any) -> str | None:
     return None
 
 
-def _chunk_of_dict(fields: dict[str, Any]) -> Any:
+def whole_class_of(fields: dict[str, Any]) -> type[ModelResponse] | type[TextCompletionResponse] | None:
+    """What kind of whole answer a dict is; None for one that is none, such as a chunk."""
+    choices = fields.get("choices") or ()
+    if any("message" in choice for choice in choices):
+        return ModelResponse
+    return TextCompletionResponse if any("text" in choice for choice in choices) else None
+
+
+def _record_of_dict(fields: dict[str, Any]) -> Any:
     if "choices" in fields:
-        return ModelResponseStream(**fields)
+        return (whole_class_of(fields) or ModelResponseStream)(**fields)
     if fields.keys() & {"text", "is_finished", "finish_reason", "usage", "tool_use"}:
         return GenericStreamingChunk(**fields)
     raise TypeError(f"a dict with {', '.join(map(str, fields)) or 'nothing'} in it")

@@ -18,7 +18,7 @@ from .errors import refusal_for
 from .events import ChatEvents, TextEvents
 from .exchange import JSON, ClientLeft, Exchange, Receive, Scope, Send
 from .metrics import Recorder
-from .models import keywords_for
+from .models import keywords_for, names_of
 from .openapi import describe
 from .requests import ChatRequest, CompletionRequest, EmbeddingRequest, ImageRequest, TextRequest, keywords_of, parse_body
 
@@ -117,6 +117,7 @@ class App:
         self.in_flight: int = 0
         self._became_idle: anyio.Event | None = None  # while the lifespan waits for it
         self._models = models
+        self._names = {name: names_of(name, keywords) for name, keywords in models.items()}
         self._recorder = Recorder(metrics=metrics)
         self._created = int(time.time())
         self._api_keys = api_keys
@@ -271,7 +272,7 @@ class App:
                 await self._stream(exchange, request, ChatEvents, self._calls.acompletion, keywords)
             else:
                 response = await exchange.while_connected(partial(self._calls.acompletion, **keywords))
-                await exchange.respond(200, chat_body(response, request.model))
+                await exchange.respond(200, chat_body(response, self._names[request.model]))
 
     async def _text(self, exchange: Exchange) -> None:
         with self._place():
@@ -280,7 +281,7 @@ class App:
                 await self._stream(exchange, request, TextEvents, self._calls.atext_completion, keywords)
             else:
                 response = await exchange.while_connected(partial(self._calls.atext_completion, **keywords))
-                await exchange.respond(200, text_body(response, request.model))
+                await exchange.respond(200, text_body(response, self._names[request.model]))
 
     async def _stream(
         self, exchange: Exchange, request: CompletionRequest, encoder: type[ChatEvents], call: Any, keywords: dict[str, Any]
@@ -288,9 +289,9 @@ class App:
         async def work() -> None:
             async with await call(**keywords, stream=True) as stream:
                 events = encoder(
-                    request.model, include_usage=request.include_usage, from_endpoint=bool(stream.response_headers)
+                    self._names[request.model], include_usage=request.include_usage, from_endpoint=bool(stream.response_headers)
                 )
-                async for chunk in stream:
+                async for chunk in stream.take_bare_text():
                     data = events.encode(chunk)
                     ready = stream.take_ready()
                     if ready:
@@ -306,7 +307,7 @@ class App:
         with self._place():
             request, keywords = await self._ask(exchange, EmbeddingRequest, "input")
             response = await exchange.while_connected(partial(self._calls.aembedding, **keywords))
-            await exchange.respond(200, embedding_body(response, request.model, request.encoding_format))
+            await exchange.respond(200, embedding_body(response, self._names[request.model], request.encoding_format))
 
     async def _make_images(self, exchange: Exchange) -> None:
         with self._place():

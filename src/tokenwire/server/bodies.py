@@ -15,6 +15,8 @@ import msgspec
 
 from tokenwire import EmbeddingResponse, ImageResponse, ModelResponse, TextCompletionResponse
 
+from .models import Names
+
 _encode = msgspec.json.encode
 _decoders = {
     cls: msgspec.json.Decoder(cls).decode for cls in (EmbeddingResponse, ImageResponse, ModelResponse, TextCompletionResponse)
@@ -33,28 +35,29 @@ def as_sent(response: Any) -> bytes | None:
     return data if still else None
 
 
-def chat_body(response: ModelResponse, model: str) -> bytes:
+def chat_body(response: ModelResponse, names: Names) -> bytes:
     """The body of a chat completion."""
-    return as_sent(response) or _completion(response, model, "chat.completion", "chatcmpl-", _chat_choice)
+    return as_sent(response) or _completion(response, names, "chat.completion", "chatcmpl-", _chat_choice)
 
 
-def text_body(response: TextCompletionResponse, model: str) -> bytes:
+def text_body(response: TextCompletionResponse, names: Names) -> bytes:
     """The body of a text completion."""
-    return as_sent(response) or _completion(response, model, "text_completion", "cmpl-", _text_choice)
+    return as_sent(response) or _completion(response, names, "text_completion", "cmpl-", _text_choice)
 
 
-def embedding_body(response: EmbeddingResponse, model: str, encoding_format: str | None) -> bytes:
+def embedding_body(response: EmbeddingResponse, names: Names, encoding_format: str | None) -> bytes:
     """The body of embeddings; floats become base64 text (of little-endian 32-bit floats) where that was asked for."""
     sent = as_sent(response)
     if sent is not None:
         return sent
     fields = response.model_dump(exclude_none=True)
     for index, item in enumerate(fields["data"]):
-        item["index"] = response.data[index].index or index
+        item["index"] = item.get("index") or index
         if encoding_format == "base64" and not isinstance(item["embedding"], str):
             item["embedding"] = _base64(item["embedding"])
     usage = {"prompt_tokens": 0, "total_tokens": 0}  # OpenAI's clients look for it
-    return _encode({"model": model, "usage": usage, **fields})
+    fields["model"] = names.told(fields.get("model"))
+    return _encode({"usage": usage, **fields})
 
 
 def image_body(response: ImageResponse) -> bytes:
@@ -62,12 +65,12 @@ def image_body(response: ImageResponse) -> bytes:
     return as_sent(response) or _encode({"created": int(time.time()), **response.model_dump(exclude_none=True)})
 
 
-def _completion(response: Any, model: str, kind: str, id_prefix: str, choice: Any) -> bytes:
+def _completion(response: Any, names: Names, kind: str, id_prefix: str, choice: Any) -> bytes:
     fields = response.model_dump(exclude_none=True)
     fields["id"] = str(fields.get("id") or f"{id_prefix}{uuid4().hex}")
     fields["object"] = kind
     fields["created"] = int(fields.get("created") or time.time())
-    fields["model"] = fields.get("model") or model
+    fields["model"] = names.told(fields.get("model"))
     fields["choices"] = [choice(index, item) for index, item in enumerate(fields["choices"])]
     return _encode(fields)
 

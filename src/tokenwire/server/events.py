@@ -12,7 +12,9 @@ from uuid import uuid4
 
 import msgspec
 
-from tokenwire import Delta, ModelResponseStream, StreamingChoices, Usage
+from tokenwire import Delta, ModelResponseStream, StreamingChoices, TextChoices, TextCompletionResponse, Usage
+
+from .models import Names
 
 DONE = b"data: [DONE]\n\n"
 
@@ -38,7 +40,7 @@ class ChatEvents:
     """Encodes the chunks of one chat completion.
 
     Args:
-        model: named in the chunks of a handler that names none.
+        names: the model's.
         include_usage: whether the client asked for the usage.
         from_endpoint: whether the chunks came over HTTP, so that their bytes may be the endpoint's own.
     """
@@ -46,17 +48,22 @@ class ChatEvents:
     object = "chat.completion.chunk"
     id_prefix = "chatcmpl-"
 
-    def __init__(self, model: str, *, include_usage: bool, from_endpoint: bool) -> None:
-        self._model = model
+    def __init__(self, names: Names, *, include_usage: bool, from_endpoint: bool) -> None:
+        self._names = names
         self._include_usage = include_usage
         self._as_sent = from_endpoint
         self._usage_sent = False
         self._head: dict[str, Any] | None = None
         self._introduced: set[int] = set()  # the choices whose role has been sent
         self._frames: list[tuple[_Gap, bytes, bytes]] = []  # the events that bring such texts: what stands around them
+        self._around: tuple[bytes, bytes] | None = None  # and around text for choice 0, once its role has been sent
 
     def encode(self, chunk: Any) -> bytes:
-        """The chunk's event; b"" for a chunk that only has what is sent elsewhere, or was not asked for."""
+        """The event of a chunk, or of bare text for choice 0; b"" for a chunk without anything that belongs into one."""
+        if type(chunk) is str:
+            if self._around is not None:
+                return self._around[0] + _encode(chunk)[1:-1] + self._around[1]
+            chunk = self._chunk_of(chunk)
         if self._as_sent:
             data = chunk.raw
             if self._head is None:
@@ -109,7 +116,7 @@ class ChatEvents:
             "id": str(getattr(chunk, "id", None) or f"{self.id_prefix}{uuid4().hex}"),
             "object": self.object,
             "created": int(getattr(chunk, "created", None) or time.time()),
-            "model": getattr(chunk, "model", None) or self._model,
+            "model": self._names.told(getattr(chunk, "model", None)),
         }
         return self._head
 
@@ -123,15 +130,24 @@ class ChatEvents:
         event = {**head, "choices": choices, **fields, **head}
         if self._include_usage:
             event["usage"] = None  # as OpenAI has it on every chunk but the last
-        if not self._frames and 0 in self._introduced:
-            self._frames = [self._frame(gap, head) for gap in _GAPS]
+        if self._around is None:
+            self._prepare(head)
         return _event(event)
 
-    def _frame(self, gap: _Gap, head: dict[str, Any]) -> tuple[_Gap, bytes, bytes]:
-        choice = {"index": 0, "delta": {gap.field: _PROBE}, "logprobs": None, "finish_reason": None}
+    def _prepare(self, head: dict[str, Any]) -> None:
+        """Make what stands around a text, if the role has been sent that comes before it."""
+        if 0 in self._introduced:
+            self._frames = [(gap, *self._frame(head, delta={gap.field: _PROBE})) for gap in _GAPS]
+            self._around = self._frames[0][1:]
+
+    def _frame(self, head: dict[str, Any], **text: Any) -> tuple[bytes, bytes]:
+        choice = {"index": 0, **text, "logprobs": None, "finish_reason": None}
         event = {**head, "choices": [choice], **({"usage": None} if self._include_usage else {})}
         before, behind = _event(event).split(_PROBE_JSON)
-        return gap, before, behind
+        return before, behind
+
+    def _chunk_of(self, text: str) -> Any:
+        return ModelResponseStream(choices=[StreamingChoices(delta=Delta(content=text))])
 
     def _choice(self, choice: dict[str, Any]) -> dict[str, Any]:
         index = choice.get("index", 0)
@@ -153,7 +169,13 @@ class TextEvents(ChatEvents):
         return True  # an endpoint's whole text completion is a piece of one as well
 
     def _encode_text(self, chunk: Any) -> bytes:
-        return b""  # an older protocol, whose chunks go the long way
+        return b""  # an older protocol, whose chunks go the long way, unless they are bare text
+
+    def _prepare(self, head: dict[str, Any]) -> None:
+        self._around = self._frame(head, text=_PROBE)
+
+    def _chunk_of(self, text: str) -> Any:
+        return TextCompletionResponse(choices=[TextChoices(text=text)])
 
     def _choice(self, choice: dict[str, Any]) -> dict[str, Any]:
         return {"index": 0, "text": "", "logprobs": None, "finish_reason": None, **choice}

@@ -141,13 +141,19 @@ class Exchange:
         """
         result: Any = None
         failure: Exception | None = None
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._attend, tasks.cancel_scope, keepalive_seconds)
+
+        async def run() -> None:
+            nonlocal result, failure
             try:
                 result = await work()
             except Exception as error:  # noqa: BLE001  (a task group would wrap it in a group)
                 failure = error
             tasks.cancel_scope.cancel("answered")  # with a reason, or anyio looks for one in the task's repr
+
+        # The work has the task of its own, not the watch: a chunk then wakes none of the coroutines that lead to here.
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+            await self._attend(tasks.cancel_scope, keepalive_seconds)
         if self._left:
             raise ClientLeft
         if failure is not None:

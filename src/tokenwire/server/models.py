@@ -1,12 +1,36 @@
-"""Who answers for which name: what `create_app` was given, as keywords of a call."""
+"""Who answers for which name: what `create_app` was given, as keywords of a call, and what the model is called in answers."""
 
 from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
+from msgspec import Struct
+
 from tokenwire import BadRequestError, get_llm_provider, register
 
 _numbers = count(1)
+
+
+class Names(Struct, frozen=True):
+    """What one model is called.
+
+    Attributes:
+        asked: by clients.
+        called: in calls, and so in the answers of a handler that names no model.
+    """
+
+    asked: str
+    called: str
+
+    def told(self, given: str | None) -> str:
+        """What an answer calls it, which names `given`: clients expect the name that they asked for."""
+        return given if given and given != self.called else self.asked
+
+
+def names_of(name: str, keywords: Mapping[str, Any]) -> Names:
+    """The names of the model `name`, which is called with these keywords."""
+    called, *_ = get_llm_provider(keywords["model"], keywords.get("custom_llm_provider"))
+    return Names(name, called)
 
 
 def keywords_for(models: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -20,6 +20,7 @@ Path: TypeAlias = tuple[str | int, ...]
 Fields: TypeAlias = dict[str, Any]  # inside `Record`, `dict` is a method
 
 _decode_json = msgspec.json.Decoder().decode
+_SCALARS = frozenset({str, int, float, bool, type(None)})
 
 # Builds a struct as msgspec itself would, past `RecordMeta.__call__`: for code that holds the right values already.
 build: Callable[..., Any] = StructMeta.__call__
@@ -292,13 +293,21 @@ def _plain(value: Any, options: tuple[dict[int, Any], bool, bool]) -> Any:
         return [_plain(item, options) for item in value]
     if isinstance(value, dict):
         return {name: _plain(item, options) for name, item in value.items()}
-    return value
+    return value if type(value) in _SCALARS else in_own_terms(value)
+
+
+def in_own_terms(value: Any) -> Any:
+    """The fields of another library's model, such as LiteLLM's own `Usage` or OpenAI's, as a dict; anything else as it is."""
+    if isinstance(value, Record) or not callable(getattr(value, "model_dump", None)):
+        return value
+    return value.model_dump(exclude_none=True)
 
 
 def coerce(value: Any, cls: type[Any]) -> Any:
     """`value` as a `cls`: a mapping is passed to the class as keywords, a list is taken item by item."""
     if isinstance(value, list):
         return [coerce(item, cls) for item in value]
+    value = in_own_terms(value)
     if isinstance(value, dict):
         return cls(**value)
     if isinstance(value, Record) and not isinstance(value, cls):
