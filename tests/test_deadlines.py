@@ -196,6 +196,24 @@ async def test_the_total_counts_before_the_first_content_too(reply: Reply) -> No
     assert len(endpoint.requests) == 1
 
 
+async def test_an_answer_that_is_whole_is_not_late() -> None:
+    """Its `[DONE]` is here: the caller alone took longer than the total."""
+    at_once = b"".join(Reply(events=chunks("Hello")).pieces())  # one read finds all of it
+    with Endpoint(Reply(events=[at_once], done=False)) as endpoint:
+        pieces = stream(endpoint, Timeouts(total=ENOUGH))
+        texts = [(await anext(pieces)).text]
+        await anyio.sleep(1.1 * ENOUGH)
+        texts += [piece.text async for piece in pieces]
+    assert ("".join(texts), pieces.outcome) == ("Hello", "complete")
+
+
+async def test_a_late_answer_is_known_by_its_head() -> None:
+    reply = Reply(events=["a"], done=False, stall=True, headers={"x-request-id": "r1"})
+    with Endpoint(reply) as endpoint:
+        _, error = await run_out(endpoint, stream(endpoint, Timeouts(idle=SHORT)))
+    assert (error.request_id, error.headers["x-request-id"]) == ("r1", "r1")
+
+
 async def test_the_total_spans_attempts() -> None:
     busy = Reply(status=503, headers={"retry-after": "0"})
     with Endpoint([busy, SILENT]) as endpoint, anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout) as caught:

@@ -10,6 +10,8 @@ import httpx
 import pytest
 
 import tokenwire
+from tokenwire import _routing
+from tokenwire._call import Attempts
 from tokenwire.http.transport import HTTPTransport
 from tokenwire.testing import Endpoint, Reply, chunk, chunks, completion
 
@@ -280,6 +282,45 @@ async def test_aclose_in_another_task_before_the_head() -> None:
                 await endpoint.await_until(lambda: endpoint.requests)
                 await pieces.aclose()
         await assert_left(endpoint)
+
+
+async def test_aclose_in_another_task_while_a_failed_attempt_is_released(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No further attempt is made for a stream that nobody wants any more."""
+    calls: list[Any] = []
+    releasing, go_on = anyio.Event(), anyio.Event()
+
+    class Fails:
+        def __aiter__(self) -> Any:
+            return self
+
+        async def __anext__(self) -> str:
+            raise tokenwire.ServiceUnavailableError("busy")
+
+        async def aclose(self) -> None:
+            releasing.set()
+            await go_on.wait()
+
+    def handler() -> Any:
+        calls.append(None)
+        return Fails()
+
+    monkeypatch.setattr(_routing, "_registered", {})
+    monkeypatch.setattr(Attempts, "_delay", lambda self, error: 0.0)
+    tokenwire.register("mine", handler)
+    pieces = tokenwire.astreaming("mine/m", MESSAGES, num_retries=2)
+
+    async def read() -> None:
+        with pytest.raises(tokenwire.StreamClosedError):
+            await anext(pieces)
+
+    with anyio.fail_after(LONG):
+        async with anyio.create_task_group() as group:
+            group.start_soon(read)
+            await releasing.wait()
+            group.start_soon(pieces.aclose)
+            await anyio.wait_all_tasks_blocked()
+            go_on.set()
+    assert (len(calls), pieces.outcome) == (1, "cancelled")
 
 
 async def test_closing_twice_and_asking_for_more(endless: Endpoint) -> None:

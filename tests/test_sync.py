@@ -320,6 +320,21 @@ def test_no_handlers_error_ends_the_background_loop(error: BaseException) -> Non
     assert tokenwire.completion(MODEL, MESSAGES, mock_response="still here").choices[0].message.content == "still here"
 
 
+def test_a_handler_cancelled_by_its_own_hand_has_not_finished_its_answer() -> None:
+    async def handler() -> AsyncIterator[str]:
+        yield "a"
+        task = asyncio.ensure_future(asyncio.sleep(SOON))
+        task.cancel()
+        await task
+
+    tokenwire.register("mine", handler)
+    stream = tokenwire.streaming("mine/any", MESSAGES)
+    assert next(stream).text == "a"
+    with pytest.raises(tokenwire.StreamClosedError, match="cancelled"):
+        next(stream)
+    assert stream.outcome == "cancelled"
+
+
 def test_garbage_found_while_a_streams_lock_is_held() -> None:
     """A dropped stream must not wait for the loop, for the loop may be waiting for whoever dropped it."""
 

@@ -1,4 +1,4 @@
-"""A call cancelled at any of its waits leaves no connection, no place in the pool, no task and no warning behind.
+"""A call cancelled or closed at any of its waits leaves no connection, no place in the pool, no task and no warning behind.
 
 What the transport alone does there is tested in tests/http; this is the whole call, with its attempts, redirects,
 decompression and the drain of what follows `[DONE]`.
@@ -12,10 +12,10 @@ from typing import Any
 import anyio
 import pytest
 
-from tokenwire import AsyncClient, HTTPTransport, ServiceUnavailableError
+from tokenwire import AsyncClient, HTTPTransport, ServiceUnavailableError, StreamClosedError
 from tokenwire.testing import Endpoint, Received, Reply, chunks, completion
 
-from .stepping import cancelled_everywhere
+from .stepping import cancelled_everywhere, closed_everywhere
 
 pytestmark = pytest.mark.anyio
 
@@ -110,3 +110,33 @@ async def cancel_everywhere(endpoint: Endpoint, url: str, streamed: bool, transp
     if streamed:
         assert streams[-1].outcome == "complete"
     return waits
+
+
+async def test_a_stream_closed_anywhere() -> None:
+    """By another task, just before its reader's turn: what the reader waited for is there, and is not kept."""
+    kept: list[Any] = []  # a dropped stream would release its connection anyway
+
+    def operation() -> Any:
+        stream = client.astreaming("openai/m", MESSAGES)
+        kept.append(stream)
+
+        async def read() -> None:
+            try:
+                await anext(stream)
+            except StreamClosedError:
+                pass
+
+        return read(), stream.aclose
+
+    async def look(place: int) -> None:
+        if kept[-1].outcome is None:  # it was read before it could be closed
+            await kept[-1].aclose()
+        assert kept[-1].outcome == "cancelled"
+        stats = transport.stats
+        assert (stats.open, stats.waiting) == (stats.idle, 0), f"closed after wait {place}"
+
+    transport = HTTPTransport(max_keepalive=0)
+    with Endpoint(Reply(events=["Hello"], done=False, stall=True)) as endpoint:
+        async with AsyncClient(transport=transport, api_base=endpoint.url, api_key="none") as client:
+            with anyio.fail_after(30):
+                assert await closed_everywhere(operation, look) >= 2

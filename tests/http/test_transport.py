@@ -542,6 +542,50 @@ async def test_a_slow_consumer_pauses_the_server(raw_server, server_context, tru
         assert counts(transport) == (1, 1, 0)
 
 
+@pytest.mark.parametrize("paused", [False, True], ids=["at once", "paused"])
+async def test_a_body_over_tls_whose_end_comes_right_behind_it_is_whole(
+    raw_server, server_context, trusting, monkeypatch, paused
+):
+    """All of it is in the kernel before the client's loop sees any; that holds little, so reads are made small instead."""
+    monkeypatch.setattr(_asyncio, "READ_BYTES", 1024)
+    if paused:
+        monkeypatch.setattr(_asyncio, "HIGH_WATER", 4096)
+    body = bytes(range(256)) * 160
+    begun, go, sent = threading.Event(), threading.Event(), threading.Event()
+    early = len(body) // 2 if paused else 0  # bytes that fill what may wait for a reader
+
+    def script(peer: Any) -> None:
+        peer.request()
+        peer.send(OK + b"content-length: %d\r\n\r\n" % len(body))
+        peer.send(body[:early])
+        begun.set()
+        go.wait(5)
+        peer.send(body[early:])
+        peer.sock.setblocking(False)
+        with contextlib.suppress(ssl.SSLError):  # it waits for no answer to its goodbye
+            peer.sock.unwrap()
+        peer.sock.shutdown(socket.SHUT_WR)
+        sent.set()
+        peer.sock.setblocking(True)
+        peer.wait_for_the_end()
+
+    async def unread() -> None:
+        """The loop runs, and nobody takes what it reads."""
+        for _ in range(100):
+            await lowlevel.checkpoint()
+
+    server = raw_server(script, context=server_context)
+    async with HTTPTransport(ssl_context=trusting) as transport:
+        incoming = await transport.send(outgoing(server.url))
+        assert await to_thread.run_sync(begun.wait, 5)
+        await unread()
+        go.set()
+        assert sent.wait(5)  # the loop is kept from running
+        if paused:
+            await unread()
+        assert await body_of(incoming) == body
+
+
 # --- giving up
 
 

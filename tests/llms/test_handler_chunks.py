@@ -241,6 +241,19 @@ async def test_what_is_no_chunk(item: Any) -> None:
         assert caught.value.llm_provider == "mine"
 
 
+async def test_chunks_in_front_of_what_is_no_chunk_are_handed_out() -> None:
+    class Answers(CustomLLM):
+        def streaming(self, *args: Any, **kwargs: Any) -> Any:
+            return ["a", "b", 42]
+
+    tokenwire.register("mine", Answers())
+    stream = tokenwire.astreaming("mine/any", [])
+    assert [(await anext(stream)).text, (await anext(stream)).text] == ["a", "b"]
+    with pytest.raises(APIResponseValidationError) as caught:
+        await anext(stream)
+    assert caught.value.partial.choices[0].message.content == "ab"
+
+
 @pytest.mark.parametrize("answer", [42, None, b"Hi", Odd()], ids=repr)
 async def test_what_is_no_answer(answer: Any) -> None:
     tokenwire.register("mine", lambda: answer)

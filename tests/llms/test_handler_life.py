@@ -119,6 +119,67 @@ async def errors_of_timeout(handler: Any) -> list[Timeout]:
     return [whole.value, streamed.value]
 
 
+@pytest.mark.parametrize("then", ["returns", "raises"])
+async def test_a_handler_that_ends_when_time_is_up_has_not_finished_its_answer(then: str) -> None:
+    async def handler() -> AsyncIterator[str]:
+        yield "a"
+        try:
+            await anyio.sleep_forever()
+        except BaseException:  # noqa: BLE001  (what a careless handler does)
+            if then == "raises":
+                raise ValueError("lost connection") from None
+
+    tokenwire.register("mine", handler)
+    stream = tokenwire.astreaming("mine/any", MESSAGES, timeout=tokenwire.Timeouts(idle=0.02))
+    with anyio.fail_after(SOON), pytest.raises(Timeout) as caught:
+        await read(stream)
+    assert caught.value.budget == "idle"
+    assert caught.value.partial.choices[0].finish_reason is None
+    assert stream.outcome == "error"
+
+
+async def test_time_running_out_waits_for_what_a_handler_shields() -> None:
+    steps: list[str] = []
+
+    async def handler() -> AsyncIterator[str]:
+        yield "a"
+        with anyio.CancelScope(shield=True):
+            steps.append("begun")
+            await anyio.sleep(0.1)  # its deadline passes meanwhile
+            steps.append("done")
+        await anyio.sleep_forever()
+
+    tokenwire.register("mine", handler)
+    with anyio.fail_after(SOON), pytest.raises(Timeout):
+        await read(tokenwire.astreaming("mine/any", MESSAGES, timeout=tokenwire.Timeouts(idle=0.02)))
+    assert steps == ["begun", "done"]
+
+
+async def test_the_callers_own_scope_catches_what_is_its_own() -> None:
+    """Cancelled while the handler's tasks clean up because its deadline has passed."""
+
+    async def tidy() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            outer.cancel()
+            with anyio.CancelScope(shield=True):
+                for _ in range(3):
+                    await anyio.lowlevel.checkpoint()
+
+    async def handler() -> AsyncIterator[str]:
+        yield "a"
+        async with anyio.create_task_group() as group:
+            group.start_soon(tidy)
+            await anyio.sleep_forever()
+
+    tokenwire.register("mine", handler)
+    with anyio.fail_after(SOON), anyio.CancelScope() as outer:
+        await read(tokenwire.astreaming("mine/any", MESSAGES, timeout=tokenwire.Timeouts(idle=0.02)))
+    assert outer.cancelled_caught
+    await anyio.lowlevel.checkpoint()  # nothing of it is left
+
+
 # The event loop stays free
 
 
@@ -276,6 +337,79 @@ class TestCleanUp:
                 await stream.aclose()
         assert stream.outcome == "cancelled"
         assert await anyio.to_thread.run_sync(watched.cleaned.wait, SOON)
+
+
+class Endless:
+    """An async iterator that has no `aclose`."""
+
+    def __init__(self) -> None:
+        self.given = False
+
+    def __aiter__(self) -> "Endless":
+        return self
+
+    async def __anext__(self) -> str:
+        if self.given:
+            await anyio.sleep_forever()
+        self.given = True
+        return "a"
+
+
+class TestClosingWhileItsReaderWaits:
+    @pytest.fixture
+    def blocks(self) -> Iterator[Any]:
+        released = threading.Event()
+
+        def handler() -> Iterator[str]:
+            yield "a"
+            released.wait(2 * SOON)
+
+        yield handler
+        released.set()
+
+    @pytest.mark.parametrize("kind", ["thread", "no aclose"])
+    async def test_ends_the_wait(self, blocks: Any, kind: str) -> None:
+        async def read_on() -> None:
+            with pytest.raises(tokenwire.StreamClosedError):
+                await read(stream, begun)
+
+        tokenwire.register("mine", blocks if kind == "thread" else lambda: Endless())
+        begun = anyio.Event()
+        stream = tokenwire.astreaming("mine/any", MESSAGES)
+        with anyio.fail_after(SOON):
+            async with anyio.create_task_group() as group:
+                group.start_soon(read_on)
+                await begun.wait()
+                await anyio.wait_all_tasks_blocked()
+                await stream.aclose()
+        assert stream.outcome == "cancelled"
+
+    async def test_by_two_tasks(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def handler() -> AsyncIterator[str]:
+            yield "a"
+            try:
+                await anyio.sleep_forever()
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await cleaned.wait()
+
+        async def read_on() -> None:
+            with pytest.raises(tokenwire.StreamClosedError):
+                await read(stream, begun)
+
+        tokenwire.register("mine", handler)
+        begun, cleaned = anyio.Event(), anyio.Event()
+        stream = tokenwire.astreaming("mine/any", MESSAGES)
+        with anyio.fail_after(SOON / 2):  # less than an iterator's closing may take
+            async with anyio.create_task_group() as group:
+                group.start_soon(read_on)
+                await begun.wait()
+                for _ in range(2):
+                    await anyio.wait_all_tasks_blocked()
+                    group.start_soon(stream.aclose)
+                await anyio.wait_all_tasks_blocked()
+                cleaned.set()
+        assert caplog.text == ""
 
 
 async def test_a_dropped_streams_sync_generator_is_closed() -> None:
