@@ -168,15 +168,21 @@ class App:
     async def _serve(self, exchange: Exchange) -> None:
         self._recorder.begin()
         try:
-            with anyio.move_on_after(self._request_timeout) as scope:
+            if self._request_timeout is None:
                 await self._answer(exchange)
-            if scope.cancelled_caught and exchange.outcome is None:
-                await self._refuse(exchange, Timeout(f"no answer within {self._request_timeout:.3g} s"))
+            else:
+                await self._answer_in_time(exchange, self._request_timeout)
         except ClientLeft:
             pass
         finally:
             exchange.end("cancelled")
             self._recorder.end(exchange)
+
+    async def _answer_in_time(self, exchange: Exchange, seconds: float) -> None:
+        with anyio.move_on_after(seconds) as scope:
+            await self._answer(exchange)
+        if scope.cancelled_caught and exchange.outcome is None:
+            await self._refuse(exchange, Timeout(f"no answer within {seconds:.3g} s"))
 
     async def _answer(self, exchange: Exchange) -> None:
         try:
