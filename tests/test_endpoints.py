@@ -2,8 +2,10 @@
 
 import asyncio
 import gc
+import threading
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio
@@ -395,6 +397,22 @@ def test_loops_in_turns(endpoint: Endpoint) -> None:
                 response: Any = runner.run(tokenwire.acompletion("openai/m", MESSAGES, api_base=endpoint.url))
                 assert response.choices[0].message.content == "Hello"
     assert [request.connection for request in endpoint.requests] == [1, 2, 1, 2]
+    gc.collect()
+
+
+def test_a_loop_in_each_of_sixteen_threads(endpoint: Endpoint) -> None:
+    """asyncio's and trio's, at the same time."""
+    together = threading.Barrier(16)
+
+    def thread(number: int) -> str:
+        together.wait(10)
+        if number % 2:
+            return asyncio.run(use_everything(endpoint.url))
+        return trio.run(use_everything, endpoint.url)
+
+    with ThreadPoolExecutor(16) as threads:
+        assert set(threads.map(thread, range(16))) == {"Hello Hello"}
+    endpoint.wait_until(lambda: endpoint.open_connections == 0)
     gc.collect()
 
 

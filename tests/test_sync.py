@@ -152,6 +152,23 @@ def test_a_client() -> None:
     assert [request.json()["temperature"] for request in endpoint.requests] == [0.5, 0.5]
 
 
+def test_a_handler_may_use_the_client_that_calls_it() -> None:
+    """It runs on another loop than the call that it makes."""
+    with Endpoint(Reply(json=completion("Hello"))) as endpoint, tokenwire.Client(api_base=endpoint.url) as client:
+
+        async def handler() -> str:
+            return client.completion(MODEL, MESSAGES).choices[0].message.content or ""
+
+        tokenwire.register("mine", handler)
+        for model in (MODEL, "mine/any", "mine/any", MODEL):
+            assert client.completion(model, MESSAGES).choices[0].message.content == "Hello"
+        client.close()
+        endpoint.wait_until(lambda: endpoint.open_connections == 0)
+        assert len(endpoint.visits) == 2
+        with pytest.raises(RuntimeError, match="closed"):
+            client.completion(MODEL, MESSAGES)
+
+
 # Leaving early
 
 

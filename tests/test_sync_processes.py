@@ -62,6 +62,70 @@ class TestFork:
 
         assert (done.stdout, done.stderr, done.returncode) == ("whole\n", "", 0)
 
+    @pytest.mark.parametrize(
+        "parent, child",
+        [("asyncio.run(call())", "asyncio.run(call())"), ("asyncio.run(call())", "trio.run(call)"), ("client()", "client()")],
+        ids=["asyncio", "asyncio, then trio", "a client of the parent's"],
+    )
+    def test_workers_forked_from_a_parent_that_has_made_calls(self, endpoint: Endpoint, parent: str, child: str) -> None:
+        """As gunicorn preloads an application and celery forks its workers; the parent goes on."""
+        done = run(
+            f"""
+            import asyncio, multiprocessing, trio
+            async def call():
+                response = await tokenwire.acompletion("openai/m", MESSAGES, api_base=URL)
+                assert response.choices[0].message.content == "whole"
+            shared = tokenwire.Client(api_base=URL)
+            def client():
+                assert shared.completion("openai/m", MESSAGES).choices[0].message.content == "whole"
+            def work():
+                {child}
+                {child}
+            {parent}
+            workers = [multiprocessing.get_context("fork").Process(target=work) for _ in range(2)]
+            for worker in workers:
+                worker.start()
+            {parent}
+            for worker in workers:
+                worker.join()
+                assert worker.exitcode == 0
+            {parent}
+            shared.close()
+            """,
+            URL=endpoint.url,
+        )
+
+        assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+        assert len(endpoint.requests) == 7
+
+    def test_an_async_client_made_before_the_fork_has_connections_of_its_own_in_the_child(self, endpoint: Endpoint) -> None:
+        """On the parent's connection, either would get the other's answer."""
+        done = run(
+            """
+            import asyncio
+            client = tokenwire.AsyncClient(api_base=URL)
+            async def call():
+                for _ in range(2):
+                    response = await client.acompletion("openai/m", MESSAGES, num_retries=0)
+                    assert response.choices[0].message.content == "whole"
+            async def work():
+                await call()
+                await client.aclose()
+            with asyncio.Runner() as runner:
+                runner.run(call())
+                pid = os.fork()
+                if pid == 0:
+                    asyncio.run(work())
+                    os._exit(0)
+                assert os.waitpid(pid, 0)[1] == 0
+                runner.run(work())
+            """,
+            URL=endpoint.url,
+        )
+
+        assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+        assert [request.connection for request in endpoint.requests] == [1, 1, 2, 2, 1, 1]
+
     def test_an_open_stream_stays_the_parents(self, endpoint: Endpoint) -> None:
         done = run(
             """
@@ -116,6 +180,30 @@ class TestFork:
 )
 def test_the_interpreter_ends_in_the_middle_of_a_stream(middle: str, endpoint: Endpoint) -> None:
     done = run(f'pieces = stream()\nassert next(pieces).text == "Hello"\n{middle}', URL=endpoint.url)
+
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
+    endpoint.wait_closed(endpoint.requests[0])
+
+
+@pytest.mark.parametrize(
+    "start", ["asyncio.run(main())", "trio.run(main)", "uvloop.run(main())"], ids=["asyncio", "trio", "uvloop"]
+)
+@pytest.mark.parametrize("middle", ["sys.exit(0)", "kept.append(pieces); return"], ids=["sys.exit", "kept by the program"])
+def test_the_interpreter_ends_in_the_middle_of_an_async_stream(start: str, middle: str, endpoint: Endpoint) -> None:
+    module = start.partition(".")[0]
+    pytest.importorskip(module)
+    done = run(
+        f"""
+        import {module}
+        kept = []
+        async def main():
+            pieces = tokenwire.astreaming("openai/m", MESSAGES, api_base=URL)
+            async for _ in pieces:
+                {middle}
+        {start}
+        """,
+        URL=endpoint.url,
+    )
 
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)
     endpoint.wait_closed(endpoint.requests[0])

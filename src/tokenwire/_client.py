@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 
 import anyio
 from anyio import lowlevel
@@ -71,6 +71,9 @@ class AsyncClient:
 
     def __repr__(self) -> str:
         return f"<AsyncClient {'closed' if self._closed else 'open'}>"
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError("a client can't be pickled or copied: it has keys and connections; make another one")
 
     async def aclose(self) -> None:
         """Close the pool's connections, those of open streams too. Safe to call twice; bounded and done even when cancelled."""

@@ -89,6 +89,9 @@ class Request(msgspec.Struct, kw_only=True, eq=False):
     metadata: Any
     mock: dict[str, Any]
 
+    def __repr__(self) -> str:
+        return f"<Request {self.kind} {self.provider}/{self.model}>"  # no key, and not what was said
+
     def retry_policy(self, *, default: int) -> RetryPolicy:
         """The policy this call asks for; `default` retries where it names neither number nor policy."""
         if self.policy is None:
@@ -177,6 +180,7 @@ def complete_for_endpoint(request: Request) -> None:
     request.organization = request.organization or organization_from_environment()
     request.api_key = request.api_key or api_key_from_environment()
     _refuse_control_characters("api_key", request.api_key or "")
+    _refuse_control_characters("organization", request.organization or "")
     if request.api_key is None and not own_address and request.api_base.startswith("https://api.openai.com"):
         raise AuthenticationError(
             "no API key: pass api_key=, or set OPENAI_API_KEY; a local server needs none when api_base= names it",

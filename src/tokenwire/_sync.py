@@ -519,7 +519,9 @@ class Client:
     """
 
     def __init__(self, **defaults: "Unpack[ChatParams]") -> None:
-        self._client = AsyncClient(**defaults)
+        self._defaults = defaults
+        self._clients: dict[Portal, AsyncClient] = {}  # each belongs to its loop
+        self._closed = False
 
     def __enter__(self) -> "Client":
         return self
@@ -528,11 +530,30 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        return repr(self._client).replace("AsyncClient", "Client")
+        return f"<Client {'closed' if self._closed else 'open'}>"
+
+    def __getstate__(self) -> NoReturn:
+        raise TypeError("a client can't be pickled or copied: it has keys and connections; make another one")
+
+    @property
+    def _client(self) -> AsyncClient:
+        """The client for the loop that calls are made on from here: handlers that make calls have another loop than others."""
+        portal = Portal.current()
+        client = self._clients.get(portal)
+        if client is None:
+            client = self._clients.setdefault(portal, AsyncClient(**self._defaults))
+            client._closed = self._closed
+        return client
 
     def close(self) -> None:
         """Close the pool's connections, those of open streams too. Safe to call twice."""
-        run(self._client.aclose)
+        self._closed = True
+        here = Portal.current()
+        for portal, client in list(self._clients.items()):
+            if portal.is_in_this_process():
+                closing = portal.start(client.aclose)
+                if portal is here:  # any other may be waiting for this one
+                    closing.result()
 
     @overload
     def completion(

@@ -3,11 +3,11 @@
 Started by `python -m tests.fuzz`, with libFuzzer's arguments behind the target's name.
 """
 
+import importlib
 import sys
-from importlib import import_module
 from typing import Any
 
-atheris: Any = import_module("atheris")  # which has no types, and is not everywhere
+atheris: Any = importlib.import_module("atheris")  # which is not installed where the types are checked
 
 with atheris.instrument_imports(include=["tokenwire.wire", "tokenwire.http.protocol"], enable_loader_override=False):
     from .targets import TARGETS

@@ -89,6 +89,9 @@ class Outgoing(msgspec.Struct, kw_only=True, eq=False, gc=False):
     deadline: float = FOREVER
     server_name: str | None = None
 
+    def __repr__(self) -> str:
+        return f"<Outgoing {self.method.decode()} to {self.origin}>"  # no head: the key is in it
+
 
 class Connection:
     """A connection to an origin, for one request after another.

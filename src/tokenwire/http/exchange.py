@@ -95,6 +95,9 @@ class HTTPRequest(msgspec.Struct, kw_only=True, eq=False):
     pool: float | None = None
     write: float | None = None
 
+    def __repr__(self) -> str:
+        return f"<HTTPRequest {self.method} {_without_secrets(self.url)}>"  # no headers: the key is in them
+
 
 class Body(Protocol):
     """Where an exchange's bytes come from."""

@@ -7,9 +7,10 @@ A connection is in exactly one place: in the pool, or with the `Incoming` respon
 gives it back in one synchronous step, so cancellation finds no moment at which it is nobody's.
 """
 
+import os
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -131,13 +132,17 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         self._ssl_context = ssl_context
         self._max_header_bytes = max_header_bytes
         self._uds = uds
-        self._pool: Pool[Connection] = Pool(
+        self._new_pool: Callable[[], Pool[Connection]] = partial(
+            Pool,
             max_connections=FOREVER if max_connections is None else max_connections,
             max_keepalive=FOREVER if max_keepalive is None else max_keepalive,
             keepalive_expiry=FOREVER if keepalive_expiry is None else keepalive_expiry,
         )
+        self._pool = self._new_pool()
         self.heads: dict[tuple[Any, ...], bytes] = {}  # of requests, rendered and checked; see `exchange`
         self._connections: set[Connection] = set()  # all that are open, idle or in use
+        self._process = os.getpid()
+        self._parents: Any = None
         self._closed = False
 
     @property
@@ -227,6 +232,7 @@ class HTTPTransport(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close all connections: those in use too, whose readers get `httpx.ReadError`. Done even when cancelled."""
         self._closed = True
+        self._leave_to_parent()
         self._discard(self._pool.close())
         for connection in self._connections:
             connection.abort()  # it is still its holder's, who finds it closed and gives it back
@@ -245,6 +251,7 @@ class HTTPTransport(httpx.AsyncBaseTransport):
 
     async def _connection(self, outgoing: Outgoing) -> Connection:
         """A connection for this request: an idle one, or a new one when there is room."""
+        self._leave_to_parent()
         lease = self._pool.acquire(outgoing.origin)
         try:
             if not lease.granted:
@@ -255,6 +262,16 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         except BaseException:
             self._discard(self._pool.abandon(lease))
             raise
+
+    def _leave_to_parent(self) -> None:
+        """In the child of a fork: begin without connections. Those that are open are the parent's, and so are its answers.
+
+        They are kept, untouched: to close them would end the parent's reading, for both share what watches the sockets.
+        """
+        if self._process == os.getpid():
+            return
+        self._parents = self._parents, self._pool, self._connections
+        self._pool, self._connections, self._process = self._new_pool(), set(), os.getpid()
 
     async def _wait(self, lease: Lease[Connection], outgoing: Outgoing) -> None:
         granted = anyio.Event()

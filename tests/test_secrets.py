@@ -1,0 +1,106 @@
+"""What nobody may find who looks at logs, at objects or at pickles: keys anywhere, and in logs what was said.
+
+Exceptions are looked at in test_errors_over_http.py, the bytes of heads in http/test_protocol.py.
+"""
+
+import copy
+import gc
+import logging
+import pickle
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import tokenwire
+from tokenwire import AsyncClient, Client
+from tokenwire.http.connection import Outgoing
+from tokenwire.testing import Endpoint, Received, Reply, chunks, completion
+
+SECRET = "sk-not-to-be-seen"
+SAID = [{"role": "user", "content": "what was asked"}]
+ANSWER = "what was answered"
+OURS = re.compile(r"tokenwire\b(?!\.testing)")  # an endpoint's own objects show what it received
+KEYS: dict[str, Any] = {"api_key": SECRET, "extra_headers": {"x-other-key": SECRET}}
+
+
+def busy_at_first() -> Callable[[Received], Reply]:
+    busy = Reply(status=503, headers={"retry-after-ms": "1"}, json={"error": {"message": ANSWER}})
+    cut = Reply(events=[], done=False, cut="fin")
+    seen: list[Received] = []
+
+    def answer(request: Received) -> Reply:
+        seen.append(request)
+        if len(seen) <= 2:
+            return busy if len(seen) == 1 else cut
+        return Reply(events=chunks(ANSWER)) if request.json().get("stream") else Reply(json=completion(ANSWER))
+
+    return answer
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+async def test_logs_have_no_keys_and_not_what_was_said(
+    streamed: bool, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with Endpoint(busy_at_first()) as endpoint:
+        async with AsyncClient(api_base=endpoint.url, **KEYS) as client:
+            if streamed:
+                assert "".join([piece.text async for piece in client.astreaming("openai/m", SAID)]) == ANSWER
+            else:
+                await client.acompletion("openai/m", SAID)
+        assert SECRET in endpoint.requests[-1].headers["authorization"]
+
+    ours = [record for record in caplog.records if record.name.partition(".")[0] == "tokenwire"]
+    assert [record.levelno for record in ours] == [logging.DEBUG] * 2  # what was tried again, and why
+    for record in caplog.records:
+        everything = f"{record.getMessage()} {vars(record)}"
+        assert SECRET not in everything
+        assert ANSWER not in everything
+        assert SAID[0]["content"] not in everything
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert SECRET not in captured.err
+
+
+@pytest.mark.anyio
+async def test_no_object_of_ours_shows_a_key() -> None:
+    with Endpoint(Reply(events=[ANSWER], done=False, stall=True)) as endpoint:
+        url = endpoint.url.replace("http://", f"http://user:{SECRET}@")
+        async with AsyncClient(**KEYS) as client, client.astreaming("openai/m", SAID, api_base=url) as stream:
+            await anext(stream)
+            ours = [thing for thing in gc.get_objects() if OURS.match(str(type(thing).__module__))]
+            shown = {type(thing).__name__: repr(thing) for thing in ours}
+            assert {"AsyncClient", "AsyncStream", "HTTPRequest", "Request", "Connection"} <= shown.keys()
+            assert [name for name, text in shown.items() if SECRET in text] == []
+    outgoing = Outgoing(origin=(b"http", b"h", 80), url="http://h/", method=b"GET", head=SECRET.encode())
+    assert SECRET not in repr(outgoing)
+
+
+def test_a_response_carries_no_key() -> None:
+    with Endpoint(Reply(json=completion(ANSWER))) as endpoint:
+        response = tokenwire.completion("openai/m", SAID, api_base=endpoint.url, **KEYS)
+    assert SECRET not in f"{response!r} {response.model_dump_json()} {vars(type(response))} {response._hidden_params}"
+    assert SECRET.encode() not in pickle.dumps(response)
+
+
+@pytest.mark.parametrize("cls", [AsyncClient, Client])
+@pytest.mark.parametrize("carried_off", [pickle.dumps, copy.deepcopy])
+def test_a_client_is_not_carried_off_with_its_key(cls: Any, carried_off: Callable[[Any], Any]) -> None:
+    with pytest.raises(TypeError, match="can't be pickled or copied"):
+        carried_off(cls(**KEYS))
+
+
+@pytest.mark.parametrize("name", ["api_key", "organization", "api_base", "model"])
+@pytest.mark.parametrize("breaks", ["\r\nx-smuggled: 1", "\n", "\0"], ids=["header", "LF", "NUL"])
+def test_no_argument_becomes_a_header(name: str, breaks: str) -> None:
+    with Endpoint(Reply(json=completion(ANSWER))) as endpoint:
+        arguments = {"model": "openai/m", "api_base": endpoint.url, "api_key": SECRET, "organization": SECRET}
+        arguments[name] += breaks
+        with pytest.raises(tokenwire.BadRequestError, match=name) as caught:
+            tokenwire.completion(messages=SAID, **arguments)  # type: ignore[arg-type]
+    assert caught.value.param == name
+    assert SECRET not in str(caught.value)
+    assert endpoint.requests == []
