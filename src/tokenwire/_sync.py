@@ -422,7 +422,11 @@ async def _pump(
             if room is not None:
                 await room.wait()
     except anyio.get_cancelled_exc_class():
-        error = StreamClosedError("this stream was cancelled, and not by its reader")
+        import asyncio
+
+        task = asyncio.current_task()
+        if task is not None and not task.cancelling():  # a handler raised it by itself; nobody has left
+            error = StreamClosedError("this stream was cancelled, and not by its reader")
         raise
     except BaseException as caught:  # noqa: BLE001  (raised again in the reader's thread)
         error = caught
