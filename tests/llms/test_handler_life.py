@@ -101,18 +101,18 @@ class TestTimeouts:
             assert error.budget in ("total", "first_content")
 
     async def test_end_the_wait_for_sync_generators(self, blocks_streaming: Any) -> None:
-        [whole, streamed] = await errors_of_timeout(blocks_streaming)
+        [whole, streamed] = await errors_of_timeout(blocks_streaming, 0.25)  # in which its thread has begun
 
         assert whole.budget == "total"
         assert streamed.budget == "idle"
         assert streamed.partial.choices[0].message.content == "a"
 
 
-async def errors_of_timeout(handler: Any) -> list[Timeout]:
+async def errors_of_timeout(handler: Any, seconds: float = 0.02) -> list[Timeout]:
     tokenwire.register("mine", handler)
     with anyio.fail_after(SOON), pytest.raises(Timeout) as whole:
-        await tokenwire.acompletion("mine/any", MESSAGES, timeout=0.02)
-    stream = tokenwire.astreaming("mine/any", MESSAGES, timeout=0.02)
+        await tokenwire.acompletion("mine/any", MESSAGES, timeout=seconds)
+    stream = tokenwire.astreaming("mine/any", MESSAGES, timeout=seconds)
     with anyio.fail_after(SOON), pytest.raises(Timeout) as streamed:
         await read(stream)
     assert stream.outcome == "error"
