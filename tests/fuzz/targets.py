@@ -17,8 +17,8 @@ from tokenwire.wire.convert import Chunk, Shape
 from tokenwire.wire.sse import Event, Payload, SSEDecoder
 
 SHAPES: list[Shape] = [ModelResponseStream, GenericStreamingChunk, TextCompletionResponse]
-# What the hot path no longer looks for behind the beginning of an answer, and what made-up ones differ in.
-LATE = ("id", "created", "system_fingerprint", "service_tier")
+MADE_UP = ("id", "created")  # where a server sends none, those of converted chunks differ
+LATE = (*MADE_UP, "system_fingerprint", "service_tier")  # the hot path does not look for them behind an answer's beginning
 MOST_HEADER_BYTES = 64  # where the limit is what is looked at
 
 
@@ -93,15 +93,15 @@ def _all_of(decoder: ChunkDecoder, batches: list[list[Payload]]) -> Any:
         seen,
         decoder.done,
         error and (type(error), error.message, error.status_code, error.body, error.code, error.type),
-        response and _seen(response.model_copy(update=dict.fromkeys(name for name in LATE if name in response))),
+        response and _seen(response, but_for=LATE),
         decoder.assembler.usage,
         decoder.assembler.is_complete(),
     )
 
 
-def _seen(record: Any) -> Any:
+def _seen(record: Any, but_for: tuple[str, ...] = MADE_UP) -> Any:
     record.model_dump_json()
-    dumped = {**record.model_dump(), "id": "", "created": 0}
+    dumped = {**record.model_dump(), **dict.fromkeys(but_for)}
     return type(record), record.raw, record.provider_specific_fields, repr(dumped)  # not a number is not itself
 
 
