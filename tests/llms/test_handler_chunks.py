@@ -271,3 +271,34 @@ def test_a_sync_iterators_chunks_arrive_in_order() -> None:
     tokenwire.register("mine", handler)
 
     assert [chunk.text for chunk in tokenwire.streaming("mine/any", [])] == [*map(str, range(3000)), ""]
+
+
+async def test_text_may_come_bare() -> None:
+    """In place of chunks that hold nothing else, once the first has said whose text it is; the answer is the same."""
+    items = ["Once", " upon", {**END, "text": " a", "is_finished": False, "finish_reason": ""}, openai_chunk(" time"), END]
+    tokenwire.register("mine", handler_of(items))
+    async with await tokenwire.acompletion("mine/any", [], stream=True) as stream:
+        first, *others = [part async for part in stream.take_bare_text()]
+    assert isinstance(first, ModelResponseStream)
+    assert first.choices[0].delta.content == "Once"
+    assert others[:2] == [" upon", " a"]
+    assert [type(other) for other in others[2:]] == [ModelResponseStream] * 2
+    assert stream.response is not None
+    assert stream.response == await whole(*items)
+
+
+async def test_text_comes_bare_after_another_attempt_too() -> None:
+    attempts = 0
+
+    async def handler() -> AsyncIterator[str]:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            raise tokenwire.ServiceUnavailableError("not yet", retry_after=0.0)
+        for word in ("Once", " upon"):
+            yield word
+
+    tokenwire.register("mine", handler)
+    async with await tokenwire.acompletion("mine/any", [], stream=True, num_retries=1) as stream:
+        assert [part async for part in stream.take_bare_text()][1] == " upon"
+    assert attempts == 2

@@ -439,3 +439,21 @@ async def test_an_answer_names_the_model_that_was_asked_for(asked: str, named: s
         if path != "embeddings":
             *events, _ = (await ask(app, {**body, "model": asked, "stream": True}, f"/v1/{path}")).events()
             assert {event["model"] for event in events} == {named or asked}
+
+
+async def test_each_choice_begins_with_its_role(ask: Any) -> None:
+    """Also one that has said nothing when another begins."""
+
+    async def handler(**_: Any) -> Any:
+        yield GenericStreamingChunk(text="")
+        yield GenericStreamingChunk(text="b", index=1)
+        for text in ("a", "c"):
+            yield GenericStreamingChunk(text=text)
+
+    *events, _ = (await ask(create_app({"m": handler}), STREAM)).events()
+    said = [(event["choices"][0]["index"], event["choices"][0]["delta"]) for event in events[:3]]
+    assert said == [
+        (1, {"role": "assistant", "content": "b"}),
+        (0, {"role": "assistant", "content": "a"}),
+        (0, {"content": "c"}),
+    ]

@@ -67,6 +67,26 @@ async def test_a_text_completion_is_streamed(ask: Any, handler: Handler) -> None
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("path", ["completions", "chat/completions"])
+async def test_text_is_sent_as_it_is_said(path: str, ask: Any) -> None:
+    """All of it, whatever is in it, and from wherever it begins."""
+    said = ["", "One", ' "two"\n', "\u2028 \U0001f600 \x01", "\\u0041", ""]
+
+    async def handler(**_: Any) -> Any:
+        for text in said:
+            yield {"text": text, "is_finished": False, "finish_reason": "", "usage": None, "index": 0}
+        yield {"text": "", "is_finished": True, "finish_reason": "stop", "usage": None, "index": 0}
+
+    body = {"model": "m", "stream": True, "stream_options": {"include_usage": True}}
+    body |= {"prompt": "Hi"} if path == "completions" else {"messages": [{"role": "user", "content": "Hi"}]}
+    *events, _ = (await ask(create_app({"m": handler}), body, f"/{path}")).events()
+    choices = [event["choices"][0] for event in events]
+    assert "".join(choice.get("text") or choice.get("delta", {}).get("content") or "" for choice in choices) == "".join(said)
+    assert len({frozenset(event) for event in events}) == 1
+    assert len({(event["id"], event["created"], event["model"]) for event in events}) == 1
+
+
+@pytest.mark.anyio
 async def test_embeddings_are_floats_or_base64(ask: Any, handler: Handler) -> None:
     app = create_app({"m": handler})
     body = {"model": "m", "input": ["a", "b"], "dimensions": 2}
