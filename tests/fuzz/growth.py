@@ -21,10 +21,10 @@ from tokenwire.wire.sse import SSEDecoder
 
 from .targets import SHAPES, TARGETS
 
-MOST = 3.0  # times as much for twice as much: a linear reader is near 2, a quadratic one near 4
+MOST = 3.3  # times as much for twice as much: a linear reader is near 2, a quadratic one near 4
 ENOUGH_SECONDS = 0.03  # that the smaller input takes, or counts for: less than that is mostly noise
 MOST_PIECES = 1 << 20
-TRIES = 4
+TRIES = 6
 
 Reading: TypeAlias = Callable[[int], object]  # of so many pieces
 
