@@ -105,7 +105,7 @@ class Connection:
     __slots__ = ("__weakref__", "_socket", "origin", "reader", "was_idle")
 
     def __init__(self, origin: Origin, sock: Socket, max_header_bytes: int) -> None:
-        self.origin = origin
+        self.origin: Origin = origin
         self.reader: ResponseReader = ResponseReader(max_header_bytes=max_header_bytes)
         self.was_idle: bool = False
         self._socket = sock

@@ -129,10 +129,10 @@ class Exchange:
     __slots__ = ("_body", "_headers", "_raw_headers", "_take", "status", "url", "wait")
 
     def __init__(self, status: int, headers: Iterable[tuple[bytes, bytes]], url: str, body: Body) -> None:
-        self.status = status
+        self.status: int = status
         self._raw_headers = headers
         self._headers: dict[str, str] | None = None
-        self.url = url
+        self.url: str = url
         self.wait: Callable[[float], Awaitable[bool]] = body.wait  # no layer between, for a stream's every read
         self._take = body.take
         self._body = body
@@ -298,7 +298,7 @@ async def _send_directly(transport: HTTPTransport, request: HTTPRequest, deadlin
             if location is None:
                 encoding = _first_header(incoming.headers, b"content-encoding")
                 inflater = None if encoding is None else inflater_for(encoding)
-                body = incoming if inflater is None else _InflatedBody(incoming, inflater)
+                body: Any = incoming if inflater is None else _InflatedBody(incoming, inflater)
                 return Exchange(incoming.status, incoming.headers, url, body)
         except BaseException:
             incoming.close()

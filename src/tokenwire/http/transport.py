@@ -10,7 +10,7 @@ gives it back in one synchronous step, so cancellation finds no moment at which 
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -42,7 +42,7 @@ class Incoming:
         self.reason: bytes = reader.reason
         self.headers: list[tuple[bytes, bytes]] = reader.headers
         self.version: str = reader.version
-        self.wait = connection.wait
+        self.wait: Callable[[float], Awaitable[bool]] = connection.wait
         self._connection: Connection | None = connection
         self._transport = transport
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from .exchange import Exchange
 
-logger = logging.getLogger("tokenwire.server.access")
+logger: logging.Logger = logging.getLogger("tokenwire.server.access")
 
 # What clients ask for can be anything, and must not become the value of a label: there are these, and "other".
 ENDPOINTS = frozenset(
