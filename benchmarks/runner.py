@@ -209,17 +209,27 @@ class Bench:
             "PYTHONDONTWRITEBYTECODE": "",  # what runs from `src` is compiled once, as what is installed was
         }
         command = [str(self._pythons[group]), "-m", "benchmarks.worker", json.dumps(job)]
-        try:
-            done = subprocess.run(
-                command, cwd=ROOT, env=os.environ | more, capture_output=True, text=True, timeout=self._longest, check=False
-            )
-        except subprocess.TimeoutExpired:
-            return None, f"not over after {self._longest} s"
-        lines = done.stdout.splitlines()
-        if not lines or not lines[-1].startswith(MARK):
-            return None, f"the process ended with status {done.returncode}: {done.stderr.strip()[-200:]}"
-        outcome = json.loads(lines[-1].removeprefix(MARK))
-        return outcome.get("values"), outcome.get("failure", "")
+        return values_of(command, more, self._longest)
+
+
+def values_of(command: list[str], environment: dict[str, str], longest: float) -> tuple[dict[str, Any] | None, str]:
+    """What a process with one measurement printed as its result, or None and why there is none.
+
+    Args:
+        environment: set beside this process's own.
+        longest: seconds that it may take.
+    """
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=longest, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return None, f"not over after {longest} s"
+    lines = done.stdout.splitlines()
+    if not lines or not lines[-1].startswith(MARK):
+        return None, f"the process ended with status {done.returncode}: {done.stderr.strip()[-200:]}"
+    outcome = json.loads(lines[-1].removeprefix(MARK))
+    return outcome.get("values"), outcome.get("failure", "")
 
 
 def _show(row: dict[str, Any], turn: str, sample: dict[str, Any] | None, failure: str, seconds: float) -> None:

@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,8 +12,7 @@ from typing import Any
 
 from .. import environments, machine
 from ..report import TIMES, figure
-from ..runner import CACHE, ROOT, serving
-from ..worker import MARK
+from ..runner import CACHE, ROOT, serving, values_of
 from .contenders import CONTENDERS, FLOOR, Contender, groups
 
 HERE = Path(__file__).parents[1]
@@ -103,17 +101,7 @@ def _measure(contender: Contender, job: dict[str, Any], python: Path) -> tuple[d
     paths = [str(ROOT / "src"), str(ROOT)] if contender.group == "serving" else [str(ROOT)]
     more = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": ""}
     command = [str(python), "-m", "benchmarks.serving.load", json.dumps(job)]
-    try:
-        done = subprocess.run(
-            command, cwd=ROOT, env=os.environ | more, capture_output=True, text=True, timeout=LONGEST_S, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return None, f"not over after {LONGEST_S} s"
-    lines = done.stdout.splitlines()
-    if not lines or not lines[-1].startswith(MARK):
-        return None, f"the process ended with status {done.returncode}: {done.stderr.strip()[-200:]}"
-    outcome = json.loads(lines[-1].removeprefix(MARK))
-    return outcome.get("values"), outcome.get("failure", "")
+    return values_of(command, more, LONGEST_S)
 
 
 def _text(results: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ Everything that can be wrong with a call before it is sent is found here, and na
 import uuid
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -24,6 +24,8 @@ from ._settings import (
 from .exceptions import AuthenticationError, BadRequestError
 from .types import EmbeddingResponse, ImageResponse, ModelResponse, Usage
 from .types._record import Record
+
+S = TypeVar("S")
 
 ENDPOINTS = ("/chat/completions", "/completions", "/embeddings", "/models", "/images/generations")
 
@@ -151,9 +153,9 @@ def parse_request(
         organization=_text(given, "organization") or settings.get("organization"),
         headers=_headers(given, settings.get("headers")),
         timeouts=Timeouts.parse(given.get("timeout", settings.get("request_timeout")), stream=stream),
-        limits=_limits(given.get("limits")),
+        limits=_instance(given, "limits", Limits) or DEFAULT_LIMITS,
         num_retries=_retries(given.get("num_retries", settings.get("num_retries"))),
-        policy=_retry_policy(given.get("retry_policy")),
+        policy=_instance(given, "retry_policy", RetryPolicy),
         on_truncation=_on_truncation(given.get("on_truncation", "raise")),
         client=given.get("client"),
         metadata=params.get("metadata"),
@@ -209,15 +211,10 @@ def _text(given: dict[str, Any], name: str) -> str | None:
     return value
 
 
-def _limits(value: Any) -> Limits:
-    if value is not None and not isinstance(value, Limits):
-        raise _wrong("limits", "a tokenwire.Limits", value)
-    return DEFAULT_LIMITS if value is None else value
-
-
-def _retry_policy(value: Any) -> RetryPolicy | None:
-    if value is not None and not isinstance(value, RetryPolicy):
-        raise _wrong("retry_policy", "a tokenwire.RetryPolicy", value)
+def _instance(given: dict[str, Any], name: str, cls: type[S]) -> S | None:
+    value = given.get(name)
+    if value is not None and not isinstance(value, cls):
+        raise _wrong(name, f"a tokenwire.{cls.__name__}", value)
     return value
 
 
