@@ -1,9 +1,9 @@
 """Event payloads and bodies → structs: one decode each, no dict in between.
 
 `ChunkDecoder` holds what one stream needs to remember: the assembler that collects the answer, and whether `[DONE]`
-arrived. `decode` is the hot path. It takes a whole read's events at once. The common chunk, with no more than a role, a piece of
-text and a finish reason for choice 0, is recognised by a few attribute reads; for a caller who wants flat chunks, by bytes
-where it is like the one before (`template`). Everything else goes the long way round.
+arrived. `decode` is the hot path. It takes a whole read's events at once. A read full of chunks that differ only in their
+text is recognised by its bytes (`template`); the common chunk, with no more than a role, a piece of text and a finish
+reason for choice 0, by a few attribute reads. Everything else goes the long way round.
 """
 
 from collections.abc import Mapping
@@ -26,7 +26,7 @@ R = TypeVar("R", bound=Record)
 
 DONE = b"[DONE]"
 BOM = b"\xef\xbb\xbf"
-TEXTS_UNLEARNED = 8  # a template costs as much as decoding so many texts without one saves
+ENOUGH = 8  # events at once that make a template worth its while: it costs as much as a dozen of them decoded
 LESSONS = 4  # templates made in a row without use before no more are made
 SHOWN_BYTES = 512  # how much of a malformed event or body an error shows
 
@@ -65,8 +65,6 @@ class ChunkDecoder:
         "_provider",
         "_started",
         "_template",
-        "_template_serves",
-        "_unlearned",
         "_wire_text",
         "assembler",
         "done",
@@ -83,9 +81,7 @@ class ChunkDecoder:
         self._provider, self._model = provider, model
         self._started = False
         self._template: Template | None = None
-        self._template_serves = False
         self._lessons = LESSONS
-        self._unlearned = TEXTS_UNLEARNED
         self.assembler: Assembler = Assembler(whole_class(shape))
         self.done: bool = False
         self.had_content: bool = False
@@ -95,24 +91,27 @@ class ChunkDecoder:
         """The chunks in `events`, in order; see `done`, `had_content` and `error` for what else was there."""
         if self._wire_text or not (self._native or self._flat):
             return self._decode_each(events)
+        template = self._template
+        if template is not None and self._started and len(events) > 1:
+            texts = template.texts(events)
+            if texts is not None:
+                self._lessons = LESSONS
+                self.assembler.first_text += texts
+                self.had_content = True
+                build: Any = template.chunks if self._native else template.pieces
+                return build(texts, events)
         is_last = bool(events) and events[-1] == DONE
         if is_last:
             events = events[:-1]
-        decode, native, template, started = self._decode, self._native, self._template, self._started
+        decode, native, started = self._decode, self._native, self._started
         append_text = self.assembler.first_text.append
         chunks: list[Any] = []
         append = chunks.append
         had_content = False
+        common: bytes | None = None  # the latest event with text and nothing else
         event: Any
         for position, event in enumerate(events):
             try:
-                if template is not None and event.startswith(template.prefix) and event.endswith(template.suffix):
-                    text = template.text_of(event)
-                    if text:
-                        append_text(text)
-                        append(template.piece(text, event))
-                        had_content = self._template_serves = True
-                        continue
                 chunk = decode(event)
             except (*_UNDECODABLE, TypeError, AttributeError):  # a named event, a malformed one
                 chunk = None
@@ -141,11 +140,8 @@ class ChunkDecoder:
                         had_content = True
                     if text and choice.finish_reason is None and started:
                         append_text(text)
-                        if native:
-                            append(chunk)
-                        else:
-                            template = self._learn(event, chunk)
-                            append(flat_piece(chunk.id, chunk.model, text, event))
+                        common = event
+                        append(chunk if native else flat_piece(chunk.id, chunk.model, text, event))
                     else:
                         self.assembler.add_plain(chunk)
                         self._started = started = self.assembler.is_open
@@ -160,21 +156,10 @@ class ChunkDecoder:
                 break
         self.had_content = had_content
         self.done = self.done or (is_last and self.error is None)
-        return chunks
-
-    def _learn(self, event: bytes, chunk: ModelResponseStream) -> Template | None:
-        """A template for the events after this one; none for a short stream, or where events have too little in common."""
-        self._unlearned -= 1
-        if self._unlearned > 0:
-            return None
-        if self._template_serves:
-            self._lessons, self._template_serves = LESSONS, False
-        if self._lessons > 0:
+        if common is not None and len(events) > ENOUGH:
+            self._template = template_of(common) if self._lessons > 0 else None
             self._lessons -= 1
-            self._template = template_of(event, chunk)
-        else:
-            self._template = None
-        return self._template
+        return chunks
 
     def _rest(self, events: list[bytes | Event], had_content: bool) -> list[Chunk]:
         chunks = self._decode_each(events)
