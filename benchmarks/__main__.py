@@ -16,7 +16,8 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="CPU, time and memory of streamed calls. Each contender runs in a fresh process, in an environment of its "
-        "own that is made at its first run. A complete run is written to benchmarks/, any other to the cache folder.",
+        "own that is made at its first run. A complete run is written to benchmarks/, any other, one that Ctrl-C ends among "
+        "them, to the cache folder.",
     )
     parser.add_argument("--quick", action="store_true", help="small sizes, one round, over within two minutes")
     parser.add_argument("--only", nargs="+", choices=list(MEASURES), metavar="MEASURE", help=f"of {', '.join(MEASURES)}")
@@ -51,7 +52,8 @@ def main() -> None:
     contenders = _chosen_contenders(arguments.contenders, quick=quick)
     measures = arguments.only or [name for name in MEASURES if MEASURES[name].IN_QUICK or not quick]
     results = runner.run(measures=measures, contenders=contenders, quick=quick, rounds=arguments.rounds or (1 if quick else 3))
-    is_complete = len(measures) == len(MEASURES) and len(contenders) == len(CONTENDERS) and not quick
+    is_all = len(measures) == len(MEASURES) and len(contenders) == len(CONTENDERS)
+    is_complete = is_all and not (quick or results["stopped"])
     folder = arguments.output or (HERE if is_complete else runner.CACHE / "last")
     report.write(results, folder)
     print(report.text(results))

@@ -21,7 +21,7 @@ from .worker import MARK
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".venv-bench"  # git ignores it, as it does every .venv*
 QUICK_S = 90  # after so many seconds a quick run starts nothing new
-LONGEST_S = 180  # for one process
+LONGEST_S = 120  # for one process
 LONGEST_QUICK_S = 25
 SLOW_S = 30  # who takes that long is not measured again
 
@@ -39,7 +39,7 @@ class Results:
 
 
 def run(*, measures: list[str], contenders: list[str], quick: bool, rounds: int) -> dict[str, Any]:
-    """Measure, showing progress; returns what results.json holds."""
+    """Measure, showing progress; returns what results.json holds. Ctrl-C ends it early, with what there is."""
     started = datetime.now(UTC)
     about = machine.describe()
     pythons, versions, broken = _prepare({CONTENDERS[name].group for name in contenders} | {"own"})
@@ -47,19 +47,24 @@ def run(*, measures: list[str], contenders: list[str], quick: bool, rounds: int)
     cells = [(name, cell, parameters) for name in measures for cell, parameters in MEASURES[name].cells(quick).items()]
     steps = [(*cell, names) for names in _passes(contenders, quick) for cell in cells]
     bench = Bench(pythons, quick=quick)
-    for place, (measure, cell, parameters, names) in enumerate(steps, 1):
-        able = _able(measure, cell, names, broken, results)
-        print(f"\n[{place}/{len(steps)}] {MEASURES[measure].TITLE}{f' ({cell})' if cell else ''}", flush=True)
-        with serving(pythons["own"]) as bench.origins:
-            for turn in range(rounds if able else 0):
-                first = turn % len(able)
-                for name in able[first:] + able[:first]:
-                    bench.measure(results.row(measure, cell, name), CONTENDERS[name], parameters, f"{turn + 1}/{rounds}")
+    stopped = False
+    try:
+        for place, (measure, cell, parameters, names) in enumerate(steps, 1):
+            able = _able(measure, cell, names, broken, results)
+            print(f"\n[{place}/{len(steps)}] {MEASURES[measure].TITLE}{f' ({cell})' if cell else ''}", flush=True)
+            with serving(pythons["own"]) as bench.origins:
+                for turn in range(rounds if able else 0):
+                    first = turn % len(able)
+                    for name in able[first:] + able[:first]:
+                        bench.measure(results.row(measure, cell, name), CONTENDERS[name], parameters, f"{turn + 1}/{rounds}")
+    except KeyboardInterrupt:
+        stopped = True
     return {
         "date": started.isoformat(timespec="seconds"),
         "commit": machine.commit(ROOT),
         "machine": about,
         "quick": quick,
+        "stopped": stopped,
         "rounds": rounds,
         "minutes": round((datetime.now(UTC) - started).total_seconds() / 60, 1),
         "versions": versions,

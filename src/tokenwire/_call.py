@@ -538,7 +538,8 @@ class StreamCall:
 
     def _deadline_for_content(self) -> float:
         """Until when to wait for content, as `time.monotonic()` counts."""
-        return min(self._waiting_since + (self._idle if self.committed else self._first_content), self._total_deadline)
+        deadline = self._waiting_since + (self._idle if self.committed else self._first_content)
+        return deadline if deadline < self._total_deadline else self._total_deadline
 
     def _named(self, error: Timeout) -> Timeout:
         """The lower layers know that a deadline passed, and only this one which it was. A handler's own timeout stays."""

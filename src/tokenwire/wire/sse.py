@@ -63,6 +63,7 @@ class SSEDecoder:
 
     Attributes:
         last_event_id: the id that a reconnecting client would send as `Last-Event-ID`, "" while there is none.
+        outgrown: whether an event has outgrown the limit, as the next call will say.
     """
 
     __slots__ = (
@@ -73,17 +74,17 @@ class SSEDecoder:
         "_id",
         "_idle",
         "_max_event_bytes",
-        "_outgrown",
         "_retry",
         "_size",
         "_tail",
         "last_event_id",
+        "outgrown",
     )
 
     def __init__(self, *, max_event_bytes: int = 8 * 1024 * 1024) -> None:
         self.last_event_id: str = ""
         self._max_event_bytes = max_event_bytes
-        self._outgrown = False
+        self.outgrown: bool = False
         self._reset()
 
     def _reset(self) -> None:
@@ -112,11 +113,6 @@ class SSEDecoder:
             if plain is not None:
                 return plain
         return self._feed_slowly(data)
-
-    @property
-    def outgrown(self) -> bool:
-        """Whether an event has outgrown the limit, as the next call will say."""
-        return self._outgrown
 
     def feed_eof(self) -> list[Payload]:
         """Take in the end of the stream, and be ready for another one.
@@ -244,8 +240,8 @@ class SSEDecoder:
 
     def _check_size(self, line_bytes: int) -> None:
         """Raise if the open event would outgrow the limit with a line of so many bytes, or if one has outgrown it before."""
-        self._outgrown = self._outgrown or self._size + line_bytes > self._max_event_bytes
-        if self._outgrown:
+        self.outgrown = self.outgrown or self._size + line_bytes > self._max_event_bytes
+        if self.outgrown:
             raise LimitExceededError(
                 f"an event is longer than max_event_bytes, {self._max_event_bytes} bytes", limit="max_event_bytes"
             )
