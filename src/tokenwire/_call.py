@@ -160,7 +160,7 @@ class Target:
 
     def __init__(self, request: Request, pool: Callable[[str], Any]) -> None:
         self.request = request
-        bridge = handler_for(request.provider, request.model)
+        bridge = request.bridge or handler_for(request.provider, request.model)
         self.built_in = bridge is None and not request.mock
         self._pool = pool
         if self.built_in:

@@ -1,13 +1,13 @@
 """`AsyncClient`: the calls, with defaults of their own, a lifetime and a connection pool."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 
 from ._call import StreamCall, call
 from ._pools import Pools, pools_here
 from ._request import Request, parse_request
-from ._routing import resolve
+from ._routing import bridges_of, resolve
 from ._settings import proxy_for
 from ._stream import AsyncStream
 from .exceptions import BadRequestError
@@ -36,6 +36,8 @@ class AsyncClient:
         transport: an `HTTPTransport` with limits or an SSL context of your own; it is closed with the client. It belongs
             to one event loop, and then so does the client. Without either, the client has a transport of its own for each
             event loop, and goes through httpx where the environment names a proxy.
+        handlers: by provider, handlers that answer this client's calls and nobody else's; whatever `register` takes. They
+            come before the registered ones.
         **defaults: keywords for every call made through this client, such as `api_base`, `api_key`, `timeout`,
             `num_retries`, `headers`, `limits` or `temperature`; a call's own keywords win. Headers are merged.
 
@@ -44,15 +46,23 @@ class AsyncClient:
     of the package, and raise the same errors.
 
     Raises:
-        BadRequestError: at the call, when a default is wrong; the message names it.
+        BadRequestError: `handlers` is wrong; at the call, when a default is. The message names it.
         RuntimeError: at the call, when the client is closed, or its `transport` belongs to another event loop.
     """
 
-    def __init__(self, *, http_client: Any = None, transport: Any = None, **defaults: "Unpack[ChatParams]") -> None:
+    def __init__(
+        self,
+        *,
+        http_client: Any = None,
+        transport: Any = None,
+        handlers: Mapping[str, Any] | None = None,
+        **defaults: "Unpack[ChatParams]",
+    ) -> None:
         self._defaults: dict[str, Any] = dict(defaults)
         headers = self._defaults.pop("headers", None)
         if headers is not None:
             self._defaults["default_headers"] = headers
+        self._handlers = {} if handlers is None else bridges_of(handlers)
         self._http_client = http_client
         self._transport = transport
         self._transport_has_loop = False
@@ -187,7 +197,12 @@ class AsyncClient:
         return response
 
     def _request(self, kind: str, model: Any, content: Any, /, **keywords: Any) -> Request:
-        return parse_request(kind, model, content, keywords, self._defaults, resolve)
+        request = parse_request(kind, model, content, keywords, self._defaults, self._resolve)
+        request.bridge = self._handlers.get(request.provider)
+        return request
+
+    def _resolve(self, model: str, custom_llm_provider: str | None) -> tuple[str, str]:
+        return resolve(model, custom_llm_provider, self._handlers)
 
     def _stream(self, request: Request, shape: Any) -> AsyncStream[Any]:
         return AsyncStream(StreamCall(request, self._own_pool, shape))

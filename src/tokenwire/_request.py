@@ -70,6 +70,7 @@ class Request(msgspec.Struct, kw_only=True, eq=False):
         policy: how retries wait; its own number counts where `num_retries` is None.
         on_truncation: "raise" or "return".
         mock: the `mock_...` keywords, {} when there are none.
+        bridge: to the client's own handler for the provider; None where it has none.
     """
 
     kind: str
@@ -90,6 +91,7 @@ class Request(msgspec.Struct, kw_only=True, eq=False):
     client: Any
     metadata: Any
     mock: dict[str, Any]
+    bridge: Any = None
 
     def __repr__(self) -> str:
         return f"<Request {self.kind} {self.provider}/{self.model}>"  # no key, and not what was said

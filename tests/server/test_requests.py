@@ -1,5 +1,7 @@
 """Who is let in, and what requests must look like."""
 
+import gc
+import weakref
 from typing import Any
 
 import anyio
@@ -181,6 +183,26 @@ async def test_the_app_can_be_mounted_in_another(ask: Any) -> None:
     for path in ("/llm/v1/chat/completions", "/llm/chat/completions"):
         assert (await ask(outer, BODY, path)).status == 200
     assert (await ask(outer, None, "/llm/health", method="GET")).status == 200
+
+
+@pytest.mark.anyio
+async def test_an_app_s_handlers_are_its_own_and_go_when_it_goes(ask: Any) -> None:
+    class Says(tokenwire.CustomLLM):
+        def __init__(self, text: str) -> None:
+            self.text = text
+
+        async def acompletion(self, *args: Any, **kwargs: Any) -> Any:
+            return self.text
+
+    handler = Says("one")
+    one, other = create_app({"m": handler}), create_app({"m": Says("other")})
+    answers = [(await ask(app, BODY)).json() for app in (one, other)]
+    assert [answer["choices"][0]["message"]["content"] for answer in answers] == ["one", "other"]
+
+    witness = weakref.ref(handler)
+    del handler, one
+    gc.collect()
+    assert witness() is None
 
 
 @pytest.mark.anyio
