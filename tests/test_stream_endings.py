@@ -121,6 +121,23 @@ async def test_timings_and_usage_are_known_at_the_end() -> None:
     assert stream.usage.total_tokens == 12
 
 
+@pytest.mark.parametrize("shape", [flat, chat])
+async def test_the_whole_has_what_later_chunks_say_beside_their_choices(shape: Any) -> None:
+    *texts, finish = chunks("Hello there, you")
+    late = [
+        finish | {"service_tier": "default", "citations": ["a"]},
+        chunk(usage=USAGE) | {"choices": [], "x_timings": {"ms": 7}},
+    ]
+    with Endpoint(Reply(events=[*texts, *late])) as endpoint:
+        opened = shape(endpoint)
+        async with opened if isinstance(opened, AsyncStream) else await opened as stream:
+            async for _ in stream:
+                pass
+    response: Any = stream.response
+    assert response.choices[0].message.content == "Hello there, you"
+    assert (response.service_tier, response.citations, response.x_timings) == ("default", ["a"], {"ms": 7})
+
+
 # Truncated.
 
 
@@ -343,7 +360,7 @@ async def test_a_json_error_is_one_whatever_its_content_type(content_type: str) 
 
 @pytest.mark.parametrize("drip", [None, 1], ids=["at once", "byte by byte"])
 async def test_a_whole_completion_is_handed_out_as_a_stream(drip: int | None) -> None:
-    reply = Reply(json=completion("Hello there", finish_reason="length", citations=["x"]), drip=drip)
+    reply = Reply(json=completion("Hello there", finish_reason="length") | {"x_seed": 1}, drip=drip)
     with Endpoint(reply) as endpoint:
         async with await chat(endpoint) as stream:
             received = [part async for part in stream]
@@ -354,6 +371,8 @@ async def test_a_whole_completion_is_handed_out_as_a_stream(drip: int | None) ->
     assert stream.usage is not None
     assert stream.usage.total_tokens == 12
     assert all(part.id == "chatcmpl-test" for part in received)
+    assert stream.response is not None
+    assert stream.response["x_seed"] == 1
 
 
 async def test_a_whole_completion_s_tool_calls_are_handed_out_too() -> None:
