@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 
 from ._call import StreamCall, call
 from ._pools import Pools, pools_here
-from ._request import Request, parse_request
+from ._request import Request, check_http_client, parse_request
 from ._routing import bridges_of, resolve
 from ._settings import proxy_for
 from ._stream import AsyncStream
@@ -46,7 +46,7 @@ class AsyncClient:
     of the package, and raise the same errors.
 
     Raises:
-        BadRequestError: `handlers` is wrong; at the call, when a default is. The message names it.
+        BadRequestError: one of the first three is wrong; at the call, when a default is. The message names it.
         RuntimeError: at the call, when the client is closed, or its `transport` belongs to another event loop.
     """
 
@@ -62,6 +62,9 @@ class AsyncClient:
         headers = self._defaults.pop("headers", None)
         if headers is not None:
             self._defaults["default_headers"] = headers
+        check_http_client("http_client", http_client)
+        if transport is not None:
+            _check_transport(transport)
         self._handlers = {} if handlers is None else bridges_of(handlers)
         self._http_client = http_client
         self._transport = transport
@@ -233,6 +236,17 @@ class AsyncClient:
             here.add(self, pools)
             self._transport_has_loop = self._transport is not None
         return pools
+
+
+def _check_transport(transport: Any) -> None:
+    from .http.transport import HTTPTransport
+
+    if not isinstance(transport, HTTPTransport):
+        raise BadRequestError(
+            f"transport must be a tokenwire.HTTPTransport, not {type(transport).__name__}; another of httpx's goes into"
+            " http_client=httpx.AsyncClient(transport=...)",
+            param="transport",
+        )
 
 
 default_client = AsyncClient()

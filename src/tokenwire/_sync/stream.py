@@ -51,7 +51,12 @@ class Stream(Generic[C]):
         if self._buffer.over:
             raise StopIteration
         self._require_reachable()
-        batch = self._buffer.take(self._portal)
+        try:
+            batch = self._buffer.take(self._portal)
+        except BaseException:
+            if not self._buffer.over:  # interrupted (Ctrl-C), and maybe kept in a traceback for ever
+                self._end()
+            raise
         if self._closed:  # by another thread, while this one waited
             raise StreamClosedError(CLOSED)
         if not batch:
@@ -117,12 +122,14 @@ class Stream(Generic[C]):
         """End the stream now and release its connection. Safe to call twice, from any thread."""
         if self._closed:
             return
+        self._end()
+        if self._portal.is_in_this_process() and not self._portal.is_own_thread():
+            self._pump.wait()
+
+    def _end(self) -> None:
         self._closed, self._cut = True, not self._buffer.over
         self._batch.clear()
-        if self._portal.is_in_this_process():
-            self._pump.cancel()
-            if not self._portal.is_own_thread():
-                self._pump.wait()
+        self._pump.cancel()
 
     def _require_reachable(self) -> None:
         if not self._portal.is_in_this_process():
