@@ -376,9 +376,10 @@ def test_what_is_known_in_the_end_comes_from_the_last_chunk_that_has_it() -> Non
 
 def test_fields_that_no_struct_names_are_the_whole_s_too() -> None:
     last = ModelResponseStream(choices=[choice(finish_reason="stop")], citations=["a", "b"], filters=None)  # type: ignore[call-arg]
-    first = ModelResponseStream(choices=[choice(content="x")], citations=["a"], filters={}, obfuscation="xyz")  # type: ignore[call-arg]
-    response = whole(first, delta(content="y"), last, build(ModelResponseStream, usage=Usage(total_tokens=1)))
-    assert (response.citations, response["filters"]) == (["a", "b"], {})
+    first = ModelResponseStream(choices=[], citations=["a"], filters={}, obfuscation="xyz")  # type: ignore[call-arg]
+    counted = ModelResponseStream(choices=[], usage=Usage(total_tokens=1), timings=[5])  # type: ignore[call-arg]
+    response = whole(first, delta(content="y"), last, counted)
+    assert (response.citations, response["filters"], response.timings) == (["a", "b"], {}, [5])
     assert "obfuscation" not in response  # the padding of one event
     assert response.model_dump()["citations"] == ["a", "b"]
     assert not hasattr(whole(delta(content="y")), "citations")

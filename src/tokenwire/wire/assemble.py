@@ -277,7 +277,8 @@ class Assembler:
     gives a `TextCompletionResponse`, any other a `ModelResponse`.
 
     What chunks say beside their choices (`service_tier`, `citations`, ...) is the whole's as well, the latest word of each.
-    It is looked for where servers put it: on the first chunk, on those that finish a choice, and on those without choices.
+    It is looked for where servers put it: on the chunks that finish a choice, and on those without choices. Of the named
+    fields, a chunk that is not plain text may also bring one.
 
     Args:
         cls: what the whole should be, where the first chunk does not decide it.
@@ -369,10 +370,8 @@ class Assembler:
         for name in tail:
             if value := getattr(chunk, name):
                 self._head[name] = value
-        if not self._origins:
-            self._keep_unnamed("first", chunk)
-        elif not chunk.choices:
-            self._keep_unnamed(None, chunk)
+        if not chunk.choices:
+            self._keep_unnamed("behind" if self._choices else "ahead", chunk)
 
     def _keep_unnamed(self, place: Any, chunk: ModelResponseStream | TextCompletionResponse) -> None:
         self._origins.pop(place, None)  # the latest comes last
