@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 
 import tokenwire
@@ -50,6 +51,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "no model": ({"model": None}, "model must be", "model"),
     "empty model": ({"model": ""}, "model must be", "model"),
     "model of another type": ({"model": 5}, "model must be", "model"),
+    "model without its own name": ({"model": "openai/"}, "model must be", "model"),
     "model with a line break": ({"model": "openai/a\nb"}, "model must not contain line breaks", "model"),
     "messages as str": ({"messages": "Hi"}, "messages must be a list", "messages"),
     "messages as dict": ({"messages": {"role": "user"}}, "messages must be a list", "messages"),
@@ -69,6 +71,9 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "address without host": ({"api_base": "http://"}, "api_base must be the base URL", "api_base"),
     "address with the path": ({"api_base": "http://localhost/v1/chat/completions"}, "without /chat/completions", "api_base"),
     "address with the path and a slash": ({"api_base": "http://localhost/v1/completions/"}, "without /completions", "api_base"),
+    "address with too high a port": ({"api_base": "http://localhost:99999/v1"}, "api_base must .* 0-65535", "api_base"),
+    "address with a port of letters": ({"api_base": "http://localhost:port/v1"}, "api_base must .* 'port'", "api_base"),
+    "address with a space": ({"api_base": "http://local host/v1"}, "api_base must .* a space", "api_base"),
     "address with a line break": ({"api_base": "http://localhost/\r\nx: y"}, "api_base must", "api_base"),
     "address of another type": ({"api_base": 5}, "api_base must be a str", "api_base"),
     "address by OpenAI's name": ({"api_base": None, "base_url": "localhost"}, "api_base must be the base URL", "api_base"),
@@ -91,6 +96,8 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "header with a line break": ({"extra_headers": {"a": "b\r\nc: d"}}, "must not contain line breaks", "extra_headers"),
     "extra_body as list": ({"extra_body": [1]}, "extra_body must be a mapping", "extra_body"),
     "extra_query as str": ({"extra_query": "a=b"}, "extra_query must be a mapping", "extra_query"),
+    "a sync client": ({"client": httpx.Client()}, "client must be an httpx.AsyncClient, not a httpx.Client", "client"),
+    "a client of ours": ({"client": tokenwire.AsyncClient()}, "client must be an httpx.AsyncClient", "client"),
     "limits of another type": ({"limits": 5}, "limits must be a tokenwire.Limits", "limits"),
     "an option of LiteLLM's": ({"fallbacks": ["gpt-4o"]}, "fallbacks is an option of LiteLLM's", "fallbacks"),
 }
@@ -266,8 +273,28 @@ async def test_an_async_stream_under_for() -> None:
 
 
 def test_an_async_stream_where_no_loop_runs() -> None:
-    with pytest.raises((TypeError, RuntimeError), match="streaming"):
-        tokenwire.astreaming("openai/m", MESSAGES, mock_response="Hi")
+    """It can be made there, for a loop that runs later."""
+    stream = tokenwire.astreaming("openai/m", MESSAGES, mock_response="Hi")
+    with pytest.raises(TypeError, match="the sync function"):
+        iter(stream)  # type: ignore[call-overload]
+
+    async def read() -> str:
+        return "".join([piece.text async for piece in stream])
+
+    assert anyio.run(read) == "Hi"
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"http_client": httpx.Client()}, "http_client must be an httpx.AsyncClient, not a httpx.Client"),
+        ({"transport": httpx.AsyncHTTPTransport()}, "transport must be a tokenwire.HTTPTransport"),
+    ],
+    ids=["http_client", "transport"],
+)
+def test_what_a_client_can_t_send_through(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadRequestError, match=message):
+        tokenwire.AsyncClient(**arguments)
 
 
 @pytest.mark.anyio

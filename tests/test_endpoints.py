@@ -16,7 +16,7 @@ import pytest
 import trio
 
 import tokenwire
-from tokenwire import AsyncClient
+from tokenwire import AsyncClient, HTTPTransport
 from tokenwire.testing import Endpoint, Received, Reply, chunks, completion
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
@@ -350,11 +350,17 @@ async def test_a_mocked_httpx_transport_answers() -> None:
 # One loop after the other.
 
 
-async def use_everything(url: str) -> str:
-    response = await tokenwire.acompletion("openai/m", MESSAGES, api_base=url)
-    async with tokenwire.astreaming("openai/m", MESSAGES, api_base=url) as stream:
+@pytest.fixture(params=[lambda: tokenwire, AsyncClient], ids=["the functions", "one client"])
+def calls(request: pytest.FixtureRequest) -> Any:
+    """Who makes the calls, in all loops of a test."""
+    return request.param()
+
+
+async def use_everything(url: str, calls: Any = tokenwire) -> str:
+    response = await calls.acompletion("openai/m", MESSAGES, api_base=url)
+    async with calls.astreaming("openai/m", MESSAGES, api_base=url) as stream:
         streamed = "".join([piece.text async for piece in stream])
-    async with tokenwire.astreaming("openai/m", MESSAGES, api_base=url) as left_early:
+    async with calls.astreaming("openai/m", MESSAGES, api_base=url) as left_early:
         await anext(left_early)
     return f"{response.choices[0].message.content} {streamed}"
 
@@ -369,19 +375,19 @@ async def use_everything(url: str) -> str:
     ],
     ids=["asyncio twice", "asyncio, then trio", "trio, then asyncio", "trio twice"],
 )
-def test_one_loop_after_the_other(runs: Any, endpoint: Endpoint) -> None:
+def test_one_loop_after_the_other(runs: Any, calls: Any, endpoint: Endpoint) -> None:
     for run in runs:
-        assert run(use_everything(endpoint.url)) == "Hello Hello"
+        assert run(use_everything(endpoint.url, calls)) == "Hello Hello"
         endpoint.wait_until(lambda: endpoint.open_connections == 0)
         gc.collect()  # what was not closed warns now, and a warning fails
 
 
 @pytest.mark.parametrize("run", [asyncio.run, lambda main: trio.run(lambda: main)], ids=["asyncio", "trio"])
-def test_a_loop_that_ended_is_forgotten(run: Any, endpoint: Endpoint) -> None:
+def test_a_loop_that_ended_is_forgotten(run: Any, calls: Any, endpoint: Endpoint) -> None:
     """Whoever runs one loop after the other does not collect them, nor what each had connected with."""
 
     async def main() -> "weakref.ref[Any]":
-        await use_everything(endpoint.url)
+        await use_everything(endpoint.url, calls)
         return weakref.ref(anyio.lowlevel.current_token().native_token)
 
     ended = run(main())
@@ -389,31 +395,57 @@ def test_a_loop_that_ended_is_forgotten(run: Any, endpoint: Endpoint) -> None:
     assert ended() is None
 
 
-def test_loops_in_turns(endpoint: Endpoint) -> None:
+def test_loops_in_turns(calls: Any, endpoint: Endpoint) -> None:
     """Each loop has connections of its own, however the loops take turns."""
     with asyncio.Runner() as one, asyncio.Runner() as other:
         for _ in range(2):
             for runner in (one, other):
-                response: Any = runner.run(tokenwire.acompletion("openai/m", MESSAGES, api_base=endpoint.url))
+                response: Any = runner.run(calls.acompletion("openai/m", MESSAGES, api_base=endpoint.url))
                 assert response.choices[0].message.content == "Hello"
     assert [request.connection for request in endpoint.requests] == [1, 2, 1, 2]
     gc.collect()
 
 
-def test_a_loop_in_each_of_sixteen_threads(endpoint: Endpoint) -> None:
+def test_a_loop_in_each_of_sixteen_threads(calls: Any, endpoint: Endpoint) -> None:
     """asyncio's and trio's, at the same time."""
     together = threading.Barrier(16)
 
     def thread(number: int) -> str:
         together.wait(10)
         if number % 2:
-            return asyncio.run(use_everything(endpoint.url))
-        return trio.run(use_everything, endpoint.url)
+            return asyncio.run(use_everything(endpoint.url, calls))
+        return trio.run(use_everything, endpoint.url, calls)
 
     with ThreadPoolExecutor(16) as threads:
         assert set(threads.map(thread, range(16))) == {"Hello Hello"}
     endpoint.wait_until(lambda: endpoint.open_connections == 0)
     gc.collect()
+
+
+@pytest.mark.parametrize("run", [asyncio.run, lambda main: trio.run(lambda: main)], ids=["asyncio", "trio"])
+def test_a_transport_belongs_to_one_loop(run: Any, endpoint: Endpoint) -> None:
+    client = AsyncClient(transport=HTTPTransport(), api_base=endpoint.url)
+    assert run(use_everything(endpoint.url, client)) == "Hello Hello"
+    endpoint.wait_until(lambda: endpoint.open_connections == 0)
+    with pytest.raises(RuntimeError, match=r"transport .* belongs to another event loop"):
+        run(use_everything(endpoint.url, client))
+
+
+def test_closing_a_client_in_one_loop_leaves_another_s_streams_alone() -> None:
+    goes_on = Endpoint(Reply(events=["Hello"], forever=True, event_delay=0.001))
+    with goes_on as endpoint, asyncio.Runner() as one, asyncio.Runner() as other:
+        client = AsyncClient(api_base=endpoint.url)
+        stream = client.astreaming("openai/m", MESSAGES)
+
+        async def read(count: int) -> str:
+            return "".join([(await anext(stream)).text for _ in range(count)])
+
+        assert one.run(read(1)) == "Hello"
+        other.run(client.aclose())
+        assert one.run(read(50)) == "Hello" * 50
+        with pytest.raises(RuntimeError, match="closed"):
+            one.run(client.acompletion("openai/m", MESSAGES))
+        one.run(stream.aclose())
 
 
 @pytest.mark.parametrize("run", [asyncio.run, lambda main: trio.run(lambda: main)], ids=["asyncio", "trio"])

@@ -336,6 +336,7 @@ async def test_a_redirect_to_elsewhere_is_not_followed_with_the_key(status: int,
         reply = Reply(status=status, headers={"location": f"{elsewhere.url}/chat/completions"})
         error = await error_of(reply, call, api_key=SECRET)
     assert (type(error), error.status_code) == (tokenwire.APIError, status)
+    assert elsewhere.url in error.message
     assert elsewhere.requests == []
 
 

@@ -120,6 +120,33 @@ def test_a_handler_whose_method_is_replaced_later() -> None:
     assert ask("mine/m") == "second"
 
 
+# A client's own handlers.
+
+
+def test_a_client_s_own_handlers_are_its_alone() -> None:
+    tokenwire.register("mine", lambda: "registered")
+    with tokenwire.Client(handlers={"mine": lambda: "one's own", "other": lambda: "other"}) as one, tokenwire.Client() as two:
+        asked = (one.completion("mine/m", MESSAGES), one.completion("other/m", MESSAGES), two.completion("mine/m", MESSAGES))
+        assert [response.choices[0].message.content for response in asked] == ["one's own", "other", "registered"]
+        with pytest.raises(UnknownProviderError):
+            two.completion("other/m", MESSAGES)
+    with pytest.raises(UnknownProviderError):
+        ask("m", custom_llm_provider="other")
+
+
+@pytest.mark.parametrize(
+    "handlers, message",
+    [
+        (["mine"], "handlers must be a mapping"),
+        ({"my/own": print}, "provider must be a name"),
+        ({"mine": tokenwire.CustomLLM}, r"'mine' is the class CustomLLM: pass an instance"),
+    ],
+)
+def test_handlers_that_a_client_can_t_have(handlers: Any, message: str) -> None:
+    with pytest.raises(tokenwire.BadRequestError, match=message):
+        tokenwire.AsyncClient(handlers=handlers)
+
+
 def test_many_short_lived_handlers() -> None:
     for number in range(1100):
         tokenwire.register("mine", lambda number=number: str(number))

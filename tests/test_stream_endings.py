@@ -121,6 +121,23 @@ async def test_timings_and_usage_are_known_at_the_end() -> None:
     assert stream.usage.total_tokens == 12
 
 
+@pytest.mark.parametrize("shape", [flat, chat])
+async def test_the_whole_has_what_later_chunks_say_beside_their_choices(shape: Any) -> None:
+    *texts, finish = chunks("Hello there, you")
+    late = [
+        finish | {"service_tier": "default", "citations": ["a"]},
+        chunk(usage=USAGE) | {"choices": [], "x_timings": {"ms": 7}},
+    ]
+    with Endpoint(Reply(events=[*texts, *late])) as endpoint:
+        opened = shape(endpoint)
+        async with opened if isinstance(opened, AsyncStream) else await opened as stream:
+            async for _ in stream:
+                pass
+    response: Any = stream.response
+    assert response.choices[0].message.content == "Hello there, you"
+    assert (response.service_tier, response.citations, response.x_timings) == ("default", ["a"], {"ms": 7})
+
+
 # Truncated.
 
 

@@ -256,3 +256,26 @@ def test_an_interrupt(call: str, endpoint: Endpoint) -> None:
     for request in endpoint.requests:
         endpoint.wait_closed(request)
         assert request.aborted
+
+
+def test_an_interrupted_stream_is_cut_even_where_a_traceback_keeps_it(endpoint: Endpoint) -> None:
+    """As a shell's or a notebook's does."""
+    done = run(
+        """
+        pieces = stream()
+        assert next(pieces).text == "Hello"
+        threading.Timer(0.3, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
+        try:
+            next(pieces)
+        except KeyboardInterrupt:
+            print(pieces.outcome)
+        try:
+            next(pieces)
+        except tokenwire.StreamClosedError:
+            print("closed")
+        pieces.close()
+        """,
+        URL=endpoint.url,
+    )
+
+    assert (done.stdout, done.stderr, done.returncode) == ("cancelled\nclosed\n", "", 0)

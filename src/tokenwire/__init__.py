@@ -30,9 +30,7 @@ if TYPE_CHECKING:
     )
     from ._settings import Limits as Limits, RetryPolicy as RetryPolicy, Timeouts as Timeouts
     from ._stream import AsyncStream as AsyncStream, Timings as Timings
-    from ._sync import (
-        Client as Client,
-        Stream as Stream,
+    from ._sync.api import (
         completion as completion,
         embedding as embedding,
         image_generation as image_generation,
@@ -40,6 +38,8 @@ if TYPE_CHECKING:
         streaming as streaming,
         text_completion as text_completion,
     )
+    from ._sync.client import Client as Client
+    from ._sync.stream import Stream as Stream
     from .exceptions import (
         APIConnectionError as APIConnectionError,
         APIError as APIError,
@@ -113,16 +113,9 @@ _HOMES = {
     "._routing": ("get_llm_provider", "get_supported_openai_params", "register"),
     "._settings": ("Limits", "RetryPolicy", "Timeouts"),
     "._stream": ("AsyncStream", "Timings"),
-    "._sync": (
-        "Client",
-        "Stream",
-        "completion",
-        "embedding",
-        "image_generation",
-        "list_models",
-        "streaming",
-        "text_completion",
-    ),
+    "._sync.api": ("completion", "embedding", "image_generation", "list_models", "streaming", "text_completion"),
+    "._sync.client": ("Client",),
+    "._sync.stream": ("Stream",),
     ".exceptions": (
         "APIConnectionError",
         "APIError",

@@ -1,4 +1,4 @@
-"""The package's functions, on a default client for each event loop."""
+"""The package's functions, on a default client."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -60,7 +60,7 @@ async def acompletion(
 
     Cancelling the task releases the connection at once. The protocol is OpenAI's "Create chat completion".
     """
-    return await default_client().acompletion(model, messages, stream=stream, **params)
+    return await default_client.acompletion(model, messages, stream=stream, **params)
 
 
 def astreaming(
@@ -77,7 +77,7 @@ def astreaming(
     Raises:
         BadRequestError, UnknownProviderError, AuthenticationError: as `acompletion`, before anything is sent.
     """
-    return default_client().astreaming(model, messages, **params)
+    return default_client.astreaming(model, messages, **params)
 
 
 @overload
@@ -113,7 +113,7 @@ async def atext_completion(
     Raises:
         APIError: as `acompletion`.
     """
-    return await default_client().atext_completion(model, prompt, stream=stream, **params)
+    return await default_client.atext_completion(model, prompt, stream=stream, **params)
 
 
 async def aembedding(
@@ -132,7 +132,7 @@ async def aembedding(
     Raises:
         APIError: as `acompletion`.
     """
-    return await default_client().aembedding(model, input, **params)
+    return await default_client.aembedding(model, input, **params)
 
 
 async def aimage_generation(prompt: str, model: str, **params: "Unpack[ImageParams]") -> ImageResponse:
@@ -149,7 +149,7 @@ async def aimage_generation(prompt: str, model: str, **params: "Unpack[ImagePara
     Raises:
         APIError: as `acompletion`.
     """
-    return await default_client().aimage_generation(prompt, model, **params)
+    return await default_client.aimage_generation(prompt, model, **params)
 
 
 async def alist_models(model: str = "openai/*", **params: "Unpack[CallParams]") -> ModelList:
@@ -165,4 +165,4 @@ async def alist_models(model: str = "openai/*", **params: "Unpack[CallParams]") 
     Raises:
         APIError: as `acompletion`; also for a handler that has no method `alist_models`.
     """
-    return await default_client().alist_models(model, **params)
+    return await default_client.alist_models(model, **params)

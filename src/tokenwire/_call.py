@@ -160,7 +160,7 @@ class Target:
 
     def __init__(self, request: Request, pool: Callable[[str], Any]) -> None:
         self.request = request
-        bridge = handler_for(request.provider, request.model)
+        bridge = request.bridge or handler_for(request.provider, request.model)
         self.built_in = bridge is None and not request.mock
         self._pool = pool
         if self.built_in:
@@ -526,8 +526,9 @@ class StreamCall:
     def _end(self, source: ChunkSource[Any]) -> None:
         """Judge a stream that has ended: it is complete, or it was cut short."""
         if not source.done and not source.assembler.is_complete():
+            missing = "[DONE] nor" if self._target.built_in else "is_finished=True nor"
             raise StreamTruncatedError(
-                "the stream ended before it was complete: neither [DONE] nor a finish reason for every choice arrived",
+                f"the stream ended before it was complete: neither {missing} a finish reason for every choice arrived",
                 llm_provider=self._request.provider,
                 model=self._request.model,
                 request_id=source.headers.get("x-request-id"),

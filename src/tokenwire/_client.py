@@ -1,15 +1,13 @@
 """`AsyncClient`: the calls, with defaults of their own, a lifetime and a connection pool."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
 
-import anyio
-from anyio import lowlevel
-
 from ._call import StreamCall, call
-from ._request import Request, parse_request
-from ._routing import resolve
+from ._pools import Pools, pools_here
+from ._request import Request, check_http_client, parse_request
+from ._routing import bridges_of, resolve
 from ._settings import proxy_for
 from ._stream import AsyncStream
 from .exceptions import BadRequestError
@@ -28,38 +26,51 @@ if TYPE_CHECKING:
 
     from .types.params import CallParams, ChatParams, EmbeddingParams, ImageParams, Messages, TextParams
 
-CLOSE_SECONDS = 5.0
-
 
 class AsyncClient:
     """Calls models, from any asyncio or trio task.
 
     Args:
         http_client: an `httpx.AsyncClient` to send through, for proxies of your own, HTTP/2 or event hooks; it is used
-            as it is and not closed.
-        transport: an `HTTPTransport` with limits or an SSL context of your own; it is closed with the client. Without
-            either, the client has a transport of its own, and goes through httpx where the environment names a proxy.
+            as it is and not closed. In which event loops it can be used is its own affair.
+        transport: an `HTTPTransport` with limits or an SSL context of your own; it is closed with the client. It belongs
+            to one event loop, and then so does the client. Without either, the client has a transport of its own for each
+            event loop, and goes through httpx where the environment names a proxy.
+        handlers: by provider, handlers that answer this client's calls and nobody else's; whatever `register` takes. They
+            come before the registered ones.
         **defaults: keywords for every call made through this client, such as `api_base`, `api_key`, `timeout`,
             `num_retries`, `headers`, `limits` or `temperature`; a call's own keywords win. Headers are merged.
 
-    Use it in `async with`, or call `aclose()`. A client belongs to the event loop it is first used in. Its methods are
-    those of the package, and raise the same errors.
+    Use it in `async with`, or call `aclose()`. A client may be used in several event loops, in one thread after the other
+    or in several at once, and keeps connections for each, which are closed when that loop shuts down. Its methods are those
+    of the package, and raise the same errors.
 
     Raises:
-        BadRequestError: at the call, when a default is wrong; the message names it.
+        BadRequestError: one of the first three is wrong; at the call, when a default is. The message names it.
+        RuntimeError: at the call, when the client is closed, or its `transport` belongs to another event loop.
     """
 
-    def __init__(self, *, http_client: Any = None, transport: Any = None, **defaults: "Unpack[ChatParams]") -> None:
+    def __init__(
+        self,
+        *,
+        http_client: Any = None,
+        transport: Any = None,
+        handlers: Mapping[str, Any] | None = None,
+        **defaults: "Unpack[ChatParams]",
+    ) -> None:
         self._defaults: dict[str, Any] = dict(defaults)
         headers = self._defaults.pop("headers", None)
         if headers is not None:
             self._defaults["default_headers"] = headers
+        check_http_client("http_client", http_client)
+        if transport is not None:
+            _check_transport(transport)
+        self._handlers = {} if handlers is None else bridges_of(handlers)
         self._http_client = http_client
-        self._pool: Any = transport
-        self._proxy_client: Any = None
+        self._transport = transport
+        self._transport_has_loop = False
         self._behind_proxy: dict[str, bool] = {}  # by address, as the environment said at the first call to it
         self._closed = False
-        self._anchor: Any = None  # what ties the default client to its event loop
 
     async def __aenter__(self) -> "AsyncClient":
         return self
@@ -76,14 +87,15 @@ class AsyncClient:
         raise TypeError("a client can't be pickled or copied: it has keys and connections; make another one")
 
     async def aclose(self) -> None:
-        """Close the pool's connections, those of open streams too. Safe to call twice; bounded and done even when cancelled."""
+        """Close the client, and its connections in this event loop, those of open streams too.
+
+        What it has open in other loops is closed when they shut down. Safe to call twice; bounded, and done even when
+        cancelled.
+        """
         self._closed = True
-        pools = [self._pool, self._proxy_client]
-        self._pool = self._proxy_client = None
-        with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-            for pool in pools:
-                if pool is not None:
-                    await pool.aclose()
+        await pools_here().close(self)
+        if self._transport is not None and not self._transport_has_loop:
+            await self._transport.aclose()
 
     async def warm(self, count: int = 1, *, api_base: str | None = None) -> None:
         """Open connections ahead, so that the first calls find them.
@@ -101,12 +113,19 @@ class AsyncClient:
         address = api_base or self._defaults.get("api_base") or self._defaults.get("base_url")
         if not isinstance(address, str):
             raise BadRequestError("api_base must say where to connect", param="api_base")
-        await warm(self._transport(), address, count)
+        await warm(self._pools().transport(), address, count)
 
     @property
     def stats(self) -> Any:
-        """The pool's `open`, `idle` and `waiting` counts, as `HTTPTransport.stats`; None before the first call."""
-        return None if self._pool is None else self._pool.stats
+        """The `open`, `idle` and `waiting` counts of its pool in this event loop, as `HTTPTransport.stats`.
+
+        None before the first call here.
+
+        Raises:
+            RuntimeError: no event loop is running here.
+        """
+        pools = pools_here().get(self)
+        return None if pools is None else pools.stats
 
     @overload
     async def acompletion(
@@ -181,70 +200,56 @@ class AsyncClient:
         return response
 
     def _request(self, kind: str, model: Any, content: Any, /, **keywords: Any) -> Request:
-        return parse_request(kind, model, content, keywords, self._defaults, resolve)
+        request = parse_request(kind, model, content, keywords, self._defaults, self._resolve)
+        request.bridge = self._handlers.get(request.provider)
+        return request
+
+    def _resolve(self, model: str, custom_llm_provider: str | None) -> tuple[str, str]:
+        return resolve(model, custom_llm_provider, self._handlers)
 
     def _stream(self, request: Request, shape: Any) -> AsyncStream[Any]:
         return AsyncStream(StreamCall(request, self._own_pool, shape))
 
     def _own_pool(self, api_base: str) -> Any:
-        """What requests to `api_base` are sent through; made at the first call over HTTP."""
-        if self._closed:
-            raise RuntimeError("this AsyncClient is closed")
-        if self._http_client is not None:
+        """What requests to `api_base` are sent through."""
+        if self._http_client is not None and not self._closed:
             return self._http_client
+        pools = self._pools()
         behind_proxy = self._behind_proxy.get(api_base)
         if behind_proxy is None:
             behind_proxy = self._behind_proxy[api_base] = proxy_for(api_base) is not None
-        return self._proxied() if behind_proxy else self._transport()
+        return pools.proxied() if behind_proxy else pools.transport()
 
-    def _transport(self) -> Any:
-        if self._pool is None:
-            from .http.transport import HTTPTransport
-
-            self._pool = HTTPTransport()
-        return self._pool
-
-    def _proxied(self) -> Any:
-        """httpx's own client, which knows the environment's proxies."""
-        if self._proxy_client is None:
-            import httpx
-
-            limits = httpx.Limits(max_connections=10_000, max_keepalive_connections=None, keepalive_expiry=60.0)
-            self._proxy_client = httpx.AsyncClient(limits=limits, timeout=None)  # noqa: S113  (deadlines are the call's)
-        return self._proxy_client
-
-
-_default: lowlevel.RunVar[AsyncClient] = lowlevel.RunVar("tokenwire_default_client")
+    def _pools(self) -> Pools:
+        """This client's in the running event loop."""
+        if self._closed:
+            raise RuntimeError("this AsyncClient is closed")
+        here = pools_here()
+        pools = here.get(self)
+        if pools is None:
+            if self._transport_has_loop:
+                raise RuntimeError(
+                    "the transport given to this AsyncClient belongs to another event loop, where it was first used: give"
+                    " each loop a client with a transport of its own, or leave out transport="
+                )
+            pools = Pools(self._transport)
+            here.add(self, pools)
+            self._transport_has_loop = self._transport is not None
+        return pools
 
 
-def default_client() -> AsyncClient:
-    """The client behind the package's own functions: one for each event loop, closed when the loop shuts down.
+def _check_transport(transport: Any) -> None:
+    from .http.transport import HTTPTransport
 
-    Raises:
-        RuntimeError: no event loop is running here.
-    """
-    try:
-        client = _default.get(None)
-    except RuntimeError as error:  # anyio's NoEventLoopError, which older releases have under other names
-        raise RuntimeError("no event loop is running: use the sync functions, completion, streaming, ...") from error
-    if client is None:
-        client = AsyncClient()
-        client._anchor = _close_with_loop(client)
-        try:
-            client._anchor.asend(None).send(None)
-        except StopIteration:
-            pass  # it has reached its `yield` and waits there
-        _default.set(client)
-    return client
+    if not isinstance(transport, HTTPTransport):
+        raise BadRequestError(
+            f"transport must be a tokenwire.HTTPTransport, not {type(transport).__name__}; another of httpx's goes into"
+            " http_client=httpx.AsyncClient(transport=...)",
+            param="transport",
+        )
 
 
-async def _close_with_loop(client: AsyncClient) -> AsyncGenerator[None, None]:
-    """Close the client when its event loop ends: asyncio and trio both close the async generators still alive then."""
-    try:
-        yield
-    finally:
-        client._anchor = None  # an async generator knows its loop, and what a loop's variables hold must not keep the loop
-        await client.aclose()
+default_client = AsyncClient()
 
 
 async def aclose() -> None:
@@ -252,7 +257,4 @@ async def aclose() -> None:
 
     There is no need to call it: they are closed when the event loop shuts down.
     """
-    client = _default.get(None)
-    if client is not None:
-        await client.aclose()
-        client._closed = False
+    await pools_here().close(default_client)

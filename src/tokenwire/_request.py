@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -70,6 +71,7 @@ class Request(msgspec.Struct, kw_only=True, eq=False):
         policy: how retries wait; its own number counts where `num_retries` is None.
         on_truncation: "raise" or "return".
         mock: the `mock_...` keywords, {} when there are none.
+        bridge: to the client's own handler for the provider; None where it has none.
     """
 
     kind: str
@@ -90,6 +92,7 @@ class Request(msgspec.Struct, kw_only=True, eq=False):
     client: Any
     metadata: Any
     mock: dict[str, Any]
+    bridge: Any = None
 
     def __repr__(self) -> str:
         return f"<Request {self.kind} {self.provider}/{self.model}>"  # no key, and not what was said
@@ -174,9 +177,12 @@ def complete_for_endpoint(request: Request) -> None:
     """Fill in what a call over HTTP needs, from the environment where the caller gave none.
 
     Raises:
-        BadRequestError: `api_base` is no base URL.
+        BadRequestError: `api_base` is no base URL, `client` no HTTP client, or the model has no name.
         AuthenticationError: there is no key, and no address of the caller's own that might do without.
     """
+    if not request.model and request.kind != "models":
+        raise _wrong("model", f'"{request.provider}/" with a model\'s name behind it', f"{request.provider}/")
+    check_http_client("client", request.client)
     own_address = request.api_base is not None
     request.api_base = _check_api_base(request.api_base or api_base_from_environment())
     request.organization = request.organization or organization_from_environment()
@@ -190,6 +196,13 @@ def complete_for_endpoint(request: Request) -> None:
             model=request.model,
             param="api_key",
         )
+
+
+def check_http_client(name: str, client: Any) -> None:
+    """Refuse what can't send requests as an `httpx.AsyncClient` does: sync clients, and those of other libraries."""
+    if client is not None and not (hasattr(client, "send") and hasattr(client, "aclose")):
+        kind = type(client)
+        raise BadRequestError(f"{name} must be an httpx.AsyncClient, not a {kind.__module__}.{kind.__qualname__}", param=name)
 
 
 def _wrong(name: str, expected: str, value: Any) -> BadRequestError:
@@ -263,6 +276,14 @@ def _check_api_base(api_base: str) -> str:
     _refuse_control_characters("api_base", api_base)
     if not path.partition("://")[2]:
         raise _wrong("api_base", expected, api_base)
+    try:
+        parts = urlsplit(api_base)
+        reason = "there is a space in it" if " " in parts.netloc else ""
+        _ = parts.port  # looked at, it is checked
+    except ValueError as error:
+        reason = str(error)
+    if reason:
+        raise BadRequestError(f"api_base must be {expected}: {reason}", param="api_base")
     return api_base
 
 

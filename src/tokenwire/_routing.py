@@ -1,7 +1,7 @@
 """Model strings → handlers: what the user registered, what installed packages offer, what is built in."""
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import cache
 from typing import Any
 
@@ -94,8 +94,24 @@ def _installed_handler(provider: str) -> Any:
     return _checked_handler(loaded() if isinstance(loaded, type) else loaded, provider)
 
 
-def resolve(model: str, custom_llm_provider: str | None = None) -> tuple[str, str]:
+def bridges_of(handlers: Any) -> dict[str, Bridge]:
+    """A client's own handlers, by provider, bridged.
+
+    Raises:
+        BadRequestError: one of the names or handlers is not usable; the message says which.
+    """
+    if not isinstance(handlers, Mapping):
+        raise BadRequestError(
+            f'handlers must be a mapping such as {{"my-llm": handler}}, not {handlers!r:.80}', param="handlers"
+        )
+    return {name: Bridge(_checked_handler(handler, _checked_name(name)), name) for name, handler in handlers.items()}
+
+
+def resolve(model: str, custom_llm_provider: str | None = None, own: Container[str] = ()) -> tuple[str, str]:
     """The model's name without its provider's prefix, and the provider.
+
+    Args:
+        own: providers that the client has handlers of its own for.
 
     Raises:
         UnknownProviderError: no provider was named, and the model's own name tells none.
@@ -104,7 +120,7 @@ def resolve(model: str, custom_llm_provider: str | None = None) -> tuple[str, st
     if custom_llm_provider is not None:
         return model.removeprefix(f"{custom_llm_provider}/"), custom_llm_provider
     prefix, slash, rest = model.partition("/")
-    if slash and (prefix in handlers or prefix in BUILT_IN or prefix in _entry_points()):
+    if slash and (prefix in own or prefix in handlers or prefix in BUILT_IN or prefix in _entry_points()):
         return rest, prefix
     if model in _TEXT_MODELS:
         return model, "text-completion-openai"

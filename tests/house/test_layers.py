@@ -22,7 +22,7 @@ PACKAGE_ITSELF = ""  # for names that users rebind on it: custom_provider_map
 
 DATA = frozenset({"exceptions", "types", "_settings"})
 CALL = DATA | {"_request", "_routing", "_call", "_stream", "llms"}
-FACE = CALL | {"_client", "_api"}
+FACE = CALL | {"_pools", "_client", "_api"}
 
 # Which rooms a room may import. Room: a module or package directly under tokenwire.
 ROOMS: dict[str, frozenset[str]] = {
@@ -37,7 +37,8 @@ ROOMS: dict[str, frozenset[str]] = {
     "_routing": DATA | {"llms", PACKAGE_ITSELF},
     "_stream": DATA | {"wire"},
     "_call": DATA | {"_request", "_routing", "_stream", "llms"},
-    "_client": CALL | {"http"},  # it owns the pool
+    "_pools": frozenset({"http"}),
+    "_client": CALL | {"http", "_pools"},
     "_api": CALL | {"_client"},
     "_sync": FACE,
     "testing": frozenset({"types", "wire", "exceptions"}),
@@ -60,7 +61,8 @@ FOREIGN: dict[str, frozenset[str]] = {
     "_routing": frozenset(),
     "_stream": frozenset({"anyio", "msgspec"}),
     "_call": frozenset({"anyio", "msgspec", "opentelemetry"}),
-    "_client": frozenset({"anyio", "httpx", "msgspec"}),
+    "_pools": frozenset({"anyio", "httpx"}),
+    "_client": frozenset(),
     "_api": frozenset({"anyio", "msgspec"}),
     "_sync": frozenset({"anyio"}),
     "testing": frozenset({"anyio", "httptools", "msgspec", "pytest"}),  # pytest in pytest_plugin.py

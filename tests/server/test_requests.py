@@ -1,5 +1,7 @@
 """Who is let in, and what requests must look like."""
 
+import gc
+import weakref
 from typing import Any
 
 import anyio
@@ -184,6 +186,26 @@ async def test_the_app_can_be_mounted_in_another(ask: Any) -> None:
 
 
 @pytest.mark.anyio
+async def test_an_app_s_handlers_are_its_own_and_go_when_it_goes(ask: Any) -> None:
+    class Says(tokenwire.CustomLLM):
+        def __init__(self, text: str) -> None:
+            self.text = text
+
+        async def acompletion(self, *args: Any, **kwargs: Any) -> Any:
+            return self.text
+
+    handler = Says("one")
+    one, other = create_app({"m": handler}), create_app({"m": Says("other")})
+    answers = [(await ask(app, BODY)).json() for app in (one, other)]
+    assert [answer["choices"][0]["message"]["content"] for answer in answers] == ["one", "other"]
+
+    witness = weakref.ref(handler)
+    del handler, one
+    gc.collect()
+    assert witness() is None
+
+
+@pytest.mark.anyio
 async def test_its_lifespan_closes_its_connections(ask: Any) -> None:
     with Endpoint(Reply(events=chunks("Hi"))) as upstream:
         app = create_app({"m": {"model": "openai/up", "api_base": upstream.url}})
@@ -200,7 +222,6 @@ async def test_its_lifespan_closes_its_connections(ask: Any) -> None:
                 assert await said.receive() == {"type": "lifespan.shutdown.complete"}
         await upstream.await_until(lambda: upstream.open_connections == 0)
         await ask(app, {**BODY, "stream": True})  # and without one it still answers
-        await tokenwire.aclose()
 
 
 @pytest.mark.parametrize(

@@ -364,6 +364,27 @@ def test_the_head_comes_from_the_first_chunk_that_has_it() -> None:
     assert head == ("a", 5, "m", "fp", "flex")
 
 
+def test_what_is_known_in_the_end_comes_from_the_last_chunk_that_has_it() -> None:
+    response = whole(
+        chat(choice(role="assistant"), service_tier="auto", system_fingerprint="fp 1"),
+        delta(content="a"),
+        chat(choice(finish_reason="stop"), service_tier="default", system_fingerprint="fp 2"),
+        chat(usage=Usage(total_tokens=1)),
+    )
+    assert (response.service_tier, response.system_fingerprint) == ("default", "fp 2")
+
+
+def test_fields_that_no_struct_names_are_the_whole_s_too() -> None:
+    last = ModelResponseStream(choices=[choice(finish_reason="stop")], citations=["a", "b"], filters=None)  # type: ignore[call-arg]
+    first = ModelResponseStream(choices=[], citations=["a"], filters={}, obfuscation="xyz")  # type: ignore[call-arg]
+    counted = ModelResponseStream(choices=[], usage=Usage(total_tokens=1), timings=[5])  # type: ignore[call-arg]
+    response = whole(first, delta(content="y"), last, counted)
+    assert (response.citations, response["filters"], response.timings) == (["a", "b"], {}, [5])
+    assert "obfuscation" not in response  # the padding of one event
+    assert response.model_dump()["citations"] == ["a", "b"]
+    assert not hasattr(whole(delta(content="y")), "citations")
+
+
 def test_the_last_usage_counts() -> None:
     assembler = assembled([flat("a", usage=Usage(total_tokens=1)), flat("b", usage=Usage(total_tokens=2)), flat("c")])
     response: Any = assembler.response()

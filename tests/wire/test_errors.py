@@ -174,6 +174,12 @@ def test_a_long_text_is_shortened_in_the_message_only() -> None:
     assert len(error.body) == 100_000
 
 
+def test_a_redirect_says_where_to_without_secrets() -> None:
+    headers = {"location": "https://user:secret@there.example/v1?key=secret"}
+    error = error_from_response(301, headers, b"<html><title>Moved</title></html>", provider="p", model="m")
+    assert error.message == "the server answered 301: what api_base names has moved to https://there.example/v1"
+
+
 @pytest.mark.parametrize("name", ["x-request-id", "request-id", "x-amzn-requestid", "cf-ray"])
 def test_the_request_id_comes_from_the_header(name: str) -> None:
     assert respond(500, b"", {name: "r1"}).request_id == "r1"

@@ -18,7 +18,7 @@ from .errors import refusal_for
 from .events import ChatEvents, TextEvents
 from .exchange import JSON, ClientLeft, Exchange, Receive, Scope, Send
 from .metrics import Recorder
-from .models import keywords_for, names_of
+from .models import Offer, names_of, offer_of
 from .openapi import describe
 from .requests import ChatRequest, CompletionRequest, EmbeddingRequest, ImageRequest, TextRequest, keywords_of, parse_body
 
@@ -61,13 +61,15 @@ def create_app(
     The answer to a stream begins with the first chunk, so an error before it has its own status; a later one is an event
     in the stream. A client that leaves cancels the handler at once, and one that reads slowly slows it.
 
+    Handlers that are given here answer this app's clients alone, and are registered nowhere.
+
     The app's connections to other endpoints are closed by its lifespan; where that does not run, when the event loop ends.
 
     Raises:
         BadRequestError: an argument is wrong; the message names it.
     """
     return App(
-        keywords_for(models),
+        offer_of(models),
         api_keys=_keys(api_keys),
         max_concurrency=_at_least(1, max_concurrency, "max_concurrency"),
         max_body=_at_least(1, max_body, "max_body"),
@@ -105,7 +107,7 @@ class App:
 
     def __init__(
         self,
-        models: dict[str, dict[str, Any]],
+        offer: Offer,
         *,
         api_keys: tuple[bytes, ...],
         max_concurrency: int | None,
@@ -116,8 +118,8 @@ class App:
     ) -> None:
         self.in_flight: int = 0
         self._became_idle: anyio.Event | None = None  # while the lifespan waits for it
-        self._models = models
-        self._names = {name: names_of(name, keywords) for name, keywords in models.items()}
+        self._models = offer.models
+        self._names = {name: names_of(name, keywords) for name, keywords in offer.models.items()}
         self._recorder = Recorder(metrics=metrics)
         self._created = int(time.time())
         self._api_keys = api_keys
@@ -125,8 +127,9 @@ class App:
         self._max_body = max_body
         self._keepalive_seconds = keepalive_seconds
         self._request_timeout = request_timeout
-        # Who makes the calls: a client of the app's own while its lifespan runs, else the one that belongs to the loop.
-        self._calls: Any = tokenwire
+        # Makes the calls. The lifespan ends the one that it began with, and what comes later has another.
+        self._new_client = partial(tokenwire.AsyncClient, handlers=offer.handlers)
+        self._calls = self._new_client()
         self._routes: dict[str, dict[str, Endpoint]] = {
             "/chat/completions": {"POST": self._chat},
             "/completions": {"POST": self._text},
@@ -151,12 +154,12 @@ class App:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
-        async with tokenwire.AsyncClient() as self._calls:
+        async with self._new_client() as self._calls:
             await send({"type": "lifespan.startup.complete"})
             await receive()
             with anyio.move_on_after(PARTING_SECONDS):  # the server cancels what takes too long: let it clean up
                 await self._idle()
-        self._calls = tokenwire
+        self._calls = self._new_client()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _idle(self) -> None:

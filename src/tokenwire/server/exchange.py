@@ -186,11 +186,13 @@ class Exchange:
 
     async def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.status = status
+        self._sending = True  # no comment comes beside the head
         head = [*headers, (b"x-request-id", self.request_id.encode())]
         try:
             await self._send({"type": "http.response.start", "status": status, "headers": head})
         except OSError:  # how ASGI servers may say that the client has left
             raise ClientLeft from None
+        self._sending = False
 
     async def _send_body(self, data: bytes, *, more: bool) -> None:
         try:

@@ -40,10 +40,15 @@ _DELTA_FIELDS = ("reasoning_content", "refusal", "annotations", "images", "think
 # What stays text when it comes in pieces; any other text replaces what came before.
 _JOINED = frozenset({"reasoning_content", "refusal", "data", "transcript", "input"})
 
-# Said once for the whole stream, by the first chunk that has it. Azure's first chunk has an empty id and model.
+# Said of the whole answer: by the first chunk that has it (Azure's first one has an empty id and model) ...
 _FLAT_HEAD = ("id", "model")
-_TEXT_HEAD = (*_FLAT_HEAD, "created", "system_fingerprint")
-_CHAT_HEAD = (*_TEXT_HEAD, "service_tier")
+_HEAD = (*_FLAT_HEAD, "created")
+# ... or, as it may be known only in the end, by the last one.
+_TEXT_TAIL = ("system_fingerprint",)
+_CHAT_TAIL = (*_TEXT_TAIL, "service_tier")
+
+# Fields that no struct names and that are about the event, not about the answer: padding against who counts bytes.
+_OF_EVENTS = frozenset({"obfuscation"})
 
 # What somebody set, past the lazy field: looking must not decode the event a second time.
 _explicit_fields: Callable[[Any], dict[str, Any] | None] = attrgetter("_slot_provider_specific_fields")
@@ -271,6 +276,10 @@ class Assembler:
     Chunks are read, never changed. What the first one looks like decides what the whole is: a text completion's chunk
     gives a `TextCompletionResponse`, any other a `ModelResponse`.
 
+    What chunks say beside their choices (`service_tier`, `citations`, ...) is the whole's as well, the latest word of each.
+    It is looked for where servers put it: on the chunks that finish a choice, and on those without choices. Of the named
+    fields, a chunk that is not plain text may also bring one.
+
     Args:
         cls: what the whole should be, where the first chunk does not decide it.
         **head: the whole's id, created or model, where no chunk brings one.
@@ -287,6 +296,7 @@ class Assembler:
         "_default_head",
         "_fields",
         "_head",
+        "_origins",
         "_wanted",
         "first_text",
         "usage",
@@ -301,6 +311,7 @@ class Assembler:
         self._choices: dict[int, _Choice] = {}
         self._head: dict[str, Any] = {}
         self._fields: dict[str, Any] = {}
+        self._origins: dict[Any, Any] = {}  # of the chunks whose unnamed fields are the whole's, decoded when asked for
 
     def add(self, chunk: Chunk) -> None:
         """Take in one chunk.
@@ -319,13 +330,17 @@ class Assembler:
             return
         _merge_explicit(self._fields, chunk)
         if isinstance(chunk, TextCompletionResponse):
-            self._add_head(chunk, _TEXT_HEAD)
+            self._add_words(chunk, _TEXT_TAIL)
             for choice in chunk.choices:
                 self._choice(choice.index).add_text(choice)
+                if choice.finish_reason:
+                    self._keep_unnamed(choice.index, chunk)
         else:
-            self._add_head(chunk, _CHAT_HEAD)
+            self._add_words(chunk, _CHAT_TAIL)
             for choice in chunk.choices:
                 self._choice(choice.index).add_chat(choice)
+                if choice.finish_reason:
+                    self._keep_unnamed(choice.index, chunk)
 
     @property
     def knows_choice_0(self) -> bool:
@@ -340,12 +355,27 @@ class Assembler:
     def add_plain(self, chunk: ModelResponseStream) -> None:
         """`add` for a chunk whose one choice is 0, and which has no more in it than a role, text and a finish reason."""
         self._cls = self._cls or self._wanted or ModelResponse
-        self._add_head(chunk, _CHAT_HEAD)
+        self._add_words(chunk, _CHAT_TAIL)
         choice, delta = self._choice(0), chunk.choices[0].delta
         if delta.content is not None:
             self.first_text.append(delta.content)
         choice.role = choice.role or delta.role
-        choice.finish(chunk.choices[0].finish_reason)
+        if reason := chunk.choices[0].finish_reason:
+            choice.finish(reason)
+            self._keep_unnamed(0, chunk)
+
+    def _add_words(self, chunk: ModelResponseStream | TextCompletionResponse, tail: tuple[str, ...]) -> None:
+        """Take in what the chunk says beside its choices."""
+        self._add_head(chunk, _HEAD)
+        for name in tail:
+            if value := getattr(chunk, name):
+                self._head[name] = value
+        if not chunk.choices:
+            self._keep_unnamed("behind" if self._choices else "ahead", chunk)
+
+    def _keep_unnamed(self, place: Any, chunk: ModelResponseStream | TextCompletionResponse) -> None:
+        self._origins.pop(place, None)  # the latest comes last
+        self._origins[place] = type(chunk), getattr(chunk, "_origin", None)
 
     def _add_head(self, chunk: Chunk, names: tuple[str, ...]) -> None:
         for name in names:
@@ -381,7 +411,21 @@ class Assembler:
         choices = [choice.whole(cls, index) for index, choice in sorted(self._choices.items())]
         head = {**self._default_head, **self._head}
         head = {name: value for name, value in head.items() if name in self._cls.__struct_fields__}
-        return build(self._cls, choices=choices, usage=self.usage, **head, **_whole(self._fields))
+        response = build(self._cls, choices=choices, usage=self.usage, **head, **_whole(self._fields))
+        unnamed = self._unnamed()
+        if unnamed:
+            response._origin = unnamed
+        return response
+
+    def _unnamed(self) -> dict[str, Any]:
+        """The fields of the whole that no struct names."""
+        unnamed: dict[str, Any] = {}
+        for cls, origin in self._origins.values():
+            chunk = build(cls)
+            chunk._origin = origin
+            fields = chunk._unknown()
+            unnamed.update((name, fields[name]) for name in fields.keys() - _OF_EVENTS if fields[name] is not None)
+        return unnamed
 
 
 def stream_chunk_builder(chunks: Iterable[Chunk | dict[str, Any]], messages: Any = None) -> Completion | None:

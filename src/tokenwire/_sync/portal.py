@@ -1,0 +1,215 @@
+"""The background event loop that sync code runs the async core on.
+
+One portal, a daemon thread with an asyncio loop of its own, serves the whole process; it starts with the first sync call
+and again after a fork.
+
+Whoever tells the loop to do something never waits until it has heard: a stream may be dropped by the garbage collector
+while the thread it runs in holds a lock that the loop waits for, and a forked child's copy of the loop never hears.
+"""
+
+import atexit
+import os
+import sys
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError, Future, wait
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import anyio
+
+if TYPE_CHECKING:
+    import asyncio
+
+T = TypeVar("T")
+
+EXIT_SECONDS = 2.0  # how long the event loop may take to end when the process does
+
+
+class Portal:
+    """A background event loop, in a daemon thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None  # not imported here: it comes with the first call
+        self._thread: threading.Thread | None = None
+        self._ident = 0
+        self._process = os.getpid()
+        self._stopping: anyio.Event | None = None
+        self._works: set[Any] = set()  # the tasks; the loop itself holds them only weakly
+        self._inner: Portal | None = None
+
+    @classmethod
+    def current(cls) -> "Portal":
+        """The loop that may be waited for here: not the one whose own thread this is, for that would wait for itself.
+
+        Handlers on a background loop, and in its worker threads, may make sync calls too.
+        """
+        home = _home.get() or _root
+        if not home.is_own_thread():
+            return home
+        if home._inner is None:
+            home._inner = cls()
+        return home._inner
+
+    def is_own_thread(self) -> bool:
+        """Whether this code runs in the loop's thread."""
+        return self._ident == threading.get_ident()
+
+    def is_in_this_process(self) -> bool:
+        """Whether the loop runs in this process: False in the child of a fork, for the parent's loops."""
+        return self._process == os.getpid()
+
+    def start(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> "Work[T]":
+        """Begin to run a coroutine function on this loop, which is started if it is not running."""
+        work = Work(self, function, args, kwargs)
+        loop = self._get()
+        loop.call_soon_threadsafe(self._begin, loop, work)
+        return work
+
+    def call_soon(self, function: Callable[[], object]) -> None:
+        """Call a function on the loop, if that still runs, and don't wait for it. Safe in `__del__`."""
+        loop = self._loop
+        if loop is not None and self.is_in_this_process():
+            try:
+                loop.call_soon_threadsafe(function)
+            except RuntimeError:
+                pass  # it has ended, and all that ran on it with it
+
+    def stop(self) -> None:
+        """End the event loop, for the process is ending; streams still open are cut."""
+        if self._inner is not None:
+            self._inner.stop()
+        with self._lock:
+            thread, self._thread = self._thread, None
+            if self._stopping is not None:
+                self.call_soon(self._stopping.set)
+            self._loop, self._ident = None, 0
+        if thread is not None:
+            thread.join(EXIT_SECONDS)
+
+    def _get(self) -> "asyncio.AbstractEventLoop":
+        with self._lock:
+            if self._loop is None:
+                started: Future[asyncio.AbstractEventLoop] = Future()
+                self._thread = threading.Thread(target=self._run, args=(started,), name="tokenwire", daemon=True)
+                self._thread.start()
+                self._loop = started.result()
+            return self._loop
+
+    def _run(self, started: "Future[asyncio.AbstractEventLoop]") -> None:
+        import asyncio
+
+        sniffio = sys.modules.get("sniffio")  # anyio asks it, where it is installed
+        if sniffio is not None:
+            sniffio.thread_local.name = "asyncio"  # or it would believe a caller's context, which may say "trio"
+
+        async def serve() -> None:
+            self._ident = threading.get_ident()
+            self._stopping = stopping = anyio.Event()
+            started.set_result(asyncio.get_running_loop())
+            await stopping.wait()
+
+        asyncio.run(serve())  # at its end it cancels every work and closes the default client
+
+    def _begin(self, loop: "asyncio.AbstractEventLoop", work: "Work[Any]") -> None:
+        task = loop.create_task(work.run())
+        self._works.add(task)
+        task.add_done_callback(self._works.discard)
+
+
+class Work(Generic[T]):
+    """A coroutine function at work on a background loop, as the other threads see it."""
+
+    def __init__(
+        self, portal: Portal, function: Callable[..., Coroutine[Any, Any, T]], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        self._portal = portal
+        self._function = function
+        self._args, self._kwargs = args, kwargs
+        self._scope: anyio.CancelScope | None = None
+        self._cancelled = False
+        self._future: Future[T] = Future()
+
+    async def run(self) -> None:
+        """Do it; called on the loop."""
+        _home.set(self._portal)
+        future = self._future
+        try:
+            with anyio.CancelScope() as self._scope:
+                if self._cancelled:
+                    self._scope.cancel()
+                future.set_result(await self._function(*self._args, **self._kwargs))
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as error:  # noqa: BLE001  (of any kind: asyncio would end the loop for a SystemExit)
+            future.set_exception(error)
+        finally:
+            give_up(future)
+            del future, self  # see wait_for
+
+    def cancel(self) -> None:
+        """Cancel it, and don't wait for that. Safe in `__del__`."""
+        self._portal.call_soon(self._cancel)
+
+    def _cancel(self) -> None:
+        self._cancelled = True
+        if self._scope is not None:
+            self._scope.cancel()
+
+    def result(self) -> T:
+        """Wait for what it returns or raises. Interrupted (Ctrl-C), it is cancelled before the interrupt goes on."""
+        try:
+            return wait_for(self._future, self)
+        finally:
+            del self  # see wait_for
+
+    def wait(self) -> None:
+        """Wait until it has ended, in whatever way."""
+        wait((self._future,))
+
+
+_home: ContextVar[Portal | None] = ContextVar("tokenwire_home", default=None)
+_root = Portal()
+
+
+@atexit.register
+def _stop_portals() -> None:
+    _root.stop()
+
+
+def _forget_portals() -> None:
+    """In the child of a fork: the parent's loops do not run here, and their locks may be held for ever."""
+    global _root
+    _home.set(None)
+    _root = Portal()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_portals)
+
+
+def run(function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
+    """Run a coroutine function on a background loop and wait for its result, as `Work.result` does."""
+    return Portal.current().start(function, *args, **kwargs).result()
+
+
+def wait_for(future: "Future[T]", work: Work[Any]) -> T:
+    try:
+        return future.result()
+    except CancelledError:
+        raise RuntimeError("the background event loop has ended, as it does when the process ends") from None
+    except BaseException:
+        if not future.done():
+            work.cancel()
+        raise
+    finally:
+        # An exception knows the frames it passed. Where one of them knew the exception's future, that would be a cycle,
+        # and what the frames hold, a broken stream too, would stay until the garbage collector comes.
+        del future, work
+
+
+def give_up(future: "Future[Any]") -> None:
+    """Let nobody wait for a future any longer of which nothing has come."""
+    if future.cancel():
+        future.set_running_or_notify_cancel()

@@ -1,0 +1,234 @@
+"""What a streamed call returns to sync code.
+
+The async stream is read ahead by a task on the background loop, the pump, into a bounded buffer, and the caller takes all
+that is there at once: a chunk costs a list's `pop`, not a thread hop.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Any, Generic, NoReturn, TypeVar
+
+import anyio
+
+from .._stream import AsyncStream, Outcome, Timings
+from ..exceptions import StreamClosedError
+from ..types import ModelResponse, TextCompletionResponse, Usage
+from .portal import Portal, give_up, wait_for
+
+C = TypeVar("C")
+
+HIGH_WATER = 1024  # chunks a stream may be ahead of its reader
+CLOSED = "this stream is closed: it can't be asked for more"
+
+
+class Stream(Generic[C]):
+    """The chunks of one streamed call, for sync code: `for chunk in stream`.
+
+    Use it in `with`, which releases the connection however the block is left; `close()` does the same, and so does
+    dropping the stream. It offers what `AsyncStream` does, and raises the same errors.
+    """
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._portal = Portal.current()
+        self._batch: list[C] = []  # last chunk first
+        self._buffer = _Buffer[C]()
+        self._closed = self._cut = False
+        opened: Future[AsyncStream[C]] = Future()
+        self._pump = self._portal.start(_pump, function, args, kwargs, opened, self._buffer)
+        try:
+            self._stream = wait_for(opened, self._pump)
+        finally:
+            del opened  # see portal.wait_for
+
+    def __next__(self) -> C:
+        if self._batch:
+            return self._batch.pop()
+        if self._closed:
+            raise StreamClosedError(CLOSED)
+        if self._buffer.over:
+            raise StopIteration
+        self._require_reachable()
+        try:
+            batch = self._buffer.take(self._portal)
+        except BaseException:
+            if not self._buffer.over:  # interrupted (Ctrl-C), and maybe kept in a traceback for ever
+                self._end()
+            raise
+        if self._closed:  # by another thread, while this one waited
+            raise StreamClosedError(CLOSED)
+        if not batch:
+            raise StopIteration
+        batch.reverse()
+        self._batch = batch
+        return batch.pop()
+
+    def __iter__(self) -> "Stream[C]":
+        return self
+
+    def __aiter__(self) -> NoReturn:
+        raise TypeError("this is a sync stream: use 'for', or the async function of the same name with an 'a'")
+
+    def __enter__(self) -> "Stream[C]":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_pump"):
+            self._pump.cancel()
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """As `AsyncStream.outcome`: how the stream ended for its reader, who comes behind what was read ahead."""
+        if self._cut:
+            return "cancelled"
+        return self._stream.outcome if self._buffer.over else None
+
+    @property
+    def response(self) -> ModelResponse | TextCompletionResponse | None:
+        """As `AsyncStream.response`; what the buffer holds ahead of the reader is part of it."""
+        return self._stream.response
+
+    @property
+    def usage(self) -> Usage | None:
+        """As `AsyncStream.usage`."""
+        return self._stream.usage
+
+    @property
+    def timings(self) -> Timings:
+        """As `AsyncStream.timings`."""
+        return self._stream.timings
+
+    @property
+    def attempts(self) -> tuple[Any, ...]:
+        """As `AsyncStream.attempts`."""
+        return self._stream.attempts
+
+    @property
+    def response_headers(self) -> dict[str, str]:
+        """As `AsyncStream.response_headers`."""
+        return self._stream.response_headers
+
+    @property
+    def request_id(self) -> str | None:
+        """As `AsyncStream.request_id`."""
+        return self._stream.request_id
+
+    def close(self) -> None:
+        """End the stream now and release its connection. Safe to call twice, from any thread."""
+        if self._closed:
+            return
+        self._end()
+        if self._portal.is_in_this_process() and not self._portal.is_own_thread():
+            self._pump.wait()
+
+    def _end(self) -> None:
+        self._closed, self._cut = True, not self._buffer.over
+        self._batch.clear()
+        self._pump.cancel()
+
+    def _require_reachable(self) -> None:
+        if not self._portal.is_in_this_process():
+            raise StreamClosedError("this stream belongs to the process that this one was forked from")
+        if self._portal.is_own_thread():
+            raise RuntimeError("the event loop that fills this stream would wait for itself: use the async function here")
+
+    def __repr__(self) -> str:
+        return f"<Stream {self.outcome or 'open'}>"
+
+
+class _Buffer(Generic[C]):
+    """Chunks on their way from the background loop to a thread, with a mark where the pump pauses.
+
+    Attributes:
+        over: whether the reader has been told that the stream ended.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._ready: deque[C] = deque()
+        self._ended = self.over = False
+        self._error: BaseException | None = None
+        self._paused: anyio.Event | None = None
+
+    def take(self, portal: Portal) -> list[C]:
+        """All chunks that are there, at least one; an empty list at the end. Raises what ended the stream."""
+        with self._changed:
+            while not self._ready and not self._ended:
+                self._changed.wait()
+            chunks = list(self._ready)
+            self._ready.clear()
+            paused, self._paused = self._paused, None
+            error = None
+            if not chunks:
+                self.over = True
+                error, self._error = self._error, None
+        if paused is not None:
+            portal.call_soon(paused.set)
+        try:
+            if error is not None:
+                raise error
+        finally:
+            del error  # see portal.wait_for
+        return chunks
+
+    def put(self, chunks: list[C]) -> anyio.Event | None:
+        """Add chunks; returns what to wait for before the next, None while there is room."""
+        with self._changed:
+            self._ready.extend(chunks)
+            self._changed.notify()
+            if len(self._ready) < HIGH_WATER:
+                return None
+            self._paused = anyio.Event()
+            return self._paused
+
+    def end(self, error: BaseException | None) -> None:
+        """No more chunks will come."""
+        with self._changed:
+            self._ended, self._error = True, error
+            self._changed.notify_all()
+
+
+async def _pump(
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    opened: "Future[AsyncStream[C]]",
+    buffer: _Buffer[C],
+) -> None:
+    """Open a stream, and read it ahead of its reader. Ends with the stream, or cancelled by whoever drops the reader."""
+    stream: AsyncStream[C] | None = None
+    error: BaseException | None = None
+    try:
+        made = function(*args, **kwargs)
+        reading: AsyncStream[C] = made if isinstance(made, AsyncStream) else await made
+        stream = reading
+        opened.set_result(reading)
+        async for chunk in reading:
+            room = buffer.put([chunk, *reading.take_ready()])
+            if room is not None:
+                await room.wait()
+    except anyio.get_cancelled_exc_class():
+        import asyncio
+
+        task = asyncio.current_task()
+        if task is not None and not task.cancelling():  # a handler raised it by itself; nobody has left
+            error = StreamClosedError("this stream was cancelled, and not by its reader")
+        raise
+    except BaseException as caught:  # noqa: BLE001  (raised again in the reader's thread)
+        error = caught
+    finally:
+        try:
+            if stream is not None and stream.outcome is None:
+                with anyio.CancelScope(shield=True):
+                    await stream.aclose()
+        finally:
+            if stream is None and error is not None:
+                opened.set_exception(error)
+            give_up(opened)
+            buffer.end(error)
+            del opened, error  # see portal.wait_for
