@@ -126,6 +126,15 @@ async def test_an_error_reads_well() -> None:
     assert str(error) == "openai/m: No. (code the_code, param the_param, request id req-1)"
 
 
+@pytest.mark.parametrize("call", [complete, stream], ids=lambda call: call.__name__)
+async def test_where_nothing_was_found_is_named(call: Any) -> None:
+    with Endpoint(Reply(status=404, json={"detail": "Not Found"})) as endpoint:
+        address = endpoint.url.removesuffix("/v1")
+        with pytest.raises(tokenwire.NotFoundError) as caught:
+            await call(api_base=address.replace("://", "://user:secret@") + "?key=secret")
+    assert str(caught.value) == f"openai/m: Not Found: {address}/chat/completions"
+
+
 @one_loop
 @pytest.mark.parametrize(
     "reply, message",

@@ -138,6 +138,11 @@ class Exchange:
         self._body = body
 
     @property
+    def address(self) -> str:
+        """The URL, for a message."""
+        return _without_secrets(self.url)
+
+    @property
     def headers(self) -> dict[str, str]:
         """See the class."""
         if self._headers is None:
@@ -170,7 +175,7 @@ class Exchange:
         in_time = True
         while (data := self.take()) is None:
             if not in_time:
-                raise Timeout(f"nothing arrived in time: {_without_secrets(self.url)}")
+                raise Timeout(f"nothing arrived in time: {self.address}")
             in_time = await self.wait(deadline)
         return data
 

@@ -224,7 +224,7 @@ def named(error: APIError, *, provider: str, model: str) -> APIError:
 async def error_of(exchange: Exchange, deadline: float, limits: Limits, *, provider: str, model: str) -> APIError:
     """The exception that a response without the status of a good one calls for."""
     body = await exchange.read_start(deadline, limits.max_error_body_bytes)
-    return error_from_response(
+    error = error_from_response(
         exchange.status,
         exchange.headers,
         body,
@@ -232,3 +232,6 @@ async def error_of(exchange: Exchange, deadline: float, limits: Limits, *, provi
         model=model,
         response=exchange.response_with(body),
     )
+    if exchange.status in (404, 405) and error.code is None:  # not the model: the address, from which /v1 is easily left out
+        error.message = f"{error.message}: {exchange.address}"
+    return error
