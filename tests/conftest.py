@@ -13,6 +13,8 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
+from tokenwire.testing import FakeClock
+
 # A slow machine is no failure, and CI tries the same examples each time.
 settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("house")
@@ -58,10 +60,20 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture
+def clock() -> Iterator[FakeClock]:
+    """Time that passes when the test says so; `anyio_backend` gives it to trio."""
+    with FakeClock() as clock:
+        yield clock
+
+
 @pytest.fixture(params=LOOPS)
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """The event loop an async test runs on; each runs on all three."""
-    return request.param
+    name, options = request.param
+    if name == "trio" and "clock" in request.fixturenames:
+        return name, {"clock": request.getfixturevalue("clock"), **options}
+    return name, options
 
 
 @pytest.fixture(autouse=True)
