@@ -1,19 +1,21 @@
 """What every test gets: the event loops to run on, an environment of its own, and a guard against leftovers."""
 
+import contextlib
 import gc
 import importlib.util
 import os
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
-from tokenwire.testing import FakeClock
+from tokenwire.testing import Endpoint, FakeClock
 
 # A slow machine is no failure, and CI tries the same examples each time.
 settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
@@ -65,6 +67,21 @@ def clock() -> Iterator[FakeClock]:
     """Time that passes when the test says so; `anyio_backend` gives it to trio."""
     with FakeClock() as clock:
         yield clock
+
+
+@contextlib.asynccontextmanager
+async def an_hour(clock: FakeClock, endpoint: Endpoint | None = None, requests: int = 1) -> AsyncIterator[None]:
+    """An hour passes while the block waits for something: from when `endpoint` is silent, after that many requests."""
+
+    async def pass_by() -> None:
+        if endpoint is not None:
+            await endpoint.await_silence(requests)
+        await clock.aadvance(3600)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(pass_by)
+        yield
+        group.cancel_scope.cancel()
 
 
 @pytest.fixture(params=LOOPS)
