@@ -7,15 +7,16 @@ import os
 import stat
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
-from tokenwire.testing import Endpoint, FakeClock
+from tokenwire.testing import FakeClock
 
 # A slow machine is no failure, and CI tries the same examples each time.
 settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
@@ -70,17 +71,17 @@ def clock() -> Iterator[FakeClock]:
 
 
 @contextlib.asynccontextmanager
-async def an_hour(clock: FakeClock, endpoint: Endpoint | None = None, requests: int = 1) -> AsyncIterator[None]:
-    """An hour passes while the block waits for something: from when `endpoint` is silent, after that many requests."""
+async def an_hour(clock: FakeClock, when: Callable[[], Awaitable[object]] = anyio.lowlevel.checkpoint) -> AsyncIterator[None]:
+    """An hour passes while the block runs, from when `when` has been awaited; what waits for half of it hangs."""
 
     async def pass_by() -> None:
-        if endpoint is not None:
-            await endpoint.await_silence(requests)
+        await when()
         await clock.aadvance(3600)
 
     async with anyio.create_task_group() as group:
         group.start_soon(pass_by)
-        yield
+        with anyio.fail_after(1800):
+            yield
         group.cancel_scope.cancel()
 
 

@@ -4,6 +4,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import anyio
@@ -23,7 +24,6 @@ pytestmark = pytest.mark.anyio
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 SHORT = 20.0  # seconds a budget has that is to run out
-LONG = 1800.0  # seconds by which a call that hangs is found out
 PING = b": ping\n\n"
 ROLE = chunk("", role="assistant")
 SILENT = Reply(delay=7200)  # not even a head
@@ -54,8 +54,8 @@ async def run_out(
     """The texts before the deadline, and its error, which comes after so many seconds; the server sees the client leave."""
     received: list[Any] = []
     started = time.monotonic()
-    async with an_hour(clock, endpoint):
-        with anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout) as caught:
+    async with an_hour(clock, endpoint.await_silence):
+        with pytest.raises(tokenwire.Timeout) as caught:
             await collect(pieces, received)
         assert time.monotonic() - started == pytest.approx(after)
     assert pieces.outcome == "error"
@@ -70,8 +70,8 @@ async def run_out(
 
 async def fails(clock: FakeClock, endpoint: Endpoint | None, call: Any, requests: int = 1) -> tokenwire.Timeout:
     """The error with which a call's time runs out."""
-    async with an_hour(clock, endpoint, requests):
-        with anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout) as caught:
+    async with an_hour(clock) if endpoint is None else an_hour(clock, partial(endpoint.await_silence, requests)):
+        with pytest.raises(tokenwire.Timeout) as caught:
             await call
     return caught.value
 
@@ -139,7 +139,7 @@ async def test_each_attempt_has_a_first_content_of_its_own(clock: FakeClock) -> 
 @pytest.mark.usefixtures("without_waiting")
 async def test_a_second_attempt_may_be_in_time(clock: FakeClock) -> None:
     with Endpoint([SILENT, Reply(json=completion("Hello"))]) as endpoint:
-        async with an_hour(clock, endpoint):
+        async with an_hour(clock, endpoint.await_silence):
             response = await complete(endpoint, Timeouts(first_content=SHORT), num_retries=1)
     assert response.choices[0].message.content == "Hello"
     assert [attempt.error for attempt in response.attempts] == ["Timeout", None]
@@ -164,7 +164,7 @@ async def test_content_has_to_keep_coming(item: Any, clock: FakeClock) -> None:
 
 async def test_content_that_keeps_coming_is_never_idle(clock: FakeClock) -> None:
     with Endpoint(STEADY) as endpoint:
-        async with an_hour(clock, endpoint), stream(endpoint, Timeouts(first_content=60, idle=SHORT)) as pieces:
+        async with an_hour(clock, endpoint.await_silence), stream(endpoint, Timeouts(first_content=60, idle=SHORT)) as pieces:
             assert "".join([piece.text async for piece in pieces]) == "x" * 40
     assert pieces.timings.total > 4 * SHORT
 
@@ -172,7 +172,7 @@ async def test_content_that_keeps_coming_is_never_idle(clock: FakeClock) -> None
 async def test_a_slow_caller_is_not_a_slow_server(clock: FakeClock) -> None:
     reply = Reply(events=["a", "b", chunk(finish_reason="stop")], event_delay=2 * SHORT, done=False)
     with Endpoint(reply) as endpoint:
-        async with an_hour(clock, endpoint), stream(endpoint, Timeouts(first_content=60, idle=SHORT)) as pieces:
+        async with an_hour(clock, endpoint.await_silence), stream(endpoint, Timeouts(first_content=60, idle=SHORT)) as pieces:
             texts: list[str] = []
             async for piece in pieces:
                 texts.append(piece.text)
@@ -285,7 +285,7 @@ async def test_a_number_bounds_each_wait_of_a_stream(budgets: Any, clock: FakeCl
 
 async def test_a_number_does_not_bound_a_stream_s_total(clock: FakeClock) -> None:
     with Endpoint(STEADY) as endpoint:
-        async with an_hour(clock, endpoint), stream(endpoint, SHORT) as pieces:
+        async with an_hour(clock, endpoint.await_silence), stream(endpoint, SHORT) as pieces:
             assert "".join([piece.text async for piece in pieces]) == "x" * 40
     assert pieces.timings.total > 4 * SHORT
 
@@ -381,11 +381,11 @@ async def test_waiting_for_a_connection_has_a_budget(clock: FakeClock) -> None:
 async def test_the_outer_deadlines_of_the_caller_s_own_are_his(clock: FakeClock) -> None:
     """A cancel scope around a call ends it as a cancellation, not as our `Timeout`."""
     with Endpoint(SILENT) as endpoint:
-        async with an_hour(clock, endpoint):
+        async with an_hour(clock, endpoint.await_silence):
             with anyio.move_on_after(SHORT) as scope:
                 await complete(endpoint, 60)
             assert scope.cancelled_caught
-        async with an_hour(clock, endpoint, requests=2):
+        async with an_hour(clock, partial(endpoint.await_silence, 2)):
             with pytest.raises(TimeoutError):
                 with anyio.fail_after(SHORT):
                     await anext(stream(endpoint, 60))
