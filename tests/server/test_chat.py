@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -22,6 +23,9 @@ from tokenwire import (
     Usage,
 )
 from tokenwire.server import create_app
+from tokenwire.testing import FakeClock
+
+from ..conftest import an_hour
 
 pytestmark = pytest.mark.anyio
 
@@ -210,7 +214,7 @@ async def test_what_can_not_be_sent_is_an_error_of_the_server(ask: Any) -> None:
         assert answer.status == 500
 
 
-async def test_comments_keep_a_silent_stream_alive_once_it_has_begun(visit: Any) -> None:
+async def test_comments_keep_a_silent_stream_alive_once_it_has_begun(visit: Any, clock: FakeClock) -> None:
     go = anyio.Event()
     began = anyio.Event()
 
@@ -220,18 +224,19 @@ async def test_comments_keep_a_silent_stream_alive_once_it_has_begun(visit: Any)
         yield "a"
         await anyio.sleep_forever()
 
-    async with visit(create_app({"m": handler}, keepalive_seconds=0.02), STREAM) as v:
-        await began.wait()
-        with anyio.move_on_after(0.1) as silence:  # the status is not known, so that nothing can be sent
+    async with visit(create_app({"m": handler}, keepalive_seconds=15), STREAM, seconds=7200) as v, an_hour(clock, began.wait):
+        with anyio.move_on_after(100) as silence:  # the status is not known, so that nothing can be sent
             await v.take()
         assert silence.cancelled_caught
         go.set()
         assert (await v.take()).startswith(b"data: {")
+        started = time.monotonic()
         assert await v.take() == b": keep-alive\n\n"
         assert await v.take() == b": keep-alive\n\n"
+        assert 15 <= time.monotonic() - started <= 30
 
 
-async def test_a_comment_on_its_way_is_waited_for(visit: Any) -> None:
+async def test_a_comment_on_its_way_is_waited_for(visit: Any, clock: FakeClock) -> None:
     go = anyio.Event()
 
     async def handler(**_: Any) -> Any:
@@ -239,26 +244,27 @@ async def test_a_comment_on_its_way_is_waited_for(visit: Any) -> None:
         await go.wait()
         yield "b"
 
-    async with visit(create_app({"m": handler}, keepalive_seconds=0.02), STREAM) as v:
+    async with visit(create_app({"m": handler}, keepalive_seconds=15), STREAM, seconds=7200) as v:
         await v.take()
-        await anyio.wait_all_tasks_blocked()
+        await clock.aadvance(15)
         await v.until_sending()  # the comment, which nobody has taken
         go.set()
-        await anyio.wait_all_tasks_blocked()
+        await clock.aadvance(0)
         assert await v.take() == b": keep-alive\n\n"
         assert b'"b"' in await v.take()
 
 
-async def test_no_comment_disturbs_a_stream_that_flows_or_a_reader_that_does_not(visit: Any) -> None:
+async def test_no_comment_disturbs_a_stream_that_flows_or_a_reader_that_does_not(visit: Any, clock: FakeClock) -> None:
     async def handler(**_: Any) -> Any:
         for _number in range(20):
             yield "a"
-            await anyio.sleep(0.005)
+            await anyio.sleep(7)
 
-    async with visit(create_app({"m": handler}, keepalive_seconds=0.1), STREAM) as v:
+    async with visit(create_app({"m": handler}, keepalive_seconds=15), STREAM, seconds=7200) as v:
         first = await v.take()
-        await anyio.sleep(0.3)  # the app waits in `send`, no comment behind it
-        assert b"keep-alive" not in first + await v.rest()
+        await clock.aadvance(300)  # the app waits in `send`, no comment behind it
+        async with an_hour(clock):
+            assert b"keep-alive" not in first + await v.rest()
 
 
 @pytest.mark.parametrize("body", [BODY, STREAM], ids=["whole", "streamed"])
@@ -402,7 +408,7 @@ async def test_a_stream_is_complete_when_its_end_has_been_sent(ask: Any, caplog:
             return self.left.pop()
 
         async def aclose(self) -> None:
-            await anyio.sleep(0.02)
+            await anyio.wait_all_tasks_blocked()
 
     async def handler(**_: Any) -> Any:
         return Chunks()
