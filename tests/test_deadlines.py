@@ -162,6 +162,12 @@ async def test_content_has_to_keep_coming(item: Any, clock: FakeClock) -> None:
     assert error.partial.choices[0].message.content == "Hello"
 
 
+async def test_idle_time_begins_with_the_latest_content(clock: FakeClock) -> None:
+    with Endpoint(Reply(events=["a", "b"], event_delay=SHORT / 2, done=False, stall=True)) as endpoint:
+        texts, error = await run_out(clock, endpoint, stream(endpoint, SHORT), after=1.5 * SHORT)
+    assert (texts, error.budget) == (["a", "b"], "idle")
+
+
 async def test_content_that_keeps_coming_is_never_idle(clock: FakeClock) -> None:
     with Endpoint(STEADY) as endpoint:
         async with an_hour(clock, endpoint.await_silence), stream(endpoint, Timeouts(first_content=60, idle=SHORT)) as pieces:
@@ -235,7 +241,7 @@ async def test_the_total_spans_attempts(clock: FakeClock) -> None:
 
 
 async def test_real_seconds_run_out() -> None:
-    with Endpoint([SILENT, Reply(events=["a"], done=False, stall=True)]) as endpoint:
+    with anyio.fail_after(10), Endpoint([SILENT, Reply(events=["a"], done=False, stall=True)]) as endpoint:
         with pytest.raises(tokenwire.Timeout) as caught:
             await complete(endpoint, Timeouts(first_content=0.02))
         assert caught.value.budget == "first_content"
