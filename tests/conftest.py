@@ -1,17 +1,22 @@
 """What every test gets: the event loops to run on, an environment of its own, and a guard against leftovers."""
 
+import contextlib
 import gc
 import importlib.util
 import os
 import stat
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
+import anyio
+import anyio.lowlevel
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
+
+from tokenwire.testing import FakeClock
 
 # A slow machine is no failure, and CI tries the same examples each time.
 settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
@@ -58,10 +63,35 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture
+def clock() -> Iterator[FakeClock]:
+    """Time that passes when the test says so; `anyio_backend` gives it to trio."""
+    with FakeClock() as clock:
+        yield clock
+
+
+@contextlib.asynccontextmanager
+async def an_hour(clock: FakeClock, when: Callable[[], Awaitable[object]] = anyio.lowlevel.checkpoint) -> AsyncIterator[None]:
+    """An hour passes while the block runs, from when `when` has been awaited; what waits for half of it hangs."""
+
+    async def pass_by() -> None:
+        await when()
+        await clock.aadvance(3600)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(pass_by)
+        with anyio.fail_after(1800):
+            yield
+        group.cancel_scope.cancel()
+
+
 @pytest.fixture(params=LOOPS)
-def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, bool]]:
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """The event loop an async test runs on; each runs on all three."""
-    return request.param
+    name, options = request.param
+    if name == "trio" and "clock" in request.fixturenames:
+        return name, {"clock": request.getfixturevalue("clock"), **options}
+    return name, options
 
 
 @pytest.fixture(autouse=True)

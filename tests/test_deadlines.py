@@ -4,6 +4,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import anyio
@@ -15,21 +16,19 @@ from tokenwire import AsyncClient, Timeouts
 from tokenwire._call import Attempts
 from tokenwire.http._asyncio import AsyncioSocket
 from tokenwire.http.transport import HTTPTransport
-from tokenwire.testing import Endpoint, Reply, chunk, chunks, completion, event
+from tokenwire.testing import Endpoint, FakeClock, Reply, chunk, chunks, completion, event
 
-from .conftest import LOOPS
+from .conftest import LOOPS, an_hour
 
 pytestmark = pytest.mark.anyio
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
-SHORT = 0.06  # seconds a budget has that is to run out
-LONG = 5.0  # seconds by which a call that hangs is found out
+SHORT = 20.0  # seconds a budget has that is to run out
 PING = b": ping\n\n"
 ROLE = chunk("", role="assistant")
-SILENT = Reply(delay=60)  # not even a head
-ENOUGH = 0.25  # seconds in which even a busy machine gets round to the next piece of `STEADY`
+SILENT = Reply(delay=7200)  # not even a head
 ON_ASYNCIO = LOOPS[:2]
-STEADY = Reply(events=chunks("x" * 40, size=2), event_delay=ENOUGH / 12)
+STEADY = Reply(events=chunks("x" * 40, size=2), event_delay=SHORT / 4)
 
 
 def stream(endpoint: Endpoint, budgets: Any, **keywords: Any) -> Any:
@@ -49,13 +48,16 @@ async def collect(stream: Any, into: list[Any]) -> list[Any]:
     return into
 
 
-async def run_out(endpoint: Endpoint, pieces: Any) -> tuple[list[str], tokenwire.Timeout]:
-    """The texts before the deadline, and its error; the server has to see the connection closed."""
+async def run_out(
+    clock: FakeClock, endpoint: Endpoint, pieces: Any, after: float = SHORT
+) -> tuple[list[str], tokenwire.Timeout]:
+    """The texts before the deadline, and its error, which comes after so many seconds; the server sees the client leave."""
     received: list[Any] = []
     started = time.monotonic()
-    with anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout) as caught:
-        await collect(pieces, received)
-    assert time.monotonic() - started > 0.9 * SHORT
+    async with an_hour(clock, endpoint.await_silence):
+        with pytest.raises(tokenwire.Timeout) as caught:
+            await collect(pieces, received)
+        assert time.monotonic() - started == pytest.approx(after)
     assert pieces.outcome == "error"
     assert caught.value.status_code == 408
     assert (caught.value.llm_provider, caught.value.model) == ("openai", "m")
@@ -64,6 +66,14 @@ async def run_out(endpoint: Endpoint, pieces: Any) -> tuple[list[str], tokenwire
         await endpoint.await_closed(request)
         assert request.aborted
     return [piece.text for piece in received], caught.value
+
+
+async def fails(clock: FakeClock, endpoint: Endpoint | None, call: Any, requests: int = 1) -> tokenwire.Timeout:
+    """The error with which a call's time runs out."""
+    async with an_hour(clock) if endpoint is None else an_hour(clock, partial(endpoint.await_silence, requests)):
+        with pytest.raises(tokenwire.Timeout) as caught:
+            await call
+    return caught.value
 
 
 # The first content.
@@ -80,9 +90,9 @@ async def run_out(endpoint: Endpoint, pieces: Any) -> tuple[list[str], tokenwire
     ],
     ids=["no head", "head", "no content", "half an event", "half a body"],
 )
-async def test_the_first_content_has_a_budget(reply: Reply) -> None:
+async def test_the_first_content_has_a_budget(reply: Reply, clock: FakeClock) -> None:
     with Endpoint(reply) as endpoint:
-        texts, error = await run_out(endpoint, stream(endpoint, Timeouts(first_content=SHORT)))
+        texts, error = await run_out(clock, endpoint, stream(endpoint, Timeouts(first_content=SHORT)))
     assert (texts, error.budget) == ([], "first_content")
     assert "first_content" in error.message
 
@@ -91,23 +101,22 @@ async def test_the_first_content_has_a_budget(reply: Reply) -> None:
     "item", [PING, b"retry: 10\n\n", b"data:\n\n", b'data: {"type":"ping"}\n\n', ROLE, chunk()],
     ids=["comments", "retry", "empty data", "pings", "roles", "empty pieces"],
 )  # fmt: skip
-async def test_keep_alives_are_no_life_before_the_first_content(item: Any) -> None:
+async def test_keep_alives_are_no_life_before_the_first_content(item: Any, clock: FakeClock) -> None:
     with Endpoint(Reply(events=[item] * 1000, event_delay=SHORT / 5)) as endpoint:
-        texts, error = await run_out(endpoint, stream(endpoint, Timeouts(first_content=SHORT, idle=60)))
+        texts, error = await run_out(clock, endpoint, stream(endpoint, Timeouts(first_content=SHORT, idle=60)))
     assert (texts, error.budget) == ([], "first_content")
 
 
-async def test_opening_a_stream_is_part_of_the_first_content() -> None:
-    with Endpoint(SILENT) as endpoint, anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout) as caught:
-        await complete(endpoint, Timeouts(first_content=SHORT), stream=True)
-    assert caught.value.budget == "first_content"
-
-
-async def test_a_whole_answer_has_the_first_content_s_budget() -> None:
+async def test_opening_a_stream_is_part_of_the_first_content(clock: FakeClock) -> None:
     with Endpoint(SILENT) as endpoint:
-        with anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout) as caught:
-            await complete(endpoint, Timeouts(first_content=SHORT))
-        assert caught.value.budget == "first_content"
+        error = await fails(clock, endpoint, complete(endpoint, Timeouts(first_content=SHORT), stream=True))
+    assert error.budget == "first_content"
+
+
+async def test_a_whole_answer_has_the_first_content_s_budget(clock: FakeClock) -> None:
+    with Endpoint(SILENT) as endpoint:
+        error = await fails(clock, endpoint, complete(endpoint, Timeouts(first_content=SHORT)))
+        assert error.budget == "first_content"
         await endpoint.await_closed(endpoint.requests[0])
         assert endpoint.requests[0].aborted
 
@@ -119,18 +128,19 @@ def without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("without_waiting")
-async def test_each_attempt_has_a_first_content_of_its_own() -> None:
+async def test_each_attempt_has_a_first_content_of_its_own(clock: FakeClock) -> None:
     with Endpoint(SILENT) as endpoint:
-        texts, error = await run_out(endpoint, stream(endpoint, Timeouts(first_content=SHORT), num_retries=1))
+        texts, error = await run_out(clock, endpoint, stream(endpoint, Timeouts(first_content=SHORT), num_retries=1), 2 * SHORT)
     assert (texts, error.budget) == ([], "first_content")
     assert [attempt.error for attempt in error.attempts] == ["Timeout", "Timeout"]
-    assert all(attempt.seconds >= 0.9 * SHORT for attempt in error.attempts)
+    assert [attempt.seconds for attempt in error.attempts] == pytest.approx([SHORT, SHORT])
 
 
 @pytest.mark.usefixtures("without_waiting")
-async def test_a_second_attempt_may_be_in_time() -> None:
+async def test_a_second_attempt_may_be_in_time(clock: FakeClock) -> None:
     with Endpoint([SILENT, Reply(json=completion("Hello"))]) as endpoint:
-        response = await complete(endpoint, Timeouts(first_content=ENOUGH), num_retries=1)
+        async with an_hour(clock, endpoint.await_silence):
+            response = await complete(endpoint, Timeouts(first_content=SHORT), num_retries=1)
     assert response.choices[0].message.content == "Hello"
     assert [attempt.error for attempt in response.attempts] == ["Timeout", None]
 
@@ -142,27 +152,33 @@ async def test_a_second_attempt_may_be_in_time() -> None:
     "item", [None, PING, b"data: null\n\n", b'data: {"type":"ping"}\n\n', chunk(""), chunk(role="assistant"), chunk()],
     ids=["silence", "comments", "null", "pings", "empty text", "roles", "empty pieces"],
 )  # fmt: skip
-async def test_content_has_to_keep_coming(item: Any) -> None:
+async def test_content_has_to_keep_coming(item: Any, clock: FakeClock) -> None:
     events = ["Hello", *([item] * 1000 if item else ())]
     reply = Reply(events=events, event_delay=SHORT / 5, done=False, stall=True)
     with Endpoint(reply) as endpoint:
-        texts, error = await run_out(endpoint, stream(endpoint, Timeouts(first_content=60, idle=SHORT)))
+        texts, error = await run_out(clock, endpoint, stream(endpoint, Timeouts(first_content=60, idle=SHORT)))
     assert error.budget == "idle"
     assert "".join(texts) == "Hello"
     assert error.partial.choices[0].message.content == "Hello"
 
 
-async def test_content_that_keeps_coming_is_never_idle() -> None:
+async def test_idle_time_begins_with_the_latest_content(clock: FakeClock) -> None:
+    with Endpoint(Reply(events=["a", "b"], event_delay=SHORT / 2, done=False, stall=True)) as endpoint:
+        texts, error = await run_out(clock, endpoint, stream(endpoint, SHORT), after=1.5 * SHORT)
+    assert (texts, error.budget) == (["a", "b"], "idle")
+
+
+async def test_content_that_keeps_coming_is_never_idle(clock: FakeClock) -> None:
     with Endpoint(STEADY) as endpoint:
-        async with stream(endpoint, Timeouts(first_content=60, idle=ENOUGH)) as pieces:
+        async with an_hour(clock, endpoint.await_silence), stream(endpoint, Timeouts(first_content=60, idle=SHORT)) as pieces:
             assert "".join([piece.text async for piece in pieces]) == "x" * 40
-    assert pieces.timings.total > ENOUGH
+    assert pieces.timings.total > 4 * SHORT
 
 
-async def test_a_slow_caller_is_not_a_slow_server() -> None:
-    reply = Reply(events=["a", "b", chunk(finish_reason="stop")], event_delay=SHORT / 5)
+async def test_a_slow_caller_is_not_a_slow_server(clock: FakeClock) -> None:
+    reply = Reply(events=["a", "b", chunk(finish_reason="stop")], event_delay=2 * SHORT, done=False)
     with Endpoint(reply) as endpoint:
-        async with stream(endpoint, Timeouts(first_content=60, idle=SHORT)) as pieces:
+        async with an_hour(clock, endpoint.await_silence), stream(endpoint, Timeouts(first_content=60, idle=SHORT)) as pieces:
             texts: list[str] = []
             async for piece in pieces:
                 texts.append(piece.text)
@@ -170,56 +186,70 @@ async def test_a_slow_caller_is_not_a_slow_server() -> None:
     assert "".join(texts) == "ab"
 
 
-async def test_what_has_arrived_is_read_although_time_is_up() -> None:
+async def test_what_has_arrived_is_read_although_time_is_up(clock: FakeClock) -> None:
     with Endpoint(Reply(events=chunks("Hello"))) as endpoint:
         async with await complete(endpoint, Timeouts(first_content=SHORT), stream=True) as pieces:
-            await anyio.sleep(1.5 * SHORT)
+            await clock.aadvance(1.5 * SHORT)
             assert "".join([part.choices[0].delta.content or "" async for part in pieces]) == "Hello"
 
 
 # All attempts together.
 
 
-async def test_a_stream_has_a_total_when_it_is_given_one() -> None:
-    with Endpoint(Reply(events=["a"] * 1000, event_delay=SHORT / 10)) as endpoint:
-        texts, error = await run_out(endpoint, stream(endpoint, Timeouts(total=ENOUGH)))
+async def test_a_stream_has_a_total_when_it_is_given_one(clock: FakeClock) -> None:
+    with Endpoint(Reply(events=["a"] * 1000, event_delay=SHORT / 9.5)) as endpoint:
+        texts, error = await run_out(clock, endpoint, stream(endpoint, Timeouts(total=SHORT)))
     assert error.budget == "total"
-    assert texts
-    assert set(texts) == {"a"}
+    assert texts == ["a"] * 10
 
 
 @pytest.mark.parametrize("reply", [SILENT, Reply(events=[PING] * 1000, event_delay=SHORT / 5)], ids=["no head", "comments"])
-async def test_the_total_counts_before_the_first_content_too(reply: Reply) -> None:
+async def test_the_total_counts_before_the_first_content_too(reply: Reply, clock: FakeClock) -> None:
     with Endpoint(reply) as endpoint:
-        _, error = await run_out(endpoint, stream(endpoint, Timeouts(total=SHORT), num_retries=5))
+        _, error = await run_out(clock, endpoint, stream(endpoint, Timeouts(total=SHORT), num_retries=5))
     assert error.budget == "total"
     assert len(endpoint.requests) == 1
 
 
-async def test_an_answer_that_is_whole_is_not_late() -> None:
+async def test_an_answer_that_is_whole_is_not_late(clock: FakeClock) -> None:
     """Its `[DONE]` is here: the caller alone took longer than the total."""
     at_once = b"".join(Reply(events=chunks("Hello")).pieces())  # one read finds all of it
     with Endpoint(Reply(events=[at_once], done=False)) as endpoint:
-        pieces = stream(endpoint, Timeouts(total=ENOUGH))
+        pieces = stream(endpoint, Timeouts(total=SHORT))
         texts = [(await anext(pieces)).text]
-        await anyio.sleep(1.1 * ENOUGH)
+        await clock.aadvance(1.1 * SHORT)
         texts += [piece.text async for piece in pieces]
     assert ("".join(texts), pieces.outcome) == ("Hello", "complete")
 
 
-async def test_a_late_answer_is_known_by_its_head() -> None:
+async def test_a_late_answer_is_known_by_its_head(clock: FakeClock) -> None:
     reply = Reply(events=["a"], done=False, stall=True, headers={"x-request-id": "r1"})
     with Endpoint(reply) as endpoint:
-        _, error = await run_out(endpoint, stream(endpoint, Timeouts(idle=SHORT)))
+        _, error = await run_out(clock, endpoint, stream(endpoint, Timeouts(idle=SHORT)))
     assert (error.request_id, error.headers["x-request-id"]) == ("r1", "r1")
 
 
-async def test_the_total_spans_attempts() -> None:
+async def test_the_total_spans_attempts(clock: FakeClock) -> None:
     busy = Reply(status=503, headers={"retry-after": "0"})
-    with Endpoint([busy, SILENT]) as endpoint, anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout) as caught:
-        await complete(endpoint, Timeouts(total=ENOUGH), num_retries=5)
-    assert caught.value.budget == "total"
-    assert [attempt.error for attempt in caught.value.attempts] == ["ServiceUnavailableError", "Timeout"]
+    with Endpoint([busy, SILENT]) as endpoint:
+        error = await fails(clock, endpoint, complete(endpoint, Timeouts(total=SHORT), num_retries=5), requests=2)
+    assert error.budget == "total"
+    assert [attempt.error for attempt in error.attempts] == ["ServiceUnavailableError", "Timeout"]
+
+
+# By the loops' own timers: nothing here depends on how long anything else takes.
+
+
+async def test_real_seconds_run_out() -> None:
+    with anyio.fail_after(10), Endpoint([SILENT, Reply(events=["a"], done=False, stall=True)]) as endpoint:
+        with pytest.raises(tokenwire.Timeout) as caught:
+            await complete(endpoint, Timeouts(first_content=0.02))
+        assert caught.value.budget == "first_content"
+        pieces = stream(endpoint, Timeouts(idle=0.02))
+        with pytest.raises(tokenwire.Timeout) as caught:
+            assert [piece.text async for piece in pieces] == ["a"]
+        assert (caught.value.budget, caught.value.partial.choices[0].message.content) == ("idle", "a")
+        assert pieces.timings.total > 0.02
 
 
 # What they cost.
@@ -244,46 +274,43 @@ async def test_a_thousand_chunks_need_no_timer_each(monkeypatch: pytest.MonkeyPa
 # Numbers, httpx's and the environment's.
 
 
-async def test_a_number_is_a_whole_call_s_total() -> None:
+async def test_a_number_is_a_whole_call_s_total(clock: FakeClock) -> None:
     unfinished = Reply(body=b" ", stall=True, framing="chunked")
-    with Endpoint(unfinished) as endpoint, anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout) as caught:
-        await complete(endpoint, SHORT, num_retries=5)
-    assert (caught.value.budget, len(endpoint.requests)) == ("total", 1)
+    with Endpoint(unfinished) as endpoint:
+        error = await fails(clock, endpoint, complete(endpoint, SHORT, num_retries=5))
+    assert (error.budget, len(endpoint.requests)) == ("total", 1)
 
 
-@pytest.mark.parametrize("budgets", [ENOUGH, str(ENOUGH)], ids=["number", "text"])
-async def test_a_number_bounds_each_wait_of_a_stream(budgets: Any) -> None:
+@pytest.mark.parametrize("budgets", [SHORT, str(SHORT)], ids=["number", "text"])
+async def test_a_number_bounds_each_wait_of_a_stream(budgets: Any, clock: FakeClock) -> None:
     with Endpoint(SILENT) as endpoint:
-        assert (await run_out(endpoint, stream(endpoint, budgets)))[1].budget == "first_content"
+        assert (await run_out(clock, endpoint, stream(endpoint, budgets)))[1].budget == "first_content"
     with Endpoint(Reply(events=["a"], done=False, stall=True)) as endpoint:
-        assert (await run_out(endpoint, stream(endpoint, budgets)))[1].budget == "idle"
+        assert (await run_out(clock, endpoint, stream(endpoint, budgets)))[1].budget == "idle"
 
 
-async def test_a_number_does_not_bound_a_stream_s_total() -> None:
+async def test_a_number_does_not_bound_a_stream_s_total(clock: FakeClock) -> None:
     with Endpoint(STEADY) as endpoint:
-        async with stream(endpoint, ENOUGH) as pieces:
+        async with an_hour(clock, endpoint.await_silence), stream(endpoint, SHORT) as pieces:
             assert "".join([piece.text async for piece in pieces]) == "x" * 40
-    assert pieces.timings.total > ENOUGH
+    assert pieces.timings.total > 4 * SHORT
 
 
-@pytest.mark.parametrize("budgets", [httpx.Timeout(60, read=SHORT), httpx.Timeout(ENOUGH)], ids=["read", "all"])
-async def test_httpx_s_read_timeout_bounds_the_waits_for_content(budgets: httpx.Timeout) -> None:
+@pytest.mark.parametrize("budgets", [httpx.Timeout(60, read=SHORT), httpx.Timeout(SHORT)], ids=["read", "all"])
+async def test_httpx_s_read_timeout_bounds_the_waits_for_content(budgets: httpx.Timeout, clock: FakeClock) -> None:
     with Endpoint(SILENT) as endpoint:
-        assert (await run_out(endpoint, stream(endpoint, budgets)))[1].budget == "first_content"
-        with pytest.raises(tokenwire.Timeout):
-            await complete(endpoint, budgets)
+        assert (await run_out(clock, endpoint, stream(endpoint, budgets)))[1].budget == "first_content"
+        await fails(clock, endpoint, complete(endpoint, budgets), requests=2)
     with Endpoint(Reply(events=["a"], done=False, stall=True)) as endpoint:
-        assert (await run_out(endpoint, stream(endpoint, budgets)))[1].budget == "idle"
+        assert (await run_out(clock, endpoint, stream(endpoint, budgets)))[1].budget == "idle"
 
 
-async def test_a_client_s_and_the_package_s_default(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_s_and_the_package_s_default(monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> None:
     with Endpoint(SILENT) as endpoint:
         async with AsyncClient(api_base=endpoint.url, timeout=SHORT, num_retries=0) as client:
-            with anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout):
-                await client.acompletion("openai/m", MESSAGES)
+            await fails(clock, endpoint, client.acompletion("openai/m", MESSAGES))
         monkeypatch.setattr(tokenwire, "request_timeout", SHORT, raising=False)
-        with anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout):
-            await complete(endpoint, None)
+        await fails(clock, endpoint, complete(endpoint, None), requests=2)
 
 
 @pytest.mark.parametrize("budgets", [0, -1, float("nan"), True, "soon", [1]])
@@ -331,43 +358,43 @@ def full_listener() -> Iterator[str]:
 @pytest.mark.parametrize(
     "budgets", [Timeouts(connect=SHORT), httpx.Timeout(60, connect=SHORT)], ids=["Timeouts", "httpx.Timeout"]
 )
-async def test_connecting_has_a_budget(full_listener: str, budgets: Any) -> None:
-    with anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout) as caught:
-        await tokenwire.acompletion("openai/m", MESSAGES, api_base=full_listener, timeout=budgets, num_retries=0)
-    assert caught.value.budget == "connect"
-    with anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout) as caught:
-        await anext(tokenwire.astreaming("openai/m", MESSAGES, api_base=full_listener, timeout=budgets, num_retries=0))
-    assert caught.value.budget == "connect"
+async def test_connecting_has_a_budget(full_listener: str, budgets: Any, clock: FakeClock) -> None:
+    keywords: dict[str, Any] = {"api_base": full_listener, "timeout": budgets, "num_retries": 0}
+    for call in (
+        tokenwire.acompletion("openai/m", MESSAGES, **keywords),
+        anext(tokenwire.astreaming("openai/m", MESSAGES, **keywords)),
+    ):
+        assert (await fails(clock, None, call)).budget == "connect"
 
 
-async def test_sending_has_a_budget() -> None:
+async def test_sending_has_a_budget(clock: FakeClock) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:  # accepts nothing, reads nothing
         base = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
         large = [{"role": "user", "content": "x" * 32 * 1024 * 1024}]
-        with anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout) as caught:
-            await tokenwire.acompletion("openai/m", large, api_base=base, timeout=Timeouts(write=SHORT), num_retries=0)
-    assert caught.value.budget == "write"
+        call = tokenwire.acompletion("openai/m", large, api_base=base, timeout=Timeouts(write=SHORT), num_retries=0)
+        assert (await fails(clock, None, call)).budget == "write"
 
 
-async def test_waiting_for_a_connection_has_a_budget() -> None:
+async def test_waiting_for_a_connection_has_a_budget(clock: FakeClock) -> None:
     with Endpoint(Reply(events=["a"], done=False, stall=True)) as endpoint:
         async with HTTPTransport(max_connections=1) as transport, stream(endpoint, None, client=transport) as pieces:
             assert (await anext(pieces)).text == "a"
-            with anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout) as caught:
-                await complete(endpoint, Timeouts(pool=SHORT), client=transport)
-    assert caught.value.budget == "pool"
+            error = await fails(clock, endpoint, complete(endpoint, Timeouts(pool=SHORT), client=transport))
+    assert error.budget == "pool"
     assert len(endpoint.requests) == 1
 
 
-async def test_the_outer_deadlines_of_the_caller_s_own_are_his() -> None:
+async def test_the_outer_deadlines_of_the_caller_s_own_are_his(clock: FakeClock) -> None:
     """A cancel scope around a call ends it as a cancellation, not as our `Timeout`."""
     with Endpoint(SILENT) as endpoint:
-        with anyio.move_on_after(SHORT) as scope:
-            await complete(endpoint, 60)
-        assert scope.cancelled_caught
-        with pytest.raises(TimeoutError):
-            with anyio.fail_after(SHORT):
-                await anext(stream(endpoint, 60))
+        async with an_hour(clock, endpoint.await_silence):
+            with anyio.move_on_after(SHORT) as scope:
+                await complete(endpoint, 60)
+            assert scope.cancelled_caught
+        async with an_hour(clock, partial(endpoint.await_silence, 2)):
+            with pytest.raises(TimeoutError):
+                with anyio.fail_after(SHORT):
+                    await anext(stream(endpoint, 60))
         for request in endpoint.requests:
             await endpoint.await_closed(request)
             assert request.aborted

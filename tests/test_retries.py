@@ -1,6 +1,7 @@
 """What is tried again, how often and after how long, and that nobody sees an attempt that came to nothing."""
 
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,7 +9,9 @@ import pytest
 import tokenwire
 from tokenwire import AsyncClient, RetryPolicy
 from tokenwire._call import Attempts, is_retryable
-from tokenwire.testing import Endpoint, Received, Reply, chunk, chunks, completion
+from tokenwire.testing import Endpoint, FakeClock, Received, Reply, chunk, chunks, completion
+
+from .conftest import an_hour
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 AT_ONCE = {"retry-after": "0"}
@@ -347,13 +350,28 @@ async def test_a_failed_attempt_keeps_no_connection() -> None:
 
 
 @pytest.mark.anyio
-async def test_the_wait_that_the_server_asks_for() -> None:
-    with Endpoint([Reply(status=429, headers={"retry-after-ms": "60"}), GOOD]) as endpoint:
-        started = time.monotonic()
-        response = await complete(endpoint)
-        elapsed = time.monotonic() - started
-    assert 0.05 < elapsed < 5
-    assert [attempt.waited for attempt in response.attempts] == [0.0, 0.06]
+@pytest.mark.parametrize("header", [{"retry-after": "20"}, {"retry-after-ms": "20000"}], ids=["seconds", "milliseconds"])
+async def test_the_wait_that_the_server_asks_for(header: dict[str, str], clock: FakeClock) -> None:
+    with Endpoint([Reply(status=429, headers=header), GOOD, Reply(status=429, headers=header), GOOD_STREAM]) as endpoint:
+        async with an_hour(clock, endpoint.await_silence):
+            response = await complete(endpoint)
+        async with an_hour(clock, partial(endpoint.await_silence, 3)), stream(endpoint) as pieces:
+            assert "".join([piece.text async for piece in pieces]) == "Hello"
+    assert [attempt.waited for attempt in response.attempts] == [attempt.waited for attempt in pieces.attempts] == [0.0, 20.0]
+    first, second, third, fourth = (request.arrived_at for request in endpoint.requests)
+    assert (second - first, fourth - third) == pytest.approx((20, 20))
+
+
+@pytest.mark.anyio
+async def test_the_wait_where_the_server_asks_for_none(clock: FakeClock) -> None:
+    policy = RetryPolicy(num_retries=2, base_delay=2.0)
+    with Endpoint([Reply(status=503), Reply(status=503), GOOD]) as endpoint:
+        async with an_hour(clock, endpoint.await_silence):
+            response = await complete(endpoint, retry_policy=policy)
+    waited = [attempt.waited for attempt in response.attempts]
+    first, second, third = (request.arrived_at for request in endpoint.requests)
+    assert waited == pytest.approx([0, second - first, third - second])
+    assert 1.5 <= waited[1] <= 2 < 3 <= waited[2] <= 4
 
 
 @pytest.mark.anyio

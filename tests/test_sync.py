@@ -12,7 +12,7 @@ import pytest
 
 import tokenwire
 from tokenwire import APIConnectionError, CustomLLMError, RateLimitError, StreamTruncatedError, Timeout, _routing
-from tokenwire.testing import Endpoint, Reply, chunk, chunks, completion
+from tokenwire.testing import Endpoint, FakeClock, Reply, chunk, chunks, completion
 
 MODEL = "openai/m"
 MESSAGES = [{"role": "user", "content": "Hi"}]
@@ -127,9 +127,17 @@ def test_an_error_comes_behind_the_chunks_before_it() -> None:
         next(stream)
 
 
-def test_a_deadline() -> None:
-    with Endpoint(endless()) as endpoint, pytest.raises(Timeout) as caught:
-        text_of(tokenwire.streaming(MODEL, MESSAGES, api_base=endpoint.url, timeout=0.05))
+def test_a_deadline(clock: FakeClock) -> None:
+    def pass_time() -> None:
+        endpoint.wait_silence()
+        clock.advance(20)
+
+    with Endpoint(endless()) as endpoint:
+        passing = threading.Thread(target=pass_time)
+        passing.start()
+        with pytest.raises(Timeout) as caught:
+            text_of(tokenwire.streaming(MODEL, MESSAGES, api_base=endpoint.url, timeout=20))
+        passing.join()
 
     assert caught.value.budget == "idle"
 

@@ -78,6 +78,7 @@ class Fault:
         whole_replies: the script for the call that asks for a whole answer, where it is another one.
         call: keywords of the call.
         server: which of the servers in `running` is called.
+        restless: whether the server never waits, so that its time must be real.
         open: why this does not hold yet, for "streamed" or "whole"; empty where it does.
     """
 
@@ -88,6 +89,7 @@ class Fault:
     whole_replies: Sequence[Reply] | None = None
     call: Mapping[str, Any] = field(default_factory=dict[str, Any])
     server: str = "http"
+    restless: bool = False
     open: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -406,7 +408,7 @@ CODINGS = [
 ]  # fmt: skip
 
 
-def stalled(name: str, reply: Reply, budget: str, *, text: str = "") -> Fault:
+def stalled(name: str, reply: Reply, budget: str, *, text: str = "", restless: bool = False) -> Fault:
     """A stream in which no content comes, beside a whole answer of which only the beginning does."""
     call = {"timeout": Timeouts(**{budget: SHORT})}
     whole = failed("Timeout", budget="first_content")
@@ -418,13 +420,14 @@ def stalled(name: str, reply: Reply, budget: str, *, text: str = "") -> Fault:
         whole,
         whole_replies=[answer],
         call=call if budget == "first_content" else {"timeout": Timeouts(first_content=LONGER, idle=SHORT)},
+        restless=restless,
     )
 
 
 STALLS = [
     stalled("a stall before the content", Reply(events=[HELLO[0]], done=False, stall=True), "first_content"),
     stalled("comments for ever before the content", Reply(events=[b": hi\n\n"], forever=True, event_delay=SHORT / 9), "first_content"),
-    stalled("comments as fast as they go", Reply(events=[b": hi\n\n"] * 100, forever=True), "first_content"),
+    stalled("comments as fast as they go", Reply(events=[b": hi\n\n"] * 100, forever=True), "first_content", restless=True),
     stalled("roles for ever", Reply(events=[HELLO[0]], forever=True, event_delay=SHORT / 9), "first_content"),
     stalled("a stall behind the finish reason", Reply(events=HELLO, done=False, stall=True), "idle", text="Hello"),
     stalled("a stall behind the content", Reply(text="Hello", stall=True, after=2), "idle", text="Hell"),

@@ -65,7 +65,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "_client": frozenset(),
     "_api": frozenset({"anyio", "msgspec"}),
     "_sync": frozenset({"anyio"}),
-    "testing": frozenset({"anyio", "httptools", "msgspec", "pytest"}),  # pytest in pytest_plugin.py
+    "testing": frozenset({"anyio", "httptools", "msgspec", "pytest", "trio", "uvloop"}),  # the last three if they are there
     "server": frozenset({"anyio", "msgspec", "prometheus_client", "uvicorn", "yaml"}),
     "cli": frozenset({"anyio", "msgspec", "rich", "uvicorn"}),
 }

@@ -4,6 +4,7 @@ import gzip
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import anyio
@@ -13,6 +14,8 @@ from anyio import to_thread
 
 from tokenwire.http.transport import HTTPTransport
 from tokenwire.testing import Endpoint, Received, Reply, chunks
+
+from ..conftest import an_hour
 
 pytestmark = pytest.mark.anyio
 
@@ -220,17 +223,25 @@ async def test_a_connection_is_used_again(make_client):
         assert {request.connection for request in endpoint.requests} == {1}
 
 
-async def test_requests_at_once_have_connections_of_their_own(make_client):
-    with Endpoint(Reply(json={}, delay=0.05)) as endpoint:
-        async with make_client() as client, anyio.create_task_group() as group:
+async def test_requests_at_once_have_connections_of_their_own(make_client, clock):
+    with Endpoint(Reply(json={}, delay=3)) as endpoint:
+        async with (
+            make_client() as client,
+            an_hour(clock, partial(endpoint.await_silence, 5)),
+            anyio.create_task_group() as group,
+        ):
             for _ in range(5):
                 group.start_soon(client.get, endpoint.url)
         assert {request.connection for request in endpoint.requests} == {1, 2, 3, 4, 5}
 
 
-async def test_no_more_connections_than_allowed(make_client):
-    with Endpoint(Reply(json={}, delay=0.01)) as endpoint:
-        async with make_client(most=2) as client, anyio.create_task_group() as group:
+async def test_no_more_connections_than_allowed(make_client, clock):
+    with Endpoint(Reply(json={}, delay=0.5)) as endpoint:
+        async with (
+            make_client(most=2) as client,
+            an_hour(clock, partial(endpoint.await_silence, 2)),
+            anyio.create_task_group() as group,
+        ):
             for _ in range(8):
                 group.start_soon(client.get, endpoint.url)
         assert len(endpoint.requests) == 8
@@ -256,12 +267,14 @@ async def test_leaving_a_response_early_closes_its_connection(make_client):
         assert [request.connection for request in endpoint.requests] == [1, 2]
 
 
-async def test_a_cancelled_response_closes_its_connection(make_client):
+async def test_a_cancelled_response_closes_its_connection(make_client, clock):
     with Endpoint(Reply(events=chunks("Hello"), stall=True)) as endpoint:
         async with make_client(most=1) as client:
-            for _ in range(2):
-                with anyio.move_on_after(0.05) as scope:
-                    await client.get(endpoint.url)
+            for number in (1, 2):
+                with anyio.CancelScope() as scope:
+                    async with an_hour(clock, partial(endpoint.await_silence, number)):
+                        scope.deadline = anyio.current_time() + 3
+                        await client.get(endpoint.url)
                 assert scope.cancelled_caught
                 await endpoint.await_closed(endpoint.requests[-1])
                 assert endpoint.requests[-1].aborted
@@ -435,9 +448,9 @@ async def test_read_timeout_within_the_body(make_client):
             await endpoint.await_until(lambda: endpoint.open_connections == 0)
 
 
-async def test_the_read_timeout_is_for_each_read(make_client):
-    with Endpoint(Reply(events=[b"data: %d\n\n" % number for number in range(6)], event_delay=0.06)) as endpoint:
-        async with make_client(timeout=httpx.Timeout(5, read=0.25)) as client:
+async def test_the_read_timeout_is_for_each_read(make_client, clock):
+    with Endpoint(Reply(events=[b"data: %d\n\n" % number for number in range(6)], event_delay=19)) as endpoint:
+        async with make_client(timeout=httpx.Timeout(5, read=20)) as client, an_hour(clock, endpoint.await_silence):
             assert (await client.get(endpoint.url)).content.endswith(b"data: 5\n\ndata: [DONE]\n\n")
 
 

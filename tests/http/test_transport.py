@@ -9,6 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -18,11 +19,13 @@ import pytest
 import trio
 from anyio import lowlevel, to_thread
 
-from tokenwire.http import _asyncio, _trio, connection
+from tokenwire.http import _asyncio, connection
 from tokenwire.http.connection import FOREVER, KEEPALIVE_PROBES, Outgoing
 from tokenwire.http.protocol import HeadersTooLarge, render_head
 from tokenwire.http.transport import HTTPTransport, Incoming, origin_of, outgoing_of
 from tokenwire.testing import Endpoint, Reply, chunks
+
+from ..conftest import an_hour
 
 pytestmark = pytest.mark.anyio
 
@@ -126,22 +129,22 @@ async def test_stats_tell_what_there_is():
         assert counts(transport) == (0, 0, 0)
 
 
-async def test_warm_opens_connections_that_requests_find():
-    with Endpoint(Reply(json={}, delay=0.05)) as endpoint:
+async def test_warm_opens_connections_that_requests_find(clock):
+    with Endpoint(Reply(json={}, delay=60)) as endpoint:
         async with HTTPTransport() as transport:
             await transport.warm(endpoint.url, 3)
             await endpoint.await_until(lambda: endpoint.open_connections == 3)
             assert counts(transport) == (3, 3, 0)
             await transport.warm(f"{endpoint.url}/anything", 2)
             assert counts(transport) == (3, 3, 0)
-            async with anyio.create_task_group() as group:
+            async with an_hour(clock, partial(endpoint.await_silence, 3)), anyio.create_task_group() as group:
                 for _ in range(3):
-                    group.start_soon(call, transport, endpoint.url)
+                    group.start_soon(partial(call, transport, endpoint.url, seconds=100))
             assert counts(transport) == (3, 3, 0)
         assert {request.connection for request in endpoint.requests} == {1, 2, 3}
 
 
-async def test_warm_raises_what_went_wrong_and_keeps_what_it_opened():
+async def test_warm_raises_what_went_wrong_and_keeps_what_it_opened(clock):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     async with HTTPTransport(max_connections=3) as transport:
@@ -149,17 +152,25 @@ async def test_warm_raises_what_went_wrong_and_keeps_what_it_opened():
             await transport.warm(f"http://127.0.0.1:{port}/", 3)
         assert counts(transport) == (0, 0, 0)
         with Endpoint(Reply(json={})) as endpoint:
-            with pytest.raises(httpx.PoolTimeout):
-                await transport.warm(endpoint.url, 4, timeout=0.2)
+            async with an_hour(clock):
+                with pytest.raises(httpx.PoolTimeout):
+                    await transport.warm(endpoint.url, 4, timeout=2)
             assert counts(transport) == (3, 3, 0)
 
 
 async def test_a_warmed_connection_over_tls_is_used(raw_server, server_context, trusting):
     """TLS 1.3 sends session tickets behind the handshake: bytes that are no response."""
-    server = raw_server(answering(HELLO), context=server_context)
+    ready = threading.Event()
+
+    def script(peer: Any) -> None:  # begins when the tickets have been sent
+        ready.set()
+        answering(HELLO)(peer)
+
+    server = raw_server(script, context=server_context)
     async with HTTPTransport(ssl_context=trusting) as transport:
         await transport.warm(server.url, 1)
-        await anyio.sleep(0.02)  # in which the tickets arrive
+        assert await to_thread.run_sync(ready.wait, 5)
+        await anyio.wait_all_tasks_blocked()
         for _ in range(2):
             assert await call(transport, server.url) == b"hello"
         assert counts(transport) == (1, 1, 0)
@@ -211,32 +222,34 @@ async def test_an_idle_connection_makes_room_for_another_origin():
             await one.await_until(lambda: one.open_connections == 0)
 
 
-async def test_a_waiter_that_was_granted_another_origins_place_closes_what_made_room():
-    with Endpoint([Reply(json={}, delay=0.05), Reply(json={})]) as one, Endpoint(Reply(json={})) as other:
+async def test_a_waiter_that_was_granted_another_origins_place_closes_what_made_room(clock):
+    with Endpoint([Reply(json={}, delay=3), Reply(json={})]) as one, Endpoint(Reply(json={})) as other:
         async with HTTPTransport(max_connections=1) as transport:
             async with anyio.create_task_group() as group:
                 group.start_soon(call, transport, one.url)
-                await one.await_until(lambda: one.requests)
+                await one.await_silence()
                 group.start_soon(call, transport, other.url)
+                await clock.aadvance(0)
+                assert counts(transport) == (1, 0, 1)
+                await clock.aadvance(3)
             await one.await_until(lambda: one.open_connections == 0)
             assert counts(transport) == (1, 1, 0)
 
 
-async def test_idle_connections_expire():
-    now = 0.0
+async def test_idle_connections_expire(clock):
     with Endpoint(Reply(json={})) as endpoint:
         async with HTTPTransport(keepalive_expiry=60.0) as transport:
-            transport._pool._clock = lambda: now
-            for now in (0.0, 60.0, 120.5):  # noqa: B007 the clock shows it
+            for pause in (0.0, 60.0, 60.5):
+                await clock.aadvance(pause)
                 await call(transport, endpoint.url)
                 assert counts(transport) == (1, 1, 0)
         assert [request.connection for request in endpoint.requests] == [1, 1, 2]
 
 
-async def test_idle_connections_are_limited():
-    with Endpoint(Reply(json={}, delay=0.02)) as endpoint:
+async def test_idle_connections_are_limited(clock):
+    with Endpoint(Reply(json={}, delay=3)) as endpoint:
         async with HTTPTransport(max_keepalive=1) as transport:
-            async with anyio.create_task_group() as group:
+            async with an_hour(clock, partial(endpoint.await_silence, 3)), anyio.create_task_group() as group:
                 for _ in range(3):
                     group.start_soon(call, transport, endpoint.url)
             assert counts(transport) == (1, 1, 0)
@@ -439,7 +452,7 @@ async def test_the_head_has_a_limit(raw_server):
         assert counts(transport) == (0, 0, 0)
 
 
-async def test_a_slow_reader_is_no_write_timeout(raw_server, monkeypatch):
+async def test_a_slow_reader_is_no_write_timeout(raw_server, monkeypatch, clock):
     """The timeout is for each write, and a long body takes several."""
     monkeypatch.setattr(connection, "WRITE_BYTES", 64 * 1024)
     size = 1_200_000
@@ -449,15 +462,15 @@ async def test_a_slow_reader_is_no_write_timeout(raw_server, monkeypatch):
         left = size
         while left > 0:
             left -= len(peer.sock.recv(50_000))
-            time.sleep(0.012)
+            clock.advance(5)
         peer.send(HELLO)
         peer.wait_for_the_end()
 
     server = raw_server(script)
     async with HTTPTransport() as transport:
         started = time.monotonic()
-        assert await call(transport, server.url, body=bytes(size), write=0.15) == b"hello"
-        assert time.monotonic() - started > 0.15
+        assert await call(transport, server.url, seconds=3600, body=bytes(size), write=60) == b"hello"
+        assert time.monotonic() - started > 60
 
 
 @pytest.mark.parametrize("anyio_backend", [("trio", {})], ids=["trio"])
@@ -871,7 +884,7 @@ async def test_closing_does_not_wait_for_tls_goodbyes(raw_server, server_context
     await call(transport, server.url)
     (used,) = transport._connections
     sock = used.extra_info("socket")
-    with anyio.fail_after(1):
+    with anyio.fail_after(5):
         await transport.aclose()
     assert sock.fileno() == -1 or used.extra_info("socket") is not sock
     go.set()
@@ -920,28 +933,26 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return script
 
 
-async def test_a_dead_first_address_costs_a_moment(deaf, resolve, monkeypatch):
-    for room in (_asyncio, _trio):
-        monkeypatch.setattr(room, "HAPPY_EYEBALLS_DELAY", 0.05)
+async def test_a_dead_first_address_costs_a_moment(deaf, resolve, clock):
     with Endpoint(Reply(json={})) as endpoint:
         resolve(deaf, ("127.0.0.1", httpx.URL(endpoint.url).port or 0))
-        async with HTTPTransport() as transport:
+        async with HTTPTransport() as transport, an_hour(clock):
             started = time.monotonic()
             await call(transport, "http://two.example/")
-            assert 0.04 < time.monotonic() - started < 2
+            assert time.monotonic() - started == pytest.approx(_asyncio.HAPPY_EYEBALLS_DELAY)
             assert counts(transport) == (1, 1, 0)
         await endpoint.await_until(lambda: endpoint.open_connections == 0)
 
 
-async def test_a_refusing_first_address_costs_nothing(resolve):
+async def test_a_refusing_first_address_costs_nothing(resolve, clock):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         refusing = listener.getsockname()
     with Endpoint(Reply(json={})) as endpoint:
         resolve(refusing, ("127.0.0.1", httpx.URL(endpoint.url).port or 0))
-        async with HTTPTransport() as transport:
+        async with HTTPTransport() as transport, an_hour(clock):
             started = time.monotonic()
             await call(transport, "http://two.example/")
-            assert time.monotonic() - started < 0.2
+            assert time.monotonic() == started
 
 
 async def test_when_no_address_answers_all_reasons_are_told(resolve):
@@ -954,13 +965,11 @@ async def test_when_no_address_answers_all_reasons_are_told(resolve):
         assert counts(transport) == (0, 0, 0)
 
 
-async def test_giving_up_on_dead_addresses_leaves_no_socket(deaf, resolve, monkeypatch):
-    for room in (_asyncio, _trio):
-        monkeypatch.setattr(room, "HAPPY_EYEBALLS_DELAY", 0.02)
+async def test_giving_up_on_dead_addresses_leaves_no_socket(deaf, resolve, clock):
     resolve(deaf, deaf, deaf)
-    async with HTTPTransport() as transport:
+    async with HTTPTransport() as transport, an_hour(clock):
         with pytest.raises(httpx.ConnectTimeout):
-            await call(transport, "http://three.example/", connect=0.1)
+            await call(transport, "http://three.example/", connect=1.0)
         assert counts(transport) == (0, 0, 0)
 
 

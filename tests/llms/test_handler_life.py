@@ -10,6 +10,9 @@ import pytest
 
 import tokenwire
 from tokenwire import Timeout
+from tokenwire.testing import FakeClock
+
+from ..conftest import an_hour
 
 pytestmark = pytest.mark.anyio
 
@@ -44,6 +47,12 @@ async def hangs_after_content() -> AsyncIterator[str]:
 
 
 class TestTimeouts:
+    begun: threading.Event  # a sync handler is at work
+
+    @pytest.fixture(autouse=True)
+    def _begun(self) -> None:
+        self.begun = threading.Event()
+
     @pytest.fixture
     def blocks(self) -> Iterator[Any]:
         """A sync handler that takes as long as the test does."""
@@ -51,6 +60,7 @@ class TestTimeouts:
         at_work = threading.Semaphore(0)
 
         def handler() -> str:
+            self.begun.set()
             released.wait(SOON)
             at_work.release()
             return "late"
@@ -66,6 +76,7 @@ class TestTimeouts:
 
         def handler() -> Iterator[str]:
             yield "a"
+            self.begun.set()
             released.wait(SOON)
             yield "late"
 
@@ -92,35 +103,42 @@ class TestTimeouts:
         assert cleaned.is_set()
 
     @pytest.mark.parametrize("handler", [hangs, hangs_streaming, hangs_after_content])
-    async def test_end_async_handlers(self, handler: Any) -> None:
-        for error in await errors_of_timeout(handler):
+    async def test_end_async_handlers(self, handler: Any, clock: FakeClock) -> None:
+        for error in await errors_of_timeout(handler, clock):
             assert error.status_code == 408
 
-    async def test_end_the_wait_for_sync_handlers(self, blocks: Any) -> None:
-        for error in await errors_of_timeout(blocks):
+    async def test_end_the_wait_for_sync_handlers(self, blocks: Any, clock: FakeClock) -> None:
+        for error in await errors_of_timeout(blocks, clock, self.begun):
             assert error.budget in ("total", "first_content")
 
-    async def test_end_the_wait_for_sync_generators(self, blocks_streaming: Any) -> None:
-        [whole, streamed] = await errors_of_timeout(blocks_streaming, 0.25)  # in which its thread has begun
+    async def test_end_the_wait_for_sync_generators(self, blocks_streaming: Any, clock: FakeClock) -> None:
+        [whole, streamed] = await errors_of_timeout(blocks_streaming, clock, self.begun)
 
         assert whole.budget == "total"
         assert streamed.budget == "idle"
         assert streamed.partial.choices[0].message.content == "a"
 
 
-async def errors_of_timeout(handler: Any, seconds: float = 0.02) -> list[Timeout]:
+async def errors_of_timeout(handler: Any, clock: FakeClock, begun: threading.Event | None = None) -> list[Timeout]:
+    async def ready() -> None:
+        if begun is not None:
+            assert await anyio.to_thread.run_sync(begun.wait, SOON)
+            begun.clear()
+
     tokenwire.register("mine", handler)
-    with anyio.fail_after(SOON), pytest.raises(Timeout) as whole:
-        await tokenwire.acompletion("mine/any", MESSAGES, timeout=seconds)
-    stream = tokenwire.astreaming("mine/any", MESSAGES, timeout=seconds)
-    with anyio.fail_after(SOON), pytest.raises(Timeout) as streamed:
-        await read(stream)
+    async with an_hour(clock, ready):
+        with pytest.raises(Timeout) as whole:
+            await tokenwire.acompletion("mine/any", MESSAGES, timeout=20)
+    stream = tokenwire.astreaming("mine/any", MESSAGES, timeout=20)
+    async with an_hour(clock, ready):
+        with pytest.raises(Timeout) as streamed:
+            await read(stream)
     assert stream.outcome == "error"
     return [whole.value, streamed.value]
 
 
 @pytest.mark.parametrize("then", ["returns", "raises"])
-async def test_a_handler_that_ends_when_time_is_up_has_not_finished_its_answer(then: str) -> None:
+async def test_a_handler_that_ends_when_time_is_up_has_not_finished_its_answer(then: str, clock: FakeClock) -> None:
     async def handler() -> AsyncIterator[str]:
         yield "a"
         try:
@@ -130,32 +148,34 @@ async def test_a_handler_that_ends_when_time_is_up_has_not_finished_its_answer(t
                 raise ValueError("lost connection") from None
 
     tokenwire.register("mine", handler)
-    stream = tokenwire.astreaming("mine/any", MESSAGES, timeout=tokenwire.Timeouts(idle=0.02))
-    with anyio.fail_after(SOON), pytest.raises(Timeout) as caught:
-        await read(stream)
+    stream = tokenwire.astreaming("mine/any", MESSAGES, timeout=tokenwire.Timeouts(idle=20))
+    async with an_hour(clock):
+        with pytest.raises(Timeout) as caught:
+            await read(stream)
     assert caught.value.budget == "idle"
     assert caught.value.partial.choices[0].finish_reason is None
     assert stream.outcome == "error"
 
 
-async def test_time_running_out_waits_for_what_a_handler_shields() -> None:
+async def test_time_running_out_waits_for_what_a_handler_shields(clock: FakeClock) -> None:
     steps: list[str] = []
 
     async def handler() -> AsyncIterator[str]:
         yield "a"
         with anyio.CancelScope(shield=True):
             steps.append("begun")
-            await anyio.sleep(0.1)  # its deadline passes meanwhile
+            await anyio.sleep(100)  # its deadline passes meanwhile
             steps.append("done")
         await anyio.sleep_forever()
 
     tokenwire.register("mine", handler)
-    with anyio.fail_after(SOON), pytest.raises(Timeout):
-        await read(tokenwire.astreaming("mine/any", MESSAGES, timeout=tokenwire.Timeouts(idle=0.02)))
+    async with an_hour(clock):
+        with pytest.raises(Timeout):
+            await read(tokenwire.astreaming("mine/any", MESSAGES, timeout=tokenwire.Timeouts(idle=20)))
     assert steps == ["begun", "done"]
 
 
-async def test_the_callers_own_scope_catches_what_is_its_own() -> None:
+async def test_the_callers_own_scope_catches_what_is_its_own(clock: FakeClock) -> None:
     """Cancelled while the handler's tasks clean up because its deadline has passed."""
 
     async def tidy() -> None:
@@ -174,8 +194,9 @@ async def test_the_callers_own_scope_catches_what_is_its_own() -> None:
             await anyio.sleep_forever()
 
     tokenwire.register("mine", handler)
-    with anyio.fail_after(SOON), anyio.CancelScope() as outer:
-        await read(tokenwire.astreaming("mine/any", MESSAGES, timeout=tokenwire.Timeouts(idle=0.02)))
+    async with an_hour(clock):
+        with anyio.CancelScope() as outer:
+            await read(tokenwire.astreaming("mine/any", MESSAGES, timeout=tokenwire.Timeouts(idle=20)))
     assert outer.cancelled_caught
     await anyio.lowlevel.checkpoint()  # nothing of it is left
 

@@ -115,9 +115,10 @@ async def _visit(
     method: str = "POST",
     headers: Mapping[str, str] | None = None,
     root_path: str = "",
+    seconds: float = 10,
 ) -> AsyncGenerator[Visit, None]:
     data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-    with anyio.fail_after(10):
+    with anyio.fail_after(seconds):
         async with anyio.create_task_group() as tasks:
             visit = Visit(app, method, path, data, headers or {}, root_path)
             tasks.start_soon(visit.run)
@@ -129,7 +130,7 @@ async def _visit(
 
 @pytest.fixture
 def visit() -> VisitApp:
-    """`async with visit(app, body, path) as v`: one request, left at the end of the block."""
+    """`async with visit(app, body, path) as v`: one request, left at the end of the block, and that within `seconds`."""
     return _visit
 
 

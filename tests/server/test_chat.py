@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -22,6 +23,9 @@ from tokenwire import (
     Usage,
 )
 from tokenwire.server import create_app
+from tokenwire.testing import FakeClock
+
+from ..conftest import an_hour
 
 pytestmark = pytest.mark.anyio
 
@@ -210,7 +214,7 @@ async def test_what_can_not_be_sent_is_an_error_of_the_server(ask: Any) -> None:
         assert answer.status == 500
 
 
-async def test_comments_keep_a_silent_stream_alive_once_it_has_begun(visit: Any) -> None:
+async def test_comments_keep_a_silent_stream_alive_once_it_has_begun(visit: Any, clock: FakeClock) -> None:
     go = anyio.Event()
     began = anyio.Event()
 
@@ -220,18 +224,19 @@ async def test_comments_keep_a_silent_stream_alive_once_it_has_begun(visit: Any)
         yield "a"
         await anyio.sleep_forever()
 
-    async with visit(create_app({"m": handler}, keepalive_seconds=0.02), STREAM) as v:
-        await began.wait()
-        with anyio.move_on_after(0.1) as silence:  # the status is not known, so that nothing can be sent
+    async with visit(create_app({"m": handler}, keepalive_seconds=15), STREAM, seconds=7200) as v, an_hour(clock, began.wait):
+        with anyio.move_on_after(100) as silence:  # the status is not known, so that nothing can be sent
             await v.take()
         assert silence.cancelled_caught
         go.set()
         assert (await v.take()).startswith(b"data: {")
+        started = time.monotonic()
         assert await v.take() == b": keep-alive\n\n"
         assert await v.take() == b": keep-alive\n\n"
+        assert 15 <= time.monotonic() - started <= 30
 
 
-async def test_a_comment_on_its_way_is_waited_for(visit: Any) -> None:
+async def test_a_comment_on_its_way_is_waited_for(visit: Any, clock: FakeClock) -> None:
     go = anyio.Event()
 
     async def handler(**_: Any) -> Any:
@@ -239,26 +244,27 @@ async def test_a_comment_on_its_way_is_waited_for(visit: Any) -> None:
         await go.wait()
         yield "b"
 
-    async with visit(create_app({"m": handler}, keepalive_seconds=0.02), STREAM) as v:
+    async with visit(create_app({"m": handler}, keepalive_seconds=15), STREAM, seconds=7200) as v:
         await v.take()
-        await anyio.wait_all_tasks_blocked()
+        await clock.aadvance(15)
         await v.until_sending()  # the comment, which nobody has taken
         go.set()
-        await anyio.wait_all_tasks_blocked()
+        await clock.aadvance(0)
         assert await v.take() == b": keep-alive\n\n"
         assert b'"b"' in await v.take()
 
 
-async def test_no_comment_disturbs_a_stream_that_flows_or_a_reader_that_does_not(visit: Any) -> None:
+async def test_no_comment_disturbs_a_stream_that_flows_or_a_reader_that_does_not(visit: Any, clock: FakeClock) -> None:
     async def handler(**_: Any) -> Any:
         for _number in range(20):
             yield "a"
-            await anyio.sleep(0.005)
+            await anyio.sleep(7)
 
-    async with visit(create_app({"m": handler}, keepalive_seconds=0.1), STREAM) as v:
+    async with visit(create_app({"m": handler}, keepalive_seconds=15), STREAM, seconds=7200) as v:
         first = await v.take()
-        await anyio.sleep(0.3)  # the app waits in `send`, no comment behind it
-        assert b"keep-alive" not in first + await v.rest()
+        await clock.aadvance(300)  # the app waits in `send`, no comment behind it
+        async with an_hour(clock):
+            assert b"keep-alive" not in first + await v.rest()
 
 
 @pytest.mark.parametrize("body", [BODY, STREAM], ids=["whole", "streamed"])
@@ -318,19 +324,21 @@ async def test_a_slow_reader_slows_the_handler(visit: Any) -> None:
 
 
 @pytest.mark.parametrize("body", [BODY, STREAM], ids=["whole", "streamed"])
-async def test_a_request_may_take_so_long_and_no_longer(body: dict[str, Any], ask: Any, gone: Any) -> None:
-    witness = gone()
+async def test_a_request_may_take_so_long_and_no_longer(body: dict[str, Any], ask: Any, gone: Any, clock: FakeClock) -> None:
+    began, witness = anyio.Event(), gone()
 
     async def handler(**_: Any) -> Any:
         with witness():
             yield "a"
+            began.set()
             await anyio.sleep_forever()
 
-    answer = await ask(create_app({"m": handler}, request_timeout=0.1), body)
+    async with an_hour(clock, began.wait):
+        answer = await ask(create_app({"m": handler}, request_timeout=5), body)
     assert witness.left.is_set()
     if body is BODY:
         assert answer.status == 408
-        assert answer.error()["message"] == "no answer within 0.1 s"
+        assert answer.error()["message"] == "no answer within 5 s"
     else:
         assert answer.events()[-1]["error"]["code"] == "408"
 
@@ -402,7 +410,7 @@ async def test_a_stream_is_complete_when_its_end_has_been_sent(ask: Any, caplog:
             return self.left.pop()
 
         async def aclose(self) -> None:
-            await anyio.sleep(0.02)
+            await anyio.wait_all_tasks_blocked()
 
     async def handler(**_: Any) -> Any:
         return Chunks()

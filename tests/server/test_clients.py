@@ -229,7 +229,7 @@ async def test_a_client_that_leaves_cancels_the_handler(stream: bool, served: An
             tasks.start_soon(ask)
             await began.wait()
             tasks.cancel_scope.cancel()
-        with anyio.fail_after(2):
+        with anyio.fail_after(5):
             await witness.left.wait()
 
 

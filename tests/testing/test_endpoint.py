@@ -438,6 +438,24 @@ class TestLifetime:
             with pytest.raises(TimeoutError):
                 endpoint.wait_closed(Received("GET", "/", {}, b"", 1), timeout=0.01)
 
+    @pytest.mark.parametrize("reply", [Reply(delay=FOREVER), Reply(events=["a"], stall=True), Reply(body=b"whole")])
+    def test_it_is_silent_when_only_time_or_a_client_can_change_anything(self, reply):
+        with Endpoint(reply) as endpoint:
+            with pytest.raises(TimeoutError):
+                endpoint.wait_silence(timeout=0.01)
+            with connected(endpoint):
+                endpoint.wait_silence()
+                assert only(endpoint).silent != only(endpoint).closed.is_set()
+                with pytest.raises(TimeoutError):
+                    endpoint.wait_silence(2, timeout=0.01)
+            endpoint.wait_closed(only(endpoint))
+            assert not only(endpoint).silent
+
+    def test_it_is_not_silent_while_it_writes(self):
+        with Endpoint(Reply(events=["a"], forever=True)) as endpoint, connected(endpoint):
+            with pytest.raises(TimeoutError):
+                endpoint.wait_silence(timeout=0.05)
+
     def test_what_the_block_raises_is_raised(self):
         with pytest.raises(KeyError), Endpoint(Reply()):
             raise KeyError("mine")

@@ -78,7 +78,7 @@ class Pool(Generic[C]):
         max_connections: float,
         max_keepalive: float,
         keepalive_expiry: float,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = lambda: time.monotonic(),  # looked up each time, as everywhere: tests replace it
     ) -> None:
         self._max_connections = max_connections
         self._max_keepalive = max_keepalive

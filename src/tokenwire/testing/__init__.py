@@ -8,7 +8,8 @@
 
 It runs in a thread of its own, so sync code, asyncio and trio can all be tested against it. Everything that a server can
 do well or badly is a field of `Reply`; several replies in a row, or a function of the request, are a script. What the
-client did is in `Endpoint.requests` and `Endpoint.visits`.
+client did is in `Endpoint.requests` and `Endpoint.visits`. A `FakeClock` lets a test of time-outs take none: it says when
+how much time passes, for the client and for the endpoint.
 
 Tests under pytest have the fixture `tokenwire_endpoint` (see `pytest_plugin`); from the shell, `python -m
 tokenwire.testing.serve script.toml` serves a script that is written down in a file (see `serve`).
@@ -18,19 +19,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._clock import FakeClock as FakeClock
     from ._endpoint import Endpoint as Endpoint
     from ._payloads import chunk as chunk, chunks as chunks, completion as completion, error as error, event as event
     from ._script import Received as Received, Reply as Reply, Visit as Visit
 
 # Loaded when they are used: pytest imports its plugins, and so this module, for every test run there is.
 _HOMES = {
+    "._clock": ("FakeClock",),
     "._endpoint": ("Endpoint",),
     "._payloads": ("chunk", "chunks", "completion", "error", "event"),
     "._script": ("Received", "Reply", "Visit"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = ["Endpoint", "Received", "Reply", "Visit", "chunk", "chunks", "completion", "error", "event"]
+__all__ = ["Endpoint", "FakeClock", "Received", "Reply", "Visit", "chunk", "chunks", "completion", "error", "event"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,6 +9,7 @@ any more, and a client's leaving is noticed by the next write.
 import contextlib
 import ssl
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 import anyio
@@ -37,6 +38,10 @@ class Host(Protocol):
 
     def begin(self, request: Request, connection: int) -> Exchange:
         """A request has arrived: how is it answered?"""
+        ...
+
+    def silence(self, received: Received) -> AbstractContextManager[None]:
+        """Nothing is written of its reply meanwhile."""
         ...
 
     def end(self, received: Received) -> None:
@@ -110,7 +115,7 @@ class Connection:
         async with anyio.create_task_group() as group:
             group.start_soon(self._watch, group.cancel_scope)
             try:
-                await self._write(exchange.reply, exchange.rendering)
+                await self._write(exchange)
                 written = True
             except _GONE:
                 pass
@@ -124,17 +129,24 @@ class Connection:
         except _GONE:
             writing.cancel()
 
-    async def _write(self, reply: Reply, rendering: Rendering) -> None:
-        await anyio.sleep(reply.delay)
+    async def _write(self, exchange: Exchange) -> None:
+        received, reply, rendering = exchange
+        await self._pause(received, reply.delay)
         await self._send(rendering.head, reply.drip)
-        await anyio.sleep(reply.first_delay)
+        await self._pause(received, reply.first_delay)
         for number, piece in enumerate(rendering.pieces):
-            if number and reply.event_delay:
-                await anyio.sleep(reply.event_delay)
+            if number:
+                await self._pause(received, reply.event_delay)
             await self._send(piece, reply.drip)
         await self._send(rendering.end, reply.drip)
         if reply.stall:
-            await anyio.sleep_forever()
+            with self._host.silence(received):
+                await anyio.sleep_forever()
+
+    async def _pause(self, received: Received, seconds: float) -> None:
+        if seconds:
+            with self._host.silence(received):
+                await anyio.sleep(seconds)
 
     async def _send(self, data: bytes, drip: int | None) -> None:
         for part in _parts(data, drip):
@@ -143,8 +155,10 @@ class Connection:
     async def _refuse(self, error: RequestError) -> None:
         request = Request("GET", "/", {}, b"", "1.1", keep_alive=False)
         reply = Reply(status=error.status, headers={"content-type": "text/plain"}, body=str(error).encode())
+        rendering = render(reply, request)
         with contextlib.suppress(*_GONE):
-            await self._write(reply, render(reply, request))
+            for part in (rendering.head, *rendering.pieces, rendering.end):
+                await self._send(part, None)
 
 
 def _parts(data: bytes, size: int | None) -> Iterator[bytes]:

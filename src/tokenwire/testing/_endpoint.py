@@ -132,6 +132,25 @@ class Endpoint:
         """
         await anyio.to_thread.run_sync(self.wait_until, condition, timeout, abandon_on_cancel=True)
 
+    def wait_silence(self, requests: int = 1, timeout: float = 5.0) -> None:
+        """Wait until nothing happens any more here unless time passes or a client does something: for `FakeClock.advance`.
+
+        Args:
+            requests: how many must have arrived. The reply to each has been written, or it is delayed or stalls.
+            timeout: seconds.
+
+        Raises:
+            TimeoutError: that is not how it was after `timeout` seconds.
+        """
+        self.wait_until(lambda: self._is_silent(requests), timeout)
+
+    async def await_silence(self, requests: int = 1, timeout: float = 5.0) -> None:  # noqa: ASYNC109 the thread's
+        """`wait_silence` for async code."""
+        await self.await_until(lambda: self._is_silent(requests), timeout)
+
+    def _is_silent(self, requests: int) -> bool:
+        return len(self.requests) >= requests and all(each.silent or each.closed.is_set() for each in self.requests)
+
     def wait_closed(self, request: Received, timeout: float = 5.0) -> None:
         """Wait until a request's exchange has ended; `request.aborted` then says whether the client left early.
 
@@ -189,6 +208,17 @@ class Endpoint:
             self._errors.append(error)
             received.reply = reply = _report(error)
             return Exchange(received, reply, render(reply, request))
+
+    @contextlib.contextmanager
+    def silence(self, received: Received) -> Generator[None, None, None]:
+        """Record that nothing is written meanwhile; called by its connection."""
+        with self._noticed():
+            received.silent = True
+        try:
+            yield
+        finally:
+            with self._noticed():
+                received.silent = False
 
     def end(self, received: Received) -> None:
         """Record that an exchange is over; called by its connection."""

@@ -36,6 +36,7 @@ class Received:
         reply: what it is answered with; None until the script has been asked.
         arrived_at: when it was there as a whole, as `time.monotonic()` counts. The differences between requests are
             what a client waited between its attempts.
+        silent: True while the endpoint writes nothing of the reply: it is delayed, between two events, or stalled.
         ended_at: when the exchange ended; None before.
         closed: set when the exchange has ended, in whatever way: the reply was written, the client left, or the
             endpoint closed.
@@ -52,6 +53,7 @@ class Received:
         self.connection = connection
         self.reply: Reply | None = None
         self.arrived_at: float = time.monotonic()
+        self.silent = False
         self.ended_at: float | None = None
         self.closed: threading.Event = threading.Event()
         self.aborted = False
