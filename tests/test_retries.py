@@ -208,6 +208,11 @@ async def test_an_error_with_status_200_counts_by_what_it_says() -> None:
     with Endpoint([slow, GOOD_STREAM]) as endpoint:
         async with stream(endpoint) as pieces:
             assert "".join([piece.text async for piece in pieces]) == "Hello"
+        assert pieces.attempts[1].waited == 0.0
+    with Endpoint([Reply(events=[{"error": {"message": "slow", "code": 429}}], headers=AT_ONCE), GOOD_STREAM]) as endpoint:
+        async with stream(endpoint) as pieces:
+            assert "".join([piece.text async for piece in pieces]) == "Hello"
+        assert pieces.attempts[1].waited == 0.0
     wrong = Reply(json={"error": {"message": "wrong", "code": 400}})
     with Endpoint(wrong) as endpoint, pytest.raises(tokenwire.BadRequestError):
         await complete(endpoint)

@@ -258,6 +258,32 @@ def test_an_interrupt(call: str, endpoint: Endpoint) -> None:
         assert request.aborted
 
 
+@pytest.mark.parametrize("later", [False, True], ids=["before", "after"])
+def test_an_interrupt_while_the_background_loop_starts(later: bool, endpoint: Endpoint) -> None:
+    """Before its thread runs, or after. Either way the process ends as it should."""
+    done = run(
+        """
+        start = threading.Thread.start
+        def interrupted(thread):
+            if LATER:
+                start(thread)
+            raise KeyboardInterrupt
+        threading.Thread.start = interrupted
+        try:
+            tokenwire.completion("openai/m", MESSAGES, api_base=URL)
+        except KeyboardInterrupt:
+            print("interrupted")
+        threading.Thread.start = start
+        if LATER:
+            print(tokenwire.completion("openai/m", MESSAGES, api_base=URL).choices[0].message.content)
+        """,
+        URL=endpoint.url,
+        LATER="later" if later else "",
+    )
+
+    assert (done.stdout, done.stderr, done.returncode) == ("interrupted\nwhole\n" if later else "interrupted\n", "", 0)
+
+
 def test_an_interrupted_stream_is_cut_even_where_a_traceback_keeps_it(endpoint: Endpoint) -> None:
     """As a shell's or a notebook's does."""
     done = run(

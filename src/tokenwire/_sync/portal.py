@@ -90,12 +90,11 @@ class Portal:
 
     def _get(self) -> "asyncio.AbstractEventLoop":
         with self._lock:
-            if self._loop is None:
-                started: Future[asyncio.AbstractEventLoop] = Future()
-                self._thread = threading.Thread(target=self._run, args=(started,), name="tokenwire", daemon=True)
-                self._thread.start()
-                self._loop = started.result()
-            return self._loop
+            if self._loop is not None:
+                return self._loop
+            started: Future[asyncio.AbstractEventLoop] = Future()
+            threading.Thread(target=self._run, args=(started,), name="tokenwire", daemon=True).start()
+            return started.result()
 
     def _run(self, started: "Future[asyncio.AbstractEventLoop]") -> None:
         import asyncio
@@ -105,9 +104,11 @@ class Portal:
             sniffio.thread_local.name = "asyncio"  # or it would believe a caller's context, which may say "trio"
 
         async def serve() -> None:
-            self._ident = threading.get_ident()
+            # Told here, not by who started it, whom an interrupt can stop in the middle.
+            self._thread, self._ident = threading.current_thread(), threading.get_ident()
             self._stopping = stopping = anyio.Event()
-            started.set_result(asyncio.get_running_loop())
+            self._loop = asyncio.get_running_loop()
+            started.set_result(self._loop)
             await stopping.wait()
 
         asyncio.run(serve())  # at its end it cancels every work and closes the default client

@@ -18,7 +18,7 @@ from ..types.chat import GenericStreamingChunk, ModelResponse, ModelResponseStre
 from ..types.text import TextCompletionResponse
 from .assemble import Assembler
 from .convert import Chunk, Converter, Shape, response_chunks, whole_class
-from .errors import _REQUEST_ID_HEADERS, error_from_object
+from .errors import _REQUEST_ID_HEADERS, error_from_object, parse_retry_after
 from .sse import Event
 from .template import Template, flat_piece, template_of
 
@@ -275,6 +275,8 @@ def with_head(error: APIError, headers: Mapping[str, str]) -> APIError:
     """The error with what the response's head says of it, for errors met behind a good head. Names in lower case."""
     error.headers = error.headers or dict(headers)
     error.request_id = error.request_id or next((headers[name] for name in _REQUEST_ID_HEADERS if headers.get(name)), None)
+    if error.retry_after is None:
+        error.retry_after = parse_retry_after(headers)
     return error
 
 
