@@ -954,13 +954,16 @@ async def test_when_no_address_answers_all_reasons_are_told(resolve):
         assert counts(transport) == (0, 0, 0)
 
 
-async def test_giving_up_on_dead_addresses_leaves_no_socket(deaf, resolve, monkeypatch):
+@pytest.mark.parametrize("many", [1, 3])
+async def test_giving_up_on_dead_addresses_leaves_no_socket(deaf, resolve, monkeypatch, many):
     for room in (_asyncio, _trio):
         monkeypatch.setattr(room, "HAPPY_EYEBALLS_DELAY", 0.02)
-    resolve(deaf, deaf, deaf)
+    resolve(*[deaf] * many)
     async with HTTPTransport() as transport:
+        started = time.monotonic()
         with pytest.raises(httpx.ConnectTimeout):
-            await call(transport, "http://three.example/", connect=0.1)
+            await call(transport, "http://dead.example/", connect=0.1)
+        assert 0.09 < time.monotonic() - started < 1
         assert counts(transport) == (0, 0, 0)
 
 

@@ -283,13 +283,14 @@ def _interleaved(found: list[Any]) -> list[Any]:
 
 async def _first_to_connect(addresses: list[Any]) -> AsyncioSocket:
     """A connection to the first address that answers; a new one is tried when the last failed, or took long."""
+    if len(addresses) == 1:  # nobody needs to watch how long it takes
+        return await _connected_to(addresses[0])
     errors: list[OSError] = []
     connected: list[AsyncioSocket] = []
 
     async def attempt(address: Any, failed: anyio.Event) -> None:
-        family, _, _, _, (host, port, *_) = address
         try:
-            _, winner = await asyncio.get_running_loop().create_connection(AsyncioSocket, host, port, family=family)
+            winner = await _connected_to(address)
         except OSError as error:
             errors.append(error)
             failed.set()
@@ -313,6 +314,12 @@ async def _first_to_connect(addresses: list[Any]) -> AsyncioSocket:
     if not connected:
         raise _taken_together(errors)
     return connected[0]
+
+
+async def _connected_to(address: Any) -> AsyncioSocket:
+    family, _, _, _, (host, port, *_) = address
+    _, connected = await asyncio.get_running_loop().create_connection(AsyncioSocket, host, port, family=family)
+    return connected
 
 
 def _taken_together(errors: list[OSError]) -> OSError:
