@@ -79,7 +79,7 @@ def _without_secrets(url: str) -> str:
     return f"{scheme}{found}{host.rpartition('@')[2]}{slash}{path}"
 
 
-class HTTPRequest(msgspec.Struct, kw_only=True, eq=False):
+class HTTPRequest(msgspec.Struct, kw_only=True, eq=False, gc=False):  # texts and numbers, so never part of a cycle
     """A request as the handlers make it.
 
     Attributes:
