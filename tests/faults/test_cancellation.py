@@ -68,7 +68,7 @@ async def test_a_call_cancelled_anywhere(way: str) -> None:
     script, streamed = WAYS[way]
     with Endpoint(script) as endpoint:
         waits = await cancel_everywhere(endpoint, endpoint.url, streamed, HTTPTransport())
-    assert waits >= 3
+    assert waits >= 2  # connecting and reading
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
