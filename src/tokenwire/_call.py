@@ -16,7 +16,7 @@ import msgspec
 
 from ._request import Request, complete_for_endpoint, endpoint_keywords, handler_keywords
 from ._routing import BUILT_IN, handler_for
-from ._settings import RetryPolicy
+from ._settings import RetryPolicy, Timeouts
 from .exceptions import (
     APIConnectionError,
     APIError,
@@ -36,7 +36,7 @@ CLOCKS_DIFFER = 0.1  # seconds by which an event loop may be early, as its clock
 RETRIED = frozenset({408, 409, 429})  # and 5xx
 
 
-class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one attempt of a call came to.
 
     Attributes:
@@ -70,7 +70,7 @@ class Attempts:
         self._deadline = deadline
         self._started = 0.0
         self._waited = 0.0
-        self.made: list[Attempt] = []
+        self.made: tuple[Attempt, ...] = ()
 
     def begin(self) -> None:
         """An attempt starts now."""
@@ -79,7 +79,7 @@ class Attempts:
     def succeeded(self, status: int | None) -> tuple[Attempt, ...]:
         """The attempt came to an answer."""
         self._record(status, None)
-        return tuple(self.made)
+        return self.made
 
     def failed(self, error: APIError) -> float | None:
         """The attempt failed: the seconds to wait before the next, None if there is none; `error.attempts` is set."""
@@ -96,12 +96,12 @@ class Attempts:
     def failed_for_good(self, error: APIError) -> None:
         """The attempt failed, and whether there could be another is not asked; `error.attempts` is set."""
         self._record(error.status_code, type(error).__name__)
-        error.attempts = tuple(self.made)
+        error.attempts = self.made
 
     def _record(self, status: int | None, error: str | None) -> None:
         seconds = time.monotonic() - self._started
         attempt = Attempt(number=len(self.made) + 1, status=status, error=error, seconds=seconds, waited=self._waited)
-        self.made.append(attempt)
+        self.made = (*self.made, attempt)
 
     def _delay(self, error: APIError) -> float | None:
         if error.retry_after is not None:
@@ -274,13 +274,14 @@ async def _within(target: Target, deadline: float) -> Any:
     first_content = request.timeouts.first_content
     nearer = deadline if first_content is None else min(deadline, now + first_content)
     budget = "total" if nearer == deadline else "first_content"
+    whose: Any = {"stream": False, "provider": request.provider, "model": request.model}
     if target.built_in:  # it keeps deadlines by itself, and so can tell a status whose body stalls from silence
         target.kwargs["deadline"] = nearer
         try:
             return await target.answer()
         except Timeout as error:
             if error.budget is None and error.response is None:
-                raise _timeout(request, budget) from error.__cause__
+                raise _timeout(request.timeouts, budget, **whose) from error.__cause__
             raise
     if nearer == FOREVER:
         return await target.answer()
@@ -288,19 +289,14 @@ async def _within(target: Target, deadline: float) -> Any:
     with anyio.move_on_after(nearer - now) as scope:
         response = await target.answer()
     if response is None and scope.cancelled_caught:
-        raise _timeout(request, budget)
+        raise _timeout(request.timeouts, budget, **whose)
     return response
 
 
-def _timeout(request: Request, budget: str) -> Timeout:
-    timeouts = request.timeouts
-    seconds = timeouts.total_for(stream=request.stream) if budget == "total" else getattr(timeouts, budget)
-    return Timeout(
-        f"no answer within {seconds:.3g} s (timeout.{budget})",
-        budget=budget,
-        llm_provider=request.provider,
-        model=request.model,
-    )
+def _timeout(timeouts: Timeouts, budget: str, *, stream: bool, provider: str, model: str) -> Timeout:
+    seconds = timeouts.total_for(stream=stream) if budget == "total" else getattr(timeouts, budget)
+    message = f"no answer within {seconds:.3g} s (timeout.{budget})"
+    return Timeout(message, budget=budget, llm_provider=provider, model=model)
 
 
 class StreamCall:
@@ -321,10 +317,12 @@ class StreamCall:
         "_first_content",
         "_handed_over_at",
         "_idle",
+        "_model",
         "_opening",
-        "_request",
+        "_provider",
         "_shape",
         "_target",
+        "_timeouts",
         "_total_deadline",
         "_waiting_since",
         "committed",
@@ -336,8 +334,8 @@ class StreamCall:
     )
 
     def __init__(self, request: Request, pool: Callable[[str], Any], shape: Shape) -> None:
-        self._target = Target(request, pool)
-        self._request = request
+        self._target: Target | None = Target(request, pool)  # until the first content
+        self._provider, self._model, self._timeouts = request.provider, request.model, request.timeouts
         self._shape = shape
         self.started_at = time.monotonic()
         total = request.timeouts.total_for(stream=True)
@@ -361,7 +359,7 @@ class StreamCall:
     @property
     def attempts(self) -> tuple[Attempt, ...]:
         """The attempts that are over."""
-        return tuple(self._attempts.made)
+        return self._attempts.made
 
     def response(self) -> Any:
         """What has been assembled of the answer."""
@@ -421,19 +419,13 @@ class StreamCall:
             if not self.committed:
                 self.committed = True
                 self.first_content_at = now
-                self._forget_request()
+                self._target = None  # nothing is sent again: thousands of streams need not hold on to their prompts
         return chunks
-
-    def _forget_request(self) -> None:
-        """Nothing is sent again: thousands of streams need not hold on to their prompts."""
-        self._target.kwargs = {}
-        self._request.content = None
-        self._request.params = {}
 
     def late(self) -> Timeout:
         """The error for the deadline that has passed."""
         budget = "total" if self._deadline == self._total_deadline else "idle" if self.committed else "first_content"
-        error = _timeout(self._request, budget)
+        error = _timeout(self._timeouts, budget, stream=True, provider=self._provider, model=self._model)
         if self.source is not None:
             error.headers = dict(self.source.headers)
             error.request_id = error.headers.get("x-request-id")
@@ -486,7 +478,7 @@ class StreamCall:
         self._deadline = deadline = self._deadline_for_content()
         if deadline <= self._waiting_since:
             raise self.late()
-        target = self._target
+        target: Any = self._target
         target.connect()
         if target.built_in:  # it only makes the request
             source = await target.bridge.open(target.kwargs, self._shape)
@@ -526,11 +518,11 @@ class StreamCall:
     def _end(self, source: ChunkSource[Any]) -> None:
         """Judge a stream that has ended: it is complete, or it was cut short."""
         if not source.done and not source.assembler.is_complete():
-            missing = "[DONE] nor" if self._target.built_in else "is_finished=True nor"
+            missing = "is_finished=True nor" if source.status is None else "[DONE] nor"
             raise StreamTruncatedError(
                 f"the stream ended before it was complete: neither {missing} a finish reason for every choice arrived",
-                llm_provider=self._request.provider,
-                model=self._request.model,
+                llm_provider=self._provider,
+                model=self._model,
                 request_id=source.headers.get("x-request-id"),
                 headers=source.headers,
             )

@@ -68,14 +68,14 @@ async def test_a_call_cancelled_anywhere(way: str) -> None:
     script, streamed = WAYS[way]
     with Endpoint(script) as endpoint:
         waits = await cancel_everywhere(endpoint, endpoint.url, streamed, HTTPTransport())
-    assert waits >= 3
+    assert waits >= 2  # connecting and reading
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 async def test_a_call_over_tls_cancelled_anywhere(secure: Endpoint, streamed: bool) -> None:
     """To a name, which is looked up in a thread, and by a new connection each time: the handshake is cancelled too."""
     transport = HTTPTransport(ssl_context=secure.ssl_context, max_keepalive=0)
-    assert await cancel_everywhere(secure, secure.url.replace("127.0.0.1", "localhost"), streamed, transport) >= 6
+    assert await cancel_everywhere(secure, secure.url.replace("127.0.0.1", "localhost"), streamed, transport) >= 5
 
 
 async def cancel_everywhere(endpoint: Endpoint, url: str, streamed: bool, transport: HTTPTransport) -> int:

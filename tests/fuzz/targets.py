@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from tokenwire.exceptions import APIError, LimitExceededError
-from tokenwire.http.protocol import HeadersTooLarge, ResponseReader, State
+from tokenwire.http.protocol import HeadersTooLarge, ResponseReader, State, headers_in, reason_in
 from tokenwire.types import GenericStreamingChunk, ModelResponse, ModelResponseStream, TextCompletionResponse
 from tokenwire.wire.chunks import ChunkDecoder, chunks_of_body, decode_body
 from tokenwire.wire.convert import Chunk, Shape
@@ -154,7 +154,7 @@ def _response_within(reads: Iterator[bytes] | list[bytes], reader: ResponseReade
     reader.feed_eof()
     assert reader.state is State.COMPLETE
     assert not reader.is_reusable()
-    return reader.status, reader.reason, reader.headers, body
+    return reader.status, reason_in(reader.head), headers_in(reader.head), body
 
 
 # --- what a fuzzer begins with

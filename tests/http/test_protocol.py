@@ -11,7 +11,17 @@ import httpx
 import pytest
 from hypothesis import given, strategies as st
 
-from tokenwire.http.protocol import LAST_CHUNK, HeadersTooLarge, ResponseReader, State, checked_head, render_chunk, render_head
+from tokenwire.http.protocol import (
+    LAST_CHUNK,
+    HeadersTooLarge,
+    ResponseReader,
+    State,
+    checked_head,
+    headers_in,
+    reason_in,
+    render_chunk,
+    render_head,
+)
 
 
 class Taken(NamedTuple):
@@ -31,7 +41,7 @@ def taken_from(reader: ResponseReader, pieces: Iterable[bytes], *, eof: bool = F
     if eof:
         reader.feed_eof()
     complete = reader.state is State.COMPLETE
-    return Taken(reader.status, reader.reason, reader.headers, body, complete, reader.is_reusable())
+    return Taken(reader.status, reason_in(reader.head), headers_in(reader.head), body, complete, reader.is_reusable())
 
 
 def read(pieces: Iterable[bytes], *, method: bytes = b"GET", eof: bool = False) -> Taken:

@@ -965,11 +965,14 @@ async def test_when_no_address_answers_all_reasons_are_told(resolve):
         assert counts(transport) == (0, 0, 0)
 
 
-async def test_giving_up_on_dead_addresses_leaves_no_socket(deaf, resolve, clock):
-    resolve(deaf, deaf, deaf)
+@pytest.mark.parametrize("many", [1, 3])
+async def test_giving_up_on_dead_addresses_leaves_no_socket(deaf, resolve, clock, many):
+    resolve(*[deaf] * many)
     async with HTTPTransport() as transport, an_hour(clock):
+        started = time.monotonic()
         with pytest.raises(httpx.ConnectTimeout):
-            await call(transport, "http://three.example/", connect=1.0)
+            await call(transport, "http://dead.example/", connect=1.0)
+        assert time.monotonic() - started == pytest.approx(1.0)
         assert counts(transport) == (0, 0, 0)
 
 

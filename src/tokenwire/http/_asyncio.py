@@ -14,8 +14,9 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from contextvars import Context
 from itertools import zip_longest
-from typing import Any
+from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 import anyio
@@ -27,16 +28,19 @@ HAPPY_EYEBALLS_DELAY = 0.25  # seconds before the next address is tried beside t
 FOREVER = float("inf")
 
 
-_read_buffers: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
+_Buffers: TypeAlias = WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview]
+_read_buffers: _Buffers = WeakKeyDictionary()  # of READ_BYTES
+_tls_buffers: _Buffers = WeakKeyDictionary()  # as long as the longest that TLS had at once
+_contexts: WeakKeyDictionary[asyncio.AbstractEventLoop, Context] = WeakKeyDictionary()  # of timers: each would copy one
 
 
-def _read_buffer(loop: asyncio.AbstractEventLoop, size: int) -> memoryview:
+def _read_buffer(buffers: _Buffers, loop: asyncio.AbstractEventLoop, size: int) -> memoryview:
     """Where the loop's connections read into: one place for all, where a read is over before the next begins."""
     if hasattr(loop, "_proactor"):  # Windows' loop has reads of several connections under way
         return memoryview(bytearray(size))
-    buffer = _read_buffers.get(loop)
+    buffer = buffers.get(loop)
     if buffer is None or len(buffer) < size:
-        buffer = _read_buffers[loop] = memoryview(bytearray(size))
+        buffer = buffers[loop] = memoryview(bytearray(size))
     return buffer
 
 
@@ -67,7 +71,7 @@ class AsyncioSocket(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None
         self._flow: Any = None  # the transport that is paused when nobody takes what was read
-        self._buffer = _read_buffer(self._loop, READ_BYTES)[:READ_BYTES]
+        self._buffer = _read_buffer(_read_buffers, self._loop, READ_BYTES)
         self._reads: list[bytes] = []  # oldest first, not taken yet
         self._unread = 0  # their bytes
         self._reading_paused = False
@@ -90,7 +94,7 @@ class AsyncioSocket(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         # TLS says how much it holds: what finds no room would be lost if the peer's end came right behind it.
         if sizehint > len(self._buffer):
-            self._buffer = _read_buffer(self._loop, sizehint)
+            self._buffer = _read_buffer(_tls_buffers, self._loop, sizehint)
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -202,7 +206,7 @@ class AsyncioSocket(asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = at
-        self._timer = self._loop.call_at(at, self._look_at_deadline)
+        self._timer = self._loop.call_at(at, self._look_at_deadline, context=_contexts.setdefault(self._loop, Context()))
 
     def _look_at_deadline(self) -> None:
         self._timer, self._timer_at = None, FOREVER
@@ -283,13 +287,14 @@ def _interleaved(found: list[Any]) -> list[Any]:
 
 async def _first_to_connect(addresses: list[Any]) -> AsyncioSocket:
     """A connection to the first address that answers; a new one is tried when the last failed, or took long."""
+    if len(addresses) == 1:  # nobody needs to watch how long it takes
+        return await _connected_to(addresses[0])
     errors: list[OSError] = []
     connected: list[AsyncioSocket] = []
 
     async def attempt(address: Any, failed: anyio.Event) -> None:
-        family, _, _, _, (host, port, *_) = address
         try:
-            _, winner = await asyncio.get_running_loop().create_connection(AsyncioSocket, host, port, family=family)
+            winner = await _connected_to(address)
         except OSError as error:
             errors.append(error)
             failed.set()
@@ -313,6 +318,12 @@ async def _first_to_connect(addresses: list[Any]) -> AsyncioSocket:
     if not connected:
         raise _taken_together(errors)
     return connected[0]
+
+
+async def _connected_to(address: Any) -> AsyncioSocket:
+    family, _, _, _, (host, port, *_) = address
+    _, connected = await asyncio.get_running_loop().create_connection(AsyncioSocket, host, port, family=family)
+    return connected
 
 
 def _taken_together(errors: list[OSError]) -> OSError:

@@ -24,7 +24,7 @@ from ..exceptions import (
 from .connection import FOREVER, Outgoing, ready
 from .decoding import inflater_for
 from .pool import Origin
-from .protocol import HeadersTooLarge, checked_head
+from .protocol import HeadersTooLarge, checked_head, first_header_in
 from .transport import HTTPTransport, Incoming, origin_of
 
 DRAIN_SECONDS = 0.25  # how long the tail of a finished stream may take, for the sake of reusing its connection
@@ -79,7 +79,7 @@ def _without_secrets(url: str) -> str:
     return f"{scheme}{found}{host.rpartition('@')[2]}{slash}{path}"
 
 
-class HTTPRequest(msgspec.Struct, kw_only=True, eq=False):
+class HTTPRequest(msgspec.Struct, kw_only=True, eq=False, gc=False):  # texts and numbers, so never part of a cycle
     """A request as the handlers make it.
 
     Attributes:
@@ -107,6 +107,11 @@ class Body(Protocol):
         ...
 
     @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The response's headers, names and values as sent."""
+        ...
+
+    @property
     def wait(self) -> Callable[[float], Awaitable[bool]]:
         """As `connection.Socket.wait`."""
         ...
@@ -126,15 +131,13 @@ class Exchange:
             when it passed first. What goes wrong, `take` says. Not to be called once `take` said that the body has ended.
     """
 
-    __slots__ = ("_body", "_headers", "_raw_headers", "_take", "status", "url", "wait")
+    __slots__ = ("_body", "_headers", "status", "url", "wait")
 
-    def __init__(self, status: int, headers: Iterable[tuple[bytes, bytes]], url: str, body: Body) -> None:
+    def __init__(self, status: int, url: str, body: Body) -> None:
         self.status: int = status
-        self._raw_headers = headers
         self._headers: dict[str, str] | None = None
         self.url: str = url
         self.wait: Callable[[float], Awaitable[bool]] = body.wait  # no layer between, for a stream's every read
-        self._take = body.take
         self._body = body
 
     @property
@@ -146,8 +149,7 @@ class Exchange:
     def headers(self) -> dict[str, str]:
         """See the class."""
         if self._headers is None:
-            self._headers = _headers(self._raw_headers)
-            self._raw_headers = ()
+            self._headers = _headers(self._body.headers)
         return self._headers
 
     def take(self) -> bytes | None:
@@ -158,7 +160,7 @@ class Exchange:
             APIResponseValidationError: it can't be decompressed.
         """
         try:
-            return self._take()
+            return self._body.take()
         except Exception as error:
             raise translated(error, self.url) from error
 
@@ -257,6 +259,7 @@ class _InflatedBody:
     def __init__(self, incoming: Incoming, inflater: Any) -> None:
         self._incoming = incoming
         self._inflater = inflater
+        self.headers: list[tuple[bytes, bytes]] = incoming.headers
         self._has_more = False  # in the inflater: it gives long data in pieces
 
     def take(self) -> bytes | None:
@@ -301,10 +304,10 @@ async def _send_directly(transport: HTTPTransport, request: HTTPRequest, deadlin
         try:
             location = _redirected(request.method, incoming, url)
             if location is None:
-                encoding = _first_header(incoming.headers, b"content-encoding")
+                encoding = first_header_in(incoming.head, b"content-encoding")
                 inflater = None if encoding is None else inflater_for(encoding)
                 body: Any = incoming if inflater is None else _InflatedBody(incoming, inflater)
-                return Exchange(incoming.status, incoming.headers, url, body)
+                return Exchange(incoming.status, url, body)
         except BaseException:
             incoming.close()
             raise
@@ -344,13 +347,6 @@ def _head(transport: HTTPTransport, request: HTTPRequest, target: str, host: str
     return b"%bcontent-length: %d\r\n\r\n" % (start, len(request.body))
 
 
-def _first_header(raw: list[tuple[bytes, bytes]], wanted: bytes) -> str | None:
-    for name, value in raw:
-        if len(name) == len(wanted) and name.lower() == wanted:
-            return value.decode("latin-1")
-    return None
-
-
 def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     headers: dict[str, str] = {}
     for name_bytes, value_bytes in raw:
@@ -367,7 +363,7 @@ def _redirected(method: str, incoming: Incoming, url: str) -> str | None:
     status = incoming.status
     if status not in (307, 308) and not (method == "GET" and status in (301, 302, 303)):
         return None
-    location = _first_header(incoming.headers, b"location")
+    location = first_header_in(incoming.head, b"location")
     if location is None:
         return None
     try:
@@ -385,6 +381,7 @@ class _ClientBody:
 
     def __init__(self, response: Any) -> None:
         self._response = response
+        self.headers: list[tuple[bytes, bytes]] = response.headers.raw
         self._chunks: Any = response.aiter_bytes()
         self._data: bytes | None = None
         self._error: Exception | None = None
@@ -439,7 +436,7 @@ async def _send_by_httpx(client: Any, request: HTTPRequest, deadline: float) -> 
     )
     with anyio.fail_after(None if deadline == FOREVER else deadline - time.monotonic()):
         response = await _response_to(client, built)
-    return Exchange(response.status_code, response.headers.raw, request.url, _ClientBody(response))
+    return Exchange(response.status_code, request.url, _ClientBody(response))
 
 
 async def _response_to(client: Any, built: Any) -> Any:

@@ -41,8 +41,9 @@ class ResponseReader:
 
     Attributes:
         state: see `State`.
-        status, reason, headers, version: of the response at hand, once its head is complete. Names and values are
-            bytes as sent, without the space around them; `version` is "1.1" or what else the peer speaks.
+        status, version: of the response at hand, once its head is complete; `version` is "1.1" or what else the peer speaks.
+        head: its status line and headers as sent, without the empty line. A stream that is open holds on to it, and few
+            look at it: see `reason_in`, `headers_in` and `first_header_in`.
         pieces: the body's bytes that have arrived and were not taken yet.
     """
 
@@ -54,11 +55,11 @@ class ResponseReader:
         "_max_header_bytes",
         "_overhead",
         "_parser",
+        "_received",
         "_unsolicited",
-        "headers",
+        "head",
         "on_body",
         "pieces",
-        "reason",
         "state",
         "status",
         "version",
@@ -76,9 +77,9 @@ class ResponseReader:
 
     def _reset(self) -> None:
         self.status: int = 0
-        self.reason: bytes = b""
         self.version: str = "1.1"
-        self.headers: list[tuple[bytes, bytes]] = []
+        self.head: bytes = b""
+        self._received = bytearray()  # while the head is not complete
         self._overhead = 0  # bytes since the request, or since the last byte of body
         self._head_only = False
         self._keep_alive = False
@@ -110,6 +111,8 @@ class ResponseReader:
             self._unsolicited = True
             return
         self._overhead += len(data)
+        if state is State.HEAD:
+            self._received += data
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -204,7 +207,7 @@ class ResponseReader:
 
     def _is_framed(self) -> bool:
         return any(name.lower() in (b"content-length", b"transfer-encoding") and not self._is_unframed(name, value)
-                   for name, value in self.headers)  # fmt: skip
+                   for name, value in headers_in(self.head))  # fmt: skip
 
     def _is_unframed(self, name: bytes, value: bytes) -> bool:
         # RFC 9112, 6.3: a response whose last transfer coding is not chunked ends with its connection.
@@ -217,30 +220,20 @@ class ResponseReader:
         if self.state is State.COMPLETE:
             raise httpx.RemoteProtocolError("a response to no request")  # it stops the parser
 
-    def on_status(self, reason: bytes) -> None:
-        """The reason phrase, in pieces when it was split between reads."""
-        if self.state is State.HEAD:
-            self.reason += reason
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """One header line; behind the body it is a trailer, which nobody wants."""
-        if self.state is State.HEAD:
-            self.headers.append((name, value.rstrip(b" \t")))
-
     def on_headers_complete(self) -> None:
         """The head is whole. 1xx heads are informational: the response's own head follows."""
         if self.state is not State.HEAD:
             return
+        self.head = self._take_head()
+        if len(self.head) > self._max_header_bytes:
+            raise HeadersTooLarge(self._too_long())
         status = self._parser.get_status_code()
-        if self._overhead > self._max_header_bytes:  # part of which may be the body's
-            head_bytes = sum(len(name) + len(value) for name, value in self.headers)
-            if head_bytes > self._max_header_bytes:
-                raise HeadersTooLarge(self._too_long())
         if status < 200 and status != 101:
             if status < 100 or (status not in _BODILESS and self._is_framed()):
                 raise httpx.RemoteProtocolError(f"status {status} is none, or may have no body")
-            self.headers, self.reason = [], b""
+            self.head = b""
             return
+        self._received.clear()
         self.status = status
         self.version = self._parser.get_http_version()
         self._keep_alive = self._parser.should_keep_alive()
@@ -250,10 +243,38 @@ class ResponseReader:
             self.state = State.COMPLETE
             self._parser = httptools.HttpResponseParser(self)
 
+    def _take_head(self) -> bytes:
+        """What has arrived up to the next empty line: llhttp takes nothing else for a head's end."""
+        received = self._received
+        while received.startswith((b"\r", b"\n")):  # in front of the status line, where llhttp skips them
+            del received[:1]
+        end = received.find(b"\r\n\r\n")
+        head = bytes(received[:end])
+        del received[: end + 4]
+        return head
+
     def on_message_complete(self) -> None:
         """The body is whole."""
         if self.state is State.BODY:
             self.state = State.COMPLETE
+
+
+def reason_in(head: bytes) -> bytes:
+    """The reason phrase of a response's head."""
+    _, _, rest = head.partition(b"\r\n")[0].partition(b" ")
+    return rest.partition(b" ")[2]
+
+
+def headers_in(head: bytes) -> list[tuple[bytes, bytes]]:
+    """The headers of a response's head: names and values as sent, without the space around them."""
+    fields = [line.partition(b":") for line in head.split(b"\r\n")[1:]]
+    return [(name, value.strip(b" \t")) for name, _, value in fields]
+
+
+def first_header_in(head: bytes, name: bytes) -> str | None:
+    """The value of the first header of this name, which is in lower case; None where there is none."""
+    _, found, rest = head.lower().partition(b"\r\n%b:" % name)
+    return head[len(head) - len(rest) :].partition(b"\r\n")[0].strip(b" \t").decode("latin-1") if found else None
 
 
 def render_head(method: bytes, target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> bytes:

@@ -21,7 +21,7 @@ from anyio import lowlevel
 
 from .connection import FOREVER, Connection, Outgoing, connect
 from .pool import Lease, Origin, Pool, PoolStats
-from .protocol import MAX_HEADER_BYTES, render_head
+from .protocol import MAX_HEADER_BYTES, headers_in, reason_in, render_head
 
 DEFAULT_PORTS = {b"http": 80, b"https": 443}
 
@@ -30,21 +30,25 @@ class Incoming:
     """A response whose head has arrived, and the connection its body comes over.
 
     Attributes:
-        status, reason, headers, version: as in `ResponseReader`.
+        status, head, version: as in `ResponseReader`.
         wait: as `Socket.wait`, until `take` has said that the body is complete.
     """
 
-    __slots__ = ("_connection", "_transport", "headers", "reason", "status", "version", "wait")
+    __slots__ = ("_connection", "_transport", "head", "status", "version", "wait")
 
     def __init__(self, connection: Connection, transport: "HTTPTransport") -> None:
         reader = connection.reader
         self.status: int = reader.status
-        self.reason: bytes = reader.reason
-        self.headers: list[tuple[bytes, bytes]] = reader.headers
+        self.head: bytes = reader.head
         self.version: str = reader.version
         self.wait: Callable[[float], Awaitable[bool]] = connection.wait
         self._connection: Connection | None = connection
         self._transport = transport
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        """The response's headers, names and values as sent; read anew at each look."""
+        return headers_in(self.head)
 
     def take(self) -> bytes | None:
         """The next bytes of the body as they came, not decompressed; b"" when it is complete, None while none are there.
@@ -224,7 +228,7 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             stream=_Body(incoming, timeout),
             extensions={
                 "http_version": b"HTTP/" + incoming.version.encode("ascii"),
-                "reason_phrase": incoming.reason,
+                "reason_phrase": reason_in(incoming.head),
                 "network_stream": _Info(incoming),
             },
         )

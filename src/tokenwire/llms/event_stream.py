@@ -147,7 +147,7 @@ class EventStreamSource(ChunkSource[Any]):
         if start[:1] in (b"{", b"[", b"<"):
             self._body = bytearray()
             return self._more_of_body(start)
-        self._is_told = True
+        self._is_told, self._start = True, b""
         return self._decoder.decode(self._events.feed_data(data))
 
     def _more_of_body(self, data: bytes) -> list[Any]:

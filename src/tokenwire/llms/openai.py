@@ -116,16 +116,19 @@ class OpenAI(CustomLLM):
         limits, deadline = _limits(kwargs), kwargs.get("deadline", FOREVER)
         whose = {"provider": self.provider, "model": kwargs["model"]}
         exchange: Exchange | None = None
+        body: bytes | None = None
         try:
             exchange = await send(kwargs["client"], request, deadline)
             if not 200 <= exchange.status < 300:
                 raise await error_of(exchange, deadline, limits, **whose)
             body = await exchange.read(deadline, limits.max_body_bytes, "max_body_bytes")
-            record = decode_body(body, cls, headers=exchange.headers, response=exchange.response_with(body), **whose)
+            record = decode_body(body, cls, headers=exchange.headers, **whose)
             record._about_call()["headers"] = exchange.headers
         except APIError as error:
             if exchange is not None:
                 with_head(error, exchange.headers)
+                if body is not None:
+                    error.response = exchange.response_with(body)
             raise named(error, **whose) from error.__cause__
         finally:
             if exchange is not None:
