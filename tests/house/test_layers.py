@@ -36,7 +36,8 @@ ROOMS: dict[str, frozenset[str]] = {
     "_request": DATA,
     "_routing": DATA | {"llms", PACKAGE_ITSELF},
     "_stream": DATA | {"wire"},
-    "_call": DATA | {"_request", "_routing", "_stream", "llms"},
+    "_log": frozenset({"exceptions", "types"}),
+    "_call": DATA | {"_log", "_request", "_routing", "_stream", "llms"},
     "_client": CALL | {"http"},  # it owns the pool
     "_api": CALL | {"_client"},
     "_sync": FACE,
@@ -59,6 +60,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "_request": frozenset({"msgspec"}),
     "_routing": frozenset(),
     "_stream": frozenset({"anyio", "msgspec"}),
+    "_log": frozenset(),
     "_call": frozenset({"anyio", "msgspec", "opentelemetry"}),
     "_client": frozenset({"anyio", "httpx", "msgspec"}),
     "_api": frozenset({"anyio", "msgspec"}),
