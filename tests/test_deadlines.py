@@ -225,6 +225,16 @@ async def test_the_total_spans_attempts() -> None:
 # What they cost.
 
 
+@pytest.mark.usefixtures("without_waiting")
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+async def test_a_later_attempt_has_what_is_left_of_the_total(streamed: bool) -> None:
+    budgets = Timeouts(first_content=0.8 * ENOUGH, total=1.2 * ENOUGH)
+    with Endpoint(SILENT) as endpoint, anyio.fail_after(LONG), pytest.raises(tokenwire.Timeout) as caught:
+        await complete(endpoint, budgets, num_retries=1, stream=streamed)
+    assert caught.value.budget == "total"
+    assert [attempt.error for attempt in caught.value.attempts] == ["Timeout", "Timeout"]
+
+
 @pytest.mark.parametrize("anyio_backend", ON_ASYNCIO)
 async def test_a_thousand_chunks_need_no_timer_each(monkeypatch: pytest.MonkeyPatch) -> None:
     """On trio a wait's deadline is an entry in a heap, and no timer is armed for any."""
