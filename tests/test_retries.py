@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import tokenwire
-from tokenwire import AsyncClient, RetryPolicy
+from tokenwire import AsyncClient, CustomLLMError, RetryPolicy, _routing
 from tokenwire._call import Attempts, is_retryable
 from tokenwire.testing import Endpoint, Received, Reply, chunk, chunks, completion
 
@@ -424,6 +424,7 @@ def test_no_attempt_begins_after_the_deadline() -> None:
         (tokenwire.LimitExceededError(), False),
         (tokenwire.APIResponseValidationError(), False),
         (tokenwire.APIError(status_code=500), True),
+        (tokenwire.APIError(status_code=408), True),
         (tokenwire.APIError(status_code=302), False),
     ],
 )
@@ -436,6 +437,19 @@ def test_a_bug_in_a_handler_is_not_tried_again() -> None:
         error = tokenwire.APIConnectionError("x")
         error.__cause__ = cause
         assert is_retryable(error) is expected
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("without_waiting")
+@pytest.mark.parametrize("status", [408, 429, 504])
+async def test_a_handler_s_status_may_fare_better_too(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def busy(**_: Any) -> str:
+        raise CustomLLMError(status, "later")
+
+    monkeypatch.setattr(_routing, "_registered", {"my-llm": busy})
+    with pytest.raises(tokenwire.APIError) as caught:
+        await tokenwire.acompletion("my-llm/m", MESSAGES, num_retries=1)
+    assert [attempt.status for attempt in caught.value.attempts] == [status, status]
 
 
 @pytest.mark.anyio

@@ -136,6 +136,8 @@ def is_retryable(error: APIError) -> bool:
 
 
 def _is_foreign(cause: BaseException) -> bool:
+    if isinstance(getattr(cause, "status_code", None), int):  # it is meant as an answer: a handler's 408 or 504
+        return False
     return not any(kind.__module__.partition(".")[0] in ("httpx", "httpcore", "ssl") for kind in type(cause).__mro__) and (
         not isinstance(cause, OSError)
     )
