@@ -188,6 +188,15 @@ async def test_a_stream_has_a_total_when_it_is_given_one() -> None:
     assert set(texts) == {"a"}
 
 
+async def test_content_that_never_lets_up_has_a_total_too() -> None:
+    """There is always something to read, so that no wait is long enough for its deadline."""
+    flood = Reply(body=event(chunk("a")) * 1000, headers={"content-type": "text/event-stream"}, forever=True)
+    with Endpoint(flood) as endpoint:
+        texts, error = await run_out(endpoint, stream(endpoint, Timeouts(total=ENOUGH)))
+    assert error.budget == "total"
+    assert len(texts) > 1000
+
+
 @pytest.mark.parametrize("reply", [SILENT, Reply(events=[PING] * 1000, event_delay=SHORT / 5)], ids=["no head", "comments"])
 async def test_the_total_counts_before_the_first_content_too(reply: Reply) -> None:
     with Endpoint(reply) as endpoint:

@@ -167,15 +167,20 @@ async def test_a_warmed_connection_over_tls_is_used(raw_server, server_context, 
 
 
 async def test_an_idle_tls_connection_that_the_server_ended_is_not_used(raw_server, server_context, trusting):
+    read = threading.Event()
+
     def script(peer: Any) -> None:
         peer.request()
         peer.send(HELLO)
+        read.wait(5)
         peer.sock.unwrap()
 
     server = raw_server(script, answering(HELLO), context=server_context)
     async with HTTPTransport(ssl_context=trusting) as transport:
         await call(transport, server.url)
         (idle,) = transport._connections
+        assert idle.is_quiet()
+        read.set()
         await eventually(lambda: not idle.is_quiet())
         await call(transport, server.url)
     assert server.connections == 2
