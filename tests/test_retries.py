@@ -113,6 +113,14 @@ async def test_every_function_tries_again() -> None:
 
 
 @pytest.mark.anyio
+async def test_timings_count_from_the_call() -> None:
+    with Endpoint([Reply(status=503, headers={"retry-after-ms": "30"}), GOOD_STREAM]) as endpoint:
+        pieces = stream(endpoint)
+        await collect(pieces, [])
+    assert pieces.timings.opened >= pieces.attempts[0].seconds + pieces.attempts[1].waited >= 0.03
+
+
+@pytest.mark.anyio
 async def test_each_attempt_sends_the_same() -> None:
     with Endpoint([BUSY, GOOD]) as endpoint:
         await complete(endpoint, temperature=0.5, x_unknown=[1], api_key="k", extra_body={"y": 2})
