@@ -203,6 +203,18 @@ async def test_a_stream_has_a_total_when_it_is_given_one(clock: FakeClock) -> No
     assert texts == ["a"] * 10
 
 
+async def test_content_that_never_lets_up_has_a_total_too() -> None:
+    """There is always something to read, so that no wait is long enough for its deadline."""
+    flood = Reply(body=event(chunk("a")) * 1000, headers={"content-type": "text/event-stream"}, forever=True)
+    with Endpoint(flood) as endpoint:
+        pieces = stream(endpoint, Timeouts(total=0.1))  # the clock's hour would never come: nothing here rests
+        received: list[Any] = []
+        with anyio.fail_after(10), pytest.raises(tokenwire.Timeout) as caught:
+            await collect(pieces, received)
+    assert caught.value.budget == "total"
+    assert {piece.text for piece in received} == {"a"}
+
+
 @pytest.mark.parametrize("reply", [SILENT, Reply(events=[PING] * 1000, event_delay=SHORT / 5)], ids=["no head", "comments"])
 async def test_the_total_counts_before_the_first_content_too(reply: Reply, clock: FakeClock) -> None:
     with Endpoint(reply) as endpoint:
@@ -235,6 +247,16 @@ async def test_the_total_spans_attempts(clock: FakeClock) -> None:
         error = await fails(clock, endpoint, complete(endpoint, Timeouts(total=SHORT), num_retries=5), requests=2)
     assert error.budget == "total"
     assert [attempt.error for attempt in error.attempts] == ["ServiceUnavailableError", "Timeout"]
+
+
+@pytest.mark.usefixtures("without_waiting")
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+async def test_a_later_attempt_has_what_is_left_of_the_total(streamed: bool, clock: FakeClock) -> None:
+    budgets = Timeouts(first_content=0.8 * SHORT, total=1.2 * SHORT)
+    with Endpoint(SILENT) as endpoint:
+        error = await fails(clock, endpoint, complete(endpoint, budgets, num_retries=1, stream=streamed))
+    assert error.budget == "total"
+    assert [attempt.seconds for attempt in error.attempts] == pytest.approx([0.8 * SHORT, 0.4 * SHORT])
 
 
 # By the loops' own timers: nothing here depends on how long anything else takes.

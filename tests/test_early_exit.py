@@ -242,8 +242,15 @@ async def test_a_cancelled_call_costs_no_place_in_the_pool() -> None:
 # Closing from elsewhere, twice, and using a closed stream.
 
 
-async def test_aclose_in_another_task(endless: Endpoint) -> None:
-    pieces = stream(endless)
+@pytest.mark.parametrize("finished", [False, True])
+async def test_aclose_in_another_task(endless: Endpoint, finished: bool) -> None:
+    """Closed while its reader waits, a stream is not complete, although all that lacked may have been `[DONE]`."""
+    with Endpoint(Reply(events=chunks("ab", size=1), done=False, stall=True)) as other:
+        await close_while_it_is_read(other if finished else endless)
+
+
+async def close_while_it_is_read(endpoint: Endpoint) -> None:
+    pieces = stream(endpoint)
     raised: list[BaseException] = []
     seen: list[str] = []
 
@@ -257,7 +264,7 @@ async def test_aclose_in_another_task(endless: Endpoint) -> None:
     with anyio.fail_after(LONG):
         async with anyio.create_task_group() as group:
             group.start_soon(read)
-            await endless.await_until(lambda: endless.requests)
+            await endpoint.await_until(lambda: endpoint.requests)
             while len(seen) < 2:
                 await anyio.wait_all_tasks_blocked()
                 await anyio.sleep(0.001)
@@ -265,7 +272,7 @@ async def test_aclose_in_another_task(endless: Endpoint) -> None:
             await pieces.aclose()
     assert len(raised) == 1
     assert pieces.outcome == "cancelled"
-    await assert_left(endless)
+    await assert_left(endpoint)
 
 
 async def test_aclose_in_another_task_before_the_head() -> None:

@@ -132,7 +132,8 @@ async def test_where_nothing_was_found_is_named(call: Any) -> None:
         address = endpoint.url.removesuffix("/v1")
         with pytest.raises(tokenwire.NotFoundError) as caught:
             await call(api_base=address.replace("://", "://user:secret@") + "?key=secret")
-    assert str(caught.value) == f"openai/m: Not Found: {address}/chat/completions"
+    assert str(caught.value) == "openai/m: Not Found"
+    assert caught.value.__notes__ == [f"asked at {address}/chat/completions"]
 
 
 @one_loop

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import tokenwire
-from tokenwire import AsyncClient, RetryPolicy
+from tokenwire import AsyncClient, CustomLLMError, RetryPolicy, _routing
 from tokenwire._call import Attempts, is_retryable
 from tokenwire.testing import Endpoint, FakeClock, Received, Reply, chunk, chunks, completion
 
@@ -113,6 +113,14 @@ async def test_every_function_tries_again() -> None:
             await tokenwire.atext_completion("openai/m", "Hi", api_base=endpoint.url),
         ]
     assert [len(response.attempts) for response in responses] == [2, 2, 2, 2]
+
+
+@pytest.mark.anyio
+async def test_timings_count_from_the_call() -> None:
+    with Endpoint([Reply(status=503, headers={"retry-after-ms": "30"}), GOOD_STREAM]) as endpoint:
+        pieces = stream(endpoint)
+        await collect(pieces, [])
+    assert pieces.timings.opened >= pieces.attempts[0].seconds + pieces.attempts[1].waited >= 0.03
 
 
 @pytest.mark.anyio
@@ -447,6 +455,7 @@ def test_no_attempt_begins_after_the_deadline() -> None:
         (tokenwire.LimitExceededError(), False),
         (tokenwire.APIResponseValidationError(), False),
         (tokenwire.APIError(status_code=500), True),
+        (tokenwire.APIError(status_code=408), True),
         (tokenwire.APIError(status_code=302), False),
     ],
 )
@@ -459,6 +468,19 @@ def test_a_bug_in_a_handler_is_not_tried_again() -> None:
         error = tokenwire.APIConnectionError("x")
         error.__cause__ = cause
         assert is_retryable(error) is expected
+
+
+@pytest.mark.anyio
+@pytest.mark.usefixtures("without_waiting")
+@pytest.mark.parametrize("status", [408, 429, 504])
+async def test_a_handler_s_status_may_fare_better_too(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def busy(**_: Any) -> str:
+        raise CustomLLMError(status, "later")
+
+    monkeypatch.setattr(_routing, "_registered", {"my-llm": busy})
+    with pytest.raises(tokenwire.APIError) as caught:
+        await tokenwire.acompletion("my-llm/m", MESSAGES, num_retries=1)
+    assert [attempt.status for attempt in caught.value.attempts] == [status, status]
 
 
 @pytest.mark.anyio

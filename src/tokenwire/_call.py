@@ -5,7 +5,6 @@ caller (the commit point); until then its chunks are held back, so that no calle
 came to nothing.
 """
 
-import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -14,6 +13,7 @@ from typing import Any
 import anyio
 import msgspec
 
+from ._log import HANDLER_LOG, CallLog, is_heard
 from ._request import Request, complete_for_endpoint, endpoint_keywords, handler_keywords
 from ._routing import BUILT_IN, handler_for
 from ._settings import RetryPolicy, Timeouts
@@ -27,9 +27,8 @@ from .exceptions import (
 )
 from .llms.base import ChunkSource, Shape
 from .llms.bridge import Bridge
+from .llms.handler_stream import name_of
 from .types import ModelResponse, TextCompletionResponse
-
-logger = logging.getLogger("tokenwire")
 
 FOREVER = float("inf")
 CLOCKS_DIFFER = 0.1  # seconds by which an event loop may be early, as its clock stands still while it works
@@ -55,26 +54,35 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Attempts:
-    """The attempts of one call so far, and whether there is another. No I/O."""
+    """The attempts of one call so far, and whether there is another. No I/O.
+
+    Attributes:
+        made: those that are over.
+        log: told of them; None where nobody listens.
+    """
 
     __slots__ = (
         "_deadline",
         "_policy",
         "_started",
         "_waited",
+        "log",
         "made",
     )
 
-    def __init__(self, policy: RetryPolicy, deadline: float) -> None:
+    def __init__(self, policy: RetryPolicy, deadline: float, log: CallLog | None = None) -> None:
         self._policy = policy
         self._deadline = deadline
         self._started = 0.0
         self._waited = 0.0
         self.made: tuple[Attempt, ...] = ()
+        self.log = log
 
     def begin(self) -> None:
         """An attempt starts now."""
         self._started = time.monotonic()
+        if self.log is not None:
+            self.log.begins(len(self.made) + 1)
 
     def succeeded(self, status: int | None) -> tuple[Attempt, ...]:
         """The attempt came to an answer."""
@@ -84,13 +92,11 @@ class Attempts:
     def failed(self, error: APIError) -> float | None:
         """The attempt failed: the seconds to wait before the next, None if there is none; `error.attempts` is set."""
         self.failed_for_good(error)
-        if len(self.made) > self._policy.num_retries or not is_retryable(error):
-            return None
-        delay = self._delay(error)
-        if delay is None or time.monotonic() + delay >= self._deadline:
-            return None
-        self._waited = delay
-        logger.debug("attempt %d failed (%s), the next in %.2f s", len(self.made), type(error).__name__, delay)
+        delay = self._delay_after(error)
+        if self.log is not None:
+            self.log.failed(len(self.made), self.made[-1].seconds, error, delay)
+        if delay is not None:
+            self._waited = delay
         return delay
 
     def failed_for_good(self, error: APIError) -> None:
@@ -102,6 +108,13 @@ class Attempts:
         seconds = time.monotonic() - self._started
         attempt = Attempt(number=len(self.made) + 1, status=status, error=error, seconds=seconds, waited=self._waited)
         self.made = (*self.made, attempt)
+
+    def _delay_after(self, error: APIError) -> float | None:
+        """The wait before the next attempt; None where there is none."""
+        if len(self.made) > self._policy.num_retries or not is_retryable(error):
+            return None
+        delay = self._delay(error)
+        return None if delay is None or time.monotonic() + delay >= self._deadline else delay
 
     def _delay(self, error: APIError) -> float | None:
         if error.retry_after is not None:
@@ -123,28 +136,11 @@ def is_retryable(error: APIError) -> bool:
 
 
 def _is_foreign(cause: BaseException) -> bool:
+    if isinstance(getattr(cause, "status_code", None), int):  # it is meant as an answer: a handler's 408 or 504
+        return False
     return not any(kind.__module__.partition(".")[0] in ("httpx", "httpcore", "ssl") for kind in type(cause).__mro__) and (
         not isinstance(cause, OSError)
     )
-
-
-class HandlerLog:
-    """What handlers get as `logging_obj` and `print_verbose`: LiteLLM's hooks, on the `tokenwire` logger at debug level."""
-
-    def pre_call(self, *args: Any, **kwargs: Any) -> None:
-        """A handler is about to call its model."""
-        logger.debug("handler: before the call")
-
-    def post_call(self, *args: Any, **kwargs: Any) -> None:
-        """A handler has called its model."""
-        logger.debug("handler: after the call")
-
-    def print_verbose(self, message: object, *args: Any, **kwargs: Any) -> None:
-        """Something a handler wants known."""
-        logger.debug("handler: %s", message)
-
-
-HANDLER_LOG = HandlerLog()
 
 
 class Target:
@@ -175,7 +171,14 @@ class Target:
 
     def attempts(self, deadline: float) -> Attempts:
         """The call's attempts, none made yet."""
-        return Attempts(self.request.retry_policy(default=2 if self.built_in else 0), deadline)
+        request = self.request
+        log = CallLog(f"{request.provider}/{request.model}", self._address()) if is_heard() else None
+        return Attempts(request.retry_policy(default=2 if self.built_in else 0), deadline, log)
+
+    def _address(self) -> str:
+        """Where attempts go, to show."""
+        handler = self.bridge.handler
+        return handler.address(self.request.kind, self.kwargs) if self.built_in else f"the handler {name_of(handler)}"
 
     def connect(self) -> None:
         """Choose the HTTP client, which a pool can only give inside its event loop."""
@@ -254,6 +257,20 @@ async def call(request: Request, pool: Callable[[str], Any]) -> Any:
     total = request.timeouts.total_for(stream=False)
     deadline = FOREVER if total is None else time.monotonic() + total
     attempts = target.attempts(deadline)
+    if attempts.log is None:
+        return await _answer(target, attempts, deadline)
+    try:
+        response = await _answer(target, attempts, deadline)
+    except BaseException as error:
+        failure = error if isinstance(error, APIError) else None
+        attempts.log.ends("cancelled" if failure is None else "error", failure)
+        raise
+    attempts.log.ends("complete", usage=getattr(response, "usage", None), request_id=getattr(response, "request_id", None))
+    return response
+
+
+async def _answer(target: Target, attempts: Attempts, deadline: float) -> Any:
+    """The first answer that an attempt comes to."""
     while True:
         attempts.begin()
         try:
@@ -430,6 +447,19 @@ class StreamCall:
             error.headers = dict(self.source.headers)
             error.request_id = error.headers.get("x-request-id")
         return error
+
+    def ended(self, outcome: str, error: APIError | None) -> None:
+        """The stream is over, as its reader has it; the log is told."""
+        log = self._attempts.log
+        if log is not None:
+            first, source = self.first_content_at, self.source
+            log.ends(
+                outcome,
+                error,
+                first_content=None if first is None else first - self.started_at,
+                usage=None if source is None or source.assembler is None else source.assembler.usage,
+                request_id=None if source is None else source.headers.get("x-request-id"),
+            )
 
     def failed(self, error: APIError) -> None:
         """The stream ends with `error`: behind the commit point, that is the attempt's end too."""

@@ -58,6 +58,7 @@ class Call(Protocol):
     def wait(self) -> Awaitable[bool]: ...
     def late(self) -> APIError: ...
     def failed(self, error: APIError) -> None: ...
+    def ended(self, outcome: str, error: APIError | None) -> None: ...
     async def aclose(self) -> None: ...
     def response(self) -> Any: ...
 
@@ -240,16 +241,17 @@ class AsyncStream(Generic[C]):
                 await self._call.aclose()  # what came about meanwhile
                 raise StreamClosedError(CLOSED_MEANWHILE) from None
             self._call.failed(error)
-            self._finish("truncated" if isinstance(error, StreamTruncatedError) else "error")
+            self._finish("truncated" if isinstance(error, StreamTruncatedError) else "error", error)
             if error.partial is None:
                 error.partial = self._call.response()
         elif self._outcome is None:
             self._finish("cancelled")
         await self._call.aclose()
 
-    def _finish(self, outcome: Outcome) -> None:
+    def _finish(self, outcome: Outcome, error: APIError | None = None) -> None:
         self._outcome = outcome
         self._ended_at = time.monotonic()
+        self._call.ended(outcome, error)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._outcome or 'open'}>"

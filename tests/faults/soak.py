@@ -35,6 +35,7 @@ ROOT = Path(__file__).parents[2]
 MESSAGES = [{"role": "user", "content": "Count!"}]
 FAULTY = 0.1  # of all streams
 SPREAD = 4  # paces over which the streams begin, or the chunks of all of them would always come at one time
+TICK = 0.05  # seconds between two looks at how late the loop is
 MOST_OBJECTS = 2000  # that may be more than before: what Python and the loops keep for themselves
 MOST_MEGABYTES = 25.0
 FINISHED = chunk(finish_reason="stop")
@@ -160,6 +161,7 @@ class Figures:
         wrong: what was not as it should be, a line for each stream.
         most_open: connections, at one time.
         noticed: seconds until the server saw that a caller had left, for each that did.
+        lag: seconds by which the event loop's own timers were late meanwhile, which nothing that is done in it can better.
         before, after: this process's sockets, tasks, threads, Python objects and resident megabytes.
         seconds: how long it all took.
     """
@@ -169,6 +171,7 @@ class Figures:
     wrong: list[str] = field(default_factory=list[str])
     most_open: int = 0
     noticed: list[float] = field(default_factory=list[float])
+    lag: list[float] = field(default_factory=list[float])
     before: dict[str, float] = field(default_factory=dict[str, float])
     after: dict[str, float] = field(default_factory=dict[str, float])
     seconds: float = 0.0
@@ -213,12 +216,21 @@ async def _round(server: Serving, figures: Figures, streams: int, seconds: float
             if time.monotonic() >= until:
                 return
 
+    async def watch() -> None:
+        while True:
+            started = time.monotonic()
+            await anyio.sleep(TICK)
+            figures.lag.append(time.monotonic() - started - TICK)
+
     transport = HTTPTransport()
     timeouts = Timeouts(connect=30, first_content=60, idle=max(20 * server.pace, 0.5))
     async with AsyncClient(transport=transport, api_base=server.url, api_key="none", timeout=timeouts) as client:
-        async with anyio.create_task_group() as group:
-            for place in range(streams):
-                group.start_soon(read_streams, place)
+        async with anyio.create_task_group() as watching:
+            watching.start_soon(watch)
+            async with anyio.create_task_group() as group:
+                for place in range(streams):
+                    group.start_soon(read_streams, place)
+            watching.cancel_scope.cancel()
         stats = transport.stats
         if stats.open != stats.idle or stats.waiting:
             figures.wrong.append(f"the pool is not at rest: {stats}")
@@ -326,11 +338,10 @@ def _print(figures: Figures, loop: str) -> None:
     print(f"  not as they should be: {len(figures.wrong)}")
     for line in figures.wrong[:20]:
         print(f"    {line}")
-    if figures.noticed:
-        half = statistics.median(figures.noticed)
-        print(
-            f"  left by the caller: {len(figures.noticed)}; the server saw it after {half:.3f} s (median), at most {max(figures.noticed):.3f} s"
-        )
+    print(f"  left by the caller: {len(figures.noticed)}")
+    for name, times in (("the server saw it after", figures.noticed), ("the loop's timers were late by", figures.lag)):
+        if times:
+            print(f"    {name} {statistics.median(times):.3f} s (median), at most {max(times):.3f} s")
     for name, before in figures.before.items():
         print(f"  {name:10} {before:12.1f} before, {figures.after[name]:12.1f} after")
     print(f"  left behind: {', '.join(figures.leftovers()) or 'nothing'}")

@@ -559,6 +559,28 @@ class TestUsersClients:
         with pytest.raises(APIConnectionError, match="closed"):
             await send(own, request_to("http://mock.example/"), within(5))
 
+    @pytest.mark.parametrize("seconds", [0, 5], ids=["cancelled", "without end"])
+    async def test_the_response_of_an_httpx_client_is_closed_in_any_case(self, seconds, monkeypatch):
+        class Slow(httpx.AsyncByteStream):
+            closed = False
+
+            async def __aiter__(self):
+                yield b"a"
+
+            async def aclose(self):
+                await anyio.sleep(seconds)
+                self.closed = True
+
+        monkeypatch.setattr("tokenwire.http.exchange.CLOSE_SECONDS", 0.05)
+        stream = Slow()
+        async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, stream=stream))) as client:
+            exchange = await send(client, request_to("http://localhost"), within(5))
+            with anyio.CancelScope() as scope:
+                if not seconds:
+                    scope.cancel()
+                await exchange.aclose()
+        assert stream.closed is (not seconds)
+
 
 class TestProxies:
     """A proxy in the environment is used, by httpx's own transport."""

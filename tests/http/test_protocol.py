@@ -260,6 +260,20 @@ def test_what_never_comes_to_a_body_is_cut_off(start, more):
     assert reader.state is State.BROKEN
 
 
+@pytest.mark.parametrize("length, is_too_long", [(800, False), (1200, True)])
+def test_the_head_is_measured_without_the_body_that_came_with_it(length, is_too_long):
+    reader = ResponseReader(max_header_bytes=1000)
+    reader.expect(b"GET")
+    data = OK + b"x: " + b"y" * length + b"\r\ncontent-length: 5000\r\n\r\n" + b"z" * 5000
+    if is_too_long:
+        with pytest.raises(HeadersTooLarge, match="max_header_bytes, 1000"):
+            reader.feed_data(data)
+        assert reader.take_body() == b""
+    else:
+        reader.feed_data(data)
+        assert len(reader.take_body()) == 5000
+
+
 def test_a_long_stream_is_no_endless_head():
     reader = ResponseReader(max_header_bytes=1000)
     reader.expect(b"GET")

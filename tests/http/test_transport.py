@@ -178,15 +178,20 @@ async def test_a_warmed_connection_over_tls_is_used(raw_server, server_context, 
 
 
 async def test_an_idle_tls_connection_that_the_server_ended_is_not_used(raw_server, server_context, trusting):
+    read = threading.Event()
+
     def script(peer: Any) -> None:
         peer.request()
         peer.send(HELLO)
+        read.wait(5)
         peer.sock.unwrap()
 
     server = raw_server(script, answering(HELLO), context=server_context)
     async with HTTPTransport(ssl_context=trusting) as transport:
         await call(transport, server.url)
         (idle,) = transport._connections
+        assert idle.is_quiet()
+        read.set()
         await eventually(lambda: not idle.is_quiet())
         await call(transport, server.url)
     assert server.connections == 2
@@ -597,6 +602,30 @@ async def test_a_body_over_tls_whose_end_comes_right_behind_it_is_whole(
         if paused:
             await unread()
         assert await body_of(incoming) == body
+
+
+@pytest.mark.parametrize("size", [2_000_000, 3_000_000])
+async def test_a_long_body_over_tls_whose_end_waits_behind_it_is_whole(raw_server, server_context, trusting, size):
+    """The reader pauses and resumes until the end: whatever stands in front of the end then must not be lost with it."""
+    body = bytes(range(256)) * (size // 256)
+    sent = threading.Event()
+
+    def script(peer: Any) -> None:
+        peer.request()
+        peer.send(OK + b"content-length: %d\r\n\r\n" % len(body), body)
+        peer.sock.shutdown(socket.SHUT_WR)
+        sent.set()
+        peer.wait_for_the_end()
+
+    server = raw_server(script, context=server_context)
+    async with HTTPTransport(ssl_context=trusting) as transport:
+        incoming = await transport.send(outgoing(server.url))
+        await to_thread.run_sync(sent.wait, 0.5)  # it need not come: the kernel may have less room
+        received = b""
+        while data := await incoming.receive(time.monotonic() + 5):
+            received += data
+            await lowlevel.checkpoint()
+        assert received == body
 
 
 # --- giving up

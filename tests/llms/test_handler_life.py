@@ -10,6 +10,7 @@ import pytest
 
 import tokenwire
 from tokenwire import Timeout
+from tokenwire.llms import handler_stream
 from tokenwire.testing import FakeClock
 
 from ..conftest import an_hour
@@ -442,6 +443,43 @@ async def test_a_dropped_streams_sync_generator_is_closed() -> None:
     del stream
 
     assert await anyio.to_thread.run_sync(watched.cleaned.wait, SOON)
+
+
+async def test_a_cancelled_callers_handler_cleans_up_to_its_end() -> None:
+    async def handler() -> AsyncIterator[str]:
+        try:
+            yield "a"
+            yield "b"
+        finally:
+            for _ in range(3):
+                scope.cancel()  # again while it cleans up
+                await anyio.lowlevel.checkpoint()
+            cleaned.set()
+
+    cleaned = threading.Event()
+    tokenwire.register("mine", handler)
+    with anyio.CancelScope() as scope:
+        async with tokenwire.astreaming("mine/any", MESSAGES) as stream:
+            await anext(stream)
+            scope.cancel()
+    assert cleaned.is_set()
+
+
+async def test_a_handlers_clean_up_that_never_ends_holds_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def handler() -> AsyncIterator[str]:
+        try:
+            yield "a"
+            yield "b"
+        finally:
+            await anyio.sleep(SOON)
+            waited.append("to the end")
+
+    waited: list[str] = []
+    monkeypatch.setattr(handler_stream, "CLOSE_SECONDS", 0.05)
+    tokenwire.register("mine", handler)
+    async with tokenwire.astreaming("mine/any", MESSAGES) as stream:
+        await anext(stream)
+    assert (stream.outcome, waited) == ("cancelled", [])
 
 
 async def test_a_handlers_failing_clean_up_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -56,7 +56,7 @@ _FAILURES = {
 
 def translated(error: Exception, url: str) -> APIError:
     """Our exception for what httpx, or the layers under and over it, raised while talking to `url`."""
-    url = _without_secrets(url)
+    url = without_secrets(url)
     if isinstance(error, HeadersTooLarge):
         return LimitExceededError(f"{error}: {url}", limit="max_header_bytes")
     names = {kind.__name__ for kind in type(error).__mro__}
@@ -72,7 +72,7 @@ def translated(error: Exception, url: str) -> APIError:
     return APIConnectionError(f"{text} {url}: {reason}")
 
 
-def _without_secrets(url: str) -> str:
+def without_secrets(url: str) -> str:
     """An address to show: user names, passwords and queries can hold keys."""
     scheme, found, rest = url.partition("#")[0].partition("?")[0].partition("://")
     host, slash, path = rest.partition("/")
@@ -96,7 +96,7 @@ class HTTPRequest(msgspec.Struct, kw_only=True, eq=False, gc=False):  # texts an
     write: float | None = None
 
     def __repr__(self) -> str:
-        return f"<HTTPRequest {self.method} {_without_secrets(self.url)}>"  # no headers: the key is in them
+        return f"<HTTPRequest {self.method} {without_secrets(self.url)}>"  # no headers: the key is in them
 
 
 class Body(Protocol):
@@ -143,7 +143,7 @@ class Exchange:
     @property
     def address(self) -> str:
         """The URL, for a message."""
-        return _without_secrets(self.url)
+        return without_secrets(self.url)
 
     @property
     def headers(self) -> dict[str, str]:

@@ -7,6 +7,7 @@ A connection is in exactly one place: in the pool, or with the `Incoming` respon
 gives it back in one synchronous step, so cancellation finds no moment at which it is nobody's.
 """
 
+import logging
 import os
 import ssl
 import time
@@ -22,6 +23,8 @@ from anyio import lowlevel
 from .connection import FOREVER, Connection, Outgoing, connect
 from .pool import Lease, Origin, Pool, PoolStats
 from .protocol import MAX_HEADER_BYTES, headers_in, reason_in, render_head
+
+logger: logging.Logger = logging.getLogger("tokenwire.http")
 
 DEFAULT_PORTS = {b"http": 80, b"https": 443}
 
@@ -171,6 +174,8 @@ class HTTPTransport(httpx.AsyncBaseTransport):
                 again = _can_be_sent_again(outgoing, connection, error)
                 self.give_back(connection)
                 if again:
+                    _, host, port = outgoing.origin
+                    logger.debug("%s:%d had closed a kept connection: the request goes over another", host.decode(), port)
                     continue
                 raise
             return Incoming(connection, self)

@@ -233,5 +233,5 @@ async def error_of(exchange: Exchange, deadline: float, limits: Limits, *, provi
         response=exchange.response_with(body),
     )
     if exchange.status in (404, 405) and error.code is None:  # not the model: the address, from which /v1 is easily left out
-        error.message = f"{error.message}: {exchange.address}"
+        error.add_note(f"asked at {exchange.address}")
     return error

@@ -14,7 +14,7 @@ from .. import _version
 from .._settings import Limits, Timeouts
 from ..exceptions import APIError, BadRequestError
 from ..http.decoding import accepted_encodings
-from ..http.exchange import FOREVER, Exchange, HTTPRequest, send
+from ..http.exchange import FOREVER, Exchange, HTTPRequest, send, without_secrets
 from ..types import EmbeddingResponse, ImageResponse, ModelList, ModelResponse, TextCompletionResponse
 from ..types._record import Response
 from ..wire.chunks import decode_body, with_head
@@ -23,6 +23,7 @@ from .event_stream import EventStreamSource, error_of, named
 
 R = TypeVar("R", bound=Response)
 
+_PATHS = {"embedding": "/embeddings", "image": "/images/generations", "models": "/models"}  # by the kind of call
 USER_AGENT = f"tokenwire/{_version.__version__}"
 
 
@@ -65,16 +66,21 @@ class OpenAI(CustomLLM):
     async def aembedding(self, *args: Any, **kwargs: Any) -> EmbeddingResponse:
         """POST to `/embeddings`; raises as `acompletion` does."""
         body = {"model": kwargs["model"], "input": kwargs["input"], **_params(kwargs)}
-        return await self._post("/embeddings", body, EmbeddingResponse, kwargs)
+        return await self._post(_PATHS["embedding"], body, EmbeddingResponse, kwargs)
 
     async def aimage_generation(self, *args: Any, **kwargs: Any) -> ImageResponse:
         """POST to `/images/generations`; raises as `acompletion` does."""
         body = {"model": kwargs["model"], "prompt": kwargs["prompt"], **_params(kwargs)}
-        return await self._post("/images/generations", body, ImageResponse, kwargs)
+        return await self._post(_PATHS["image"], body, ImageResponse, kwargs)
 
     async def alist_models(self, **kwargs: Any) -> ModelList:
         """GET `/models`; raises as `acompletion` does."""
-        return await self._send(self._request("GET", "/models", None, kwargs), ModelList, kwargs)
+        return await self._send(self._request("GET", _PATHS["models"], None, kwargs), ModelList, kwargs)
+
+    def address(self, kind: str, kwargs: Mapping[str, Any]) -> str:
+        """What a call sends its request to, as "POST https://...", without what can hold a key."""
+        url = without_secrets(url_of(kwargs["api_base"], _PATHS.get(kind, self.path)))
+        return f"{'GET' if kind == 'models' else 'POST'} {url}"
 
     def completion_body(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The request's JSON: the messages, and the caller's parameters at its top level."""
