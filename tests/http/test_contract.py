@@ -469,6 +469,16 @@ async def test_pool_timeout(make_client):
                 await client.get(endpoint.url)
 
 
+async def test_the_wait_for_a_connection_is_not_the_read_s(make_client, clock):
+    with Endpoint(Reply(json={}, delay=8)) as endpoint:
+        client = make_client(most=1, timeout=httpx.Timeout(60, read=10))
+        async with an_hour(clock, endpoint.await_silence), client, anyio.create_task_group() as group:
+            for _ in range(2):
+                group.start_soon(client.get, endpoint.url)
+        first, second = endpoint.requests
+        assert second.arrived_at - first.arrived_at == pytest.approx(8)
+
+
 async def test_write_timeout(make_client, raw_server):
     left = threading.Event()
     server = raw_server(lambda _: left.wait(5))

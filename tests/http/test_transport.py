@@ -19,7 +19,7 @@ import pytest
 import trio
 from anyio import lowlevel, to_thread
 
-from tokenwire.http import _asyncio, connection
+from tokenwire.http import _asyncio, connection, transport as transport_module
 from tokenwire.http.connection import FOREVER, KEEPALIVE_PROBES, Outgoing
 from tokenwire.http.protocol import HeadersTooLarge, render_head
 from tokenwire.http.transport import HTTPTransport, Incoming, origin_of, outgoing_of
@@ -960,6 +960,54 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             trio.socket.set_custom_hostname_resolver(Resolver())
 
     return script
+
+
+async def settled() -> None:
+    """What was started does what it can without time."""
+    for _ in range(50):
+        await lowlevel.checkpoint()
+
+
+async def test_connecting_takes_turns_at_each_server(deaf, clock, monkeypatch):
+    """Each has the time that connecting may take for itself, and what a dead server keeps waiting is its own callers."""
+    monkeypatch.setattr(transport_module, "CONNECTING_AT_ONCE", 2)
+    ended: dict[str, list[float]] = {"in turn": [], "no turn": [], "no time left": []}
+    started = time.monotonic()
+
+    async def fails(name: str, error: type[Exception], **kwargs: Any) -> None:
+        with pytest.raises(error):
+            await call(transport, f"http://127.0.0.1:{deaf[1]}/", connect=1.0, **kwargs)
+        ended[name].append(round(time.monotonic() - started, 3))
+
+    with Endpoint(Reply(json={})) as endpoint:
+        async with HTTPTransport() as transport, anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(fails, "in turn", httpx.ConnectTimeout)
+            await settled()
+            group.start_soon(partial(fails, "no turn", httpx.PoolTimeout, pool=0.5))
+            group.start_soon(partial(fails, "no time left", httpx.ConnectTimeout, seconds=2.5))
+            await settled()
+            await call(transport, endpoint.url)
+            assert counts(transport) == (8, 1, 0)
+            await clock.aadvance(10)
+    assert ended == {"in turn": [1.0, 1.0, 2.0, 2.0, 3.0], "no turn": [0.5], "no time left": [2.5]}
+
+
+async def test_one_who_gives_up_his_turn_to_connect_takes_nobody_else_s(deaf, clock, monkeypatch):
+    monkeypatch.setattr(transport_module, "CONNECTING_AT_ONCE", 1)
+    address = f"http://127.0.0.1:{deaf[1]}/"
+    started = time.monotonic()
+    async with HTTPTransport() as transport:
+        async with anyio.create_task_group() as group:
+            for _ in range(2):
+                group.start_soon(partial(call, transport, address))
+                await settled()
+            group.cancel_scope.cancel()
+        async with an_hour(clock):
+            with pytest.raises(httpx.ConnectTimeout):
+                await call(transport, address, connect=1.0)
+            assert time.monotonic() - started == pytest.approx(1.0)
+        assert counts(transport) == (0, 0, 0)
 
 
 async def test_a_dead_first_address_costs_a_moment(deaf, resolve, clock):

@@ -73,8 +73,9 @@ class Outgoing(msgspec.Struct, kw_only=True, eq=False, gc=False):
         head: request line and headers, as `render_head` gives them.
         body: the whole body, or its pieces.
         length: how many bytes the head says that the pieces have; None where they are sent chunked.
-        connect, pool, write: seconds that each of these may take, None for ever. A long body takes several writes.
-        deadline: until when the response's head must have come, as `time.monotonic()` counts.
+        pool, connect, write, read: seconds that each of these may take, None for ever: to wait for a connection, to open
+            one, a write of several for a long body, and the wait for the response's head.
+        deadline: until when all of it must be over, as `time.monotonic()` counts.
     """
 
     origin: Origin
@@ -83,11 +84,19 @@ class Outgoing(msgspec.Struct, kw_only=True, eq=False, gc=False):
     head: bytes
     body: bytes | AsyncIterable[bytes] = b""
     length: int | None = None
-    connect: float | None = None
     pool: float | None = None
+    connect: float | None = None
     write: float | None = None
+    read: float | None = None
     deadline: float = FOREVER
     server_name: str | None = None
+
+    def at_most(self, seconds: float | None) -> float | None:
+        """How long a step that begins now may take: its own `seconds`, or what is left of the deadline if that is less."""
+        if self.deadline == FOREVER:
+            return seconds
+        left = self.deadline - time.monotonic()
+        return left if seconds is None or left < seconds else seconds
 
     def __repr__(self) -> str:
         return f"<Outgoing {self.method.decode()} to {self.origin}>"  # no head: the key is in it
@@ -127,8 +136,11 @@ class Connection:
             if not await self._has_answer():
                 raise
         try:
+            deadline = outgoing.deadline
+            if outgoing.read is not None:
+                deadline = min(deadline, time.monotonic() + outgoing.read)
             while self.reader.state is State.HEAD:
-                await self._read(outgoing.deadline)
+                await self._read(deadline)
         except httpx.RemoteProtocolError:
             if not self.reader.status:
                 raise  # else only the body is broken, as whoever reads it will find
@@ -182,12 +194,12 @@ class Connection:
     async def _send(self, outgoing: Outgoing) -> None:
         body = outgoing.body
         if isinstance(body, bytes) and len(body) < WRITE_BYTES:
-            await self._socket.send(outgoing.head + body, outgoing.write)
+            await self._socket.send(outgoing.head + body, outgoing.at_most(outgoing.write))
             return
-        await self._socket.send(outgoing.head, outgoing.write)
+        await self._socket.send(outgoing.head, outgoing.at_most(outgoing.write))
         if isinstance(body, bytes):
             for start in range(0, len(body), WRITE_BYTES):  # each with a timeout of its own
-                await self._socket.send(body[start : start + WRITE_BYTES], outgoing.write)
+                await self._socket.send(body[start : start + WRITE_BYTES], outgoing.at_most(outgoing.write))
             return
         pieces = aiter(body)
         try:
@@ -205,9 +217,9 @@ class Connection:
                     raise httpx.LocalProtocolError(f"the request's body has more than the {outgoing.length} bytes announced")
             data = render_chunk(piece) if left is None else piece
             if data:
-                await self._socket.send(data, outgoing.write)
+                await self._socket.send(data, outgoing.at_most(outgoing.write))
         if left is None:
-            await self._socket.send(LAST_CHUNK, outgoing.write)
+            await self._socket.send(LAST_CHUNK, outgoing.at_most(outgoing.write))
         elif left:
             raise httpx.LocalProtocolError(f"the request's body has {left} bytes less than announced")
 
@@ -250,7 +262,7 @@ async def connect(
     name = host.decode("ascii")
     rooms = _rooms()
     try:
-        with anyio.fail_after(outgoing.connect):
+        with anyio.fail_after(outgoing.at_most(outgoing.connect)):
             server_name = outgoing.server_name or name
             if uds is not None:
                 sock = await rooms.connect_unix(uds, ssl_context, server_name)

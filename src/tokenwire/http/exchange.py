@@ -288,16 +288,15 @@ async def _send_directly(transport: HTTPTransport, request: HTTPRequest, deadlin
     for _ in range(MAX_REDIRECTS + 1):
         origin, target, host = _place(url)
         head = _head(transport, request, target, host)
-        left = deadline - time.monotonic()
         outgoing = Outgoing(
             origin=origin,
             url=url,
             method=request.method.encode("ascii"),
             head=head,
             body=request.body,
-            connect=_at_most(request.connect, left),
-            pool=_at_most(request.pool, left),
-            write=_at_most(request.write, left),
+            pool=request.pool,
+            connect=request.connect,
+            write=request.write,
             deadline=deadline,
         )
         incoming = await transport.send(outgoing)
@@ -314,13 +313,6 @@ async def _send_directly(transport: HTTPTransport, request: HTTPRequest, deadlin
         incoming.close()
         url = location
     raise httpx.TooManyRedirects(f"more than {MAX_REDIRECTS} redirects")
-
-
-def _at_most(seconds: float | None, left: float) -> float | None:
-    """A budget, or what is left of a deadline if that is less; None for ever."""
-    if seconds is None:
-        return None if left == FOREVER else left
-    return min(seconds, left)
 
 
 @lru_cache(maxsize=1024)

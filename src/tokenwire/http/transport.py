@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from types import TracebackType
 from typing import Any
+from weakref import WeakValueDictionary
 
 import anyio
 import httpx
@@ -26,6 +27,7 @@ from .protocol import MAX_HEADER_BYTES, headers_in, reason_in, render_head
 
 logger: logging.Logger = logging.getLogger("tokenwire.http")
 
+CONNECTING_AT_ONCE = 500  # to one server; opened together, they take a second or two of a slow core
 DEFAULT_PORTS = {b"http": 80, b"https": 443}
 
 
@@ -148,6 +150,7 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         self._pool = self._new_pool()
         self.heads: dict[tuple[Any, ...], bytes] = {}  # of requests, rendered and checked; see `exchange`
         self._connections: set[Connection] = set()  # all that are open, idle or in use
+        self._doors: WeakValueDictionary[Origin, anyio.Semaphore] = WeakValueDictionary()
         self._process = os.getpid()
         self._parents: Any = None
         self._closed = False
@@ -281,27 +284,50 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             return
         self._parents = self._parents, self._pool, self._connections
         self._pool, self._connections, self._process = self._new_pool(), set(), os.getpid()
+        self._doors = WeakValueDictionary()
 
     async def _wait(self, lease: Lease[Connection], outgoing: Outgoing) -> None:
         granted = anyio.Event()
         lease.on_grant = granted.set
-        with anyio.move_on_after(outgoing.pool):
+        seconds = outgoing.at_most(outgoing.pool)
+        with anyio.move_on_after(seconds):
             await granted.wait()
         if not lease.granted:
-            raise httpx.PoolTimeout(f"no free connection within {outgoing.pool:g} s")
+            raise httpx.PoolTimeout(f"no free connection within {seconds:.3g} s")
         if lease.connection is not None and not lease.connection.is_quiet():
             # It ended between the grant and now. Its place is ours, for a new one.
             lease.close.append(lease.connection)
             lease.connection = None
 
+    async def _enter(self, outgoing: Outgoing) -> anyio.Semaphore:
+        """Wait for one's turn to connect to a server: of thousands at once, each would be late for the others' sake."""
+        door = self._doors.get(outgoing.origin)
+        if door is None:
+            door = self._doors[outgoing.origin] = anyio.Semaphore(CONNECTING_AT_ONCE)
+        try:
+            door.acquire_nowait()
+        except anyio.WouldBlock:
+            seconds = outgoing.at_most(outgoing.pool)
+            entered = False
+            with anyio.move_on_after(seconds):
+                await door.acquire()
+                entered = True
+            if not entered:
+                raise httpx.PoolTimeout(f"no turn to connect within {seconds:.3g} s") from None
+        return door
+
     async def _connect(self, outgoing: Outgoing) -> Connection:
-        self._require_open()
-        connection = await connect(
-            outgoing,
-            ssl_context=self._context() if outgoing.origin[0] == b"https" else None,
-            uds=self._uds,
-            max_header_bytes=self._max_header_bytes,
-        )
+        door = await self._enter(outgoing)
+        try:
+            self._require_open()
+            connection = await connect(
+                outgoing,
+                ssl_context=self._context() if outgoing.origin[0] == b"https" else None,
+                uds=self._uds,
+                max_header_bytes=self._max_header_bytes,
+            )
+        finally:
+            door.release()
         if self._closed:
             connection.abort()
             self._require_open()
@@ -386,7 +412,6 @@ def outgoing_of(request: httpx.Request) -> Outgoing:
         httpx.LocalProtocolError: see `render_head`; or the headers announce another body than there is.
     """
     timeout = request.extensions.get("timeout", {})
-    read = timeout.get("read")
     body: Any = request.stream
     try:
         body = request.content  # bytes at hand are sent with the head, and can be sent again
@@ -401,10 +426,10 @@ def outgoing_of(request: httpx.Request) -> Outgoing:
         head=render_head(method, request.url.raw_path, request.headers.raw),
         body=body,
         length=_announced_length(request.headers, body),
-        connect=timeout.get("connect"),
         pool=timeout.get("pool"),
+        connect=timeout.get("connect"),
         write=timeout.get("write"),
-        deadline=FOREVER if read is None else time.monotonic() + read,
+        read=timeout.get("read"),
         server_name=name.decode("ascii") if isinstance(name, bytes) else name,
     )
 
