@@ -263,10 +263,10 @@ async def test_a_later_attempt_has_what_is_left_of_the_total(streamed: bool, clo
 
 
 async def test_real_seconds_run_out() -> None:
-    with anyio.fail_after(10), Endpoint([SILENT, Reply(events=["a"], done=False, stall=True)]) as endpoint:
-        with pytest.raises(tokenwire.Timeout) as caught:
-            await complete(endpoint, Timeouts(first_content=0.02))
-        assert caught.value.budget == "first_content"
+    with anyio.fail_after(10), Endpoint(SILENT) as endpoint, pytest.raises(tokenwire.Timeout) as caught:
+        await complete(endpoint, Timeouts(first_content=0.02))
+    assert caught.value.budget == "first_content"
+    with anyio.fail_after(10), Endpoint(Reply(events=["a"], done=False, stall=True)) as endpoint:
         pieces = stream(endpoint, Timeouts(idle=0.02))
         with pytest.raises(tokenwire.Timeout) as caught:
             assert [piece.text async for piece in pieces] == ["a"]

@@ -7,6 +7,7 @@ from typing import Any
 import anyio
 import anyio.from_thread
 import pytest
+import trio
 
 import tokenwire
 from tokenwire import Timeouts
@@ -144,7 +145,7 @@ def test_a_trio_run_may_begin_before_and_end_after() -> None:
         with anyio.move_on_after(0.01):
             await anyio.sleep_forever()
 
-    anyio.run(main, backend="trio", backend_options={"clock": clock})
+    trio.run(main, clock=clock)
     assert times[0] + 7200 <= times[1] + 3600 <= times[2] < times[0] + 7260
 
 

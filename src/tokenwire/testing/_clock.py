@@ -44,9 +44,9 @@ class FakeClock(Clock):
                 await clock.aadvance(30)  # and it has timed out
 
     Open it before what is to follow it: older timers are left to their loops. A trio run follows the clock it is given:
-    `trio.run(main, clock=clock)`, or `anyio.run(main, backend="trio", backend_options={"clock": clock})`. When it is not
-    open, it tells real seconds. Timers that are left when it is closed have as long to go as they had then. What waits for
-    threads and processes (`Endpoint.wait_until`, `threading.Event.wait`) always counts real seconds.
+    `trio.run(main, clock=clock)`. When it is not open, it tells real seconds. Timers that are left when it is closed have
+    as long to go as they had then. What waits for threads and processes (`Endpoint.wait_until`, `threading.Event.wait`)
+    always counts real seconds.
 
     Raises:
         RuntimeError: when it is opened: another one is open, or the event loop around it can't follow.
