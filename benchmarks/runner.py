@@ -21,7 +21,7 @@ from .worker import MARK
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".venv-bench"  # git ignores it, as it does every .venv*
 QUICK_S = 90  # after so many seconds a quick run starts nothing new
-LONGEST_S = 120  # for one process
+LONGEST_S = 60  # for one process
 LONGEST_QUICK_S = 25
 SLOW_S = 30  # who takes that long is not measured again
 
