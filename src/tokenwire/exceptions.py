@@ -280,3 +280,10 @@ class ServiceUnavailableError(APIError):
 
 class MockException(APIError):
     """What `mock_response` was asked to raise, where no other class fits."""
+
+
+def without_secrets(url: str) -> str:
+    """An address for a message: user names, passwords, queries and fragments, which can hold keys, are left out."""
+    scheme, slashes, rest = url.partition("#")[0].partition("?")[0].partition("//")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"

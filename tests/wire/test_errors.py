@@ -174,10 +174,19 @@ def test_a_long_text_is_shortened_in_the_message_only() -> None:
     assert len(error.body) == 100_000
 
 
-def test_a_redirect_says_where_to_without_secrets() -> None:
-    headers = {"location": "https://user:secret@there.example/v1?key=secret"}
-    error = error_from_response(301, headers, b"<html><title>Moved</title></html>", provider="p", model="m")
-    assert error.message == "the server answered 301: what api_base names has moved to https://there.example/v1"
+@pytest.mark.parametrize(
+    "location, shown",
+    [
+        ("https://user:secret@there.example/v1?key=secret", "https://there.example/v1"),
+        ("//user:secret@there.example/v1#secret", "//there.example/v1"),
+        ("https://there.example/models/a@b", "https://there.example/models/a@b"),
+        ("/v2/a@b", "/v2/a@b"),
+    ],
+)
+def test_a_redirect_says_where_to_without_secrets(location: str, shown: str) -> None:
+    page = b"<html><title>Moved</title></html>"
+    error = error_from_response(301, {"location": location}, page, provider="p", model="m")
+    assert error.message == f"the server answered 301: what api_base names has moved to {shown}"
 
 
 @pytest.mark.parametrize("name", ["x-request-id", "request-id", "x-amzn-requestid", "cf-ray"])

@@ -20,6 +20,7 @@ from ..exceptions import (
     BadRequestError,
     LimitExceededError,
     Timeout,
+    without_secrets,
 )
 from .connection import FOREVER, Outgoing, ready
 from .decoding import inflater_for
@@ -70,13 +71,6 @@ def translated(error: Exception, url: str) -> APIError:
         return BadRequestError(f"the request can't be sent to {url}: {reason}")
     text = next(text for name, text in _FAILURES.items() if name in names)
     return APIConnectionError(f"{text} {url}: {reason}")
-
-
-def without_secrets(url: str) -> str:
-    """An address to show: user names, passwords and queries can hold keys."""
-    scheme, found, rest = url.partition("#")[0].partition("?")[0].partition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}{found}{host.rpartition('@')[2]}{slash}{path}"
 
 
 class HTTPRequest(msgspec.Struct, kw_only=True, eq=False, gc=False):  # texts and numbers, so never part of a cycle

@@ -12,9 +12,9 @@ import msgspec
 
 from .. import _version
 from .._settings import Limits, Timeouts
-from ..exceptions import APIError, BadRequestError
+from ..exceptions import APIError, BadRequestError, without_secrets
 from ..http.decoding import accepted_encodings
-from ..http.exchange import FOREVER, Exchange, HTTPRequest, send, without_secrets
+from ..http.exchange import FOREVER, Exchange, HTTPRequest, send
 from ..types import EmbeddingResponse, ImageResponse, ModelList, ModelResponse, TextCompletionResponse
 from ..types._record import Response
 from ..wire.chunks import decode_body, with_head

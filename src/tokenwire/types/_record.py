@@ -25,6 +25,9 @@ _SCALARS = frozenset({str, int, float, bool, type(None)})
 # Builds a struct as msgspec itself would, past `RecordMeta.__call__`: for code that holds the right values already.
 build: Callable[..., Any] = StructMeta.__call__
 
+# Copies a struct in C, past `Record.__copy__`: its fields alone, without its origin.
+copy_fields: Any = msgspec.Struct.__copy__  # pyright: ignore[reportAttributeAccessIssue]  (a method the stubs leave out)
+
 
 class RecordMeta(StructMeta):
     """Lets Python code construct a record from what LiteLLM's class of the same name would accept."""

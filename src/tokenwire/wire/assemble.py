@@ -349,7 +349,7 @@ class Assembler:
 
     @property
     def is_open(self) -> bool:
-        """Whether a chunk of choice 0 was added and the answer's id and model are known, so that `first_text` is open for chunks of them."""
+        """Whether choice 0 has begun, and the answer's id and model are known: then `first_text` is open for its chunks."""
         return 0 in self._choices and "id" in self._head and "model" in self._head
 
     def add_plain(self, chunk: ModelResponseStream) -> None:

@@ -7,9 +7,7 @@ import time
 from functools import cached_property
 from typing import Any, TypeAlias
 
-import msgspec
-
-from ..types._record import build
+from ..types._record import build, copy_fields
 from ..types.chat import (
     ChatCompletionDeltaToolCall,
     Choices,
@@ -27,8 +25,6 @@ from ..types.text import TextChoices, TextCompletionResponse
 Chunk: TypeAlias = ModelResponseStream | GenericStreamingChunk | TextCompletionResponse
 Shape: TypeAlias = type[ModelResponseStream] | type[GenericStreamingChunk] | type[TextCompletionResponse]
 
-
-_copy: Any = msgspec.Struct.__copy__  # pyright: ignore[reportAttributeAccessIssue]  (a method the stubs leave out)
 _PIECE = build(GenericStreamingChunk)
 _DELTA = build(Delta)
 
@@ -73,15 +69,15 @@ class Converter:
     def plain_chunk(self, text: str) -> Any:
         """A chunk of the wanted shape that brings text for choice 0 and nothing else, made of copies, which is fast."""
         if self._shape is GenericStreamingChunk:
-            piece = _copy(_PIECE)
+            piece = copy_fields(_PIECE)
             piece.text = text
             return piece
-        chunk = _copy(self._plain)
-        choice = _copy(chunk.choices[0])
+        chunk = copy_fields(self._plain)
+        choice = copy_fields(chunk.choices[0])
         if self._shape is TextCompletionResponse:
             choice.text = text
         else:
-            choice.delta = _copy(_DELTA)
+            choice.delta = copy_fields(_DELTA)
             choice.delta.content = text
         chunk.choices = [choice]
         return chunk

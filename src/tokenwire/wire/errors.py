@@ -31,6 +31,7 @@ from ..exceptions import (
     ServiceUnavailableError,
     Timeout,
     UnprocessableEntityError,
+    without_secrets,
 )
 
 __all__ = [
@@ -171,7 +172,8 @@ def error_from_response(
     decoded = _decode(text)
     fields = {} if decoded is text else _fields(decoded)
     if 300 <= status < 400 and "location" in headers:
-        fields["message"] = f"the server answered {status}: what api_base names has moved to {_place_of(headers['location'])}"
+        place = without_secrets(headers["location"])[:_MAX_SHOWN]
+        fields["message"] = f"the server answered {status}: what api_base names has moved to {place}"
     if not _text(fields.get("message")):
         fields["message"] = _message_of_body(status, text, is_json=decoded is not text)
     kept = decoded if text else None
@@ -429,12 +431,6 @@ def _message_of_body(status: int, text: str, *, is_json: bool) -> str:
     if _is_html(text):
         return _html_title(text) or f"the server answered {status} with an HTML page"
     return shown
-
-
-def _place_of(location: str) -> str:
-    """An address without the parts that can hold secrets."""
-    scheme, slashes, rest = location.partition("?")[0].partition("//")
-    return f"{scheme}{slashes}{rest.rpartition('@')[2]}"[:_MAX_SHOWN]
 
 
 def _is_html(text: str) -> bool:

@@ -13,14 +13,12 @@ from typing import Any
 
 import msgspec
 
-from ..types._record import build
+from ..types._record import build, copy_fields
 from ..types.chat import GenericStreamingChunk, ModelResponseStream
 
 # Text that no model writes: it stands in the hole while a template is proved.
 _PROBE = "\x01tokenwire\x02"
 _KEY = b'"content":'
-
-_copy: Any = msgspec.Struct.__copy__  # pyright: ignore[reportAttributeAccessIssue]  (a method the stubs leave out)
 _EMPTY = build(GenericStreamingChunk)
 _decode_texts = msgspec.json.Decoder(list[str]).decode
 _decode_chat = msgspec.json.Decoder(ModelResponseStream).decode
@@ -64,8 +62,8 @@ class Template:
         """The chunks that decoding the events, which have these texts, would come to."""
         choice = self._chunk.choices[0]
         has_unknown = self._has_unknown
-        chunks: list[ModelResponseStream] = list(map(_copy, repeat(self._chunk, len(texts))))
-        choices, deltas = map(_copy, repeat(choice)), map(_copy, repeat(choice.delta))
+        chunks: list[ModelResponseStream] = list(map(copy_fields, repeat(self._chunk, len(texts))))
+        choices, deltas = map(copy_fields, repeat(choice)), map(copy_fields, repeat(choice.delta))
         for chunk, choice, delta, text, event in zip(chunks, choices, deltas, texts, events, strict=False):
             delta.content = text
             choice.delta = delta
@@ -77,7 +75,7 @@ class Template:
 
     def pieces(self, texts: list[str], events: list[bytes]) -> list[GenericStreamingChunk]:
         """The same as flat chunks."""
-        pieces: list[GenericStreamingChunk] = list(map(_copy, repeat(self._piece, len(texts))))
+        pieces: list[GenericStreamingChunk] = list(map(copy_fields, repeat(self._piece, len(texts))))
         for piece, text, event in zip(pieces, texts, events, strict=True):
             piece.text = text
             piece._origin = event
@@ -86,7 +84,7 @@ class Template:
 
 def flat_piece(id: str | int | None, model: str | None, text: str, event: bytes) -> GenericStreamingChunk:
     """A flat chunk that brings text and nothing else."""
-    piece = _copy(_EMPTY)  # in C, and faster than calling the class
+    piece = copy_fields(_EMPTY)  # in C, and faster than calling the class
     piece.text, piece.id, piece.model = text, id, model
     piece._origin = event
     return piece
