@@ -98,7 +98,7 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No key, address or proxy of whoever runs the tests reaches them."""
     for name in list(os.environ):
-        if name.upper().startswith("OPENAI_") or name.upper().endswith("_PROXY"):
+        if name.upper().startswith(("OPENAI_", "ANTHROPIC_")) or name.upper().endswith("_PROXY"):
             monkeypatch.delenv(name)
 
 

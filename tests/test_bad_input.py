@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 import tokenwire
-from tokenwire import AuthenticationError, BadRequestError, CustomLLM, StreamClosedError, UnknownProviderError, _routing
+from tokenwire import AuthenticationError, BadRequestError, CustomLLM, StreamClosedError, UnknownProviderError
+from tokenwire._calls import routing
 from tokenwire.testing import Endpoint, Reply, chunks, completion
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
@@ -23,7 +24,7 @@ class Handler(CustomLLM):
 @pytest.fixture(autouse=True)
 def no_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokenwire, "custom_provider_map", [])
-    monkeypatch.setattr(_routing, "_registered", {})
+    monkeypatch.setattr(routing, "_registered", {})
 
 
 @pytest.fixture(autouse=True)
@@ -91,15 +92,53 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "stream as number": ({"stream": 1}, "stream must be True or False", "stream"),
     "api_key of another type": ({"api_key": 12345}, "api_key must be a str, not <class 'int'>", "api_key"),
     "api_key with a line break": ({"api_key": "secret\n"}, "api_key must not contain line breaks", "api_key"),
+    "organization with a line break": ({"organization": "a\nb"}, "organization must not contain line breaks", "organization"),
     "headers as list": ({"headers": [("a", "b")]}, "headers must be a mapping", "headers"),
     "header of another type": ({"headers": {"a": 1}}, r"headers\['a'\] must be a str", "headers"),
+    "header without a name": ({"headers": {"": "a"}}, "headers must be a mapping whose names", "headers"),
+    "header with a space in its name": ({"headers": {"a b": "c"}}, "headers must be .*, not 'a b'", "headers"),
+    "header with a colon in its name": (
+        {"extra_headers": {"a:b": "c"}},
+        "extra_headers must be .*, not 'a:b'",
+        "extra_headers",
+    ),
+    "header with a line break in its name": ({"headers": {"a\r\nb": "c"}}, "headers must be .*, not", "headers"),
     "header with a line break": ({"extra_headers": {"a": "b\r\nc: d"}}, "must not contain line breaks", "extra_headers"),
     "extra_body as list": ({"extra_body": [1]}, "extra_body must be a mapping", "extra_body"),
     "extra_query as str": ({"extra_query": "a=b"}, "extra_query must be a mapping", "extra_query"),
+    "names to drop as str": ({"additional_drop_params": "n"}, "must be a list of", "additional_drop_params"),
+    "names to drop as int": ({"additional_drop_params": 5}, "must be a list of", "additional_drop_params"),
+    "provider as number": ({"custom_llm_provider": 5}, "custom_llm_provider must be a str, not 5", "custom_llm_provider"),
+    "provider as list": ({"custom_llm_provider": ["openai"]}, "custom_llm_provider must be a str", "custom_llm_provider"),
     "a sync client": ({"client": httpx.Client()}, "client must be an httpx.AsyncClient, not a httpx.Client", "client"),
     "a client of ours": ({"client": tokenwire.AsyncClient()}, "client must be an httpx.AsyncClient", "client"),
     "limits of another type": ({"limits": 5}, "limits must be a tokenwire.Limits", "limits"),
-    "an option of LiteLLM's": ({"fallbacks": ["gpt-4o"]}, "fallbacks is an option of LiteLLM's", "fallbacks"),
+    "fallbacks as str": ({"fallbacks": "openai/m"}, "fallbacks must be a list", "fallbacks"),
+    "a fallback as number": ({"fallbacks": ["openai/m", 1]}, r"fallbacks\[1\] must be a model's name", "fallbacks"),
+    "a fallback without a model": ({"fallbacks": [{"api_key": "k"}]}, r"fallbacks\[0\] must be a model's name", "fallbacks"),
+    "a fallback that streams": ({"fallbacks": [{"model": "openai/m", "stream": True}]}, "without stream", "fallbacks"),
+    "a fallback's fallbacks": (
+        {"fallbacks": [{"model": "openai/m", "fallbacks": ["openai/n"]}]},
+        "without fallbacks",
+        "fallbacks",
+    ),
+    "a fallback of nobody's": ({"fallbacks": ["nobody/m"]}, r"fallbacks\[0\]: LLM Provider NOT provided", "fallbacks"),
+    "a fallback's bad keyword": ({"fallbacks": [{"model": "openai/m", "n": 0}]}, r"fallbacks\[0\]: n must be", "fallbacks"),
+    "larger models as list": ({"context_window_fallback_dict": ["openai/m"]}, "must be a dict", "context_window_fallback_dict"),
+    "a larger model of nobody's": (
+        {"context_window_fallback_dict": {"openai/m": "nobody/m"}},
+        r"context_window_fallback_dict\['openai/m'\]: LLM Provider NOT",
+        "context_window_fallback_dict",
+    ),
+    "tools as a name": ({"tools": "get_weather"}, "tools must be a list of functions and dicts", "tools"),
+    "one tool without a list": ({"tools": {"type": "function"}}, "tools must be a list of functions and dicts", "tools"),
+    "a format as its name": (
+        {"response_format": "json_object"},
+        "response_format must be a type, or a dict",
+        "response_format",
+    ),
+    "a format as a number": ({"response_format": 5}, "response_format must be a type, or a dict", "response_format"),
+    "an option of LiteLLM's": ({"model_list": ["gpt-4o"]}, "model_list is an option of LiteLLM's", "model_list"),
 }
 wrong = pytest.mark.parametrize("keywords, message, param", [pytest.param(*values, id=name) for name, values in WRONG.items()])
 
@@ -150,6 +189,32 @@ async def test_astreaming_refuses_at_once(value: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    "name, value, message",
+    [
+        ("api_key", 12345, "api_key must be a str, not <class 'int'>"),
+        ("api_key", b"secret", "api_key must be a str, not <class 'bytes'>"),
+        ("api_base", 5, "api_base must be a str, not 5"),
+        ("organization", 5, "organization must be a str, not 5"),
+        ("headers", 5, "headers must be a mapping of header names to str"),
+        ("headers", ["a"], "headers must be a mapping of header names to str"),
+        ("headers", {"a": 1}, r"headers\['a'\] must be a str"),
+        ("headers", {"a": "b\r\nc: d"}, "must not contain line breaks"),
+        ("num_retries", "2", "num_retries must be a whole number"),
+    ],
+)
+def test_settings_are_checked_as_keywords_are(
+    name: str, value: object, message: str, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tokenwire, name, value, raising=False)
+
+    with pytest.raises(BadRequestError, match=message) as caught:
+        tokenwire.completion("openai/m", MESSAGES, **({} if name == "api_base" else {"api_base": endpoint.url}))
+
+    assert caught.value.param == name
+    assert "12345" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "call, param",
     [
         (lambda: tokenwire.text_completion("openai/m"), "prompt"),
@@ -173,7 +238,7 @@ def test_other_functions_refuse(call: Callable[[], Any], param: str) -> None:
 # Who answers
 
 
-@pytest.mark.parametrize("model", ["unheard-of", "unheard/of", "mistral/large"])
+@pytest.mark.parametrize("model", ["unheard-of", "unheard/of", "acme/large"])
 def test_an_unknown_model_says_what_to_do(model: str) -> None:
     with pytest.raises(UnknownProviderError) as caught:
         tokenwire.completion(model, MESSAGES)
@@ -254,6 +319,16 @@ def test_a_missing_key() -> None:
     assert (caught.value.status_code, caught.value.param) == (401, "api_key")
 
 
+def test_an_empty_key_is_none() -> None:
+    with pytest.raises(AuthenticationError, match="OPENAI_API_KEY"):
+        tokenwire.completion("gpt-4o", MESSAGES, api_key="")
+
+
+@pytest.mark.parametrize("header", ["Authorization", "api-key"])
+def test_no_key_is_needed_beside_the_caller_s_own_credentials(header: str) -> None:
+    tokenwire.streaming("openai/m", MESSAGES, headers={header: "own"})  # sends nothing yet
+
+
 def test_no_key_is_needed_where_the_address_is_given() -> None:
     with Endpoint(Reply(json=completion("Hello"))) as local:
         response = tokenwire.completion("openai/m", MESSAGES, api_base=local.url)
@@ -295,6 +370,13 @@ def test_an_async_stream_where_no_loop_runs() -> None:
 def test_what_a_client_can_t_send_through(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(BadRequestError, match=message):
         tokenwire.AsyncClient(**arguments)
+
+
+@pytest.mark.parametrize("name", ["max_event_bytes", "max_body_bytes", "max_error_body_bytes"])
+@pytest.mark.parametrize("value", [0, -1, "64", 1.5, None, True])
+def test_a_limit_that_bounds_nothing(name: str, value: Any) -> None:
+    with pytest.raises(BadRequestError, match=f"limits.{name} must be a whole number of bytes, 1 or more, not {value!r}"):
+        tokenwire.Limits(**{name: value})
 
 
 @pytest.mark.anyio
@@ -353,3 +435,9 @@ def test_an_error_names_no_key() -> None:
         tokenwire.completion("openai/m", MESSAGES, api_base=local.url, api_key="sk-secret", num_retries=0)
 
     assert not re.search("sk-secret", f"{caught.value!r} {caught.value} {vars(caught.value)}")
+
+
+def test_an_address_of_the_caller_s_own_may_do_without_a_key() -> None:
+    with pytest.raises(AuthenticationError):
+        tokenwire.astreaming("openai/m", MESSAGES)
+    tokenwire.astreaming("openai/m", MESSAGES, api_base="https://api.openai.com/v1")  # sends nothing yet

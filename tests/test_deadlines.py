@@ -13,8 +13,8 @@ import pytest
 
 import tokenwire
 from tokenwire import AsyncClient, Timeouts
-from tokenwire._call import Attempts
-from tokenwire.http._asyncio import AsyncioSocket
+from tokenwire._calls.attempts import Attempts
+from tokenwire._loops.asyncio_sockets import AsyncioSocket
 from tokenwire.http.transport import HTTPTransport
 from tokenwire.testing import Endpoint, FakeClock, Reply, chunk, chunks, completion, event
 
@@ -193,6 +193,154 @@ async def test_what_has_arrived_is_read_although_time_is_up(clock: FakeClock) ->
             assert "".join([part.choices[0].delta.content or "" async for part in pieces]) == "Hello"
 
 
+# After every choice has its finish reason, on a server that leaves the stream open.
+
+FINISH = chunk(finish_reason="stop")
+USAGE = chunk(usage={"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}) | {"choices": []}
+
+
+def left_open(*events: Any, item: Any = PING) -> Reply:
+    """These events, and then for ever what is no content."""
+    more = [item] * 1000 if item else []
+    return Reply(events=[*events, *more], event_delay=SHORT / 5, done=False, stall=True)
+
+
+async def ends_by_itself(clock: FakeClock, endpoint: Endpoint, pieces: Any) -> str:
+    """The text of a stream that completes while an hour passes, and whose connection is closed then."""
+    async with an_hour(clock, endpoint.await_silence):
+        text = "".join([piece.text async for piece in pieces])
+        assert pieces.outcome == "complete"
+    await endpoint.await_closed(endpoint.requests[-1])  # in real time: the hour would not wait for it
+    return text
+
+
+@pytest.mark.parametrize("item", [None, PING, b"data: null\n\n", chunk()], ids=["silence", "comments", "null", "empty pieces"])
+async def test_a_finished_stream_that_is_left_open_is_complete(item: Any, clock: FakeClock) -> None:
+    with Endpoint(left_open("Hello", FINISH, item=item)) as endpoint:
+        pieces = stream(endpoint, Timeouts(ending=2 * SHORT))
+        assert await ends_by_itself(clock, endpoint, pieces) == "Hello"
+    assert 2 * SHORT - 0.2 <= pieces.timings.total <= 2.5 * SHORT
+    assert pieces.response.choices[0].finish_reason == "stop"
+    assert [attempt.status for attempt in pieces.attempts] == [200]
+
+
+async def test_the_last_text_may_come_with_the_finish_reason(clock: FakeClock) -> None:
+    with Endpoint(left_open(chunk("Hello", finish_reason="length"))) as endpoint:
+        assert await ends_by_itself(clock, endpoint, stream(endpoint, Timeouts(ending=SHORT))) == "Hello"
+
+
+async def test_a_finished_stream_without_content_is_complete_too(clock: FakeClock) -> None:
+    with Endpoint(left_open(ROLE, FINISH)) as endpoint:
+        pieces = stream(endpoint, Timeouts(ending=SHORT))
+        assert await ends_by_itself(clock, endpoint, pieces) == ""
+    assert pieces.response.choices[0].finish_reason == "stop"
+
+
+async def test_the_usage_may_come_after_the_finish_reason(clock: FakeClock) -> None:
+    with Endpoint(left_open("Hello", FINISH, PING, USAGE)) as endpoint:
+        pieces = stream(endpoint, Timeouts(ending=2 * SHORT))
+        assert await ends_by_itself(clock, endpoint, pieces) == "Hello"
+    assert pieces.usage.total_tokens == 3
+
+
+async def test_more_content_after_a_finish_reason_is_content(clock: FakeClock) -> None:
+    """Some servers send a finish reason with every chunk."""
+    events = [chunk(letter, finish_reason="stop") for letter in "abcdefghij"]
+    with Endpoint(left_open(*events)) as endpoint:
+        assert await ends_by_itself(clock, endpoint, stream(endpoint, Timeouts(ending=SHORT / 2))) == "abcdefghij"
+
+
+@pytest.mark.parametrize("second", [[], [chunk("b", index=1)]], ids=["not begun", "begun"])
+async def test_a_choice_that_was_asked_for_is_waited_for(second: list[Any], clock: FakeClock) -> None:
+    first = [chunk("a", index=0), chunk(finish_reason="stop", index=0)]
+    rest = [*[PING] * 20, chunk("c", index=1), chunk(finish_reason="stop", index=1)]
+    with Endpoint(left_open(*first, *second, *rest)) as endpoint:
+        pieces = stream(endpoint, Timeouts(ending=SHORT, idle=60 * SHORT), n=2)
+        assert await ends_by_itself(clock, endpoint, pieces) == ("abc" if second else "ac")
+
+
+@pytest.mark.parametrize("first, second", [(1, 2), (2, 1)])
+async def test_a_fallback_is_waited_for_as_it_was_asked(first: int, second: int, clock: FakeClock) -> None:
+    busy = Reply(status=503, json={"error": {"message": "busy"}})
+    rest = [*[PING] * 20, chunk("b", index=1), chunk(finish_reason="stop", index=1)] if second == 2 else []
+    good = left_open(chunk("a"), FINISH, *rest)
+    with Endpoint(lambda received: busy if received.json()["model"] == "m" else good) as endpoint:
+        fallback: Any = {"model": "openai/b", "n": second}
+        budgets = Timeouts(ending=SHORT, idle=60 * SHORT)
+        pieces = stream(endpoint, budgets, n=first, fallbacks=[fallback])
+
+        async def asked() -> None:
+            await endpoint.await_silence(2)
+
+        async with an_hour(clock, asked):
+            text = "".join([piece.text async for piece in pieces])
+            total = pieces.timings.total
+        assert text == "ab"[:second]
+        assert total < (4 + 2 * second) * SHORT
+
+
+@pytest.mark.parametrize(
+    "prompts, ends", [(["one", "two"], False), ([[1, 2], [3]], False), ([1, 2], True), ("one", True), (["one"], True)]
+)
+async def test_a_prompt_is_a_choice(prompts: Any, ends: bool, clock: FakeClock) -> None:
+    piece = {
+        "id": "t",
+        "object": "text_completion",
+        "created": 1,
+        "model": "m",
+        "choices": [{"index": 0, "text": "a", "finish_reason": "stop"}],
+    }
+    with Endpoint(Reply(events=[piece], done=False, stall=True)) as endpoint:
+        budgets = Timeouts(ending=SHORT, idle=2 * SHORT)
+        async with an_hour(clock, endpoint.await_silence):
+            pieces = await tokenwire.atext_completion("openai/m", prompts, stream=True, api_base=endpoint.url, timeout=budgets)
+            assert (await anext(pieces)).choices[0].text == "a"
+            with pytest.raises(StopAsyncIteration if ends else tokenwire.Timeout):
+                await anext(pieces)
+
+
+@pytest.mark.parametrize(
+    "budgets",
+    [Timeouts(idle=SHORT, ending=None), Timeouts(idle=SHORT, ending=60), SHORT, Timeouts(total=2 * SHORT, ending=60)],
+    ids=["no ending", "idle", "a number", "total"],
+)
+async def test_a_shorter_budget_ends_it_sooner(budgets: Any, clock: FakeClock) -> None:
+    with Endpoint(left_open("Hello", FINISH)) as endpoint:
+        pieces = stream(endpoint, budgets)
+        assert await ends_by_itself(clock, endpoint, pieces) == "Hello"
+    assert pieces.timings.total <= 2 * SHORT
+
+
+async def test_what_a_slow_caller_finds_at_the_end_is_read(clock: FakeClock) -> None:
+    with Endpoint(left_open("Hello", FINISH, USAGE)) as endpoint:
+        pieces = stream(endpoint, Timeouts(ending=SHORT))
+        async with an_hour(clock, endpoint.await_silence):
+            async for _ in pieces:
+                await anyio.sleep(2 * SHORT)
+    assert (pieces.outcome, pieces.usage.total_tokens) == ("complete", 3)
+
+
+async def test_a_handler_may_take_its_time_after_the_finish_reason(clock: FakeClock) -> None:
+    done = anyio.Event()
+
+    async def handler(messages: Any, **_: Any) -> Any:
+        yield {"text": "Hello", "is_finished": True, "finish_reason": "stop", "usage": None, "index": 0}
+        await anyio.sleep(10 * SHORT)
+        done.set()
+
+    async with AsyncClient(handlers={"mine": handler}, timeout=Timeouts(ending=SHORT)) as client, an_hour(clock):
+        assert [piece.text async for piece in client.astreaming("mine/m", MESSAGES)] == ["Hello"]
+    assert done.is_set()
+
+
+@pytest.mark.parametrize("anyio_backend", ON_ASYNCIO)  # a wait that is cut short leaves trio generators of httpx's to warn of
+async def test_a_client_of_httpx_does_not_wait_for_ever_either(clock: FakeClock) -> None:
+    with Endpoint(left_open("Hello", FINISH)) as endpoint:
+        async with httpx.AsyncClient() as client:
+            pieces = stream(endpoint, Timeouts(ending=SHORT), client=client)
+            assert await ends_by_itself(clock, endpoint, pieces) == "Hello"
+
+
 # All attempts together.
 
 
@@ -207,7 +355,7 @@ async def test_content_that_never_lets_up_has_a_total_too() -> None:
     """There is always something to read, so that no wait is long enough for its deadline."""
     flood = Reply(body=event(chunk("a")) * 1000, headers={"content-type": "text/event-stream"}, forever=True)
     with Endpoint(flood) as endpoint:
-        pieces = stream(endpoint, Timeouts(total=0.1))  # the clock's hour would never come: nothing here rests
+        pieces = stream(endpoint, Timeouts(total=0.5))  # the clock's hour would never come: nothing here rests
         received: list[Any] = []
         with anyio.fail_after(10), pytest.raises(tokenwire.Timeout) as caught:
             await collect(pieces, received)

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 import tokenwire
-from tokenwire import _routing
-from tokenwire._call import Attempts
+from tokenwire._calls import routing
+from tokenwire._calls.attempts import Attempts
 from tokenwire.http.transport import HTTPTransport
 from tokenwire.testing import Endpoint, Reply, chunk, chunks, completion
 
@@ -311,7 +311,7 @@ async def test_aclose_in_another_task_while_a_failed_attempt_is_released(monkeyp
         calls.append(None)
         return Fails()
 
-    monkeypatch.setattr(_routing, "_registered", {})
+    monkeypatch.setattr(routing, "_registered", {})
     monkeypatch.setattr(Attempts, "_delay", lambda self, error: 0.0)
     tokenwire.register("mine", handler)
     pieces = tokenwire.astreaming("mine/m", MESSAGES, num_retries=2)

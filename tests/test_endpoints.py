@@ -16,7 +16,7 @@ import pytest
 import trio
 
 import tokenwire
-from tokenwire import AsyncClient, HTTPTransport
+from tokenwire import APIConnectionError, AsyncClient, HTTPTransport
 from tokenwire.testing import Endpoint, Received, Reply, chunks, completion
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
@@ -321,6 +321,25 @@ async def test_closing_a_client_ends_its_open_streams() -> None:
         await endpoint.await_closed(endpoint.requests[0])
         assert endpoint.requests[0].aborted
         await stream.aclose()
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("stream", [False, True])
+async def test_closing_a_client_ends_a_call_that_waits(stream: bool) -> None:
+    with Endpoint(Reply(delay=3600)) as endpoint:
+        client = AsyncClient(api_base=endpoint.url, num_retries=0)
+        errors: list[APIConnectionError] = []
+
+        async def call() -> None:
+            with pytest.raises(APIConnectionError, match="closed on this side") as caught:
+                await client.acompletion("openai/m", MESSAGES, stream=stream)
+            errors.append(caught.value)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(call)
+            await endpoint.await_silence()
+            await client.aclose()
+        assert errors[0].attempts[0].error == "APIConnectionError"
 
 
 @pytest.mark.anyio

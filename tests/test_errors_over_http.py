@@ -132,8 +132,54 @@ async def test_where_nothing_was_found_is_named(call: Any) -> None:
         address = endpoint.url.removesuffix("/v1")
         with pytest.raises(tokenwire.NotFoundError) as caught:
             await call(api_base=address.replace("://", "://user:secret@") + "?key=secret")
-    assert str(caught.value) == "openai/m: Not Found"
-    assert caught.value.__notes__ == [f"asked at {address}/chat/completions"]
+    asked = f"asked at {address}/chat/completions; is /v1 missing in api_base?"
+    assert str(caught.value) == f"openai/m: Not Found ({asked})"
+    assert (caught.value.message, caught.value.said) == (f"Not Found ({asked})", "Not Found")
+
+
+VLLM = {"error": {"message": "The model `m` does not exist.", "type": "NotFoundError", "code": 404}}
+
+
+@one_loop
+@pytest.mark.parametrize("call", [complete, stream], ids=lambda call: call.__name__)
+@pytest.mark.parametrize(
+    "reply, words",
+    [
+        (Reply(status=404, json=VLLM), "The model `m` does not exist."),
+        (Reply(status=405, body=b""), "the server answered 405 with an empty body"),
+        (Reply(status=307, headers={"location": "https://elsewhere.invalid/v1"}), "has moved to https://elsewhere.invalid/v1"),
+        (Reply(body=b"<!doctype html><html><title>Web UI</title></html>"), "the server sent a web page (Web UI)"),
+    ],
+    ids=["404", "405", "307", "web page"],
+)
+async def test_what_the_address_may_be_to_blame_for(reply: Reply, words: str, call: Any) -> None:
+    with Endpoint(reply) as endpoint:
+        for api_base, question in ((endpoint.url, ""), (endpoint.url.removesuffix("/v1"), "; is /v1 missing in api_base?")):
+            with pytest.raises(tokenwire.APIError) as caught:
+                await call(api_base=api_base, num_retries=0)
+            assert words in caught.value.message
+            assert f"(asked at {api_base}/chat/completions{question})" in caught.value.message
+            assert caught.value.status_code == reply.status
+
+
+@one_loop
+@pytest.mark.parametrize("call", [call for call in CALLS if "streamed" not in call.__name__], ids=lambda call: call.__name__)
+@pytest.mark.parametrize("status", [200, 201])
+@pytest.mark.parametrize(
+    "body, words",
+    [
+        (b"", "the server sent an empty body where an answer was expected"),
+        (b" \r\n", "the server sent an empty body where an answer was expected"),
+        (b"<html><body>Hi</body></html>", "the server sent a web page where an answer was expected"),
+        (b'{"x": 1}', "the body is not what was expected"),
+    ],
+    ids=["empty", "blank", "page", "json"],
+)
+async def test_an_unusable_answer_is_called_what_it_is(body: bytes, words: str, status: int, call: Any) -> None:
+    error = await error_of(Reply(status=status, body=body), call)
+    assert type(error) is tokenwire.APIResponseValidationError
+    assert error.message.startswith(words)
+    assert (error.status_code, [attempt.status for attempt in error.attempts]) == (status, [status])
 
 
 @one_loop
@@ -238,6 +284,7 @@ async def test_what_is_no_answer(body: bytes, call: Any) -> None:
     assert isinstance(error, tokenwire.APIResponseValidationError)
     assert (error.body, error.request_id) == (body, "req-1")
     assert error.llm_provider in ("openai", "text-completion-openai")
+    assert error.response is not None
     assert error.response.status_code == 200
 
 

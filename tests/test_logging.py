@@ -11,7 +11,8 @@ import anyio
 import pytest
 
 import tokenwire
-from tokenwire import AsyncClient, _routing
+from tokenwire import AsyncClient
+from tokenwire._calls import routing
 from tokenwire.testing import Endpoint, Reply, chunk, chunks, completion, error, event
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
@@ -131,7 +132,7 @@ async def test_a_handler(told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         yield "a"
         raise ZeroDivisionError
 
-    monkeypatch.setattr(_routing, "_registered", {"my-llm": parrot})
+    monkeypatch.setattr(routing, "_registered", {"my-llm": parrot})
     with pytest.raises(tokenwire.APIConnectionError):
         async for _ in tokenwire.astreaming("my-llm/m", MESSAGES):
             pass
@@ -139,6 +140,71 @@ async def test_a_handler(told: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert began.startswith("attempt 1, the handler ")
     assert began.endswith("parrot")
     assert ended == "error after _, APIConnectionError (ZeroDivisionError), first content after _"
+
+
+ODD = {**completion("Hello"), "usage": {**USAGE, "prompt_tokens": "3"}, "created": "2025-12-01"}
+ODD_STREAM = [chunk([{"type": "text", "text": "a"}]) for _ in range(9)]  # type: ignore[arg-type]
+
+
+@pytest.mark.anyio
+async def test_odd_fields_are_named_once_a_call(told: Any) -> None:
+    with Endpoint(Reply(json=ODD)) as endpoint:
+        await tokenwire.acompletion("openai/m", MESSAGES, api_base=endpoint.url)
+    assert told()[1:-1] == ["understood in spite of odd fields: created, usage.prompt_tokens"]
+
+
+@pytest.mark.anyio
+async def test_odd_fields_are_named_once_a_stream(told: Any) -> None:
+    with Endpoint(Reply(events=ODD_STREAM)) as endpoint:
+        async for _ in tokenwire.astreaming("openai/m", MESSAGES, api_base=endpoint.url):
+            pass
+    assert told()[1:-1] == ["understood in spite of odd fields: choices.delta.content"]
+
+
+TOOLS: Any = [{"type": "function", "function": {"name": "f"}}]
+CALLING = completion(None, tool_calls=[{"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}])
+LOGPROBS = completion("Hello")
+LOGPROBS["choices"][0]["logprobs"] = {"content": []}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize(
+    "asked, answer, remarks",
+    [
+        ({"n": 2}, completion("Hello"), ["n=2 was asked for, and choices: 1"]),
+        ({"logprobs": True}, completion("Hello"), ["logprobs were asked for, and there are none"]),
+        ({"tools": TOOLS, "tool_choice": "required"}, completion("Hello"), ["a tool call was asked for, and there is none"]),
+        ({"n": 1, "logprobs": True}, LOGPROBS, []),
+        ({"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "f"}}}, CALLING, []),
+        ({"tools": TOOLS, "tool_choice": "auto"}, completion("Hello"), []),
+    ],
+)
+async def test_what_a_server_dropped(asked: Any, answer: Any, remarks: list[str], streamed: bool, told: Any) -> None:
+    with Endpoint(Reply(json=answer)) as endpoint:  # a whole answer to a stream is one as well
+        reply: Any = await tokenwire.acompletion("openai/m", MESSAGES, api_base=endpoint.url, stream=streamed, **asked)
+        if streamed:
+            async for _ in reply:
+                pass
+    assert told()[1:-1] == remarks
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "asked, vector, remarks",
+    [
+        ({"dimensions": 2}, [0.5, 1.5, 2.5], ["dimensions=2 was asked for, and vectors have 3"]),
+        ({"dimensions": 2}, [0.5, 1.5], []),
+        ({"dimensions": 2, "encoding_format": "base64"}, "AAAAPwAAwD8=", []),
+        ({"dimensions": 2}, "AAAAPw==", ["dimensions=2 was asked for, and vectors have 1"]),
+        ({"encoding_format": "base64"}, [0.5], ["base64 was asked for, and lists came"]),
+        ({"dimensions": 2}, {"int8": [1]}, []),
+    ],
+)
+async def test_what_a_server_dropped_of_vectors(asked: Any, vector: Any, remarks: list[str], told: Any) -> None:
+    with Endpoint(Reply(json={"data": [{"embedding": vector, "index": 0}]})) as endpoint:
+        await tokenwire.aembedding("openai/m", "Hi", api_base=endpoint.url, **asked)
+    assert told()[1:-1] == remarks
 
 
 @pytest.mark.anyio

@@ -1,16 +1,19 @@
 """What a call puts on the wire: method, path, headers and body, to the byte where it matters."""
 
 import dataclasses
+import os
+from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any, TypedDict
 
+import httpx
 import msgspec
 import pydantic
 import pytest
 
 import tokenwire
 from tokenwire import Choices, Message, ModelResponse
-from tokenwire.http.decoding import accepted_encodings
+from tokenwire.http.decoding import ACCEPTED_ENCODINGS
 from tokenwire.testing import Endpoint, Received, Reply, chunks, completion
 
 pytestmark = pytest.mark.anyio
@@ -59,7 +62,7 @@ async def test_a_chat_request_as_a_whole(endpoint: Endpoint) -> None:
     request = await sent(endpoint, api_key="sk-1")
     assert (request.method, request.path, request.query) == ("POST", "/v1/chat/completions", "")
     assert request.body == b'{"model":"m","messages":[{"role":"user","content":"Hi"}]}'
-    assert request.headers["accept-encoding"] == accepted_encodings()  # with br where it can be undone
+    assert request.headers["accept-encoding"] == ACCEPTED_ENCODINGS
     port = endpoint.url.split(":")[2].removesuffix("/v1")
     assert {name: value for name, value in request.headers.items() if name not in ("accept-encoding", "connection")} == {
         "host": f"127.0.0.1:{port}",
@@ -96,6 +99,26 @@ async def test_organization(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch)
     request = await sent(endpoint)
     assert request.headers["openai-organization"] == "org-package"
     assert "organization" not in request.json()
+
+
+@one_loop
+async def test_the_environment_is_looked_at_at_each_call(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def organization() -> str | None:
+        return (await sent(endpoint)).headers.get("openai-organization")
+
+    assert await organization() is None
+    monkeypatch.setenv("OPENAI_ORG_ID", "second")
+    assert await organization() == "second"
+    monkeypatch.setenv("OPENAI_ORGANIZATION", "")
+    assert await organization() == "second"
+    monkeypatch.setenv("OPENAI_ORGANIZATION", "first")
+    assert await organization() == "first"
+    monkeypatch.delenv("OPENAI_ORGANIZATION")
+    monkeypatch.delenv("OPENAI_ORG_ID")
+    monkeypatch.setattr(os, "environ", {"OPENAI_ORGANIZATION": "of another environment"})
+    assert await organization() == "of another environment"
+    monkeypatch.setattr(os, "environ", {})
+    assert await organization() is None
 
 
 async def test_headers(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +158,151 @@ async def test_where_a_key_comes_from(endpoint: Endpoint, monkeypatch: pytest.Mo
     monkeypatch.setattr(tokenwire, "api_key", "package", raising=False)
     assert (await sent(endpoint)).headers["authorization"] == "Bearer package"
     assert (await sent(endpoint, api_key="own")).headers["authorization"] == "Bearer own"
+
+
+@pytest.fixture
+def ambient_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "env")
+
+
+@one_loop
+@pytest.mark.usefixtures("ambient_key")
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {"api_key": ""},
+        {"extra_headers": {"Authorization": None}},
+        {"api_key": "sk-1", "headers": {"authorization": None}},
+        {"headers": {"api-key": "azure's"}},
+    ],
+)
+async def test_no_key_is_sent(endpoint: Endpoint, keywords: dict[str, Any]) -> None:
+    assert "authorization" not in (await sent(endpoint, **keywords)).headers
+    async with tokenwire.AsyncClient(**keywords) as client:
+        await client.acompletion("openai/m", MESSAGES, api_base=endpoint.url)
+        assert "authorization" not in endpoint.requests[-1].headers
+        await client.acompletion("openai/m", MESSAGES, api_base=endpoint.url, extra_headers={"Authorization": "Bearer own"})
+        assert endpoint.requests[-1].headers["authorization"] == "Bearer own"
+
+
+@one_loop
+@pytest.mark.usefixtures("ambient_key")
+async def test_an_empty_key_is_a_choice_wherever_it_is_made(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenwire, "api_key", "", raising=False)
+    assert "authorization" not in (await sent(endpoint)).headers
+    assert (await sent(endpoint, api_key="sk-1")).headers["authorization"] == "Bearer sk-1"
+    monkeypatch.setenv("OPENAI_API_KEY", "")
+    monkeypatch.delattr(tokenwire, "api_key")
+    assert "authorization" not in (await sent(endpoint)).headers
+
+
+@one_loop
+async def test_a_key_that_is_named_is_sent_beside_azure_s(endpoint: Endpoint) -> None:
+    request = await sent(endpoint, api_key="sk-1", headers={"Api-Key": "azure's"})
+    assert (request.headers["authorization"], request.headers["api-key"]) == ("Bearer sk-1", "azure's")
+
+
+@one_loop
+async def test_a_header_that_is_none_is_left_out(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tokenwire, "headers", {"x-a": "package", "X-B": "package"}, raising=False)
+    request = await sent(endpoint, headers={"X-A": None, "Accept": None, "x-c": None}, organization="o")
+    assert not {"x-a", "accept", "x-c"} & request.headers.keys()
+    assert (request.headers["x-b"], request.headers["openai-organization"]) == ("package", "o")
+    request = await sent(endpoint, headers={"X-A": None}, extra_headers={"x-a": "back"})
+    assert request.headers["x-a"] == "back"
+
+
+@one_loop
+async def test_the_last_of_a_header_s_spellings_wins(endpoint: Endpoint) -> None:
+    async with tokenwire.AsyncClient(headers={"x-a": "1"}) as client:
+        await client.acompletion("openai/m", MESSAGES, api_base=endpoint.url, headers={"X-A": "2"}, extra_headers={"x-a": "3"})
+    assert endpoint.requests[0].headers["x-a"] == "3"
+
+
+@one_loop
+@pytest.mark.parametrize("name", ["Content-Length", "transfer-encoding"])
+async def test_headers_that_follow_from_the_body(endpoint: Endpoint, name: str) -> None:
+    with pytest.raises(tokenwire.BadRequestError, match=f"headers must not have {name.lower()}"):
+        await sent(endpoint, extra_headers={name: "3"})
+    assert endpoint.requests == []
+
+
+async def test_a_host_of_the_caller_s_replaces_ours(endpoint: Endpoint) -> None:
+    headers = {"Host": "svc.example"}
+    assert (await sent(endpoint, extra_headers=headers)).headers["host"] == "svc.example"
+    await drain(tokenwire.astreaming("openai/m", MESSAGES, api_base=endpoint.url, extra_headers=headers))
+    assert endpoint.requests[-1].headers["host"] == "svc.example"
+    async with httpx.AsyncClient(transport=tokenwire.HTTPTransport()) as client:
+        assert (await sent(endpoint, extra_headers=headers, client=client)).headers["host"] == "svc.example"
+    port = endpoint.url.split(":")[2].removesuffix("/v1")
+    assert (await sent(endpoint, extra_headers={"host": None})).headers["host"] == f"127.0.0.1:{port}"
+
+
+@one_loop
+@pytest.mark.parametrize("location", ["/v1/elsewhere?a=b", "http://svc.example/v1/elsewhere?a=b", "{address}/v1/elsewhere?a=b"])
+async def test_a_redirect_to_the_caller_s_own_host(location: str) -> None:
+    def answer(request: Received) -> Reply:
+        if request.path.endswith("/elsewhere"):
+            return Reply(json=completion("Hello"))
+        return Reply(status=307, headers={"location": location.format(address=f"http://{local}")})
+
+    with Endpoint(answer) as endpoint:
+        local = endpoint.url.removeprefix("http://").removesuffix("/v1")
+        request = await sent(endpoint, extra_headers={"host": "svc.example"})
+    assert (request.method, request.path, request.query, request.headers["host"]) == (
+        "POST", "/v1/elsewhere", "a=b", "svc.example",
+    )  # fmt: skip
+
+
+@one_loop
+@pytest.mark.parametrize("location", ["http://other.example/v1", "https://svc.example/v1", "http://svc.example:81/v1"])
+async def test_a_redirect_away_from_the_caller_s_own_host(location: str) -> None:
+    with Endpoint(Reply(status=307, headers={"location": location})) as endpoint:
+        with pytest.raises(tokenwire.APIError) as caught:
+            await sent(endpoint, extra_headers={"host": "svc.example"}, num_retries=0)
+    assert (caught.value.status_code, len(endpoint.requests)) == (307, 1)
+
+
+# User and password in the address.
+
+
+@one_loop
+@pytest.mark.usefixtures("ambient_key")
+@pytest.mark.parametrize(
+    "credentials, expected",
+    [
+        ("user:p%40ss", "user:p@ss"),
+        ("user:p:a:ss", "user:p:a:ss"),
+        ("a%20b:%C3%BC", "a b:ü"),
+        ("token", "token:"),
+        ("token:", "token:"),
+        (":pass", ":pass"),
+        ("us@er:pass", "us@er:pass"),
+    ],
+)
+async def test_user_and_password_are_basic_auth(endpoint: Endpoint, credentials: str, expected: str) -> None:
+    address = endpoint.url.replace("http://", f"http://{credentials}@")
+    for keywords in ({}, {"api_key": "unused"}):
+        request = await sent(endpoint, api_base=f"{address}/deep?api-version=1", **keywords)
+        scheme, _, encoded = request.headers["authorization"].partition(" ")
+        assert (scheme, b64decode(encoded).decode()) == ("Basic", expected)
+        assert (request.path, request.query) == ("/v1/deep/chat/completions", "api-version=1")
+        assert "@" not in request.headers["host"]
+
+
+@one_loop
+async def test_a_caller_s_authorization_comes_before_the_address_s(endpoint: Endpoint) -> None:
+    address = endpoint.url.replace("http://", "http://user:pass@")
+    request = await sent(endpoint, api_base=address, extra_headers={"Authorization": "Bearer own"})
+    assert request.headers["authorization"] == "Bearer own"
+    request = await sent(endpoint, api_base=address, extra_headers={"Authorization": None})
+    assert "authorization" not in request.headers
+
+
+@one_loop
+async def test_an_address_without_a_user_before_the_at_sign(endpoint: Endpoint) -> None:
+    request = await sent(endpoint, api_base=endpoint.url.replace("http://", "http://@"), api_key="sk-1")
+    assert request.headers["authorization"] == "Bearer sk-1"
 
 
 # The address.
@@ -192,7 +360,8 @@ async def test_the_model_s_name(endpoint: Endpoint, model: str, expected: str) -
 async def test_a_provider_by_keyword(endpoint: Endpoint) -> None:
     request = await sent(endpoint, model="command-nightly", custom_llm_provider="openai")
     assert request.json() == {"model": "command-nightly", "messages": MESSAGES}
-    assert (await sent(endpoint, model="x/y", custom_llm_provider="openai")).json()["model"] == "x/y"
+    for model in ("x/y", "openai/gpt-oss-20b"):
+        assert (await sent(endpoint, model=model, custom_llm_provider="openai")).json()["model"] == model
 
 
 # The body.
@@ -249,6 +418,7 @@ async def test_keywords_of_the_call_itself_stay_at_home(endpoint: Endpoint) -> N
         timeout=30,
         num_retries=0,
         limits=tokenwire.Limits(),
+        model="m",
         custom_llm_provider="openai",
         drop_params=True,
         additional_drop_params=["temperature"],
@@ -462,7 +632,6 @@ async def test_a_streamed_text_completion(endpoint: Endpoint) -> None:
         ([{"role": "system", "content": "S"}, {"role": "user", "content": "Hi"}], ["S", "Hi"]),
         ([{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}], "ab"),
         ([{"role": "user", "content": [1, 2]}], [1, 2]),
-        ([{"role": "user"}], ""),
         ([{"role": "assistant", "content": None}, {"role": "user", "content": "Hi"}], ["", "Hi"]),
     ],
 )

@@ -4,11 +4,15 @@ import time
 from functools import partial
 from typing import Any
 
+import httpx
+import httpx2
 import pytest
 
 import tokenwire
-from tokenwire import AsyncClient, CustomLLMError, RetryPolicy, _routing
-from tokenwire._call import Attempts, is_retryable
+from tokenwire import AsyncClient, CustomLLMError, RetryPolicy, Timeouts
+from tokenwire._calls import routing
+from tokenwire._calls.attempts import Attempts, is_retryable
+from tokenwire._calls.targets import Target
 from tokenwire.testing import Endpoint, FakeClock, Received, Reply, chunk, chunks, completion
 
 from .conftest import an_hour
@@ -404,6 +408,11 @@ async def test_a_wait_beyond_the_deadline_is_not_waited() -> None:
     assert (caught.value.retry_after, len(endpoint.requests)) == (30.0, 1)
 
 
+def attempts_of(policy: RetryPolicy, deadline: float = float("inf")) -> Attempts:
+    nobody: Any = None
+    return Attempts(Target("p", "m", nobody, policy, Timeouts(), nobody), deadline, stream=False)
+
+
 def failed(attempts: Attempts, **fields: Any) -> float | None:
     attempts.begin()
     return attempts.failed(tokenwire.ServiceUnavailableError("busy", **fields))
@@ -412,7 +421,7 @@ def failed(attempts: Attempts, **fields: Any) -> float | None:
 def test_waits_grow_and_differ() -> None:
     waits: list[list[float]] = [[], [], [], []]
     for _ in range(200):
-        attempts = Attempts(RetryPolicy(num_retries=4, base_delay=1.0, max_delay=3.0), float("inf"))
+        attempts = attempts_of(RetryPolicy(num_retries=4, base_delay=1.0, max_delay=3.0))
         for wait in waits:
             delay = failed(attempts)
             assert delay is not None
@@ -424,13 +433,13 @@ def test_waits_grow_and_differ() -> None:
 
 def test_a_server_s_wait_is_taken_as_it_is_up_to_the_cap() -> None:
     policy = RetryPolicy(num_retries=9, max_retry_after=60.0)
-    assert failed(Attempts(policy, float("inf")), retry_after=60.0) == 60.0
-    assert failed(Attempts(policy, float("inf")), retry_after=0.0) == 0.0
-    assert failed(Attempts(policy, float("inf")), retry_after=60.5) is None
+    assert failed(attempts_of(policy), retry_after=60.0) == 60.0
+    assert failed(attempts_of(policy), retry_after=0.0) == 0.0
+    assert failed(attempts_of(policy), retry_after=60.5) is None
 
 
 def test_attempts_end() -> None:
-    attempts = Attempts(RetryPolicy(num_retries=1), float("inf"))
+    attempts = attempts_of(RetryPolicy(num_retries=1))
     assert failed(attempts) is not None
     assert failed(attempts) is None
     assert len(attempts.made) == 2
@@ -439,8 +448,8 @@ def test_attempts_end() -> None:
 
 
 def test_no_attempt_begins_after_the_deadline() -> None:
-    assert failed(Attempts(RetryPolicy(), time.monotonic() + 0.01)) is None
-    assert failed(Attempts(RetryPolicy(), time.monotonic() + 60)) is not None
+    assert failed(attempts_of(RetryPolicy(), time.monotonic() + 0.01)) is None
+    assert failed(attempts_of(RetryPolicy(), time.monotonic() + 60)) is not None
 
 
 @pytest.mark.parametrize(
@@ -463,11 +472,35 @@ def test_what_may_fare_better(error: tokenwire.APIError, expected: bool) -> None
     assert is_retryable(error) is expected
 
 
-def test_a_bug_in_a_handler_is_not_tried_again() -> None:
-    for cause, expected in ((ValueError("x"), False), (OSError("x"), True), (ConnectionResetError(), True)):
-        error = tokenwire.APIConnectionError("x")
-        error.__cause__ = cause
-        assert is_retryable(error) is expected
+@pytest.mark.anyio
+@pytest.mark.usefixtures("without_waiting")
+@pytest.mark.parametrize(
+    "cause, calls",
+    [
+        (ValueError("x"), 1),
+        (StopIteration(), 1),
+        (OSError("x"), 2),
+        (ConnectionResetError(), 2),
+        (TimeoutError(), 2),
+        (httpx.ConnectError("x"), 2),
+        (httpx2.ReadError("x"), 2),
+        (httpx2.InvalidURL("x"), 1),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+async def test_a_handler_s_broken_connection_is_tried_again_and_its_bug_is_not(
+    cause: Exception, calls: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+
+    async def broken(**_: Any) -> str:
+        made.append(1)
+        raise cause
+
+    monkeypatch.setattr(routing, "_registered", {"my-llm": broken})
+    with pytest.raises(tokenwire.APIConnectionError):
+        await tokenwire.acompletion("my-llm/m", MESSAGES, num_retries=1)
+    assert len(made) == calls
 
 
 @pytest.mark.anyio
@@ -477,7 +510,7 @@ async def test_a_handler_s_status_may_fare_better_too(status: int, monkeypatch: 
     async def busy(**_: Any) -> str:
         raise CustomLLMError(status, "later")
 
-    monkeypatch.setattr(_routing, "_registered", {"my-llm": busy})
+    monkeypatch.setattr(routing, "_registered", {"my-llm": busy})
     with pytest.raises(tokenwire.APIError) as caught:
         await tokenwire.acompletion("my-llm/m", MESSAGES, num_retries=1)
     assert [attempt.status for attempt in caught.value.attempts] == [status, status]
@@ -516,5 +549,6 @@ def test_a_policy_that_makes_no_sense(wrong: dict[str, Any], expected: str) -> N
 
 @pytest.mark.anyio
 async def test_a_number_in_a_policy_s_place() -> None:
+    policy: Any = 3
     with pytest.raises(tokenwire.BadRequestError, match=r"retry_policy must be a tokenwire\.RetryPolicy, not 3"):
-        await tokenwire.acompletion("openai/m", MESSAGES, api_base="http://127.0.0.1:1", retry_policy=3)
+        await tokenwire.acompletion("openai/m", MESSAGES, api_base="http://127.0.0.1:1", retry_policy=policy)

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 import tokenwire
-from tokenwire import UnknownProviderError, _routing, get_llm_provider, get_supported_openai_params
+from tokenwire import UnknownProviderError, get_llm_provider, get_supported_openai_params
+from tokenwire._calls import routing
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 BASE = "http://localhost:8000/v1"
@@ -14,7 +15,7 @@ BASE = "http://localhost:8000/v1"
 @pytest.fixture(autouse=True)
 def no_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tokenwire, "custom_provider_map", [])
-    monkeypatch.setattr(_routing, "_registered", {})
+    monkeypatch.setattr(routing, "_registered", {})
 
 
 def ask(model: str, **params: Any) -> str | None:
@@ -41,7 +42,10 @@ def ask(model: str, **params: Any) -> str | None:
             {"custom_llm_provider": "openai", "api_base": BASE, "api_key": "k"},
             ("command-nightly", "openai", "k", BASE),
         ),
-        ("openai/x", {"custom_llm_provider": "openai"}, ("x", "openai", None, None)),
+        ("openai/x", {"custom_llm_provider": "openai"}, ("openai/x", "openai", None, None)),
+        ("hosted_vllm/x", {"custom_llm_provider": "hosted_vllm"}, ("hosted_vllm/x", "hosted_vllm", None, None)),
+        ("openai/openai/x", {}, ("openai/x", "openai", None, None)),
+        ("mine/x", {"custom_llm_provider": "mine"}, ("x", "mine", None, None)),
         ("x/y", {"custom_llm_provider": "openai"}, ("x/y", "openai", None, None)),
         ("nope/m", {"custom_llm_provider": "nope"}, ("m", "nope", None, None)),
         ("mine/a/b", {}, ("a/b", "mine", None, None)),
@@ -93,7 +97,7 @@ def test_the_map_comes_before_register() -> None:
 def test_a_built_in_name_can_be_taken_over() -> None:
     tokenwire.register("openai", lambda model: f"my own {model}")
 
-    assert ask("openai/m") == "my own m"
+    assert ask("openai/m") == ask("openai/m", custom_llm_provider="openai") == "my own m"
     assert ask("gpt-4o") == "my own gpt-4o"
 
 
@@ -154,9 +158,8 @@ def test_many_short_lived_handlers() -> None:
             assert ask("mine/m") == str(number)
     for number in range(1005):  # each asked once: no memory is kept of all of them
         tokenwire.register(f"mine{number}", lambda: "Hi")
-        get_llm_provider(f"mine{number}/m")
-        _routing.handler_for(f"mine{number}", "m")
-    assert len(_routing._bridges) <= 1001
+        assert ask(f"mine{number}/m") == "Hi"
+    assert len(routing._bridges) <= 1001
 
 
 @pytest.mark.parametrize(

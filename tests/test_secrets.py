@@ -83,14 +83,17 @@ async def test_no_object_of_ours_shows_a_key() -> None:
                 group.start_soon(anext, asked)
                 await endpoint.await_until(lambda: endpoint.requests != [])
                 there, shown = seen_with_a_key()
-                assert (there >= {"AsyncClient", "AsyncStream", "Request", "HTTPRequest"}, shown) == (True, set())
+                assert (there >= {"AsyncClient", "AsyncStream", "EndpointCall", "HTTPRequest"}, shown) == (True, set())
                 group.cancel_scope.cancel()
         async with AsyncClient(**KEYS) as client, client.astreaming("openai/m", SAID, api_base=url) as stream:
             await anext(stream)
             there, shown = seen_with_a_key()
             assert (there >= {"AsyncStream", "Connection"}, shown) == (True, set())
-    outgoing = Outgoing(origin=(b"http", b"h", 80), url="http://h/", method=b"GET", head=SECRET.encode())
+    outgoing = Outgoing(origin=(b"http", b"h", 80), url="http://h/", method=b"GET", data=SECRET.encode())
     assert SECRET not in repr(outgoing)
+    request = AsyncClient(**KEYS)._request("chat", "openai/m", SAID, {"api_base": url}, False)
+    assert SECRET in (request.options.api_key or "")
+    assert SECRET not in f"{request!r} {request.options!r}"
 
 
 def test_a_response_carries_no_key() -> None:
@@ -98,6 +101,52 @@ def test_a_response_carries_no_key() -> None:
         response = tokenwire.completion("openai/m", SAID, api_base=endpoint.url, **KEYS)
     assert SECRET not in f"{response!r} {response.model_dump_json()} {vars(type(response))} {response._hidden_params}"
     assert SECRET.encode() not in pickle.dumps(response)
+
+
+def test_a_response_tells_no_password_of_its_address() -> None:
+    with Endpoint(Reply(json=completion(ANSWER))) as endpoint:
+        address = endpoint.url.replace("http://", f"http://user:{SECRET}@")
+        response = tokenwire.completion("openai/m", SAID, api_base=f"{address}?key={SECRET}")
+        with Client(handlers={"mine": lambda: ANSWER}) as client:
+            handled = client.completion("mine/m", SAID, api_base=address)
+    assert response._hidden_params["api_base"] == handled._hidden_params["api_base"] == endpoint.url
+    assert SECRET not in f"{response!r} {response._hidden_params} {handled._hidden_params}"
+
+
+@pytest.mark.parametrize("redirected", [False, True], ids=["refused", "redirected away"])
+def test_an_error_tells_no_password_of_its_address(redirected: bool, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    away = Reply(status=307, headers={"location": "http://other.example/v1"})
+    with Endpoint(away if redirected else Reply(status=404)) as endpoint:
+        address = endpoint.url.replace("http://", f"http://user:{SECRET}@")
+        with pytest.raises(tokenwire.APIError) as caught:
+            tokenwire.completion("openai/m", SAID, api_base=address)
+    error = caught.value
+    shown = f"{error} {error!r} {vars(error)} {error.__notes__ if hasattr(error, '__notes__') else ''} {caplog.text}"
+    assert SECRET not in shown
+    assert SECRET.encode() not in pickle.dumps(error)
+    assert len(endpoint.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "user:{}@localhost:8000/v1",
+        "ftp://user:{}@localhost/v1",
+        "http://user:{}@",
+        "http://user:{}@localhost/v1/chat/completions",
+        "http://user:{}@localhost:port/v1",
+        "http://user:{}/1@localhost/v1",
+        "http://user:{}?1@localhost/v1",
+        "http://user:{}#1@localhost/v1",
+        "http://user:{}@local host/v1",
+        "http://user:{}@localhost\n/v1",
+    ],
+)
+def test_an_address_that_is_none_tells_no_password(address: str) -> None:
+    with pytest.raises(tokenwire.BadRequestError, match="api_base must") as caught:
+        tokenwire.completion("openai/m", SAID, api_base=address.format(SECRET))
+    assert SECRET not in f"{caught.value} {caught.value!r} {caught.value.__cause__} {vars(caught.value)}"
 
 
 @pytest.mark.parametrize("cls", [AsyncClient, Client])

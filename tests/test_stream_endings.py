@@ -3,6 +3,7 @@
 import gzip
 from typing import Any
 
+import httpx
 import msgspec
 import pytest
 
@@ -139,6 +140,77 @@ async def test_the_whole_has_what_later_chunks_say_beside_their_choices(shape: A
 
 
 # Truncated.
+
+
+@pytest.mark.parametrize("cut", ["fin", "rst"])
+@pytest.mark.parametrize("pieces", [["Hel", "lo"], []], ids=["text", "nothing"])
+async def test_done_alone_does_not_complete_a_body_that_is_cut(pieces: list[str], cut: Any) -> None:
+    """So llama-cpp-python ends a stream that it drops for the next request."""
+    if cut == "rst":  # it may overtake the bytes before it
+        _, error, stream = await fail(Reply(events=pieces, cut=cut))
+    else:
+        text, error, stream = await fail(Reply(events=pieces, cut=cut))
+        assert text == "".join(pieces)
+        assert stream.response is None or stream.response == error.partial
+    assert isinstance(error, tokenwire.StreamTruncatedError)
+    assert stream.outcome == "truncated"
+
+
+@pytest.mark.parametrize("framing", ["chunked", "length"])
+async def test_done_at_the_very_end_of_a_cut_body_is_judged_alike(framing: Any) -> None:
+    last = event(chunk("Hello")) + b"data: [DONE]"  # no line end behind it
+    text, error, stream = await fail(Reply(events=[last], done=False, framing=framing, cut="fin"))
+    assert (text, stream.outcome, type(error)) == ("Hello", "truncated", tokenwire.StreamTruncatedError)
+    text, stream = await read(Reply(events=[last], done=False, framing=framing))
+    assert (text, stream.outcome) == ("Hello", "complete")
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+async def test_done_alone_and_a_compressed_body(encoding: Any) -> None:
+    text, stream = await read(Reply(events=["Hel", "lo"], encoding=encoding))
+    assert (text, stream.outcome) == ("Hello", "complete")
+    text, error, stream = await fail(Reply(events=["Hel", "lo"], encoding=encoding, cut="fin"))
+    assert (text, stream.outcome, type(error)) == ("Hello", "truncated", tokenwire.StreamTruncatedError)
+
+
+async def test_done_alone_and_a_client_of_httpx() -> None:
+    async with httpx.AsyncClient() as client:
+        text, stream = await read(Reply(events=["Hel", "lo"]), client=client)
+        assert (text, stream.outcome) == ("Hello", "complete")
+        text, error, stream = await fail(Reply(events=["Hel", "lo"], cut="fin"), client=client)
+        assert (text, stream.outcome, type(error)) == ("Hello", "truncated", tokenwire.StreamTruncatedError)
+
+
+async def test_after_done_alone_the_connection_is_used_again() -> None:
+    with Endpoint([Reply(events=["Hel", "lo"])] * 2) as endpoint:
+        async with tokenwire.AsyncClient() as client:
+            for _ in range(2):
+                async with client.astreaming("openai/m", MESSAGES, api_base=endpoint.url) as stream:
+                    assert await text_of(stream) == "Hello"
+        assert [request.connection for request in endpoint.requests] == [1, 1]
+
+
+async def test_a_stream_cut_before_its_first_content_is_tried_again() -> None:
+    with Endpoint(
+        [Reply(events=[chunk(role="assistant")], cut="fin", headers={"retry-after-ms": "1"}), Reply(text="Hello")]
+    ) as endpoint:
+        async with flat(endpoint, num_retries=1) as stream:
+            assert await text_of(stream) == "Hello"
+    assert [attempt.error for attempt in stream.attempts] == ["StreamTruncatedError", None]
+
+
+@pytest.mark.parametrize("cut", [None, "fin"])
+async def test_done_does_not_stand_for_a_finish_reason_that_others_have(cut: Any) -> None:
+    begun = [chunk("a", index=0), chunk("b", index=1), chunk(finish_reason="stop", index=0)]
+    text, error, stream = await fail(Reply(events=begun, cut=cut))
+    assert (text, stream.outcome, type(error)) == ("ab", "truncated", tokenwire.StreamTruncatedError)
+    assert [choice.finish_reason for choice in error.partial.choices] == ["stop", None]
+
+
+async def test_a_choice_that_begins_after_another_has_ended_has_to_finish_too() -> None:
+    begun = [chunk("a", index=0), chunk(finish_reason="stop", index=0), chunk("b", index=1)]
+    text, _, stream = await fail(Reply(events=begun))
+    assert (text, stream.outcome) == ("ab", "truncated")
 
 
 @pytest.mark.parametrize("framing", ["chunked", "close", "length"])
@@ -303,10 +375,9 @@ MALFORMED = [
     b"true",
     b'{"choices":[1]}',
     b'{"choices":{}}',
-    b'{"choices":[{"delta":{"content":7}}]}',
+    b'{"choices":[{"index":"a"},7]}',
     b'{"choices":[{"delta":{"content":"\xff"}}]}',
     b'{"choices":[{"delta":{"content":"\xed\xa0\x80"}}]}',
-    b'{"choices":[{"index":"a"}]}',
     b'{"answer":42}',
     b"[DONE] ]",
 ]
@@ -321,6 +392,19 @@ async def test_a_malformed_event_raises_with_the_bytes(before: list[Any], data: 
     assert (error.body, stream.outcome) == (data, "error")
     assert text == ("Hello" if before else "")
     assert (error.llm_provider, error.model) == ("openai", "m")
+
+
+@one_loop
+@pytest.mark.parametrize(
+    "data, said",
+    [(b'{"choices":[{"delta":{"content":7}}]}', "7"), (b'{"choices":[{"index":"a","delta":{"content":"!"}}]}', "!")],
+)
+async def test_an_odd_event_is_part_of_the_stream(data: bytes, said: str) -> None:
+    with Endpoint(Reply(events=[chunk("Hel"), b"data: " + data + b"\n\n", chunk("lo", finish_reason="stop")])) as endpoint:
+        async with await tokenwire.acompletion("openai/m", MESSAGES, stream=True, api_base=endpoint.url) as stream:
+            received = [part async for part in stream]
+    assert "".join(part.choices[0].delta.content or "" for part in received) == f"Hel{said}lo"
+    assert (received[1].raw, stream.outcome) == (data, "complete")
 
 
 async def test_only_the_first_bytes_of_a_malformed_event_are_kept() -> None:
@@ -401,7 +485,7 @@ async def test_a_whole_text_completion_is_handed_out_as_a_stream() -> None:
 async def test_html_is_no_stream(content_type: str, body: bytes, drip: int | None) -> None:
     _, error, stream = await fail(Reply(body=body, headers={"content-type": content_type}, drip=drip))
     assert isinstance(error, tokenwire.APIResponseValidationError)
-    assert "HTML" in error.message
+    assert "a web page" in error.message
     assert error.body == body.strip()
     assert stream.outcome == "error"
 

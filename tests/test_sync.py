@@ -11,7 +11,8 @@ import anyio
 import pytest
 
 import tokenwire
-from tokenwire import APIConnectionError, CustomLLMError, RateLimitError, StreamTruncatedError, Timeout, _routing
+from tokenwire import APIConnectionError, CustomLLMError, RateLimitError, StreamTruncatedError, Timeout
+from tokenwire._calls import routing
 from tokenwire.testing import Endpoint, FakeClock, Reply, chunk, chunks, completion
 
 MODEL = "openai/m"
@@ -21,7 +22,7 @@ SOON = 5.0  # seconds in which what must happen has happened
 
 @pytest.fixture(autouse=True)
 def no_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_routing, "_registered", {})
+    monkeypatch.setattr(routing, "_registered", {})
 
 
 def endless() -> Reply:
@@ -140,6 +141,24 @@ def test_a_deadline(clock: FakeClock) -> None:
         passing.join()
 
     assert caught.value.budget == "idle"
+
+
+def test_a_finished_stream_that_is_left_open(clock: FakeClock) -> None:
+    heartbeats = [b": ping\n\n"] * 100
+
+    def pass_time() -> None:
+        endpoint.wait_silence()
+        clock.advance(60)
+
+    with Endpoint(Reply(events=[*chunks("Hello"), *heartbeats], event_delay=1, done=False, stall=True)) as endpoint:
+        passing = threading.Thread(target=pass_time)
+        passing.start()
+        stream = tokenwire.streaming(MODEL, MESSAGES, api_base=endpoint.url)
+        assert text_of(stream) == "Hello"
+        passing.join()
+        endpoint.wait_closed(endpoint.requests[0])
+
+    assert stream.outcome == "complete"
 
 
 def test_a_refused_connection() -> None:
@@ -355,9 +374,9 @@ def test_a_handler_cancelled_by_its_own_hand_has_not_finished_its_answer() -> No
     tokenwire.register("mine", handler)
     stream = tokenwire.streaming("mine/any", MESSAGES)
     assert next(stream).text == "a"
-    with pytest.raises(tokenwire.StreamClosedError, match="cancelled"):
+    with pytest.raises(tokenwire.APIConnectionError, match="CancelledError") as caught:
         next(stream)
-    assert stream.outcome == "cancelled"
+    assert (stream.outcome, caught.value.fault) == ("error", "handler")
 
 
 def test_garbage_found_while_a_streams_lock_is_held() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tokenwire.testing import Endpoint, Reply, completion
+from tokenwire.testing import Endpoint, Received, Reply, completion
 
 
 def endless() -> Reply:
@@ -305,3 +305,167 @@ def test_an_interrupted_stream_is_cut_even_where_a_traceback_keeps_it(endpoint: 
     )
 
     assert (done.stdout, done.stderr, done.returncode) == ("cancelled\nclosed\n", "", 0)
+
+
+class TestEnd:
+    """Calls that are made when the main program has ended: there may be no background loop, and no thread to start one."""
+
+    NO_THREADS = """
+        def no_threads(self):
+            raise RuntimeError("can't create new thread at interpreter shutdown")  # as Python 3.12 has it
+        def end_of_threads():
+            threading.Thread.start = no_threads
+    """
+
+    HELPERS = """
+        def whole():
+            return tokenwire.completion("openai/m", MESSAGES, api_base=URL).choices[0].message.content
+        def streamed():
+            with stream() as pieces:
+                text = "".join(piece.text for piece in pieces)
+            return text if pieces.outcome == "complete" else pieces.outcome
+        def left_early():
+            with stream() as pieces:
+                next(pieces)
+            return pieces.outcome
+        def with_a_client():
+            with tokenwire.Client(api_base=URL) as client:
+                return "".join(client.completion("openai/m", MESSAGES).choices[0].message.content for _ in range(2))
+        def refused():
+            try:
+                tokenwire.completion("openai/m", MESSAGES, api_base=URL, user="refuse me")
+            except tokenwire.BadRequestError as error:
+                return type(error).__name__
+        def say_all():
+            for call in (whole, streamed, left_early, with_a_client, refused):
+                sys.stdout.write(call() + "\\n")
+    """
+
+    ANSWERS = ("Hello there", "Hello there", "cancelled", "Hello thereHello there", "BadRequestError")
+
+    @pytest.fixture
+    def named(self) -> Iterator[Endpoint]:
+        def answer(request: Received) -> Reply:
+            return Reply(status=400) if request.json().get("user") else Reply(text="Hello there", delay=0.05)
+
+        with Endpoint(answer) as endpoint:
+            yield endpoint
+
+    def run(self, program: str, endpoint: Endpoint) -> list[str]:
+        """What a program prints, which must end well and leave no connection."""
+        code = textwrap.dedent(self.HELPERS) + textwrap.dedent(program)
+        done = run(code, URL=endpoint.url.replace("127.0.0.1", "localhost"))  # a name, as real endpoints have
+        assert (done.stderr, done.returncode) == ("", 0)
+        endpoint.wait_until(lambda: endpoint.open_connections == 0)
+        return done.stdout.splitlines()
+
+    @pytest.mark.parametrize("before", ["", "print(whole())"], ids=["first call", "later call"])
+    @pytest.mark.parametrize("threads", ["", "end_of_threads()"], ids=["threads start", "no thread starts"])
+    def test_threads_that_outlive_the_main_program(self, before: str, threads: str, named: Endpoint) -> None:
+        said = self.run(
+            f"""
+            {textwrap.dedent(self.NO_THREADS).replace(chr(10), chr(10) + " " * 12)}
+            {before}
+            def work():
+                threading.main_thread().join()
+                {threads}
+                started.wait()  # until all have been started
+                say_all()
+            started = threading.Barrier(2)
+            for _ in range(2):
+                threading.Thread(target=work).start()
+            """,
+            named,
+        )
+
+        assert sorted(said) == sorted(["Hello there"] * bool(before) + [*self.ANSWERS] * 2)
+
+    def test_workers_of_a_thread_pool(self, named: Endpoint) -> None:
+        said = self.run(
+            """
+            from concurrent.futures import ThreadPoolExecutor, thread
+            def work():
+                while not thread._shutdown:  # the interpreter joins the pool's threads, and lets it take no more work
+                    time.sleep(0.001)
+                say_all()
+            pool = ThreadPoolExecutor(2)
+            for _ in range(4):
+                pool.submit(work)
+            """,
+            named,
+        )
+
+        assert sorted(said) == sorted([*self.ANSWERS] * 4)
+
+    @pytest.mark.parametrize("before", ["", "print(whole())"], ids=["first call", "later call"])
+    @pytest.mark.parametrize("after", ["", "print(whole())"], ids=["", "call after it"])
+    def test_functions_that_run_at_exit(self, before: str, after: str, named: Endpoint) -> None:
+        said = self.run(
+            f"""
+            import atexit
+            {before}
+            atexit.register(say_all)
+            {after}
+            """,
+            named,
+        )
+
+        calls = bool(before) + bool(after)
+        assert said == ["Hello there"] * calls + [*self.ANSWERS]
+
+    def test_a_client_that_is_closed_at_exit(self, named: Endpoint) -> None:
+        program = """
+            import atexit
+            client = tokenwire.Client(api_base=URL)
+            atexit.register(client.close)
+            print(client.completion("openai/m", MESSAGES).choices[0].message.content)
+        """
+        assert self.run(program, named) == ["Hello there"]
+
+    @pytest.mark.parametrize("start", ["asyncio.run(main())", "uvloop.run(main())"], ids=["asyncio", "uvloop"])
+    def test_async_calls_in_a_thread_that_outlives_the_main_program(self, start: str, named: Endpoint) -> None:
+        module = start.partition(".")[0]
+        pytest.importorskip(module)
+        program = f"""
+            import {module}
+            async def main():
+                response = await tokenwire.acompletion("openai/m", MESSAGES, api_base=URL)
+                print(response.choices[0].message.content)
+            def work():
+                threading.main_thread().join()
+                {start}
+            threading.Thread(target=work).start()
+        """
+        assert self.run(program, named) == ["Hello there"]
+
+    def test_a_call_in_a_running_loop_says_what_is_wrong(self, named: Endpoint) -> None:
+        """It would have to wait for the loop that waits for it."""
+        program = f"""
+            {textwrap.dedent(self.NO_THREADS).replace(chr(10), chr(10) + " " * 12)}
+            import asyncio
+            async def main():
+                try:
+                    whole()
+                except RuntimeError as error:
+                    print(error)
+            end_of_threads()
+            asyncio.run(main())
+        """
+        (said,) = self.run(program, named)
+        assert "use the async function" in said
+
+    def test_a_look_up_that_hangs_does_not_hold_up_the_end(self, named: Endpoint) -> None:
+        program = """
+            import socket
+            look_up = socket.getaddrinfo
+            def hang(host, *args, flags=0, **kwargs):
+                if flags & socket.AI_NUMERICHOST:
+                    return look_up(host, *args, flags=flags, **kwargs)
+                time.sleep(60)
+            socket.getaddrinfo = hang
+            try:
+                tokenwire.completion("openai/m", MESSAGES, api_base=URL, num_retries=0, timeout=tokenwire.Timeouts(connect=0.1))
+            except tokenwire.Timeout as error:
+                print(error.budget)
+        """
+        assert self.run(program, named) == ["connect"]

@@ -7,77 +7,63 @@
 Names are loaded when they are first used; the table below says from where.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from . import exceptions
 from ._version import __version__ as __version__
+from .exceptions import *  # noqa: F403  (all of them: the module has nothing else)
 
 if TYPE_CHECKING:
-    from ._api import (
-        acompletion as acompletion,
-        aembedding as aembedding,
-        aimage_generation as aimage_generation,
-        alist_models as alist_models,
-        astreaming as astreaming,
-        atext_completion as atext_completion,
-    )
-    from ._call import Attempt as Attempt
-    from ._client import AsyncClient as AsyncClient, aclose as aclose
-    from ._routing import (
+    from ._calls.deployments import Deployments as Deployments
+    from ._calls.gate import Gate as Gate
+    from ._calls.routing import (
         get_llm_provider as get_llm_provider,
         get_supported_openai_params as get_supported_openai_params,
         register as register,
     )
-    from ._settings import Limits as Limits, RetryPolicy as RetryPolicy, Timeouts as Timeouts
-    from ._stream import AsyncStream as AsyncStream, Timings as Timings
-    from ._sync.api import (
+    from ._calls.stream import (
+        AsyncStream as AsyncStream,
+        ParsedAsyncStream as ParsedAsyncStream,
+        Timings as Timings,
+    )
+    from ._client.client import AsyncClient as AsyncClient, aclose as aclose
+    from ._client.functions import (
+        abatch_completion as abatch_completion,
+        acompletion as acompletion,
+        aembedding as aembedding,
+        aimage_generation as aimage_generation,
+        alist_models as alist_models,
+        amap as amap,
+        astreaming as astreaming,
+        atext_completion as atext_completion,
+    )
+    from ._settings import Hedge as Hedge, Limits as Limits, RetryPolicy as RetryPolicy, Timeouts as Timeouts
+    from ._sync.client import Client as Client
+    from ._sync.functions import (
+        batch_completion as batch_completion,
         completion as completion,
         embedding as embedding,
         image_generation as image_generation,
         list_models as list_models,
+        map as map,
         streaming as streaming,
         text_completion as text_completion,
     )
-    from ._sync.client import Client as Client
-    from ._sync.stream import Stream as Stream
-    from .exceptions import (
-        APIConnectionError as APIConnectionError,
-        APIError as APIError,
-        APIResponseValidationError as APIResponseValidationError,
-        AuthenticationError as AuthenticationError,
-        BadGatewayError as BadGatewayError,
-        BadRequestError as BadRequestError,
-        ConflictError as ConflictError,
-        ContentPolicyViolationError as ContentPolicyViolationError,
-        ContextWindowExceededError as ContextWindowExceededError,
-        ImageFetchError as ImageFetchError,
-        InternalServerError as InternalServerError,
-        LimitExceededError as LimitExceededError,
-        LiteLLMUnknownProvider as LiteLLMUnknownProvider,
-        MockException as MockException,
-        NotFoundError as NotFoundError,
-        PaymentRequiredError as PaymentRequiredError,
-        PermissionDeniedError as PermissionDeniedError,
-        RateLimitError as RateLimitError,
-        RejectedRequestError as RejectedRequestError,
-        ServiceUnavailableError as ServiceUnavailableError,
-        StreamClosedError as StreamClosedError,
-        StreamTruncatedError as StreamTruncatedError,
-        Timeout as Timeout,
-        TokenwireError as TokenwireError,
-        UnknownProviderError as UnknownProviderError,
-        UnprocessableEntityError as UnprocessableEntityError,
-        UnsupportedParamsError as UnsupportedParamsError,
-    )
-    from .http.transport import HTTPTransport as HTTPTransport
-    from .llms.custom_llm import CustomLLM as CustomLLM, CustomLLMError as CustomLLMError
-    from .llms.event_source import (
+    from ._sync.stream import ParsedStream as ParsedStream, Stream as Stream
+    from .http.sse_client import (
         EventSource as EventSource,
         ServerSentEvent as ServerSentEvent,
         SSEError as SSEError,
         aconnect_sse as aconnect_sse,
         connect_sse as connect_sse,
     )
+    from .http.transport import HTTPTransport as HTTPTransport
+    from .llms.custom_llm import CustomLLM as CustomLLM, CustomLLMError as CustomLLMError
+    from .results.calls import PartialToolCall as PartialToolCall
+    from .results.partials import Partial as Partial
     from .types import (
         ChatCompletionDeltaToolCall as ChatCompletionDeltaToolCall,
         ChatCompletionMessageToolCall as ChatCompletionMessageToolCall,
@@ -95,95 +81,93 @@ if TYPE_CHECKING:
         ModelList as ModelList,
         ModelResponse as ModelResponse,
         ModelResponseStream as ModelResponseStream,
+        ParsedChoices as ParsedChoices,
+        ParsedMessage as ParsedMessage,
+        ParsedResponse as ParsedResponse,
         StreamingChoices as StreamingChoices,
         TextChoices as TextChoices,
         TextCompletionResponse as TextCompletionResponse,
         Usage as Usage,
     )
+    from .types.attempts import Attempt as Attempt, Result as Result
+    from .types.client_request import ClientRequest as ClientRequest
     from .wire.assemble import stream_chunk_builder as stream_chunk_builder
+    from .wire.partial_json import PartialJSON as PartialJSON
 
 # The user's handlers: a list of {"provider": name, "custom_handler": handler}. Append to it or assign a new one; it is
 # read from here at every call, and the last entry for a provider counts.
 custom_provider_map: list[dict[str, Any]] = []
 
 _HOMES = {
-    "._api": ("acompletion", "aembedding", "aimage_generation", "alist_models", "astreaming", "atext_completion"),
-    "._call": ("Attempt",),
-    "._client": ("AsyncClient", "aclose"),
-    "._routing": ("get_llm_provider", "get_supported_openai_params", "register"),
-    "._settings": ("Limits", "RetryPolicy", "Timeouts"),
-    "._stream": ("AsyncStream", "Timings"),
-    "._sync.api": ("completion", "embedding", "image_generation", "list_models", "streaming", "text_completion"),
-    "._sync.client": ("Client",),
-    "._sync.stream": ("Stream",),
-    ".exceptions": (
-        "APIConnectionError",
-        "APIError",
-        "APIResponseValidationError",
-        "AuthenticationError",
-        "BadGatewayError",
-        "BadRequestError",
-        "ConflictError",
-        "ContentPolicyViolationError",
-        "ContextWindowExceededError",
-        "ImageFetchError",
-        "InternalServerError",
-        "LimitExceededError",
-        "LiteLLMUnknownProvider",
-        "MockException",
-        "NotFoundError",
-        "PaymentRequiredError",
-        "PermissionDeniedError",
-        "RateLimitError",
-        "RejectedRequestError",
-        "ServiceUnavailableError",
-        "StreamClosedError",
-        "StreamTruncatedError",
-        "Timeout",
-        "TokenwireError",
-        "UnknownProviderError",
-        "UnprocessableEntityError",
-        "UnsupportedParamsError",
-    ),
-    ".http.transport": ("HTTPTransport",),
-    ".llms.custom_llm": ("CustomLLM", "CustomLLMError"),
-    ".llms.event_source": ("EventSource", "SSEError", "ServerSentEvent", "aconnect_sse", "connect_sse"),
-    ".types": (
-        "ChatCompletionDeltaToolCall",
-        "ChatCompletionMessageToolCall",
-        "Choices",
-        "Delta",
-        "Embedding",
-        "EmbeddingResponse",
-        "Function",
-        "FunctionCall",
-        "GenericStreamingChunk",
-        "ImageObject",
-        "ImageResponse",
-        "Message",
-        "Model",
-        "ModelList",
-        "ModelResponse",
-        "ModelResponseStream",
-        "StreamingChoices",
-        "TextChoices",
-        "TextCompletionResponse",
-        "Usage",
-    ),
-    ".wire.assemble": ("stream_chunk_builder",),
+    "._calls.deployments": "Deployments",
+    "._calls.gate": "Gate",
+    "._calls.routing": "get_llm_provider get_supported_openai_params register",
+    "._calls.stream": "AsyncStream ParsedAsyncStream Timings",
+    "._client.client": "AsyncClient aclose",
+    "._client.functions": """
+        abatch_completion acompletion aembedding aimage_generation alist_models amap astreaming atext_completion
+    """,
+    "._settings": "Hedge Limits RetryPolicy Timeouts",
+    "._sync.client": "Client",
+    "._sync.functions": "batch_completion completion embedding image_generation list_models map streaming text_completion",
+    "._sync.stream": "ParsedStream Stream",
+    ".http.sse_client": "EventSource SSEError ServerSentEvent aconnect_sse connect_sse",
+    ".http.transport": "HTTPTransport",
+    ".llms.custom_llm": "CustomLLM CustomLLMError",
+    ".results.calls": "PartialToolCall",
+    ".results.partials": "Partial",
+    ".types": """
+        ChatCompletionDeltaToolCall ChatCompletionMessageToolCall Choices Delta Embedding EmbeddingResponse Function
+        FunctionCall GenericStreamingChunk ImageObject ImageResponse Message Model ModelList ModelResponse
+        ModelResponseStream ParsedChoices ParsedMessage ParsedResponse StreamingChoices TextChoices TextCompletionResponse Usage
+    """,
+    ".types.attempts": "Attempt Result",
+    ".types.client_request": "ClientRequest",
+    ".wire.assemble": "stream_chunk_builder",
+    ".wire.partial_json": "PartialJSON",
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-__all__ = sorted(["custom_provider_map", *_HOME_OF])  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = sorted(["custom_provider_map", *_HOME_OF, *exceptions.__all__])  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
     home = _HOME_OF.get(name)
     if home is None:
-        raise AttributeError(f"module 'tokenwire' has no attribute {name!r}")
+        raise AttributeError(_absence_of(name), name=name, obj=sys.modules[__name__])
     value = globals()[name] = getattr(import_module(home, __name__), name)
     return value
 
 
+def _absence_of(name: str) -> str:
+    sentence = f"module 'tokenwire' has no attribute {name!r}"
+    if name.startswith("_"):
+        return sentence
+    from ._absent import advice_for
+
+    advice = advice_for(name)
+    return sentence if advice is None else f"{sentence}, as LiteLLM has it: {advice}"
+
+
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+class _Package(ModuleType):
+    """This package. A setting of LiteLLM's that it does not have is refused where it is assigned: nobody shall rely on it.
+    So is one that is misspelled.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not isinstance(value, ModuleType):  # else a submodule that was imported
+            from ._keywords import check_setting
+
+            check_setting(name, value)
+            if name not in self.__dict__ and name not in _HOME_OF and not name.startswith("_"):
+                from ._calls.unknown import refuse_misspelled_setting
+
+                refuse_misspelled_setting(name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,15 +1,14 @@
 """How long, how much, how often: the settings of a call, and the only place that reads the environment."""
 
+import math
 import os
 import sys
-from functools import lru_cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, Literal
 
 import msgspec
 
-from .exceptions import BadRequestError
-
-DEFAULT_API_BASE = "https://api.openai.com/v1"
+from .exceptions import refused, wrong
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,10 +21,12 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
         first_content: from sending the request to the first content (text, reasoning, a tool call, audio).
             Comments, role-only and empty chunks are not content.
         idle: between two pieces of content.
+        ending: from the last choice's finish reason to the end of the stream, in which the usage may still come. A stream
+            that is still open then is complete, for it has said all; `idle` does the same where it is shorter.
         total: all attempts of the call together, with the waits between them. Unset, it is 600 for a call that is
             not streamed and none for a stream.
 
-    Each expiry raises `Timeout` whose `budget` is the attribute's name.
+    Each expiry but that of `ending` raises `Timeout` whose `budget` is the attribute's name.
     """
 
     connect: float | None = 5.0
@@ -33,6 +34,7 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     write: float | None = 60.0
     first_content: float | None = 600.0
     idle: float | None = 300.0
+    ending: float | None = 5.0
     total: float | None | msgspec.UnsetType = msgspec.UNSET
 
     def __post_init__(self) -> None:
@@ -54,13 +56,14 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
         return float(max(waits, default=600.0))
 
     @classmethod
-    def parse(cls, value: Any, *, stream: bool) -> "Timeouts":
+    def parse(cls, value: object, *, stream: bool, name: str = "timeout") -> "Timeouts":
         """The deadlines that a caller's `timeout` asks for.
 
         Args:
             value: a `Timeouts`; a number of seconds, which no single wait may exceed, nor a whole call that is not
                 streamed; an `httpx.Timeout`, whose `read` bounds the wait for content; `None` for the defaults.
             stream: whether the call is streamed.
+            name: the caller's word for it.
 
         Raises:
             BadRequestError: anything else, or a number that is not above zero.
@@ -75,13 +78,11 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
             except ValueError:
                 pass
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return _all_of(_require_seconds("timeout", value), stream)
+            return _all_of(_require_seconds(name, value), stream)
         given: Any = value
         if all(hasattr(given, name) for name in ("connect", "read", "write", "pool")):  # httpx.Timeout, unimported
             return cls(connect=given.connect, pool=given.pool, write=given.write, first_content=given.read, idle=given.read)
-        raise BadRequestError(
-            f"timeout must be seconds, a Timeouts or an httpx.Timeout, not {type(value).__name__}", param="timeout"
-        )
+        raise refused(name, f"{name} must be seconds, a Timeouts or an httpx.Timeout, not {type(value).__name__}")
 
 
 @lru_cache(maxsize=64)
@@ -91,9 +92,9 @@ def _all_of(seconds: float, stream: bool) -> Timeouts:
     return Timeouts(connect=seconds, pool=seconds, write=seconds, first_content=seconds, idle=seconds, total=total)
 
 
-def _require_seconds(name: str, value: Any) -> float:
+def _require_seconds(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise BadRequestError(f"{name} must be a number of seconds above 0, not {value!r}", param="timeout")
+        raise refused(name.partition(".")[0], f"{name} must be a number of seconds above 0, not {value!r}")
     return float(value)
 
 
@@ -104,14 +105,23 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """How much of an answer is taken in, in bytes. Outgrowing one raises `LimitExceededError` with the limit's name.
 
     Attributes:
-        max_event_bytes: one server-sent event.
+        max_event_bytes: one server-sent event; a picture may come in one.
         max_body_bytes: the body of an answer that is not streamed, after decompression.
         max_error_body_bytes: how much of an error's body is read and kept.
+
+    Raises:
+        BadRequestError: one is not a whole number above 0.
     """
 
-    max_event_bytes: int = 8 * 1024 * 1024
+    max_event_bytes: int = 64 * 1024 * 1024
     max_body_bytes: int = 256 * 1024 * 1024
     max_error_body_bytes: int = 64 * 1024
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise wrong(f"limits.{name}", "a whole number of bytes, 1 or more", value)
 
 
 DEFAULT_LIMITS = Limits()
@@ -140,7 +150,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
             value, kinds = getattr(self, name), (int,) if name == "num_retries" else (int, float)
             if isinstance(value, bool) or not isinstance(value, kinds) or not value >= 0:
                 expected = "a whole number, 0 or more" if name == "num_retries" else "seconds, 0 or more"
-                raise BadRequestError(f"retry_policy.{name} must be {expected}, not {value!r}", param="retry_policy")
+                raise refused("retry_policy", f"retry_policy.{name} must be {expected}, not {value!r}")
 
 
 @lru_cache(maxsize=64)
@@ -149,42 +159,80 @@ def retries(num_retries: int) -> RetryPolicy:
     return RetryPolicy(num_retries=num_retries)
 
 
-def _environment(*names: str) -> str | None:
-    return next((value for name in names if (value := os.environ.get(name))), None)
+class Hedge(msgspec.Struct, frozen=True, kw_only=True):
+    """A second attempt beside one whose content does not come: the first content of the two is the answer's.
+
+    The other one is cancelled, and its connection released at once; of a handler, its task. Tokens that it used are paid
+    for all the same. A call has one hedge at most, beside its retries, and none once its content has begun.
+
+    Attributes:
+        after: seconds from the beginning of an attempt, or "p95": as long as 95 % of the client's latest attempts at this
+            target took to their first content (a whole answer: to its end). It does not hedge before it knows 100.
+        max_share: the most hedges, as a share of the client's calls to this target with a hedge, in any 60 seconds. Ten
+            are always allowed in that time.
+        to: "same" asks the same target, or another of its deployments; "next" asks the next of the `fallbacks`.
+
+    Raises:
+        BadRequestError: a number out of range, or another word.
+    """
+
+    after: float | Literal["p95"] = "p95"
+    max_share: float = 0.1
+    to: Literal["same", "next"] = "same"
+
+    def __post_init__(self) -> None:
+        if self.after != "p95" and not (_is_number(self.after) and 0 < self.after < math.inf):
+            raise refused("hedge", f'hedge.after must be a number of seconds above 0, or "p95", not {self.after!r:.80}')
+        if not (_is_number(self.max_share) and 0 <= self.max_share <= 1):
+            raise refused("hedge", f"hedge.max_share must be a share of the calls, 0 to 1, not {self.max_share!r:.80}")
+        if self.to not in ("same", "next"):
+            raise refused("hedge", f'hedge.to must be "same" or "next", not {self.to!r:.80}')
+
+    def check_room(self, timeouts: Timeouts, *, stream: bool) -> None:
+        """Refuse a hedge that would begin when the attempt or the call is over.
+
+        Raises:
+            BadRequestError: it would.
+        """
+        budgets = {"first_content": timeouts.first_content, "total": timeouts.total_for(stream=stream)}
+        for name, seconds in budgets.items():
+            if seconds is not None and self.after != "p95" and self.after >= seconds:
+                raise refused(
+                    "hedge",
+                    f"hedge.after must leave room in the deadline: {self.after} s, and timeout.{name} is {seconds:.3g} s",
+                )
 
 
-def api_base_from_environment() -> str:
-    """`OPENAI_BASE_URL` or `OPENAI_API_BASE`; OpenAI's own address where neither is set."""
-    return _environment("OPENAI_BASE_URL", "OPENAI_API_BASE") or DEFAULT_API_BASE
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def api_key_from_environment() -> str | None:
-    """`OPENAI_API_KEY`."""
-    return _environment("OPENAI_API_KEY")
+def environment(*names: str) -> str | None:
+    """The first of these environment variables that is set and not empty, as it is now."""
+    # `os.environ` raises and catches an exception twice for a variable that is not set: 2 µs, at each call for each name.
+    # The dict under it, where there is one, says for a tenth of that whether it is worth asking.
+    known = getattr(os.environ, "_data", None)
+    for name in names:
+        if (known is None or _key_of(name) in known) and (value := os.environ.get(name)):
+            return value
+    return None
 
 
-def organization_from_environment() -> str | None:
-    """`OPENAI_ORGANIZATION` or `OPENAI_ORG_ID`."""
-    return _environment("OPENAI_ORGANIZATION", "OPENAI_ORG_ID")
+@cache
+def _key_of(name: str) -> str | bytes:
+    """The variable's name as the system has it."""
+    return os.environ.encodekey(name)
 
 
 def module_settings() -> dict[str, Any]:
-    """What users assign to the package itself, as LiteLLM's do: `tokenwire.api_key = "..."`. Read at each call.
-
-    "api_key", "api_base", "organization", "headers", "request_timeout" and "num_retries" are looked at.
-    """
+    """What users assign to the package itself, as LiteLLM's do: `tokenwire.api_key = "..."`. To be read at each call."""
     return vars(sys.modules["tokenwire"])
 
 
-def proxy_for(url: str) -> str | None:
-    """The proxy that the environment (`HTTPS_PROXY`, `NO_PROXY`, ...) names for a URL; None for none, and for this machine."""
+def proxy_variables() -> dict[str, str]:
+    """The environment's variables for proxies, by the part in front of "_proxy", in lower case: "http", "all", "no", ..."""
     if not any(name.lower().endswith("_proxy") for name in os.environ):
-        return None
-    from urllib.parse import urlsplit
-    from urllib.request import getproxies, proxy_bypass
+        return {}
+    from urllib.request import getproxies
 
-    parts = urlsplit(url)
-    proxies = getproxies()
-    if parts.hostname in (None, "localhost", "127.0.0.1", "::1") or proxy_bypass(parts.netloc.rpartition("@")[2]):
-        return None
-    return proxies.get(parts.scheme) or proxies.get("all")
+    return getproxies()

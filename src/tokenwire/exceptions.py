@@ -8,7 +8,10 @@
     │   │   ├── Timeout                        408 or 504; `budget` names which deadline ran out
     │   │   └── StreamTruncatedError           the body ended before the stream was complete
     │   ├── APIResponseValidationError         the answer is not what the protocol says
-    │   │   └── LimitExceededError             the answer outgrew one of our named limits
+    │   │   ├── LimitExceededError             the answer outgrew one of our named limits
+    │   │   ├── OutputValidationError          the answer is not a value of the type asked for; `path` says where
+    │   │   ├── OutputIncompleteError          it was cut short; `value` has what was complete
+    │   │   └── OutputRefusedError             the model would not give one
     │   ├── BadRequestError                    400, and any 4xx without a class of its own
     │   │   ├── ContextWindowExceededError
     │   │   ├── ContentPolicyViolationError
@@ -29,11 +32,18 @@
     │   └── MockException                      raised on request by `mock_response`
     └── StreamClosedError                      the caller used a stream after closing it
 
-The names and statuses are LiteLLM's and OpenAI's. Every class pickles.
+The names and statuses are LiteLLM's and OpenAI's. Every class pickles. All that tokenwire says is said by keyword; code
+written for LiteLLM may go on to pass what its classes take, in the order of theirs: `RateLimitError("m", "provider", "model")`,
+but `BadRequestError("m", "model", "provider")`, and `APIError(503, "m", "provider", "model")`.
 """
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    import httpx
+
+    from .types.attempts import Attempt
 
 __all__ = [
     "APIConnectionError",
@@ -51,6 +61,9 @@ __all__ = [
     "LiteLLMUnknownProvider",
     "MockException",
     "NotFoundError",
+    "OutputIncompleteError",
+    "OutputRefusedError",
+    "OutputValidationError",
     "PaymentRequiredError",
     "PermissionDeniedError",
     "RateLimitError",
@@ -64,6 +77,24 @@ __all__ = [
     "UnprocessableEntityError",
     "UnsupportedParamsError",
 ]
+
+
+# Whose failure it is: no complete answer came through, the server refused or failed, it broke the protocol, a handler
+# raised, or the caller asked for what can't be.
+Fault: TypeAlias = Literal["network", "server", "protocol", "handler", "caller"]
+
+
+# What LiteLLM's classes take by position, after the message.
+_PROVIDER_FIRST = ("llm_provider", "model", "response", "litellm_debug_info", "max_retries", "num_retries")
+_MODEL_FIRST = ("model", "llm_provider", *_PROVIDER_FIRST[2:])
+_WITH_REQUEST = tuple("request" if name == "response" else name for name in _PROVIDER_FIRST)
+
+# What only LiteLLM's classes take. It is kept, but for requests, in which keys may be.
+_LITELLM_ONLY = frozenset({
+    "litellm_debug_info", "max_retries", "num_retries", "request", "request_data", "category", "rate_limit_type", "detail",
+    "provider_specific_fields", "provider_status_code",
+})  # fmt: skip
+_NOT_KEPT = frozenset({"request", "request_data"})
 
 
 class TokenwireError(Exception):
@@ -85,7 +116,8 @@ class APIError(TokenwireError):
     """A call failed.
 
     Attributes:
-        message: what went wrong, in the server's words where it gave any.
+        message: what went wrong, in the server's words where it gave any, and which address was asked where that may be wrong.
+        said: the server's words alone.
         status_code: the HTTP status, or the one LiteLLM gives this kind of failure.
         llm_provider: the provider's name, "" when none was resolved.
         model: the model as the caller named it, without the provider's prefix.
@@ -97,14 +129,17 @@ class APIError(TokenwireError):
         retry_after: seconds the server asked to wait, None when it did not.
         partial: the `ModelResponse` (or `TextCompletionResponse`) assembled up to the failure, None before any chunk.
         attempts: what each attempt of this call came to, oldest first.
+        fault: whose failure it is: "network", "server", "protocol", "handler" or "caller".
     """
 
     default_status: ClassVar[int] = 500
+    default_fault: ClassVar[Fault] = "server"
+    _order: ClassVar[tuple[str, ...]] = _PROVIDER_FIRST
 
     def __init__(
         self,
         message: str = "",
-        *,
+        *details: Any,
         status_code: int | None = None,
         llm_provider: str = "",
         model: str = "",
@@ -113,13 +148,25 @@ class APIError(TokenwireError):
         type: str | None = None,
         body: Any = None,
         request_id: str | None = None,
-        response: Any = None,
+        response: "httpx.Response | None" = None,
         headers: Mapping[str, str] | None = None,
         retry_after: float | None = None,
-        partial: Any = None,
+        partial: Any = None,  # which of the two it can be, its caller knows
+        fault: Fault | None = None,
+        **litellm: Any,  # see `_LITELLM_ONLY`
     ) -> None:
+        if details:
+            named = self._by_name(message, details)
+            message, status_code = named.pop("message"), named.pop("status_code", status_code)
+            llm_provider, model = named.pop("llm_provider", llm_provider), named.pop("model", model)
+            response = named.pop("response", response)
+            litellm = {**named, **litellm}
+        if unknown := litellm.keys() - _LITELLM_ONLY:
+            raise TypeError(f"{self.__class__.__name__} takes no {', '.join(sorted(unknown))}")
         super().__init__(message)
+        self.__dict__.update({name: value for name, value in litellm.items() if name not in _NOT_KEPT})
         self.message = message
+        self.said = message
         self.status_code: int = self.default_status if status_code is None else status_code
         self.llm_provider = llm_provider
         self.model = model
@@ -132,7 +179,16 @@ class APIError(TokenwireError):
         self.headers: dict[str, str] = dict(headers or {})
         self.retry_after = retry_after
         self.partial = partial
-        self.attempts: tuple[Any, ...] = ()
+        self.attempts: tuple[Attempt, ...] = ()
+        self.fault: Fault = self.default_fault if fault is None else fault
+
+    @classmethod
+    def _by_name(cls, first: object, details: tuple[Any, ...]) -> dict[str, Any]:
+        """What was passed by position: in LiteLLM's order, which begins with the status where a number comes first."""
+        names = ("status_code", "message", *_WITH_REQUEST) if isinstance(first, int) else ("message", *cls._order)
+        if len(details) >= len(names):
+            raise TypeError(f"{cls.__name__} takes at most {len(names)} positional arguments: {', '.join(names)}")
+        return dict(zip(names, (first, *details), strict=False))
 
     def __str__(self) -> str:
         where = "/".join(part for part in (self.llm_provider, self.model) if part)
@@ -149,6 +205,9 @@ class APIError(TokenwireError):
 class APIConnectionError(APIError):
     """No complete answer arrived: the connection was refused, reset, or cut."""
 
+    default_fault: ClassVar[Fault] = "network"
+    _order = _WITH_REQUEST
+
 
 class Timeout(APIConnectionError):
     """A deadline ran out.
@@ -158,8 +217,14 @@ class Timeout(APIConnectionError):
     """
 
     default_status = 408
+    _order = ("model", "llm_provider", "litellm_debug_info", "max_retries", "num_retries", "headers", "exception_status_code")
 
-    def __init__(self, message: str = "", *, budget: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, message: str = "", *details: Any, budget: str | None = None, **kwargs: Any) -> None:
+        if details:
+            kwargs = {**kwargs, **self._by_name(message, details)}
+            message = kwargs.pop("message")
+        if status := kwargs.pop("exception_status_code", None):  # LiteLLM's name
+            kwargs["status_code"] = status
         super().__init__(message, **kwargs)
         self.budget = budget
 
@@ -174,6 +239,9 @@ class APIResponseValidationError(APIError):
     `body` holds the offending bytes, cut to a limit.
     """
 
+    default_fault: ClassVar[Fault] = "protocol"
+    _order = ("llm_provider", "model", "litellm_debug_info", "max_retries", "num_retries")
+
 
 class LimitExceededError(APIResponseValidationError):
     """The answer outgrew one of this library's limits.
@@ -182,15 +250,60 @@ class LimitExceededError(APIResponseValidationError):
         limit: the limit's name, such as "max_event_bytes".
     """
 
-    def __init__(self, message: str = "", *, limit: str = "", **kwargs: Any) -> None:
-        super().__init__(message, **kwargs)
+    def __init__(self, message: str = "", *details: Any, limit: str = "", **kwargs: Any) -> None:
+        super().__init__(message, *details, **kwargs)
         self.limit = limit
+
+
+class OutputValidationError(APIResponseValidationError):
+    """An answer is not a value of the type that the call asked for.
+
+    Attributes:
+        path: where, such as "lines[2].price"; "" for the whole.
+        expected: what the type wants there, and what came.
+        text: the answer.
+    """
+
+    def __init__(
+        self, message: str = "", *details: Any, path: str = "", expected: str = "", text: str = "", **kwargs: Any
+    ) -> None:
+        super().__init__(message, *details, **kwargs)
+        self.path: str = path
+        self.expected: str = expected
+        self.text: str = text
+
+
+class OutputIncompleteError(APIResponseValidationError):
+    """An answer ended before it was a value of the type that the call asked for.
+
+    Attributes:
+        text: what there is of the answer.
+        value: what is known of its value: plain dicts and lists, None where nothing is.
+    """
+
+    def __init__(self, message: str = "", *details: Any, text: str = "", value: Any = None, **kwargs: Any) -> None:
+        super().__init__(message, *details, **kwargs)
+        self.text: str = text
+        self.value: Any = value
+
+
+class OutputRefusedError(APIResponseValidationError):
+    """The model refused to give an answer of the type that the call asked for; the message has its words.
+
+    Attributes:
+        text: what it answered all the same, mostly "".
+    """
+
+    def __init__(self, message: str = "", *details: Any, text: str = "", **kwargs: Any) -> None:
+        super().__init__(message, *details, **kwargs)
+        self.text: str = text
 
 
 class BadRequestError(APIError):
     """The request is wrong, as the server or this library's own check found (400, or another 4xx)."""
 
     default_status = 400
+    _order = _MODEL_FIRST
 
 
 class ContextWindowExceededError(BadRequestError):
@@ -204,6 +317,8 @@ class ContentPolicyViolationError(BadRequestError):
 class UnsupportedParamsError(BadRequestError):
     """The provider does not take this parameter."""
 
+    _order = ("llm_provider", "model", "status_code", *_PROVIDER_FIRST[2:])
+
 
 class ImageFetchError(BadRequestError):
     """The provider could not fetch an image that a message names."""
@@ -212,9 +327,18 @@ class ImageFetchError(BadRequestError):
 class RejectedRequestError(BadRequestError):
     """A guard in front of the model refused the request."""
 
+    _order = ("model", "llm_provider", "request_data", "litellm_debug_info")
+
 
 class UnknownProviderError(BadRequestError):
-    """No handler is registered for this model."""
+    """No handler is registered for this model; LiteLLM's takes the model and the provider."""
+
+    def __init__(self, message: str = "", custom_llm_provider: str | None = None, **kwargs: Any) -> None:
+        if custom_llm_provider is not None:
+            model = kwargs.setdefault("model", message)
+            message = f"no handler is registered for the provider {custom_llm_provider} of the model {model}"
+            kwargs.setdefault("llm_provider", custom_llm_provider)
+        super().__init__(message, **kwargs)
 
 
 LiteLLMUnknownProvider = UnknownProviderError
@@ -242,6 +366,7 @@ class NotFoundError(APIError):
     """The model or the path does not exist."""
 
     default_status = 404
+    _order = _MODEL_FIRST
 
 
 class ConflictError(APIError):
@@ -254,6 +379,7 @@ class UnprocessableEntityError(APIError):
     """The request is well formed and still can't be carried out."""
 
     default_status = 422
+    _order = _MODEL_FIRST
 
 
 class RateLimitError(APIError):
@@ -281,9 +407,30 @@ class ServiceUnavailableError(APIError):
 class MockException(APIError):
     """What `mock_response` was asked to raise, where no other class fits."""
 
+    _order = _WITH_REQUEST
+
+
+def refused(param: str, message: str) -> BadRequestError:
+    """The error for an argument that can't be sent, or makes no sense; nothing was sent."""
+    return BadRequestError(message, param=param, fault="caller")
+
+
+def wrong(name: str, expected: str, value: object) -> BadRequestError:
+    """The same, in the usual words. `name` may go on to say where in the argument, as `messages[2]` does."""
+    shown = repr(value)
+    shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
+    return refused(name.partition("[")[0], f"{name} must be {expected}, not {shown}")
+
 
 def without_secrets(url: str) -> str:
     """An address for a message: user names, passwords, queries and fragments, which can hold keys, are left out."""
     scheme, slashes, rest = url.partition("#")[0].partition("?")[0].partition("//")
     host, slash, path = rest.partition("/")
     return f"{scheme}{slashes}{host.rpartition('@')[2]}{slash}{path}"
+
+
+def unreadable(text: str) -> str:
+    """What should be an address and is none, for a message: wherever the last "@" stands, a password may be in front of it."""
+    before, _, rest = text.rpartition("@")
+    scheme, slashes, _ = before.partition("://")
+    return without_secrets(f"{scheme}{slashes}{rest}" if slashes else rest)

@@ -168,6 +168,7 @@ def test_the_key_is_never_shown(chat: Callable[..., Any], monkeypatch: pytest.Mo
     "arguments, said",
     [
         ([], "-m/--model"),
+        (["-m", "opnai/gpt-5", "Hi"], "nobody answers for the model 'opnai/gpt-5'. Did you mean \"openai/gpt-5\"?"),
         (["-m", "nonsense", "Hi"], "nobody answers for the model 'nonsense': say where, by --api-base URL"),
         (["-m", "", "Hi"], "--model must be"),
         (["-m", "m", "--api-base", "localhost:1", "Hi"], "--api-base must be the base URL"),

@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tokenwire import _routing
+from tokenwire import UnknownProviderError, get_llm_provider
+from tokenwire._calls import routing
 from tokenwire.cli import _serve
 
 SECONDS = 20.0  # for anything to happen, on a slow machine
@@ -64,7 +65,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "both.yaml").write_text(BOTH)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(_routing, "_registered", {})
+    monkeypatch.setattr(routing, "_registered", {})
     modules = set(sys.modules)
     yield tmp_path
     for name in set(sys.modules) - modules:
@@ -96,7 +97,7 @@ WRONG = {
     "no handler's name": (["my_module"], "'my_module' must be MODULE:HANDLER"),
     "no module": (["nowhere:handler"], "there is no module 'nowhere'"),
     "no attribute": (["my_module:nothing"], "the module 'my_module' has no 'nothing'"),
-    "no handler": (["my_module:number"], "my_module.number is no handler"),
+    "no handler": (["my_module:number"], "my_module.number is not a handler"),
     "no file": (["--config", "nowhere.yaml"], "nowhere.yaml: No such file or directory"),
     "no YAML": (["--config", "my_module.py"], "my_module.py, line 1: this is not YAML"),
     "a name for a file's models": (["--config", "c.yaml", "--model", "m"], "--model goes with MODULE:HANDLER"),
@@ -130,6 +131,13 @@ def test_a_model_of_nobody(run: Any, folder: Path) -> None:
     assert done.err.startswith("tokenwire: c.yaml: models['m']: ")
 
 
+def test_the_handlers_of_a_file_are_not_registered(run: Any) -> None:
+    assert run("--config", "both.yaml", "--port", "0").status == 0
+    assert len(run.apps) == 1
+    with pytest.raises(UnknownProviderError):
+        get_llm_provider("one/x")
+
+
 def test_what_is_missing_is_named(tokenwire: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.delitem(sys.modules, "tokenwire.cli._serve")
@@ -148,6 +156,7 @@ def test_keys_come_from_everywhere(run: Any, folder: Path, monkeypatch: pytest.M
     )
     run("--config", "c.yaml", "--api-key", "sk-5", "--api-key-file", "keys", "--max-body", "9", "--request-timeout", "0.5")
     assert {**given[0], "api_keys": set(given[0]["api_keys"])} == {
+        "handlers": {},
         "api_keys": {f"sk-{number}" for number in range(1, 7)},
         "max_body": 9,
         "request_timeout": 0.5,

@@ -100,6 +100,7 @@ BROKEN = failed("APIConnectionError")
 AT_ONCE = {"retry-after-ms": "1"}
 TWICE = {"num_retries": 1}
 DONE = event("[DONE]")
+PINGS = [b": hi\n\n"] * 500
 
 
 def same(ending: Ending) -> tuple[Ending, Ending]:
@@ -191,7 +192,7 @@ HEADS = [
         Reply(raw=b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n"),
         failed("ServiceUnavailableError", "reused"),
     ),
-    both("an answer in HTTP/1.0", Reply(raw=b"HTTP/1.0 404 No\r\n\r\nno", cut="fin"), failed("NotFoundError", message="no")),
+    both("an answer in HTTP/1.0", Reply(raw=b"HTTP/1.0 404 No\r\n\r\nno", cut="fin"), failed("NotFoundError", said="no")),
     both("no head", Reply(delay=60), failed("Timeout", budget="first_content"), call=timeout(first_content=SHORT)),
     both("no head, and one number for all waits", Reply(delay=60), failed("Timeout"), call={"timeout": SHORT}),
     both("no head before the total", Reply(delay=60), failed("Timeout", budget="total"), call=timeout(total=SHORT)),
@@ -334,6 +335,17 @@ ENDINGS = [
     of_events("a reset behind the finish reason", HELLO, complete(connection="closed"), (Reply(raw=b"", cut="rst"), BROKEN), done=False, cut="rst"),
     of_events("a reset behind [DONE]", HELLO, complete(connection="closed"), (Reply(raw=b"", cut="rst"), BROKEN), cut="rst"),
     of_events("a stall behind [DONE]", HELLO, complete(connection="closed"), (completion("Hello"), complete()), stall=True),
+    of_events("a cut behind [DONE] and no finish reason", HELLO[:3], truncated("Hello"), (Reply(raw=b"", cut="fin"), BROKEN), cut="fin"),
+    of_events("a reset behind [DONE] and no finish reason", HELLO[:3], truncated("Hello"), (Reply(raw=b"", cut="rst"), BROKEN), cut="rst"),
+    of_events("more behind [DONE] and no finish reason", [*HELLO[:3], DONE + event(chunk("more")), event("{broken")], complete(), (b"{}" * 2, INVALID), done=False),
+    Fault(
+        "a stall behind [DONE] and no finish reason",
+        [Reply(events=HELLO[:3], stall=True)],
+        truncated("Hello"),
+        failed("Timeout", budget="first_content"),
+        whole_replies=[Reply(json=completion("Hello"), stall=True, after_bytes=30)],
+        call=timeout(first_content=10),
+    ),
     of_events("an end without either", HELLO[:3], truncated("Hello", connection="reused"), (b'{"choices": []', INVALID), done=False),
     of_events("an end with nothing in it", [], failed("APIResponseValidationError", "reused"), (b"", INVALID), done=False),
     of_events("only [DONE]", [], complete(""), ({"choices": []}, complete(""))),
@@ -344,6 +356,12 @@ ENDINGS = [
         truncated("Hello", connection="reused"),
         (completion("Hello"), complete()),
         done=False,
+    ),
+    of_events(
+        "one of two choices without an end, and [DONE]",
+        [chunk("Hello", finish_reason="stop"), chunk("Hal", index=1)],
+        truncated("Hello", connection="reused"),
+        (completion("Hello"), complete()),
     ),
     cut_in_the_body("fin", "chunked", BROKEN),
     cut_in_the_body("fin", "length", BROKEN),
@@ -424,14 +442,36 @@ def stalled(name: str, reply: Reply, budget: str, *, text: str = "", restless: b
     )
 
 
+def left_open(name: str, reply: Reply, text: str = "Hello", **budgets: float) -> Fault:
+    """A stream that has said all and does not end, beside a whole answer of which only the beginning comes."""
+    return Fault(
+        name,
+        [reply],
+        complete(text, connection="closed"),
+        failed("Timeout", budget="first_content"),
+        whole_replies=[Reply(json=completion("Hello"), stall=True, after_bytes=30)],
+        call=timeout(first_content=LONGER, **budgets),
+    )
+
+
 STALLS = [
     stalled("a stall before the content", Reply(events=[HELLO[0]], done=False, stall=True), "first_content"),
     stalled("comments for ever before the content", Reply(events=[b": hi\n\n"], forever=True, event_delay=SHORT / 9), "first_content"),
     stalled("comments as fast as they go", Reply(events=[b": hi\n\n"] * 100, forever=True), "first_content", restless=True),
     stalled("roles for ever", Reply(events=[HELLO[0]], forever=True, event_delay=SHORT / 9), "first_content"),
-    stalled("a stall behind the finish reason", Reply(events=HELLO, done=False, stall=True), "idle", text="Hello"),
+    left_open("a stall behind the finish reason", Reply(events=HELLO, done=False, stall=True), idle=SHORT),
+    left_open("comments for ever behind the finish reason", Reply(events=[*HELLO, *PINGS], event_delay=SHORT / 9), ending=SHORT),
+    left_open("a finish reason, and no content for ever", Reply(events=[HELLO[0], HELLO[-1]], done=False, stall=True), text="", ending=SHORT),
+    Fault(
+        "another choice is to come behind the finish reason",
+        [Reply(events=HELLO, done=False, stall=True)],
+        failed("Timeout", budget="idle", text="Hello"),
+        failed("Timeout", budget="first_content"),
+        whole_replies=[Reply(json=completion("Hello"), stall=True, after_bytes=30)],
+        call={"n": 2, **timeout(first_content=LONGER, idle=LONGER, ending=SHORT)},
+    ),
     stalled("a stall behind the content", Reply(text="Hello", stall=True, after=2), "idle", text="Hell"),
-    stalled("comments for ever behind the content", Reply(events=["Hell", *[b": hi\n\n"] * 500], event_delay=SHORT / 9), "idle", text="Hell"),
+    stalled("comments for ever behind the content", Reply(events=["Hell", *PINGS], event_delay=SHORT / 9), "idle", text="Hell"),
     Fault(
         "content for longer than the total",
         [Reply(events=[chunk(reasoning_content="hm")] * 1000, event_delay=SHORT / 4)],

@@ -183,9 +183,7 @@ async def run_one(case: Case, servers: Servers) -> Ending:
 
 async def _stream(client: AsyncClient, model: str, keywords: dict[str, Any]) -> tuple[Any, ...]:
     handed_out: list[str] = []
-    stream: Any = client._stream(
-        client._request("chat", f"openai/{model}", MESSAGES, stream=True, **keywords), ModelResponseStream
-    )
+    stream: Any = client._stream(client._request("chat", f"openai/{model}", MESSAGES, keywords, True), ModelResponseStream)
     error = None
     try:
         async for piece in stream:
@@ -214,6 +212,7 @@ async def _connection(case: Case, servers: Servers, client: AsyncClient, ended_a
     """What became of the last attempt's connection, and how many requests there were; the client must still work."""
     name, server = name_of(case), case[0].server
     endpoint = servers.endpoints.get(server)
+    assert client.stats is not None
     open_connections = client.stats.open
     if endpoint is None:
         assert open_connections == 0

@@ -101,11 +101,14 @@ _EVENTS = [
     *[_CHUNK % (b"{%b}" % part) for part in _PARTS], b'{"choices":[{"index":%d,"delta":{"content":"a"}}]}', b"null", b"", b'{"type":"ping"}',
     b'{"choices":[],"usage":{"prompt_tokens":%d}}', b'{"choices":null,"usage":{}}', b'{"id":"1","choices":[],"x%d":1}',
     b'{"choices":[{"index":0,"delta":{},"logprobs":{"content":[{"token":"a"}]},"x%d":1}]}',
+    b'{"choices":[{"index":0,"delta":{"content":"a","x":"a","y":[{"index":%d,"z":"a"}]}}]}',
 ]  # fmt: skip
 _LONG_EVENTS = {  # what stands before, n times, and behind
     "a long text": (b'{"choices":[{"delta":{"content":"', b"a", b'"}}]}'),
     "a long text of escapes": (b'{"choices":[{"delta":{"content":"', b"\\u00e4", b'"}}]}'),
     "many choices": (b'{"choices":[', b'{"index":%d,"delta":{"content":"a"}},', b'{"index":0}]}'),
+    "many choices with a field of their own": (b'{"choices":[', b'{"index":%d,"delta":{"x":"a"}},', b'{"index":0}]}'),
+    "many items of a list of their own": (b'{"choices":[{"delta":{"x":[', b'{"index":%d,"y":"a"},', b"1]}}]}"),
     "many tool calls": (b'{"choices":[{"delta":{"tool_calls":[', b'{"index":%d,"id":"a"},', b"{}]}}]}"),
     "many fields": (b'{"id":"1","choices":[],', b'"x%d":1,', b'"x":1}'),
     "the same field again": (b'{"id":"1","choices":[],', b'"x":1,', b'"x":1}'),
@@ -123,7 +126,7 @@ def _numbered(piece: bytes, count: int) -> Iterator[bytes]:
 
 
 def _decode(batches: Iterable[list[Any]], shape: Any) -> None:
-    decoder = ChunkDecoder(shape, wire_text=False, provider="openai", model="m")
+    decoder = ChunkDecoder(shape, text=False, model="m")
     for batch in batches:
         decoder.decode(batch)
         decoder.assembler.is_complete()

@@ -12,7 +12,8 @@ import httpx
 from tokenwire.exceptions import APIError, LimitExceededError
 from tokenwire.http.protocol import HeadersTooLarge, ResponseReader, State, headers_in, reason_in
 from tokenwire.types import GenericStreamingChunk, ModelResponse, ModelResponseStream, TextCompletionResponse
-from tokenwire.wire.chunks import ChunkDecoder, chunks_of_body, decode_body
+from tokenwire.wire.bodies import decode_body
+from tokenwire.wire.chunks import ChunkDecoder
 from tokenwire.wire.convert import Chunk, Shape
 from tokenwire.wire.sse import Event, Payload, SSEDecoder
 
@@ -73,11 +74,11 @@ def chunks(data: bytes) -> None:
     decoder = SSEDecoder()
     events = [*decoder.feed_data(stream), *decoder.feed_eof()]
     batches = [events[start : start + size] for start in range(0, len(events), size)]
-    shape, wire_text = SHAPES[choice % 3], bool(choice & 4)
-    whose: Any = {"wire_text": wire_text, "provider": "openai", "model": "m"}
-    assert _all_of(ChunkDecoder(shape, **whose), batches) == _all_of(LongWayRound(shape, **whose), [events])
+    shape, text = SHAPES[choice % 3], bool(choice & 4)
+    hot, long = ChunkDecoder(shape, text=text, model="m"), LongWayRound(shape, text=text, model="m")
+    assert _all_of(hot, batches) == _all_of(long, [events])
     for event in events[:1]:
-        _bodies(event.data if isinstance(event, Event) else event, shape, whose)
+        _bodies(event.data if isinstance(event, Event) else event, shape, text=text)
 
 
 def _all_of(decoder: ChunkDecoder, batches: list[list[Payload]]) -> Any:
@@ -105,15 +106,14 @@ def _seen(record: Any, but_for: tuple[str, ...] = MADE_UP) -> Any:
     return type(record), record.raw, record.provider_specific_fields, repr(dumped)  # not a number is not itself
 
 
-def _bodies(data: bytes, shape: Shape, whose: dict[str, Any]) -> None:
-    names = {"provider": "openai", "model": "m"}
+def _bodies(data: bytes, shape: Shape, *, text: bool) -> None:
     for cls in (ModelResponse, TextCompletionResponse):
         try:
-            _seen(decode_body(data, cls, **names))
+            _seen(decode_body(data, cls))
         except APIError:
             pass
     try:
-        chunks_of_body(data, ChunkDecoder(shape, **whose), wire_text=whose["wire_text"], **names)
+        ChunkDecoder(shape, text=text, model="m").decode_document(data)
     except APIError:
         pass
 

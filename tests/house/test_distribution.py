@@ -1,18 +1,22 @@
 """What is shipped: the wheel holds the package and nothing else, the sdist what it takes to test it."""
 
+import ast
 import importlib.util
+import re
 import subprocess
 import sys
 import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import tokenwire
 
 ROOT = Path(__file__).parents[2]
+IMPORT_NAMES = {"pyyaml": "yaml"}  # where it is not the package's own name
 CORE = {"anyio", "httptools", "httpx", "httpx-sse", "msgspec"}
 MOST_BYTES = 1_000_000  # of either file
 SDIST = {"src", "tests", "benchmarks", "README.md", "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore"}
@@ -33,9 +37,39 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return into
 
 
+def project() -> dict[str, Any]:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+
 def test_the_core_needs_five_packages() -> None:
-    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["dependencies"]
-    assert {name.split(">=")[0] for name in dependencies} == CORE
+    assert {name.split(">=")[0] for name in project()["dependencies"]} == CORE
+
+
+def imported(folder: str) -> set[str]:
+    """The packages that any module below a folder imports."""
+    names: set[str] = set()
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                names.update(alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                names.add((node.module or "").partition(".")[0])
+    return names
+
+
+def test_an_extra_brings_what_some_module_imports() -> None:
+    """Those of the library are imported by the library; those of the benchmarks by them."""
+    users = {
+        extra: "benchmarks" if extra == "bench" else "src" for extra in project()["optional-dependencies"] if extra != "test"
+    }
+    assert users.keys() >= {"server", "cli", "bench"}
+    needless = [
+        f"{extra}: {name}"
+        for extra, folder in users.items()
+        for name in (re.split("[>=<;\\[ ]", wanted)[0] for wanted in project()["optional-dependencies"][extra])
+        if IMPORT_NAMES.get(name, name.replace("-", "_")) not in imported(folder)
+    ]
+    assert needless == []
 
 
 @needs_build
@@ -58,7 +92,7 @@ def test_the_wheel_carries_version_licence_script_and_extras(built: Path) -> Non
     assert f"\nVersion: {tokenwire.__version__}\n" in text["METADATA"]
     assert "MIT License" in text["licenses/LICENSE"]
     assert "tokenwire = tokenwire.cli:main" in text["entry_points.txt"]
-    for extra in ("server", "cli", "otel", "test", "bench"):
+    for extra in ("server", "cli", "test", "bench"):
         assert f"Provides-Extra: {extra}\n" in text["METADATA"]
 
 

@@ -1,10 +1,12 @@
 """The names that users were promised exist, load lazily, and say what they are for."""
 
+import ast
 import importlib
 import inspect
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -15,11 +17,12 @@ from tokenwire import exceptions
 FUNCTIONS = """
     completion acompletion streaming astreaming text_completion atext_completion embedding aembedding image_generation
     aimage_generation list_models alist_models get_llm_provider get_supported_openai_params stream_chunk_builder register
-    aconnect_sse aclose
+    aconnect_sse aclose map amap batch_completion abatch_completion
 """.split()
 
 CLASSES = """
-    AsyncClient Client AsyncStream Stream Timeouts Limits RetryPolicy CustomLLM CustomLLMError EventSource ServerSentEvent
+    AsyncClient Client Gate AsyncStream Stream Result Timeouts Limits RetryPolicy Hedge Deployments CustomLLM CustomLLMError EventSource
+    ServerSentEvent Partial PartialJSON
     SSEError ModelResponse ModelResponseStream GenericStreamingChunk TextCompletionResponse EmbeddingResponse ImageResponse
 """.split()
 
@@ -99,10 +102,11 @@ def test_the_package_and_its_exceptions_name_the_same_things() -> None:
 
 
 def test_every_name_loads_by_itself() -> None:
-    """Each in an interpreter that has loaded nothing else of the package: no name leans on another's import."""
+    """One of each module, with nothing else of the package loaded: none leans on another's import."""
     script = (
         "import sys, tokenwire\n"
-        "for name in tokenwire.__all__:\n"
+        "homes = {getattr(getattr(tokenwire, name), '__module__', name): name for name in tokenwire.__all__}\n"
+        "for name in homes.values():\n"
         "    for module in [m for m in sys.modules if m.split('.')[0] == 'tokenwire']:\n"
         "        del sys.modules[module]\n"
         "    exec(f'from tokenwire import {name}')\n"
@@ -139,3 +143,27 @@ def test_every_module_can_be_imported() -> None:
     for found in pkgutil.walk_packages(tokenwire.__path__, "tokenwire."):
         if not found.name.endswith("__main__"):
             importlib.import_module(found.name)
+
+
+@pytest.mark.parametrize(
+    "room, client", [("_client", tokenwire.AsyncClient), ("_sync", tokenwire.Client)], ids=["async", "sync"]
+)
+def test_the_functions_are_declared_as_the_methods_are(room: str, client: type) -> None:
+    """The checker is shown the signatures a second time; both are read from the source, since one never runs."""
+    package = Path(tokenwire.__file__).parent / room
+    declared = signatures(ast.parse((package / "functions.py").read_text("utf-8")))
+    methods = signatures(ast.parse((package / "client.py").read_text("utf-8")))
+    assert declared
+    assert {name: methods[name] for name in declared} == declared
+    assert [name for name in declared if getattr(tokenwire, name).__func__ is not getattr(client, name)] == []
+
+
+def signatures(tree: ast.Module) -> dict[str, list[str]]:
+    """Every function's signatures, overloads first, without `self`."""
+    found: dict[str, list[str]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            node.args.args = [each for each in node.args.args if each.arg != "self"]
+            node.body = []
+            found.setdefault(node.name, []).append(ast.unparse(node))
+    return found

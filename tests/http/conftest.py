@@ -8,9 +8,9 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Self
 
-import httpx
 import pytest
 import trustme
 
@@ -126,8 +126,8 @@ class RawServer:
 
     def _start(self, function: Callable[..., object], *args: Any) -> None:
         thread = threading.Thread(target=function, args=args, name="raw server")
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)  # not before: the end joins it
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -197,20 +197,26 @@ def trusting(authority: trustme.CA) -> ssl.SSLContext:
 
 
 class Maker:
-    """Makes clients over one of the transports, with the limits that both know."""
+    """Makes clients of one of httpx's editions over its own transport or over ours, with the limits that both know.
 
-    def __init__(self, name: str, context: ssl.SSLContext) -> None:
-        self.name = name
+    Attributes:
+        edition: httpx or httpx2.
+        ours: whether the transport is ours.
+    """
+
+    def __init__(self, edition: ModuleType, context: ssl.SSLContext, *, ours: bool) -> None:
+        self.edition: Any = edition
+        self.ours = ours
         self._context = context
 
     def __call__(self, *, most: int | None = None, keep: int | None = None, uds: str | None = None, **kwargs: Any) -> Any:
-        return httpx.AsyncClient(transport=self.transport(most, keep, uds), trust_env=False, **kwargs)
+        return self.edition.AsyncClient(transport=self.transport(most, keep, uds), trust_env=False, **kwargs)
 
-    def transport(self, most: int | None, keep: int | None, uds: str | None) -> httpx.AsyncBaseTransport:
-        if self.name == "ours":
+    def transport(self, most: int | None, keep: int | None, uds: str | None) -> Any:
+        if self.ours:
             return HTTPTransport(ssl_context=self._context, max_connections=most, max_keepalive=keep, uds=uds)
-        limits = httpx.Limits(max_connections=most, max_keepalive_connections=keep, keepalive_expiry=60.0)
-        return httpx.AsyncHTTPTransport(verify=self._context, limits=limits, uds=uds, trust_env=False)
+        limits = self.edition.Limits(max_connections=most, max_keepalive_connections=keep, keepalive_expiry=60.0)
+        return self.edition.AsyncHTTPTransport(verify=self._context, limits=limits, uds=uds, trust_env=False)
 
 
 @contextlib.contextmanager
@@ -227,16 +233,16 @@ def forgiving_trio() -> Callable[[], contextlib.AbstractContextManager[None]]:
     return forgiven
 
 
-@pytest.fixture(params=["ours", "httpx"])
-def make_client(
-    request: pytest.FixtureRequest, trusting: ssl.SSLContext, anyio_backend: tuple[str, Any]
-) -> Iterator[Callable[..., httpx.AsyncClient]]:
-    """`httpx.AsyncClient` over our transport, and over httpx's own."""
-    if request.param == "ours" or anyio_backend[0] != "trio":
-        yield Maker(request.param, trusting)
+@pytest.fixture(params=["ours in httpx", "ours in httpx2", "httpx", "httpx2"])
+def make_client(request: pytest.FixtureRequest, trusting: ssl.SSLContext, anyio_backend: tuple[str, Any]) -> Iterator[Maker]:
+    """The `AsyncClient`s of httpx and httpx2, over our transport and over their own."""
+    edition = pytest.importorskip(request.param.removeprefix("ours in "))
+    maker = Maker(edition, trusting, ours=request.param.startswith("ours"))
+    if maker.ours or anyio_backend[0] != "trio":
+        yield maker
         return
     with forgiven():
-        yield Maker(request.param, trusting)
+        yield maker
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ class Fake:
     origin: str
     quiet: bool = True
 
-    def is_quiet(self) -> bool:
+    def is_idle(self) -> bool:
         return self.quiet
 
 
@@ -97,7 +97,7 @@ def test_the_oldest_idle_one_makes_room_for_another_origin():
     pool = pool_of(3)
     one, _, _ = idle(pool, A, B, A)
     lease = pool.acquire(C)
-    assert (lease.granted, lease.connection, lease.close) == (True, None, [one])
+    assert (lease.granted, lease.connection, lease.close) == (True, None, (one,))
     assert pool.stats == stats(3, 2, 0)
 
 
@@ -106,7 +106,7 @@ def test_one_that_is_used_again_is_no_longer_the_oldest():
     first, second = idle(pool, A, B)
     assert pool.acquire(A).connection is first
     pool.release(first, reusable=True)
-    assert pool.acquire(C).close == [second]
+    assert pool.acquire(C).close == (second,)
 
 
 def test_waiting_is_first_come_first_served_over_all_origins():
@@ -118,7 +118,7 @@ def test_waiting_is_first_come_first_served_over_all_origins():
         lease.on_grant = lambda number=number, lease=lease: order.append(f"{number}{lease.origin}")
     assert pool.release(fake, reusable=True) == []
     assert order == ["0b.example"]
-    assert leases[0].close == [fake]  # the only one, and of another origin
+    assert leases[0].close == (fake,)  # the only one, and of another origin
     for _ in range(3):
         pool.forget()
     assert order == ["0b.example", "1a.example", "2c.example", "3b.example"]
@@ -139,7 +139,7 @@ def test_who_waits_gets_the_connection_that_was_released():
     fake = opened(pool, A)
     lease = pool.acquire(A)
     assert pool.release(fake, reusable=True) == []
-    assert (lease.granted, lease.connection, lease.close) == (True, fake, [])
+    assert (lease.granted, lease.connection, lease.close) == (True, fake, ())
     assert pool.stats == stats(1, 0, 0)
 
 
@@ -183,7 +183,7 @@ def test_who_gives_up_hands_on_what_had_to_be_closed():
     lease = pool.acquire(B)
     pool.release(fake, reusable=True)
     assert pool.abandon(lease) == [fake]
-    assert lease.close == []
+    assert lease.close == ()
     assert pool.stats == stats(0, 0, 0)
 
 
@@ -195,7 +195,7 @@ def test_an_expired_connection_is_closed_and_not_used():
     assert pool.acquire(A).connection is two
     clock.now += 0.5
     lease = pool.acquire(A)
-    assert (lease.granted, lease.connection, lease.close) == (True, None, [one])
+    assert (lease.granted, lease.connection, lease.close) == (True, None, (one,))
     assert pool.stats == stats(2, 0, 0)
 
 
@@ -204,7 +204,7 @@ def test_a_connection_that_is_not_quiet_is_closed_and_not_used():
     one, two, three = idle(pool, A, A, A)
     two.quiet = three.quiet = False
     lease = pool.acquire(A)
-    assert (lease.connection, lease.close) == (one, [three, two])
+    assert (lease.connection, lease.close) == (one, (three, two))
     assert pool.stats == stats(1, 0, 0)
 
 
@@ -265,7 +265,7 @@ def test_a_decision_asks_no_more_connections_than_it_must(size):
     asked: list[Fake] = []
 
     class Counting(Fake):
-        def is_quiet(self) -> bool:
+        def is_idle(self) -> bool:
             asked.append(self)
             return True
 
@@ -352,7 +352,7 @@ class PoolAgainstModel(RuleBasedStateMachine):
             self.grant(lease)
         else:
             assert lease.connection is None
-            assert lease.close == []
+            assert lease.close == ()
             lease.on_grant = lambda: self.grant(lease)
         self.model.queue.append(lease)
         self.model.serve(self.clock.now)

@@ -246,6 +246,13 @@ ENDLESS = {
 }
 
 
+def test_a_1xx_that_may_not_be_is_named():
+    reader = ResponseReader()
+    reader.expect(b"GET")
+    with pytest.raises(httpx.RemoteProtocolError, match="no valid HTTP response: status 104 is not valid, or may have no body"):
+        reader.feed_data(b"HTTP/1.1 104 Early\r\ncontent-length: 3\r\n\r\nabc" + LENGTH)
+
+
 @pytest.mark.parametrize("start, more", ENDLESS.values(), ids=ENDLESS)
 def test_what_never_comes_to_a_body_is_cut_off(start, more):
     reader = ResponseReader(max_header_bytes=10_000)
@@ -290,7 +297,7 @@ def test_one_connection_carries_one_response_after_another():
         assert not reader.is_reusable()
         taken = taken_from(reader, [case.data])
         assert (taken.status, taken.body, taken.is_reusable) == (case.status, case.body, True)
-        reader.rest()
+        reader.reset()
     reader.close()
 
 
@@ -299,7 +306,7 @@ def test_what_was_not_taken_of_one_response_is_not_the_nexts():
     reader.expect(b"GET")
     reader.feed_data(OK + b"content-length: 6\r\n\r\nsecret")
     assert reader.is_reusable()
-    reader.rest()
+    reader.reset()
     reader.expect(b"GET")
     assert taken_from(reader, [LENGTH]).body == b"hello"
 
@@ -310,7 +317,7 @@ def test_what_comes_unasked_spoils_the_connection(served):
     for _ in range(served):
         reader.expect(b"GET")
         taken_from(reader, [LENGTH])
-        reader.rest()
+        reader.reset()
     assert reader.is_clean()
     assert reader.is_reusable()
     reader.feed_data(b"HTTP/1.1 408 Request Timeout\r\n\r\n")

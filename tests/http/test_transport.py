@@ -19,10 +19,13 @@ import pytest
 import trio
 from anyio import lowlevel, to_thread
 
-from tokenwire.http import _asyncio, connection, transport as transport_module
-from tokenwire.http.connection import FOREVER, KEEPALIVE_PROBES, Outgoing
+from tokenwire._loops import asyncio_sockets
+from tokenwire._reading import FOREVER
+from tokenwire.http import connection, transport as transport_module
+from tokenwire.http.connection import KEEPALIVE_PROBES, Outgoing, origin_of
+from tokenwire.http.foreign import Body, outgoing_of, stream_class
 from tokenwire.http.protocol import HeadersTooLarge, render_head
-from tokenwire.http.transport import HTTPTransport, Incoming, origin_of, outgoing_of
+from tokenwire.http.transport import HTTPTransport
 from tokenwire.testing import Endpoint, Reply, chunks
 
 from ..conftest import an_hour
@@ -69,10 +72,18 @@ def outgoing(url: str, *, body: Any = b"", method: bytes = b"POST", seconds: flo
         headers.append((b"transfer-encoding", b"chunked"))
     head = render_head(method, parsed.raw_path, headers)
     deadline = time.monotonic() + seconds
-    return Outgoing(origin=origin_of(parsed), url=url, method=method, head=head, body=body, deadline=deadline, **kwargs)
+    return Outgoing(origin=origin_of(parsed), url=url, method=method, data=head, body=body, deadline=deadline, **kwargs)
 
 
-async def body_of(incoming: Incoming, seconds: float = 5.0) -> bytes:
+HTTPX_BODY: Any = stream_class(httpx)  # type: ignore[arg-type]
+
+
+async def ask(transport: HTTPTransport, request: Outgoing) -> Body:
+    """The response as httpx gets it, whose exceptions are those of the connection and the pool."""
+    return await transport.answer(request, HTTPX_BODY)
+
+
+async def body_of(incoming: Body, seconds: float = 5.0) -> bytes:
     body = b""
     while data := await incoming.receive(time.monotonic() + seconds):
         body += data
@@ -80,7 +91,7 @@ async def body_of(incoming: Incoming, seconds: float = 5.0) -> bytes:
 
 
 async def call(transport: HTTPTransport, url: str, **kwargs: Any) -> bytes:
-    return await body_of(await transport.send(outgoing(url, **kwargs)))
+    return await body_of(await ask(transport, outgoing(url, **kwargs)))
 
 
 def counts(transport: HTTPTransport) -> tuple[int, int, int]:
@@ -119,7 +130,7 @@ async def test_stats_tell_what_there_is():
     with Endpoint([Reply(events=chunks("Hello"), stall=True), Reply(json={})]) as endpoint:
         async with HTTPTransport(max_connections=1) as transport:
             assert counts(transport) == (0, 0, 0)
-            incoming = await transport.send(outgoing(endpoint.url))
+            incoming = await ask(transport, outgoing(endpoint.url))
             assert counts(transport) == (1, 0, 0)
             async with anyio.create_task_group() as group:
                 group.start_soon(call, transport, endpoint.url)
@@ -190,9 +201,9 @@ async def test_an_idle_tls_connection_that_the_server_ended_is_not_used(raw_serv
     async with HTTPTransport(ssl_context=trusting) as transport:
         await call(transport, server.url)
         (idle,) = transport._connections
-        assert idle.is_quiet()
+        assert idle.is_idle()
         read.set()
-        await eventually(lambda: not idle.is_quiet())
+        await eventually(lambda: not idle.is_idle())
         await call(transport, server.url)
     assert server.connections == 2
 
@@ -277,7 +288,7 @@ async def test_bytes_behind_a_response_never_answer_the_next_request(raw_server)
 async def test_a_body_that_nobody_read_never_answers_the_next_request(raw_server):
     server = raw_server(answering(OK + b"content-length: 4\r\n\r\nevil", HELLO))
     async with HTTPTransport() as transport:
-        incoming = await transport.send(outgoing(server.url))
+        incoming = await ask(transport, outgoing(server.url))
         incoming.close()
         assert counts(transport) == (1, 1, 0)
         assert await call(transport, server.url) == b"hello"
@@ -286,14 +297,14 @@ async def test_a_body_that_nobody_read_never_answers_the_next_request(raw_server
 
 @on_asyncio
 async def test_bytes_before_tls_never_answer_a_request(raw_server, trusting, monkeypatch):
-    connect = _asyncio._first_to_connect
+    connect = asyncio_sockets._first_to_connect
 
     async def connect_and_listen(addresses: list[Any]) -> Any:
         connected = await connect(addresses)
-        await eventually(lambda: connected._reads)
+        await eventually(lambda: connected._read)
         return connected
 
-    monkeypatch.setattr(_asyncio, "_first_to_connect", connect_and_listen)
+    monkeypatch.setattr(asyncio_sockets, "_first_to_connect", connect_and_listen)
     server = raw_server(lambda peer: (peer.send(HELLO), peer.wait_for_the_end()))
     async with HTTPTransport(ssl_context=trusting) as transport:
         with pytest.raises(httpx.ConnectError, match="before TLS"):
@@ -304,7 +315,7 @@ async def test_bytes_before_tls_never_answer_a_request(raw_server, trusting, mon
 async def test_a_connection_that_spoke_between_grant_and_use_is_replaced(raw_server, monkeypatch):
     server = raw_server(answering(HELLO))
     async with HTTPTransport(max_connections=1) as transport:
-        incoming = await transport.send(outgoing(server.url))
+        incoming = await ask(transport, outgoing(server.url))
         (first,) = transport._connections
         async with anyio.create_task_group() as group:
             group.start_soon(call, transport, server.url)
@@ -422,7 +433,7 @@ async def test_a_length_that_is_none_is_refused(length):
 async def test_the_body_before_it_broke_is_given_first(raw_server):
     server = raw_server(lambda peer: (peer.request(), peer.send(CHUNKED + b"5\r\nhello\r\nxyz\r\n")))
     async with HTTPTransport() as transport:
-        incoming = await transport.send(outgoing(server.url))
+        incoming = await ask(transport, outgoing(server.url))
         assert await incoming.receive(time.monotonic() + 5) == b"hello"
         with pytest.raises(httpx.RemoteProtocolError, match="no valid HTTP response"):
             await incoming.receive(time.monotonic() + 5)
@@ -433,7 +444,7 @@ async def test_the_body_before_it_broke_is_given_first(raw_server):
 async def test_a_body_that_is_broken_from_its_start_has_a_head(raw_server):
     server = raw_server(lambda peer: (peer.request(), peer.send(CHUNKED + b"xyz\r\n")))
     async with HTTPTransport() as transport:
-        incoming = await transport.send(outgoing(server.url))
+        incoming = await ask(transport, outgoing(server.url))
         assert incoming.status == 200
         with pytest.raises(httpx.RemoteProtocolError, match="no valid HTTP response"):
             await incoming.receive(time.monotonic() + 5)
@@ -489,7 +500,7 @@ async def test_a_refusal_that_resets_the_connection_is_the_answer(raw_server):
     server = raw_server(script)
     async with HTTPTransport() as transport:
         for body in (bytes(3_000_000), Pieces(*([bytes(100_000)] * 30))):
-            incoming = await transport.send(outgoing(server.url, body=body, write=5.0))
+            incoming = await ask(transport, outgoing(server.url, body=body, write=5.0))
             assert incoming.status == 413
             assert await body_of(incoming) == b"big"
 
@@ -506,7 +517,7 @@ async def test_a_read_timeout_leaves_the_response_open(raw_server):
 
     server = raw_server(script)
     async with HTTPTransport() as transport:
-        incoming = await transport.send(outgoing(server.url))
+        incoming = await ask(transport, outgoing(server.url))
         assert await incoming.receive(time.monotonic() + 5) == b"hel"
         for seconds in (0.02, 0.0, 0.01):
             with pytest.raises(httpx.ReadTimeout):
@@ -544,13 +555,13 @@ async def test_a_slow_consumer_pauses_the_server(raw_server, server_context, tru
 
     server = raw_server(script, context=server_context if tls else None)
     async with HTTPTransport(ssl_context=trusting) as transport:
-        incoming = await transport.send(outgoing(server.url))
+        incoming = await ask(transport, outgoing(server.url))
         assert await to_thread.run_sync(stalled.wait, 5)
         assert sent < size * 2 / 3  # what the kernel holds, and the high-water mark
-        waiting = incoming._connection._socket  # type: ignore[union-attr]
-        if isinstance(waiting, _asyncio.AsyncioSocket):
+        waiting = incoming._connection.socket  # type: ignore[union-attr]
+        if isinstance(waiting, asyncio_sockets.AsyncioSocket):
             longest = len(waiting._buffer)  # TLS hands over all it holds
-            assert _asyncio.HIGH_WATER < waiting._unread <= _asyncio.HIGH_WATER + longest
+            assert asyncio_sockets.HIGH_WATER < waiting._unread <= asyncio_sockets.HIGH_WATER + longest
         received = 0
         while data := await incoming.receive(time.monotonic() + 5):
             start = received % len(block)
@@ -565,9 +576,9 @@ async def test_a_body_over_tls_whose_end_comes_right_behind_it_is_whole(
     raw_server, server_context, trusting, monkeypatch, paused
 ):
     """All of it is in the kernel before the client's loop sees any; that holds little, so reads are made small instead."""
-    monkeypatch.setattr(_asyncio, "READ_BYTES", 1024)
+    monkeypatch.setattr(asyncio_sockets, "READ_BYTES", 1024)
     if paused:
-        monkeypatch.setattr(_asyncio, "HIGH_WATER", 4096)
+        monkeypatch.setattr(asyncio_sockets, "HIGH_WATER", 4096)
     body = bytes(range(256)) * 160
     begun, go, sent = threading.Event(), threading.Event(), threading.Event()
     early = len(body) // 2 if paused else 0  # bytes that fill what may wait for a reader
@@ -594,7 +605,7 @@ async def test_a_body_over_tls_whose_end_comes_right_behind_it_is_whole(
 
     server = raw_server(script, context=server_context)
     async with HTTPTransport(ssl_context=trusting) as transport:
-        incoming = await transport.send(outgoing(server.url))
+        incoming = await ask(transport, outgoing(server.url))
         assert await to_thread.run_sync(begun.wait, 5)
         await unread()
         go.set()
@@ -619,7 +630,7 @@ async def test_a_long_body_over_tls_whose_end_waits_behind_it_is_whole(raw_serve
 
     server = raw_server(script, context=server_context)
     async with HTTPTransport(ssl_context=trusting) as transport:
-        incoming = await transport.send(outgoing(server.url))
+        incoming = await ask(transport, outgoing(server.url))
         await to_thread.run_sync(sent.wait, 0.5)  # it need not come: the kernel may have less room
         received = b""
         while data := await incoming.receive(time.monotonic() + 5):
@@ -676,6 +687,7 @@ async def cancelled_everywhere(transport: HTTPTransport, operation: Callable[[],
 async def test_a_request_cancelled_at_any_wait_leaves_nothing(raw_server, server_context, trusting, tmp_path, way, kept):
     def script(peer: Any) -> None:
         while peer.request():
+            time.sleep(0.005)  # the client has to wait for the answer
             peer.send(CHUNKED + b"2\r\nhe\r\n")
             peer.send(b"3\r\nllo\r\n", b"0\r\n\r\n")
 
@@ -691,7 +703,7 @@ async def test_a_request_cancelled_at_any_wait_leaves_nothing(raw_server, server
 
         async def operation() -> None:
             body = Pieces(b"x" * 10, b"y" * 10) if way == "streamed" else b"xy"
-            incoming = await transport.send(outgoing(server.url, body=body, connect=5.0, pool=5.0, write=5.0))
+            incoming = await ask(transport, outgoing(server.url, body=body, connect=5.0, pool=5.0, write=5.0))
             await body_of(incoming)
 
         waits = await cancelled_everywhere(transport, operation)
@@ -706,7 +718,7 @@ async def test_waiting_cancelled_at_any_moment_leaves_nothing(raw_server):
     server = raw_server(answering(HELLO))
     async with HTTPTransport(max_connections=1) as transport:
         for ticks in range(12):
-            incoming = await transport.send(outgoing(server.url))
+            incoming = await ask(transport, outgoing(server.url))
             async with anyio.create_task_group() as group:
                 scope = anyio.CancelScope()
 
@@ -737,7 +749,7 @@ async def test_a_write_given_up_closes_the_connection(raw_server):
 async def test_closing_a_response_from_another_task_ends_the_wait_for_it():
     with Endpoint(Reply(events=[b"data: 1\n\n"], stall=True)) as endpoint:
         async with HTTPTransport() as transport:
-            incoming = await transport.send(outgoing(endpoint.url))
+            incoming = await ask(transport, outgoing(endpoint.url))
 
             async def read() -> None:
                 with pytest.raises(httpx.ReadError):
@@ -756,9 +768,9 @@ async def test_closing_as_data_arrives_is_no_protocol_error(raw_server):
     server = raw_server(lambda peer: (peer.request(), peer.send(CHUNKED + b"1\r\nx\r\n"), peer.wait_for_the_end()))
     for ticks in range(6):
         async with HTTPTransport() as transport:
-            incoming = await transport.send(outgoing(server.url))
+            incoming = await ask(transport, outgoing(server.url))
 
-            async def read(incoming: Incoming = incoming) -> None:
+            async def read(incoming: Body = incoming) -> None:
                 with contextlib.suppress(httpx.ReadError):
                     await body_of(incoming)
 
@@ -773,7 +785,7 @@ async def test_a_dropped_response_releases_its_connection():
     with Endpoint(Reply(events=chunks("Hello"), stall=True)) as endpoint:
         async with HTTPTransport(max_connections=1) as transport:
             for _ in range(2):
-                incoming = await transport.send(outgoing(endpoint.url))
+                incoming = await ask(transport, outgoing(endpoint.url))
                 del incoming
                 await eventually(lambda: counts(transport) == (0, 0, 0))
                 await endpoint.await_until(lambda: endpoint.open_connections == 0)
@@ -785,7 +797,7 @@ async def test_a_dropped_response_releases_its_connection():
 async def test_a_response_dropped_in_another_thread_releases_its_connection():
     with Endpoint(Reply(events=chunks("Hello"), stall=True)) as endpoint:
         async with HTTPTransport(max_connections=1) as transport:
-            held = [await transport.send(outgoing(endpoint.url))]
+            held = [await ask(transport, outgoing(endpoint.url))]
             await to_thread.run_sync(held.clear)
             await eventually(lambda: counts(transport) == (0, 0, 0))
             await endpoint.await_until(lambda: endpoint.open_connections == 0)
@@ -795,7 +807,7 @@ async def test_a_response_dropped_in_the_middle_of_a_decision_waits_for_its_turn
     """The garbage collector may run anywhere, within the pool too."""
     with Endpoint(Reply(json={})) as endpoint:
         async with HTTPTransport(max_connections=1) as transport:
-            held = [await transport.send(outgoing(endpoint.url))]
+            held = [await ask(transport, outgoing(endpoint.url))]
             pool = transport._pool
             lease = pool.acquire(origin_of(httpx.URL(endpoint.url)))
             held.clear()
@@ -813,11 +825,11 @@ async def test_a_finished_request_is_no_garbage(raw_server, ended):
         gc.collect()
         gc.disable()
         try:
-            incoming = await transport.send(outgoing(server.url))
+            incoming = await ask(transport, outgoing(server.url))
             await incoming.receive(time.monotonic() + 5)
             used = incoming._connection
             assert used is not None
-            gone = [weakref.ref(used), weakref.ref(used.reader), weakref.ref(used._socket)]
+            gone = [weakref.ref(used), weakref.ref(used.reader), weakref.ref(used.socket)]
             del used
             incoming.close()
             del incoming
@@ -832,7 +844,7 @@ async def test_a_finished_request_is_no_garbage(raw_server, ended):
 async def test_closing_ends_what_is_open():
     with Endpoint(Reply(events=chunks("Hello"), stall=True)) as endpoint:
         transport = HTTPTransport(max_connections=1)
-        incoming = await transport.send(outgoing(endpoint.url))
+        incoming = await ask(transport, outgoing(endpoint.url))
         raised: list[Exception] = []
 
         async def read() -> None:
@@ -912,18 +924,18 @@ async def test_closing_does_not_wait_for_tls_goodbyes(raw_server, server_context
     transport = HTTPTransport(ssl_context=trusting)
     await call(transport, server.url)
     (used,) = transport._connections
-    sock = used.extra_info("socket")
+    sock: Any = used.socket.extra_info("socket")
     with anyio.fail_after(5):
         await transport.aclose()
-    assert sock.fileno() == -1 or used.extra_info("socket") is not sock
+    assert sock.fileno() == -1 or used.socket.extra_info("socket") is not sock
     go.set()
 
 
 def test_a_response_that_outlives_trios_run_is_closed_when_dropped():
     with Endpoint(Reply(events=chunks("Hello"), stall=True)) as endpoint:
 
-        async def main() -> list[Incoming]:
-            return [await HTTPTransport().send(outgoing(endpoint.url))]
+        async def main() -> list[Body]:
+            return [await ask(HTTPTransport(), outgoing(endpoint.url))]
 
         held = trio.run(main)
         assert endpoint.open_connections == 1
@@ -955,7 +967,7 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         async def resolved(host: str, port: int) -> Any:
             return addresses(*places)
 
-        monkeypatch.setattr(_asyncio, "_resolve", resolved)
+        monkeypatch.setattr(asyncio_sockets, "_resolve", resolved)
         if lowlevel.current_token().backend_class.__module__.endswith("_trio"):
             trio.socket.set_custom_hostname_resolver(Resolver())
 
@@ -1016,7 +1028,7 @@ async def test_a_dead_first_address_costs_a_moment(deaf, resolve, clock):
         async with HTTPTransport() as transport, an_hour(clock):
             started = time.monotonic()
             await call(transport, "http://two.example/")
-            assert time.monotonic() - started == pytest.approx(_asyncio.HAPPY_EYEBALLS_DELAY)
+            assert time.monotonic() - started == pytest.approx(asyncio_sockets.HAPPY_EYEBALLS_DELAY)
             assert counts(transport) == (1, 1, 0)
         await endpoint.await_until(lambda: endpoint.open_connections == 0)
 
@@ -1067,7 +1079,7 @@ async def test_of_two_that_connect_at_once_one_is_closed(raw_server, resolve, mo
         return connected.pop()
 
     monkeypatch.setattr(asyncio.BaseEventLoop, "create_connection", together)
-    monkeypatch.setattr(_asyncio, "HAPPY_EYEBALLS_DELAY", 0.0)
+    monkeypatch.setattr(asyncio_sockets, "HAPPY_EYEBALLS_DELAY", 0.0)
     servers = [raw_server(answering(HELLO)), raw_server(answering(HELLO))]
     resolve(*[("127.0.0.1", server.port) for server in servers])
     async with HTTPTransport() as transport:
@@ -1081,9 +1093,9 @@ async def test_of_two_that_connect_at_once_one_is_closed(raw_server, resolve, mo
 @pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
 async def test_the_families_take_turns():
     six, four = ("::1", 1), ("127.0.0.1", 1)
-    found = _asyncio._interleaved(addresses(six, six, six, four, four))
+    found = asyncio_sockets._interleaved(addresses(six, six, six, four, four))
     assert [address[4] for address in found] == [six, four, six, four, six]
-    assert _asyncio._interleaved([]) == []
+    assert asyncio_sockets._interleaved([]) == []
 
 
 @pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
@@ -1131,8 +1143,9 @@ async def test_sni_and_alpn(raw_server, authority, trusting):
     async with HTTPTransport(ssl_context=trusting, max_keepalive=0) as transport:
         await call(transport, server.url)
         await call(transport, server.url, server_name="other.example")
-        incoming = await transport.send(outgoing(server.url))
-        assert incoming.extra_info("ssl_object").version().startswith("TLS")
+        incoming = await ask(transport, outgoing(server.url))
+        spoken: Any = incoming.get_extra_info("ssl_object")
+        assert spoken.version().startswith("TLS")
         await body_of(incoming)
     assert names == ["localhost", "other.example", "localhost"]
 
@@ -1151,8 +1164,8 @@ async def test_certificates_are_checked_unless_told_otherwise(raw_server, server
 async def test_the_socket_sends_at_once_and_probes():
     with Endpoint(Reply(events=chunks("Hello"), stall=True)) as endpoint:
         async with HTTPTransport() as transport:
-            incoming = await transport.send(outgoing(endpoint.url))
-            sock = incoming.extra_info("socket")
+            incoming = await ask(transport, outgoing(endpoint.url))
+            sock: Any = incoming.get_extra_info("socket")
             assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
             assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             for name, value in KEEPALIVE_PROBES:

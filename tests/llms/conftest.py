@@ -3,11 +3,11 @@
 import pytest
 
 import tokenwire
-from tokenwire import _routing
+from tokenwire._calls import routing
 
 
 @pytest.fixture(autouse=True)
 def no_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is forgotten after it."""
     monkeypatch.setattr(tokenwire, "custom_provider_map", [])
-    monkeypatch.setattr(_routing, "_registered", {})
+    monkeypatch.setattr(routing, "_registered", {})

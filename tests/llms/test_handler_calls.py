@@ -342,3 +342,50 @@ async def test_retries_are_made_where_asked_for() -> None:
 
     assert response.choices[0].message.content == "now"
     assert [attempt.error for attempt in response.attempts] == ["RateLimitError", None]
+
+
+async def test_a_method_that_is_replaced_is_called_from_then_on() -> None:
+    class Handler(CustomLLM):
+        async def acompletion(self, *args: Any, **kwargs: Any) -> Any:
+            return "first"
+
+    async def other(messages: Any) -> str:  # and it takes other keywords
+        return "second"
+
+    handler: Any = Handler()
+    async with tokenwire.AsyncClient(handlers={"mine": handler}) as client:
+        assert (await client.acompletion("mine/m", MESSAGES)).choices[0].message.content == "first"
+        handler.acompletion = other
+        assert (await client.acompletion("mine/m", MESSAGES)).choices[0].message.content == "second"
+
+
+async def test_a_method_may_say_when_called_that_it_is_not_implemented() -> None:
+    class Base:  # as LiteLLM's page has it
+        async def acompletion(self, *args: Any, **kwargs: Any) -> Any:
+            raise CustomLLMError(status_code=500, message="Not implemented yet!")
+
+        async def astreaming(self, *args: Any, **kwargs: Any) -> Any:
+            raise CustomLLMError(status_code=500, message="Not implemented yet!")
+
+    class Handler(Base):
+        def completion(self, *args: Any, **kwargs: Any) -> str:
+            return "from completion"
+
+    async with tokenwire.AsyncClient(handlers={"mine": Handler()}) as client:
+        assert (await client.acompletion("mine/m", MESSAGES)).choices[0].message.content == "from completion"
+        assert "".join([piece.text async for piece in client.astreaming("mine/m", MESSAGES)]) == "from completion"
+
+
+async def test_what_a_handler_changes_is_its_own() -> None:
+    seen: list[Any] = []
+
+    async def handler(headers: dict[str, str], optional_params: dict[str, Any], litellm_params: dict[str, Any]) -> str:
+        seen.append((dict(headers), dict(optional_params), litellm_params["max_retries"]))
+        headers.clear()
+        optional_params.clear()
+        return "done"
+
+    async with tokenwire.AsyncClient(handlers={"mine": handler}, headers={"x-a": "1"}, num_retries=3, temperature=1) as client:
+        for _ in range(2):
+            await client.acompletion("mine/m", MESSAGES)
+    assert seen == [({"x-a": "1"}, {"temperature": 1}, 3)] * 2

@@ -1,5 +1,6 @@
 """Handlers in time: their deadlines, the event loop they must not block, and their clean-up."""
 
+import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -9,11 +10,14 @@ import anyio
 import pytest
 
 import tokenwire
-from tokenwire import Timeout
-from tokenwire.llms import handler_stream
+from tokenwire import CustomLLM, GenericStreamingChunk, Timeout
+from tokenwire.llms import handler_items
+from tokenwire.llms.base import ChunkSource
 from tokenwire.testing import FakeClock
+from tokenwire.wire.assemble import Assembler
+from tokenwire.wire.convert import whole_class
 
-from ..conftest import an_hour
+from ..conftest import LOOPS, an_hour
 
 pytestmark = pytest.mark.anyio
 
@@ -27,6 +31,82 @@ async def read(stream: Any, begun: anyio.Event | None = None) -> None:
             if begun is not None:
                 begun.set()
             await anyio.lowlevel.checkpoint()
+
+
+# Cancelled, and by whom
+
+
+ON_ASYNCIO = pytest.mark.parametrize("anyio_backend", [loop for loop in LOOPS if loop.id != "trio"])
+
+
+async def awaits_a_task_that_is_cancelled() -> None:
+    task = asyncio.ensure_future(asyncio.sleep(3600))
+    task.cancel()
+    await task
+
+
+class Cancels(CustomLLM):
+    """A handler that awaits a task of its own, which is cancelled where it is told "cancel"."""
+
+    async def acompletion(self, *args: Any, messages: Any, **_: Any) -> Any:
+        if messages[-1]["content"] == "cancel":
+            await awaits_a_task_that_is_cancelled()
+        return "Hi"
+
+    async def astreaming(self, *args: Any, **_: Any) -> AsyncIterator[GenericStreamingChunk]:
+        yield GenericStreamingChunk(text="Hi")
+        await awaits_a_task_that_is_cancelled()
+
+
+@ON_ASYNCIO
+async def test_a_cancellation_inside_a_handler_is_its_failure() -> None:
+    tokenwire.register("mine", Cancels())
+    cancel = [{"role": "user", "content": "cancel"}]
+    with pytest.raises(tokenwire.APIConnectionError) as caught:
+        await tokenwire.acompletion("mine/m", cancel)
+    assert (caught.value.fault, type(caught.value.__cause__)) == ("handler", asyncio.CancelledError)
+    stream = await tokenwire.acompletion("mine/m", cancel, stream=True)
+    with pytest.raises(tokenwire.APIConnectionError, match="CancelledError"):
+        await read(stream)
+    response: Any = stream.response
+    assert (stream.outcome, response.choices[0].message.content) == ("error", "Hi")
+
+
+@ON_ASYNCIO
+async def test_a_cancellation_inside_a_handler_costs_a_job_no_result() -> None:
+    async with tokenwire.AsyncClient(handlers={"mine": Cancels()}) as client:
+        async with client.amap("mine/m", ["a", "cancel", "b"], ordered=True) as results:
+            errors: list[Any] = [result.error async for result in results]
+    assert [error and error.fault for error in errors] == [None, "handler", None]
+
+
+@ON_ASYNCIO
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_cancelled_caller_is_cancelled(stream: bool) -> None:
+    begun = asyncio.Event()
+
+    class Hangs(CustomLLM):
+        async def acompletion(self, *args: Any, **_: Any) -> Any:
+            begun.set()
+            await asyncio.sleep(3600)
+
+        async def astreaming(self, *args: Any, **_: Any) -> AsyncIterator[GenericStreamingChunk]:
+            yield GenericStreamingChunk(text="Hi")
+            begun.set()
+            await asyncio.sleep(3600)
+
+    tokenwire.register("mine", Hangs())
+
+    async def call() -> None:
+        answer = await tokenwire.acompletion("mine/m", MESSAGES, stream=stream)
+        if stream:
+            await read(answer)
+
+    task = asyncio.ensure_future(call())
+    await begun.wait()
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
 
 
 # Time
@@ -475,7 +555,7 @@ async def test_a_handlers_clean_up_that_never_ends_holds_nobody(monkeypatch: pyt
             waited.append("to the end")
 
     waited: list[str] = []
-    monkeypatch.setattr(handler_stream, "CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr(handler_items, "CLOSE_SECONDS", 0.05)
     tokenwire.register("mine", handler)
     async with tokenwire.astreaming("mine/any", MESSAGES) as stream:
         await anext(stream)
@@ -513,3 +593,77 @@ async def test_a_burst_of_a_sync_generator_costs_no_thread_hop_a_chunk() -> None
         pass
 
     assert time.process_time() - before < 4.0
+
+
+# A source of the handler's own
+
+
+class Source(ChunkSource[Any]):
+    """One chunk at a time, of the shape that is wanted."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.deadline = 0.0
+        self.headers = {}
+        self.left = ["one ", "two"]
+        self.closed = False
+
+    async def start(self, deadline: float) -> None:
+        self.deadline = deadline
+        if self.error is not None:
+            raise self.error
+        self.assembler = Assembler(whole_class(self.shape), id="x", created=1, model="m")
+
+    def take(self) -> list[Any]:
+        self.done = not self.left
+        if not self.left:
+            return []
+        chunk = GenericStreamingChunk(text=self.left.pop(0))
+        self.had_content = True
+        self.assembler.add(chunk)
+        return [chunk]
+
+    async def wait(self, deadline: float) -> bool:
+        return True
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+def handler_of(source: Source) -> CustomLLM:
+    class Handler(CustomLLM):
+        async def astreaming(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+            return source
+
+    return Handler()
+
+
+async def test_a_source_of_the_handler_s_own() -> None:
+    source = Source()
+    async with tokenwire.AsyncClient(handlers={"mine": handler_of(source)}) as client:
+        before = time.monotonic()
+        stream = client.astreaming("mine/m", MESSAGES, timeout=50)
+        assert [chunk.text async for chunk in stream] == ["one ", "two"]
+    assert source.shape is GenericStreamingChunk
+    assert before < source.deadline <= time.monotonic() + 50
+    assert source.closed
+    assert stream.outcome == "complete"
+    assert stream.response is not None
+
+
+async def test_a_source_may_answer_a_whole_call() -> None:
+    source = Source()
+    async with tokenwire.AsyncClient(handlers={"mine": handler_of(source)}) as client:
+        response = await client.acompletion("mine/m", MESSAGES)
+    assert response.choices[0].message.content == "one two"
+    assert source.closed
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["streamed", "whole"])
+async def test_a_source_that_can_not_start_is_closed_and_its_error_is_ours(streamed: bool) -> None:
+    source = Source(ValueError("no start"))
+    async with tokenwire.AsyncClient(handlers={"mine": handler_of(source)}) as client:
+        with pytest.raises(tokenwire.APIConnectionError, match="ValueError: no start") as caught:
+            await client.acompletion("mine/m", MESSAGES, stream=streamed)
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert source.closed

@@ -57,6 +57,17 @@ async def test_an_async_handler_may_relay_a_stream() -> None:
     assert "".join([chunk.text async for chunk in tokenwire.astreaming("mine/any", MESSAGES)]) == "nested"
 
 
+async def test_an_answer_handed_on_says_who_gave_it() -> None:
+    async def outer(messages: Any, **kwargs: Any) -> ModelResponse:
+        return await tokenwire.acompletion("gpt-4o", messages, mock_response="nested", api_base="http://127.0.0.1/v1")
+
+    tokenwire.register("mine", outer)
+
+    response = await tokenwire.acompletion("mine/any", MESSAGES)
+    assert response._hidden_params["custom_llm_provider"] == "openai"
+    assert response._hidden_params["api_base"] == "http://127.0.0.1/v1"
+
+
 @pytest.mark.parametrize("depth", [1, 3])
 async def test_sync_calls_from_async_handlers_all_the_way_down(depth: int) -> None:
     """On the caller's loop such a call blocks, but works; on the library's own loops it must not wait for itself."""

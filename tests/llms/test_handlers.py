@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 import tokenwire
-from tokenwire import CustomLLM, GenericStreamingChunk, ModelResponse, _routing
+from tokenwire import CustomLLM, GenericStreamingChunk, ModelResponse
+from tokenwire._calls import routing
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 PIECES = ("Hel", "lo ", "there")
@@ -277,11 +278,11 @@ class TestEntryPoints:
             return offered
 
         monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
-        _routing._entry_points.cache_clear()
-        _routing._installed_handler.cache_clear()
+        routing._entry_points.cache_clear()
+        routing._installed_handler.cache_clear()
         yield lambda name, value: offered.append(EntryPoint(name, value))
-        _routing._entry_points.cache_clear()
-        _routing._installed_handler.cache_clear()
+        routing._entry_points.cache_clear()
+        routing._installed_handler.cache_clear()
 
     @pytest.mark.parametrize(
         "value",

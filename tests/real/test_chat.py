@@ -1,9 +1,10 @@
 """Chat completions of a real model, on every loop: whole, streamed, and flat."""
 
 import json
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import msgspec
+import pydantic
 import pytest
 
 from tokenwire import ModelResponse, ModelResponseStream, acompletion, astreaming
@@ -159,3 +160,36 @@ class Verdict(msgspec.Struct):
 async def test_an_answer_in_a_schema(local: Any) -> None:
     _, response = await collect(HI, response_format=Verdict, **local | {"max_tokens": 40})
     assert msgspec.json.decode(response.choices[0].message.content or "", type=Verdict) == Verdict("yes")
+    assert response.choices[0].message.parsed == Verdict("yes")
+
+
+class Place(msgspec.Struct):
+    name: Literal["Paris", "Rome"]
+    capital: bool
+    mayor: Literal["nobody"] | msgspec.UnsetType = msgspec.UNSET
+
+
+class Town(pydantic.BaseModel):
+    place: Literal["Paris"] = pydantic.Field(description="its name")
+    parts: tuple[bool, bool]
+
+
+class Pair(TypedDict):
+    second: Literal["b"]
+    first: Literal["a"]
+
+
+TYPES: list[Any] = [Place, Town, Pair, Place | None, Literal["yes", "no"], bool, tuple[bool, bool]]
+
+
+@one_loop
+@pytest.mark.parametrize("cls", TYPES, ids=str)
+async def test_types_of_every_kind_whole_streamed_and_partial(local: Any, cls: Any) -> None:
+    own = local | {"max_tokens": 80, "response_format": cls}
+    whole = await acompletion(MODEL, HI, **own)
+    assert whole.choices[0].finish_reason == "stop"
+    async with astreaming(MODEL, HI, **own) as stream:
+        partials = [(partial, partial.parsed) async for partial in stream.partials()]
+    assert isinstance(stream.response, ModelResponse)
+    assert stream.response.choices[0].message.parsed == whole.choices[0].message.parsed == partials[-1][1]
+    assert partials[-1][0].done

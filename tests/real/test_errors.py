@@ -56,7 +56,7 @@ async def test_a_wrong_parameter(how: str, params: dict[str, Any], message: str,
     assert type(error) is BadRequestError
     assert (error.status_code, error.type, error.code) == (400, "invalid_request_error", "400")
     assert error.model == "smollm2"
-    assert error.llm_provider == ("text-completion-openai" if how == "text" else "openai")
+    assert error.llm_provider == "openai"
     assert error.body["error"]["message"] in error.message
     assert error.response is not None
     assert error.response.status_code == 400

@@ -5,7 +5,7 @@ token that begins a call, and llama.cpp's grammar for the tool sees to the rest.
 """
 
 import json
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -68,6 +68,30 @@ async def test_a_tool_call_whole_and_streamed(equipped: Any) -> None:
     result = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "Sunny, 25 degrees."}
     answer = await acompletion(MODEL, [QUESTION, message, result], **equipped | {"max_tokens": 6})
     assert "25" in (answer.choices[0].message.content or "")
+
+
+def get_weather(city: Literal["Paris"]) -> str:
+    """Look up the weather.
+
+    Args:
+        city: Where.
+    """
+    return f"Sunny in {city}, 25 degrees."
+
+
+@one_loop
+async def test_an_agent_whose_tool_is_a_function(equipped: Any) -> None:
+    asked: Any = equipped | ONE_CALL | {"tools": [get_weather]}
+    messages: list[Any] = [QUESTION]
+    reply = await acompletion(MODEL, messages, **asked)
+    calls = reply.choices[0].message.tool_calls
+    assert calls is not None
+    messages += [reply.choices[0].message, *[call.result(get_weather(**call.parsed)) for call in calls]]
+    reply = await acompletion(MODEL, messages, **equipped | {"max_tokens": 6})
+    assert "Sunny" in reply.text
+
+    async with await acompletion(MODEL, [QUESTION], stream=True, **asked) as stream:
+        assert [call.parsed async for call in stream.tool_calls()] == [{"city": "Paris"}]
 
 
 @one_loop

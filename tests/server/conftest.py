@@ -13,7 +13,8 @@ from hypercorn.config import Config
 from hypercorn.trio import serve as serve_on_trio
 
 import tokenwire
-from tokenwire import _routing
+from tokenwire._calls import routing
+from tokenwire.server.protocol import HTTPProtocol
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 
@@ -22,7 +23,7 @@ MESSAGES = [{"role": "user", "content": "Hi"}]
 def no_handlers(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test registers is forgotten after it."""
     monkeypatch.setattr(tokenwire, "custom_provider_map", [])
-    monkeypatch.setattr(_routing, "_registered", {})
+    monkeypatch.setattr(routing, "_registered", {})
 
 
 class Visit:
@@ -188,8 +189,10 @@ class Uvicorn(uvicorn.Server):
 
 
 @asynccontextmanager
-async def _on_asyncio(app: Any) -> AsyncGenerator[str, None]:
-    server = Uvicorn(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3, ws="none"))
+async def on_uvicorn(app: Any, **options: Any) -> AsyncGenerator[str, None]:
+    """As `tokenwire serve` has it, but for the options."""
+    options = {"http": HTTPProtocol, "ws": "none", **options}
+    server = Uvicorn(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=3, **options))
     listener = socket.create_server(("127.0.0.1", 0))
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(server.serve, [listener])
@@ -225,7 +228,7 @@ Served = Callable[[Any], AbstractAsyncContextManager[str]]
 @pytest.fixture
 def served(anyio_backend_name: str) -> Served:
     """`async with served(app) as url`: the app on a port of the loopback interface, in the test's own event loop."""
-    return _on_trio if anyio_backend_name == "trio" else _on_asyncio
+    return _on_trio if anyio_backend_name == "trio" else on_uvicorn
 
 
 @pytest.fixture

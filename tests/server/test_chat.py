@@ -1,9 +1,11 @@
 """Chat completions: what clients are sent of what handlers say."""
 
+import asyncio
 import logging
 import threading
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import anyio
@@ -25,7 +27,7 @@ from tokenwire import (
 from tokenwire.server import create_app
 from tokenwire.testing import FakeClock
 
-from ..conftest import an_hour
+from ..conftest import LOOPS, an_hour
 
 pytestmark = pytest.mark.anyio
 
@@ -183,6 +185,56 @@ async def test_a_handler_that_stops_midway_is_given_no_end(ask: Any) -> None:
 
     whole = await ask(create_app({"m": handler}), BODY)
     assert whole.status == 500
+
+
+class Unsayable(Exception):
+    """An exception with a detail that JSON has no way to say."""
+
+    status_code, message, body = 429, "slower", {"error": {"message": "slower", "at": object()}}
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/messages"])
+@pytest.mark.parametrize("what", ["detail", "word"])
+async def test_an_error_that_json_can_t_say_keeps_its_status(
+    what: str, path: str, ask: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "tokenwire")  # pytest could not show this text either
+
+    async def handler(messages: Any, **_: Any) -> Any:
+        if messages[-1]["content"] == "later":
+            yield "Hel"
+        raise Unsayable if what == "detail" else CustomLLMError(429, "slower \udcff")  # as in names of files
+
+    async def answered(said: str, *, stream: bool) -> Any:
+        asked = {"input": said} if path.endswith("responses") else {"messages": [{"role": "user", "content": said}]}
+        limit = {"max_tokens": 9} if path.endswith("/messages") else {}
+        with suppress(BaseExceptionGroup):  # nor this
+            return await ask(create_app({"m": handler}), {"model": "m", "stream": stream, **asked, **limit}, path)
+        pytest.fail("the app raised", pytrace=False)
+
+    for stream in (False, True):
+        answer = await answered("now", stream=stream)
+        assert (answer.status, answer.error()["type"]) == (429, "rate_limit_error")
+        assert answer.error()["message"] == ("slower" if what == "detail" else "slower \\udcff")
+    last = (await answered("later", stream=True)).body.rpartition(b"data: ")[2]
+    assert b"slower" in last
+    assert b"rate_limit" in last
+
+
+@pytest.mark.parametrize("anyio_backend", [loop for loop in LOOPS if loop.id != "trio"])  # its error can't be raised so
+@pytest.mark.parametrize("began", [False, True], ids=["before the first chunk", "after it"])
+async def test_a_handler_whose_own_task_is_cancelled_has_failed(began: bool, ask: Any) -> None:
+    async def handler(**_: Any) -> Any:
+        if began:
+            yield "Hel"
+        raise asyncio.CancelledError
+        yield ""
+
+    app = create_app({"m": handler})
+    answer = await ask(app, STREAM)
+    error = answer.events()[1]["error"] if began else answer.error()
+    assert (answer.status, error["message"]) == (200 if began else 500, "internal error")
+    assert (await ask(app, BODY)).error()["message"] == "internal error"
 
 
 @pytest.mark.parametrize("began", [False, True], ids=["before the first chunk", "after it"])

@@ -77,6 +77,25 @@ def test_a_file_of_litellms_proxy(read: Any, tmp_path: Path) -> None:
     )
 
 
+def test_several_of_one_name_share_its_calls(read: Any) -> None:
+    config = read(
+        """
+        model_list:
+          - {model_name: m, litellm_params: {model: openai/a, api_base: "http://one/v1", weight: 2, rpm: 9}}
+          - {model_name: other, litellm_params: {model: openai/o, weight: 3}}
+          - {model_name: m, litellm_params: {model: openai/a, api_base: "http://two/v1"}}
+        """
+    )
+    assert config.models == {
+        "m": [
+            {"model": "openai/a", "api_base": "http://one/v1", "weight": 2},
+            {"model": "openai/a", "api_base": "http://two/v1"},
+        ],
+        "other": {"model": "openai/o"},
+    }
+    assert config.skipped == ("model_list[0].litellm_params.rpm", "model_list[1].litellm_params.weight")
+
+
 def test_a_file_with_little_in_it(read: Any) -> None:
     config = read(MODELS + "litellm_settings:\ngeneral_settings:\n")
     assert config == Config(models={"mine": {"model": "my-llm/any"}}, handlers={}, api_keys=(), skipped=())
@@ -113,9 +132,13 @@ WRONG = {
     ),
     "an empty master key": (MODELS + "general_settings: {master_key: ''}", "general_settings.master_key: this key is empty"),
     "a wildcard": (MODELS.replace("my-llm/any", '"openai/*"'), r"model_list\[0\]: wildcards are not served"),
-    "a name for two models": (
-        MODELS + "  - {model_name: mine, litellm_params: {model: openai/x}}",
-        r"model_list\[1\].model_name: 'mine' is named twice",
+    "a weight that is none": (
+        MODELS + "  - {model_name: mine, litellm_params: {model: openai/x, weight: 0}}",
+        r"model_list\[1\].litellm_params.weight must be a number above 0, not 0",
+    ),
+    "what only the call can say": (
+        MODELS + "  - {model_name: mine, litellm_params: {model: openai/x, num_retries: 3}}",
+        r"model_list\[1\].litellm_params must be without num_retries",
     ),
     "no module": (
         MODELS + "litellm_settings: {custom_provider_map: [{provider: p, custom_handler: nowhere.x}]}",
@@ -163,7 +186,7 @@ def test_a_handlers_module_is_found_beside_the_file_first(tmp_path: Path, monkey
 NO_HANDLERS = {
     "no module": ("nowhere_at_all", "x", "there is no module 'nowhere_at_all' in"),
     "no attribute": ("fine", "x", "the module 'fine' has no 'x'"),
-    "no handler": ("fine", "number", "fine.number is no handler"),
+    "no handler": ("fine", "number", "fine.number is not a handler"),
     "a class": ("fine", "Class", "fine.Class is a class; name an instance of it"),
     "what it imports is missing": (
         "lacking",

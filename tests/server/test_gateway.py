@@ -7,7 +7,9 @@ import pytest
 
 import tokenwire
 from tokenwire.server import create_app
-from tokenwire.testing import Endpoint, Reply, chunk, chunks, completion
+from tokenwire.testing import Endpoint, FakeClock, Reply, chunk, chunks, completion
+
+from ..conftest import an_hour
 
 pytestmark = pytest.mark.anyio
 
@@ -18,12 +20,17 @@ WITH_USAGE = {**STREAM, "stream_options": {"include_usage": True}}
 USAGE_CHUNK = chunk(usage={"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}) | {"choices": []}
 
 
+_apps: list[Any] = []  # kept until their event loop has ended, which closes their connections
+
+
 def gateway(upstream: Endpoint, model: str = "openai/up") -> Any:
-    return create_app({"m": {"model": model, "api_base": upstream.url, "num_retries": 0}})
+    _apps.append(create_app({"m": {"model": model, "api_base": upstream.url, "num_retries": 0}}))
+    return _apps[-1]
 
 
 @pytest.fixture(autouse=True)
 async def no_connections_left(anyio_backend: Any) -> Any:
+    _apps.clear()
     yield
     await tokenwire.aclose()
 
@@ -38,6 +45,21 @@ async def test_an_endpoints_events_pass_untouched(ask: Any) -> None:
     with Endpoint(Reply(events=events)) as upstream:
         answer = await ask(gateway(upstream), STREAM)
     assert answer.body == b"".join(events) + b"data: [DONE]\n\n"
+
+
+async def test_an_endpoint_that_leaves_a_finished_stream_open_does_not_keep_the_client(ask: Any, clock: FakeClock) -> None:
+    heartbeats = [b": ping\n\n"] * 100
+    with Endpoint(Reply(events=[*chunks("Hi"), USAGE_CHUNK, *heartbeats], event_delay=1, done=False, stall=True)) as upstream:
+        async with an_hour(clock, upstream.await_silence):
+            answer = await ask(gateway(upstream), WITH_USAGE)
+    assert answer.events() == [*chunks("Hi"), USAGE_CHUNK, "[DONE]"]
+
+
+async def test_a_stream_that_an_endpoint_drops_is_an_error_for_the_client(ask: Any) -> None:
+    with Endpoint(Reply(events=["Hi"], cut="fin")) as upstream:
+        *_, last = (await ask(gateway(upstream), STREAM)).events()
+    assert last != "[DONE]"
+    assert "error" in last
 
 
 async def test_an_endpoints_whole_answer_passes_untouched(ask: Any) -> None:
@@ -126,6 +148,35 @@ async def test_where_it_can_not_be_reached_stays_here(ask: Any) -> None:
     assert port.encode() not in answer.body
 
 
+async def test_where_it_has_moved_to_stays_here(ask: Any) -> None:
+    moved = Reply(status=307, headers={"location": "http://inside.example/v1?token=t"})
+    with Endpoint(moved) as upstream:
+        for body in (BODY, STREAM):
+            answer = await ask(gateway(upstream), body)
+            assert (answer.status, answer.error()["message"]) == (500, "internal error")
+            assert b"inside" not in answer.body
+
+
+async def test_several_of_one_name_share_its_calls_and_stand_in_for_each_other(ask: Any) -> None:
+    broken = Reply(status=500, json={"error": {"message": "broken"}})
+    events = [chunk("Hi", model="up"), chunk(finish_reason="stop", model="up")]
+    with Endpoint(broken) as bad, Endpoint(Reply(events=events)) as good:
+        entries = [{"model": "openai/down", "api_base": bad.url}, {"model": "openai/up", "api_base": good.url, "weight": 2}]
+        _apps.append(create_app({"m": entries}))
+        for _ in range(4):
+            answer = await ask(_apps[-1], STREAM)
+            assert answer.status == 200
+            assert answer.events()[:-1] == events
+        assert len(bad.requests) >= 1
+        assert len(good.requests) == 4
+
+
+@pytest.mark.parametrize("entries, message", [([], "models"), ([{"model": "openai/x", "weight": -1}], "weight")])
+async def test_several_that_can_t_be_served_are_refused(entries: Any, message: str) -> None:
+    with pytest.raises(tokenwire.BadRequestError, match=message):
+        create_app({"m": entries})
+
+
 async def test_a_key_that_is_missing_here_is_an_error_of_the_server(ask: Any) -> None:
     answer = await ask(create_app({"m": "openai/gpt-4o-mini"}), STREAM)
     assert (answer.status, answer.error()["message"]) == (500, "internal error")
@@ -154,3 +205,24 @@ async def test_a_handler_may_change_what_an_endpoint_said(ask: Any) -> None:
         whole = (await ask(app, BODY)).json()
     assert "".join(event["choices"][0]["delta"].get("content") or "" for event in events) == "HELLO"
     assert whole["choices"][0]["message"]["content"] == "HELLO"
+
+
+async def test_a_handler_may_add_to_what_an_endpoint_said(ask: Any) -> None:
+    with Endpoint(Reply(json={**completion("hello", x=1), "x": 1})) as upstream:
+
+        class Adds(tokenwire.CustomLLM):
+            async def acompletion(self, *args: Any, **kwargs: Any) -> Any:
+                response: Any = await tokenwire.acompletion("openai/up", kwargs["messages"], api_base=upstream.url)
+                if kwargs["messages"][0]["content"] == "Hi":
+                    response.citations = ["c"]
+                else:
+                    response.choices[0].message["y"] = 2
+                return response
+
+        app = create_app({"m": Adds()})
+        first = (await ask(app, BODY)).json()
+        second = (await ask(app, {**BODY, "messages": [{"role": "user", "content": "Ho"}]})).json()
+        text = (await ask(app, {"model": "m", "prompt": "Hi"}, "/v1/completions")).json()
+    assert (first["citations"], first["x"], first["choices"][0]["message"]["x"]) == (["c"], 1, 1)
+    assert (second["choices"][0]["message"]["x"], second["choices"][0]["message"]["y"]) == (1, 2)
+    assert (text["citations"], text["x"], text["choices"][0]["text"]) == (["c"], 1, "hello")

@@ -29,15 +29,21 @@ EXAMPLES = 5  # of requests for each operation
 # JSON Schema takes 5.0 for an integer; this server does as little as OpenAI's.
 WHOLE_FLOAT = re.compile(r"expected `int.*`, got `float`")
 
+# What of a conversation JSON Schema has no way to say: which parts of it belong together.
+TOGETHER = re.compile(
+    "no call before it has the id|is taken by another tool|there are no tools to choose from|where there are no instructions"
+)
+
 
 class Handler:
     """Answers every kind of call."""
 
-    async def acompletion(self, *args: Any, **kwargs: Any) -> ModelResponse:
-        return ModelResponse(choices=[Choices(message=Message(content="Hi"), finish_reason="stop")])
+    async def acompletion(self, *args: Any, prompt: Any = None, best_of: Any = None, echo: Any = None, **_: Any) -> Any:
+        choice = Choices(message=Message(content="Hi"), finish_reason="stop", logprobs={"content": []})
+        return ModelResponse(choices=[choice])
 
-    async def astreaming(self, *args: Any, **kwargs: Any) -> Any:
-        yield GenericStreamingChunk(text="Hi", is_finished=True, finish_reason="stop")
+    async def astreaming(self, *args: Any, prompt: Any = None, best_of: Any = None, echo: Any = None, **_: Any) -> Any:
+        yield GenericStreamingChunk(text="Hi", is_finished=True, finish_reason="stop", logprobs={"content": []})
 
     async def aembedding(self, *args: Any, **kwargs: Any) -> EmbeddingResponse:
         return EmbeddingResponse(data=[Embedding(embedding=[0.5, -0.5])])
@@ -63,8 +69,8 @@ async def test_the_description(keys: tuple[str, ...], ask: Any) -> None:
     answers = [await ask(app, path=path, method="GET", headers=key) for path in paths]
     assert answers[0].json() == answers[1].json()
     described = answers[0].json()
-    served = {path for path in app._routes if path != "/openapi.json"}
-    assert set(described["paths"]) == {*served, "/models/{model}"}
+    served = {route.path for route in app._about.routes if route.returns is not None}
+    assert set(described["paths"]) == served >= {"/models/{model}", "/metrics"}
     assert {method for path in described["paths"].values() for method in path if method != "parameters"} == {"get", "post"}
     assert described["components"]["schemas"]["ChatRequest"]["properties"]["model"]["enum"] == ["my-model", "a/b"]
     assert ("security" in described, "securitySchemes" in described["components"]) == (bool(keys), bool(keys))
@@ -99,7 +105,8 @@ def test_no_request_is_too_much(mode: GenerationMode, client: Any) -> None:
         def ask(case: Any) -> None:
             response = case.call(session=client, base_url=f"http://{asgi.HOST}")
             asked.add(case.operation.label)
-            unlike = [positive_data_acceptance] if WHOLE_FLOAT.search(response.text) else []
+            is_unsayable = WHOLE_FLOAT.search(response.text) or TOGETHER.search(response.text)
+            unlike = [positive_data_acceptance] if is_unsayable else []
             case.validate_response(response, excluded_checks=unlike)
 
         ask()

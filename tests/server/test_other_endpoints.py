@@ -1,13 +1,15 @@
 """Text completions, embeddings, images and models, as handlers answer them."""
 
 import base64
+import numbers
 from array import array
+from functools import partial
 from typing import Any
 
 import pytest
 from openai.types import Completion, CreateEmbeddingResponse, ImagesResponse, Model
 
-from tokenwire import CustomLLM, EmbeddingResponse, ImageResponse
+from tokenwire import Choices, CustomLLM, EmbeddingResponse, ImageResponse, Message, ModelResponse
 from tokenwire.server import create_app
 
 VECTORS = [[0.5, -1.0], [2.0, 0.25]]
@@ -45,14 +47,27 @@ def handler() -> Handler:
 
 @pytest.mark.parametrize("prompt", ["Hi", ["Hi", "Ho"], [1, 2, 3], [[1, 2], [3]]], ids=["text", "texts", "tokens", "lists"])
 @pytest.mark.anyio
-async def test_a_text_completion(prompt: Any, ask: Any, handler: Handler) -> None:
+async def test_a_text_completion(prompt: Any, ask: Any) -> None:
+    asked: list[dict[str, Any]] = []
+
+    class Knows(CustomLLM):
+        """Two completions of anything."""
+
+        async def acompletion(self, *args: Any, prompt: Any, echo: bool, n: int, **kwargs: Any) -> Any:
+            asked.append({**kwargs, "prompt": prompt, "echo": echo, "n": n})
+            return ModelResponse(choices=[Choices(message=Message(content="Hello"), index=index) for index in range(n)])
+
     body = {"model": "m", "prompt": prompt, "echo": True, "n": 2, "suffix": "!"}
-    answer = await ask(create_app({"m": handler}), body, "/v1/completions")
+    answer = await ask(create_app({"m": Knows()}), body, "/v1/completions")
     completion = Completion.model_validate(answer.json(), strict=True)
     assert (completion.object, completion.choices[0].text, completion.model) == ("text_completion", "Hello", "m")
-    assert handler.asked["optional_params"] == {"echo": True, "n": 2, "suffix": "!"}
-    contents = [message["content"] for message in handler.asked["messages"]]
-    assert contents == (prompt if prompt == ["Hi", "Ho"] else [prompt])
+    assert completion.id.startswith("cmpl-")
+    prompts = prompt if prompt in (["Hi", "Ho"], [[1, 2], [3]]) else [prompt]
+    assert [choice.index for choice in completion.choices] == [*range(2 * len(prompts))]
+    for call, one in zip(asked, prompts, strict=True):
+        assert call["optional_params"] == {"echo": True, "n": 2, "suffix": "!"}
+        assert (call["prompt"], call["echo"], call["n"]) == (one, True, 2)
+        assert call["messages"] == [{"role": "user", "content": one}]
 
 
 @pytest.mark.anyio
@@ -99,6 +114,39 @@ async def test_embeddings_are_floats_or_base64(ask: Any, handler: Handler) -> No
 
     packed = (await ask(app, {**body, "encoding_format": "base64"}, "/embeddings")).json()
     assert [array("f", base64.b64decode(item["embedding"])).tolist() for item in packed["data"]] == VECTORS
+
+
+class Number:
+    """A number of its own kind, such as those in a list of numpy's."""
+
+    def __init__(self, value: float) -> None:
+        self._value = value
+
+    def __float__(self) -> float:
+        return self._value
+
+    tolist = __float__
+
+
+numbers.Real.register(Number)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "kind",
+    [tuple, partial(array, "f"), partial(array, "d"), lambda vector: memoryview(array("f", vector)),
+     lambda vector: [Number(value) for value in vector]],
+    ids=["tuple", "array", "doubles", "buffer", "numbers"],
+)  # fmt: skip
+async def test_embeddings_of_any_kind(kind: Any, ask: Any) -> None:
+    class Handler(CustomLLM):
+        async def aembedding(self, *args: Any, **kwargs: Any) -> Any:
+            return {"data": [{"embedding": kind([0.5, -1.0])}]}
+
+    app, body = create_app({"m": Handler()}), {"model": "m", "input": "a"}
+    assert (await ask(app, body, "/embeddings")).json()["data"][0]["embedding"] == [0.5, -1.0]
+    packed = (await ask(app, {**body, "encoding_format": "base64"}, "/embeddings")).json()["data"][0]["embedding"]
+    assert array("f", base64.b64decode(packed)).tolist() == [0.5, -1.0]
 
 
 @pytest.mark.anyio

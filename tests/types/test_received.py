@@ -10,19 +10,20 @@ import msgspec
 import pytest
 
 from tokenwire.testing import chunk, completion
-from tokenwire.types import GenericStreamingChunk, ModelResponse, ModelResponseStream, _record
-from tokenwire.wire.chunks import ChunkDecoder, decode_body
+from tokenwire.types import GenericStreamingChunk, ModelResponse, ModelResponseStream, _source
+from tokenwire.wire.bodies import decode_body
+from tokenwire.wire.chunks import ChunkDecoder
 
 
 def received(**fields: Any) -> ModelResponse:
     """A completion as it is decoded from a server's body."""
     body = msgspec.json.encode(completion("Hi", **fields.pop("message", {})) | fields)
-    return decode_body(body, ModelResponse, provider="openai", model="m")
+    return decode_body(body, ModelResponse)
 
 
 def decoded(shape: Any, *events: dict[str, Any]) -> list[Any]:
     """Chunks as they are decoded from a server's events."""
-    decoder = ChunkDecoder(shape, wire_text=False, provider="openai", model="m")
+    decoder = ChunkDecoder(shape, text=False, model="m")
     return decoder.decode([msgspec.json.encode(event) for event in events])
 
 
@@ -69,8 +70,8 @@ def test_a_dump_decodes_its_document_once(monkeypatch: pytest.MonkeyPatch) -> No
     """However many records it has: or a thousand embeddings would take minutes."""
     choices = [{"index": index, "message": {"content": "Hi", "x": index}, "y": index} for index in range(30)]
     response = received(choices=choices)
-    decode, decoded = _record._decode_json, []
-    monkeypatch.setattr(_record, "_decode_json", lambda data: decoded.append(data) or decode(data))
+    decode, decoded = _source._decode_json, []
+    monkeypatch.setattr(_source, "_decode_json", lambda data: decoded.append(data) or decode(data))
 
     dumped = response.model_dump()
     assert [(choice["y"], choice["message"]["x"]) for choice in dumped["choices"]] == [(index, index) for index in range(30)]
@@ -160,7 +161,7 @@ def test_hidden_slots_are_released() -> None:
     before = sys.getrefcount(data), sys.getrefcount(sentinel)
 
     for _ in range(100):
-        response = decode_body(data, ModelResponse, provider="openai", model="m")
+        response = decode_body(data, ModelResponse)
         response._hidden_params["sentinel"] = sentinel
         response.choices[0].message.get("x_nothing")
         copy.copy(response)
@@ -173,7 +174,7 @@ def test_hidden_slots_are_released() -> None:
 def test_a_chunks_bytes_are_released_with_it(shape: Any) -> None:
     events = [msgspec.json.encode(chunk("Hi", x=index)) for index in range(100)]
     before = [sys.getrefcount(event) for event in events]
-    decoder = ChunkDecoder(shape, wire_text=False, provider="openai", model="m")
+    decoder = ChunkDecoder(shape, text=False, model="m")
 
     pieces = decoder.decode(list(events))
     assert [piece.raw for piece in pieces] == events

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from hypothesis import given, strategies as st
 
-from tokenwire.types._record import attach_origin, build
-from tokenwire.types.chat import (
+from tokenwire.exceptions import BadRequestError
+from tokenwire.types import (
     ChatCompletionDeltaToolCall,
     ChatCompletionMessageToolCall,
     Choices,
@@ -24,18 +24,22 @@ from tokenwire.types.chat import (
     ModelResponseStream,
     StreamingChoices,
     Usage,
+    _source,
 )
+from tokenwire.types._record import build, from_fields
 from tokenwire.types.text import TextChoices, TextCompletionResponse
-from tokenwire.wire import assemble
 from tokenwire.wire.assemble import Assembler, stream_chunk_builder
+from tokenwire.wire.chunks import decode_chunk
+from tokenwire.wire.growing import Pieces
 
 
 def chat(*choices: Any, **fields: Any) -> ModelResponseStream:
-    return build(ModelResponseStream, choices=list(choices), **fields)
+    return from_fields(ModelResponseStream, {"choices": list(choices), **fields})
 
 
 def choice(index: int = 0, finish_reason: str | None = None, logprobs: Any = None, **delta: Any) -> StreamingChoices:
-    return build(StreamingChoices, index=index, finish_reason=finish_reason, logprobs=logprobs, delta=build(Delta, **delta))
+    fields = {"index": index, "finish_reason": finish_reason, "logprobs": logprobs, "delta": from_fields(Delta, delta)}
+    return from_fields(StreamingChoices, fields)
 
 
 def delta(**fields: Any) -> ModelResponseStream:
@@ -43,12 +47,13 @@ def delta(**fields: Any) -> ModelResponseStream:
 
 
 def flat(text: str = "", **fields: Any) -> GenericStreamingChunk:
-    return build(GenericStreamingChunk, text=text, **fields)
+    return from_fields(GenericStreamingChunk, {"text": text, **fields})
 
 
 def text(piece: str | None, index: int = 0, finish_reason: str | None = None, **fields: Any) -> TextCompletionResponse:
     return build(
-        TextCompletionResponse, choices=[build(TextChoices, text=piece, index=index, finish_reason=finish_reason, **fields)]
+        TextCompletionResponse,
+        choices=[from_fields(TextChoices, {"text": piece, "index": index, "finish_reason": finish_reason, **fields})],
     )
 
 
@@ -249,8 +254,7 @@ def test_no_tool_calls_are_none() -> None:
 def test_what_a_server_sent_beside_a_tool_call_stays_reachable() -> None:
     part = {"index": 0, "id": "a", "function": {"name": "f", "arguments": "{}"}, "extra_content": {"signature": "s"}}
     data = msgspec.json.encode({"choices": [{"index": 0, "delta": {"tool_calls": [part]}}]})
-    chunk = msgspec.json.decode(data, type=ModelResponseStream)
-    attach_origin(chunk, data)
+    chunk = decode_chunk(data)
     found = only_call(chunk, calls(call(" ")))
     assert found["extra_content"] == {"signature": "s"}
     assert found.model_dump()["extra_content"] == {"signature": "s"}
@@ -266,7 +270,7 @@ FIELDS = {
     "role": ([{"role": "tool"}, {"role": None}], "tool"),
     "no-role": ([{"content": "a"}], "assistant"),
     "reasoning_content": ([{"reasoning_content": "a"}, {"reasoning_content": "b"}], "ab"),
-    "reasoning": ([{"_reasoning": "a"}, {"_reasoning": "b"}], "ab"),
+    "reasoning": ([{"reasoning": "a"}, {"reasoning": "b"}], "ab"),
     "refusal": ([{"refusal": "I "}, {"refusal": "won't"}], "I won't"),
     "annotations": ([{"annotations": [1]}, {}, {"annotations": [2, 3]}], [1, 2, 3]),
     "images": ([{"images": [{"u": 1}]}, {"images": [{"u": 2}]}], [{"u": 1}, {"u": 2}]),
@@ -322,8 +326,13 @@ def test_logprobs_are_concatenated(make: Any, pieces: list[Any], expected: Any) 
 
 def test_provider_specific_fields_stay_on_the_level_they_came_on() -> None:
     chunk = chat(
-        build(
-            StreamingChoices, index=0, provider_specific_fields={"b": 2}, delta=build(Delta, provider_specific_fields={"c": 3})
+        from_fields(
+            StreamingChoices,
+            {
+                "index": 0,
+                "provider_specific_fields": {"b": 2},
+                "delta": from_fields(Delta, {"provider_specific_fields": {"c": 3}}),
+            },
         ),
         provider_specific_fields={"a": 1},
     )
@@ -340,11 +349,16 @@ def test_the_other_shapes_keep_theirs(chunk: Any) -> None:
     assert (first if isinstance(first, TextChoices) else first.message).provider_specific_fields == {"b": 2}
 
 
-def test_no_event_is_decoded_a_second_time() -> None:
+def test_no_event_is_decoded_a_second_time(monkeypatch: pytest.MonkeyPatch) -> None:
     data = b'{"choices": [{"index": 0, "delta": {"content": "a", "x": 1}, "y": 2}], "z": 3}'
-    chunk = msgspec.json.decode(data, type=ModelResponseStream)
-    chunk._origin = chunk.choices[0].delta._origin = b"no JSON: decoding this would fail"
-    assert message(chunk).content == "a"
+    chunk = decode_chunk(data)
+    chunk.choices[0].delta["x"]
+    decode, decoded = _source._decode_json, []
+    monkeypatch.setattr(_source, "_decode_json", lambda data: decoded.append(data) or decode(data))
+    assert message(decode_chunk(data.replace(b', "x": 1', b""))).content == "a"
+    assert decoded == []
+    assert message(chunk)["x"] == 1
+    assert decoded == [data]  # for what no struct names, once
 
 
 def test_flat_chunks_bring_reasoning_and_head() -> None:
@@ -446,12 +460,12 @@ def test_tool_arguments_are_joined_once(count: int, monkeypatch: pytest.MonkeyPa
     pieces = ["y" * 10 for _ in range(count)]
     for piece in pieces:
         assembler.add(calls(call(piece)))
-    (state,) = assembler._choices[0].calls._calls  # type: ignore[union-attr]
-    assert state.function is not None
-    assert all(kept is piece for kept, piece in zip(state.function.arguments[1:], pieces, strict=True))
+    (state,) = assembler._choices[0].calls._calls.values()  # type: ignore[union-attr]
+    arguments = state.fields["function"]["arguments"]
+    assert all(kept is piece for kept, piece in zip(arguments[1:], pieces, strict=True))
     assert len(assembler._choices[0].calls._known) <= 4  # type: ignore[union-attr]
     assert called_length(assembler) == 10 * (count + 1)
-    assert len(state.function.arguments) == count + 1, "asking must not disturb what was collected"
+    assert len(arguments) == count + 1, "asking must not disturb what was collected"
 
 
 def called_length(assembler: Assembler) -> int:
@@ -462,7 +476,7 @@ def called_length(assembler: Assembler) -> int:
 @pytest.mark.parametrize("field", ["reasoning_content", "refusal"])
 def test_text_fields_are_collected_in_pieces_too(field: str) -> None:
     assembler = assembled([delta(**{field: "ab"}) for _ in range(1000)])
-    assert type(assembler._choices[0].message[field]) is assemble._Pieces
+    assert type(assembler._choices[0].message[field]) is Pieces
     assert len(assembler._choices[0].message[field]) == 1000
 
 
@@ -504,6 +518,36 @@ def test_the_builder_knows_dicts_by_their_fields(chunk: dict[str, Any], cls: typ
         assert choice.finish_reason == "stop"
 
 
+@pytest.mark.parametrize(
+    "chunks, where",
+    [
+        (None, "chunks must be"), (5, "chunks must be"), ("ab", "chunks must be"), ({"choices": []}, "chunks must be"),
+        (ModelResponse(), "chunks must be"), ([5], r"chunks\[0\]"), ([None, "a"], r"chunks\[1\]"), ([{}], r"chunks\[0\]"),
+        ([{"choices": 5}], r"chunks\[0\]"), ([{"choices": [5]}], r"chunks\[0\]"), ([{"choices": [{"delta": 5}]}], r"chunks\[0\]"),
+        ([{"choices": [{"delta": {"tool_calls": [5]}}]}], r"chunks\[0\]"), ([b"{}"], r"chunks\[0\]"),
+        ([{"choices": [{"delta": {"content": ["a"]}}]}], r"chunks\[0\]"), ([{"text": ["a"]}], r"chunks\[0\]"),
+    ],
+)  # fmt: skip
+def test_what_is_no_list_of_chunks_is_refused(chunks: Any, where: str) -> None:
+    with pytest.raises(BadRequestError, match=where) as caught:
+        stream_chunk_builder(chunks)
+    assert (caught.value.fault, caught.value.param) == ("caller", "chunks")
+
+
+def test_pieces_in_litellm_s_older_shape_are_chunks_too() -> None:
+    pieces: list[Any] = [ModelResponse(choices=[{"delta": {"content": text}}], stream=True) for text in ("a", "b")]  # type: ignore[list-item]
+    response: Any = stream_chunk_builder([*pieces, None])
+    assert response.choices[0].message.content == "ab"
+    response = stream_chunk_builder([ModelResponse(choices=[{"message": {"content": "a"}}])])  # type: ignore[list-item]
+    assert (response.choices[0].message.content, response.choices[0].finish_reason) == ("a", "stop")
+
+
+def test_text_beside_an_empty_delta_is_text() -> None:
+    pieces: list[Any] = [{"choices": [{"delta": {"role": "assistant"}, "message": {"content": text}}]} for text in ("a", "b")]
+    response: Any = stream_chunk_builder([*pieces, {"choices": [{"delta": {"content": "c"}, "message": {"content": "abc"}}]}])
+    assert response.choices[0].message.content == "abc"
+
+
 # A completion, cut into chunks in every way there is, comes back whole.
 
 Draw: TypeAlias = Callable[[st.SearchStrategy[Any]], Any]
@@ -525,7 +569,7 @@ def choices_of(draw: st.DrawFn, index: int) -> Choices:
     ]
     content = draw(st.none() | st.text(min_size=1, max_size=12))
     reasoning = draw(st.none() | st.text(min_size=1, max_size=12))
-    found = build(Message, content=content, reasoning_content=reasoning, tool_calls=tool_calls or None)
+    found = from_fields(Message, {"content": content, "reasoning_content": reasoning, "tool_calls": tool_calls or None})
     return build(Choices, index=index, finish_reason=draw(st.none() | REASONS), message=found)
 
 
@@ -609,3 +653,41 @@ def test_a_text_completion_cut_into_chunks_comes_back(data: st.DataObject, texts
     queues = [[text(piece, index) for piece in cut(data.draw, value)] for index, value in enumerate(texts)]
     response = whole(*merged(data.draw, queues))
     assert [(choice.index, choice.text) for choice in response.choices] == list(enumerate(texts))
+
+
+# Usage of several choices.
+
+
+def counted(completion_tokens: int, **fields: Any) -> ModelResponseStream:
+    total = 10 + completion_tokens
+    usage = Usage(prompt_tokens=10, completion_tokens=completion_tokens, total_tokens=total)
+    return ModelResponseStream(choices=fields.pop("choices", []), usage=usage, **fields)
+
+
+def said(index: int, content: str, reason: str | None = None) -> ModelResponseStream:
+    return ModelResponseStream(choices=[StreamingChoices(index=index, delta=Delta(content=content), finish_reason=reason)])
+
+
+def usage_of(*chunks: ModelResponseStream) -> tuple[int, int, int]:
+    response: Any = stream_chunk_builder(chunks)
+    return response.usage.prompt_tokens, response.usage.completion_tokens, response.usage.total_tokens
+
+
+def ending(index: int) -> ModelResponseStream:
+    return said(index, "", "stop")
+
+
+def test_usage_that_counts_each_choice_by_itself_is_added_up() -> None:
+    begun = said(0, "a"), said(1, "b")
+    assert usage_of(*begun, ending(0), counted(4), said(1, "c"), ending(1), counted(5)) == (10, 9, 19)
+    assert usage_of(*begun, ending(0), ending(1), counted(4), counted(5)) == (10, 9, 19)
+
+
+def test_usage_is_the_last_one_anywhere_else() -> None:
+    begun = said(0, "a"), said(1, "b")
+    ended = ending(0), ending(1)
+    assert usage_of(*begun, *ended, counted(9)) == (10, 9, 19)
+    assert usage_of(said(0, "a"), ending(0), counted(4), counted(5)) == (10, 5, 15)
+    assert usage_of(*begun, *ended, counted(4), counted(5), counted(9)) == (10, 9, 19)
+    running = [counted(number, choices=said(number % 2, "a").choices) for number in range(1, 5)]
+    assert usage_of(*running, *ended) == (10, 4, 14)

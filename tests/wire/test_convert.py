@@ -1,6 +1,7 @@
 """Chunks from one shape to another: what each keeps, what is made up, and that the chunks given are left alone."""
 
 import copy
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -8,7 +9,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from tokenwire.types import GenericStreamingChunk, ModelResponse, ModelResponseStream, TextCompletionResponse, Usage
-from tokenwire.types._record import attach_origin, build
+from tokenwire.types._record import build, from_fields
+from tokenwire.types._response import call_of
+from tokenwire.types._source import attach_document
 from tokenwire.types.chat import (
     ChatCompletionDeltaToolCall,
     Delta,
@@ -17,17 +20,26 @@ from tokenwire.types.chat import (
 )
 from tokenwire.types.text import TextChoices
 from tokenwire.wire.assemble import Assembler
+from tokenwire.wire.chunks import decode_chunk
 from tokenwire.wire.convert import Converter, Shape, chat_response, response_chunks, text_response
 
 USAGE = build(Usage, prompt_tokens=1, completion_tokens=2, total_tokens=3)
 
 
+@dataclass
+class Answered:
+    """An HTTP response, as far as a `Response` needs it."""
+
+    headers: dict[str, str]
+
+
 def flat(text: str = "", **fields: Any) -> GenericStreamingChunk:
-    return build(GenericStreamingChunk, text=text, **fields)
+    return from_fields(GenericStreamingChunk, {"text": text, **fields})
 
 
 def choice(index: int | None = 0, finish_reason: str | None = None, logprobs: Any = None, **delta: Any) -> StreamingChoices:
-    return build(StreamingChoices, index=index, finish_reason=finish_reason, logprobs=logprobs, delta=build(Delta, **delta))
+    fields = {"index": index, "finish_reason": finish_reason, "logprobs": logprobs, "delta": from_fields(Delta, delta)}
+    return from_fields(StreamingChoices, fields)
 
 
 def chat(*choices: Any, **fields: Any) -> ModelResponseStream:
@@ -35,7 +47,7 @@ def chat(*choices: Any, **fields: Any) -> ModelResponseStream:
 
 
 def text(piece: str | None, index: int | None = 0, **fields: Any) -> TextCompletionResponse:
-    return build(TextCompletionResponse, choices=[build(TextChoices, text=piece, index=index, **fields)])
+    return build(TextCompletionResponse, choices=[from_fields(TextChoices, {"text": piece, "index": index, **fields})])
 
 
 def call(arguments: str = "", index: int | None = 0) -> ChatCompletionDeltaToolCall:
@@ -49,8 +61,8 @@ def whole(**fields: Any) -> ModelResponse:
 def decoded(cls: Any, **fields: Any) -> Any:
     """A chunk as it comes off the wire."""
     data = msgspec.json.encode(fields)
-    record = msgspec.json.decode(data, type=cls)
-    attach_origin(record, data)
+    record = decode_chunk(data) if cls is ModelResponseStream else msgspec.json.decode(data, type=cls)
+    attach_document(record, data)
     return record
 
 
@@ -270,6 +282,7 @@ messages = st.fixed_dictionaries(
         "annotations": st.lists(st.integers(), min_size=1, max_size=2),
         "images": st.lists(st.text(max_size=3), min_size=1, max_size=2),
         "thinking_blocks": st.lists(st.text(max_size=3), min_size=1, max_size=2),
+        "reasoning_items": st.lists(st.text(max_size=3), min_size=1, max_size=2),
         "audio": st.fixed_dictionaries({"data": st.text(max_size=3)}),
     },
 )
@@ -333,7 +346,7 @@ def test_chat_and_text_wholes() -> None:
         "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
     }  # fmt: skip
     said = decoded(TextCompletionResponse, **wire)
-    said._about_call()["headers"] = {"x-request-id": "req-1"}
+    call_of(said).received = Answered({"x-request-id": "req-1"})
     as_chat = chat_response(said)
     assert (as_chat.id, as_chat.created, as_chat.model, as_chat.object) == ("x", 1, "m", "chat.completion")
     one = as_chat.choices[0]

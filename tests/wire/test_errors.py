@@ -5,6 +5,7 @@ import inspect
 import pickle
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ from tokenwire import exceptions
 from tokenwire.exceptions import (
     APIConnectionError,
     APIError,
+    APIResponseValidationError,
     AuthenticationError,
     BadGatewayError,
     BadRequestError,
@@ -33,7 +35,12 @@ from tokenwire.exceptions import (
     TokenwireError,
     UnprocessableEntityError,
 )
+from tokenwire.types import ModelResponse
+from tokenwire.types._response import call_of
+from tokenwire.types.attempts import Attempt
+from tokenwire.types.headers import request_id_of
 from tokenwire.wire.errors import (
+    add_headers,
     class_for_status,
     error_from_exception,
     error_from_object,
@@ -69,15 +76,15 @@ STATUSES = {
 
 def respond(status: int, body: Any, headers: dict[str, str] | None = None) -> APIError:
     data = body if isinstance(body, bytes) else msgspec.json.encode(body)
-    return error_from_response(status, headers or {}, data, provider="openai", model="m")
+    return error_from_response(status, headers or {}, data)
 
 
 def reported(error: Any, **details: Any) -> APIError:
-    return error_from_object(error, provider="openai", model="m", **details)
+    return error_from_object(error, **details)
 
 
 def raised(exc: BaseException) -> APIError:
-    return error_from_exception(exc, provider="p", model="m")
+    return error_from_exception(exc)
 
 
 @pytest.mark.parametrize("status, cls", STATUSES.items(), ids=map(str, STATUSES))
@@ -98,14 +105,14 @@ def test_openais_error_object_keeps_every_field() -> None:
         "temperature",
         "bad_t",
     )
-    assert (error.llm_provider, error.model, error.body) == ("openai", "m", body)
+    assert (error.body, error.fault) == (body, "server")
     assert (error.request_id, error.retry_after) == ("req_1", 2.0)
     assert error.headers == {"x-request-id": "req_1", "retry-after": "2"}
 
 
 def test_the_response_is_kept() -> None:
     response = httpx.Response(400)
-    error = error_from_response(400, {}, b"", provider="", model="", response=response)
+    error = error_from_response(400, {}, b"", response=response)
     assert error.response is response
 
 
@@ -185,7 +192,7 @@ def test_a_long_text_is_shortened_in_the_message_only() -> None:
 )
 def test_a_redirect_says_where_to_without_secrets(location: str, shown: str) -> None:
     page = b"<html><title>Moved</title></html>"
-    error = error_from_response(301, {"location": location}, page, provider="p", model="m")
+    error = error_from_response(301, {"location": location}, page)
     assert error.message == f"the server answered 301: what api_base names has moved to {shown}"
 
 
@@ -392,7 +399,7 @@ JSON = st.recursive(
 
 @given(body=st.binary() | JSON.map(lambda value: msgspec.json.encode(value)), status=st.integers(300, 650))
 def test_any_body_becomes_an_error_with_a_message(body: bytes, status: int) -> None:
-    error = error_from_response(status, {}, body, provider="p", model="m")
+    error = error_from_response(status, {}, body)
     assert error.message
     assert error.status_code == status
     assert isinstance(error, class_for_status(status)) or status in (400, 413, 422)
@@ -418,7 +425,7 @@ class StatusError(Exception):
 def test_a_handlers_status_decides_the_class(status: int, cls: type[APIError]) -> None:
     error = raised(StatusError(status, "sorry"))
     assert (type(error), error.status_code, error.message) == (cls, status, "sorry")
-    assert (error.llm_provider, error.model) == ("p", "m")
+    assert error.fault == "server"
 
 
 def test_a_handlers_error_keeps_its_fields() -> None:
@@ -479,16 +486,12 @@ def test_what_else_a_handler_raises(exc: BaseException, cls: type[APIError], mes
     error = raised(exc)
     assert (type(error), error.message) == (cls, message)
     assert error.status_code == (408 if cls is Timeout else 500)
-    assert (error.llm_provider, error.model) == ("p", "m")
+    assert error.fault == "handler"
 
 
-def test_our_own_errors_pass_with_their_origin_filled_in() -> None:
+def test_our_own_errors_pass_as_they_are() -> None:
     error = RateLimitError("slow down", retry_after=3.0)
     assert raised(error) is error
-    assert (error.llm_provider, error.model) == ("p", "m")
-
-
-def test_our_own_errors_keep_the_origin_they_have() -> None:
     inner = RateLimitError("slow down", llm_provider="inner", model="n")
     assert raised(ExceptionGroup("g", [inner])) is inner
     assert (inner.llm_provider, inner.model) == ("inner", "n")
@@ -550,11 +553,12 @@ OWN_DETAILS: dict[type[APIError], dict[str, Any]] = {
 @pytest.mark.parametrize("cls", ERROR_CLASSES, ids=lambda cls: cls.__name__)
 def test_every_error_survives_pickling_whole(cls: type[APIError], again: Any) -> None:
     error = cls("words", **DETAILS, **OWN_DETAILS.get(cls, {}))
-    error.attempts = ("first",)
+    first = Attempt(number=1, target="p/m", status=500, error=cls.__name__, seconds=0.1, waited=0.0)
+    error.attempts = (first,)
     twin = again(error)
     assert type(twin) is cls
     assert vars(twin) == vars(error)
-    assert (str(twin), twin.args, twin.attempts) == (str(error), error.args, ("first",))
+    assert (str(twin), twin.args, twin.attempts) == (str(error), error.args, (first,))
 
 
 def test_a_closed_stream_error_pickles() -> None:
@@ -565,7 +569,48 @@ def test_a_closed_stream_error_pickles() -> None:
 
 def test_a_mapped_error_pickles_with_its_response() -> None:
     response = httpx.Response(429, text="slow", headers={"x": "y"})
-    error = error_from_response(429, {"retry-after": "1"}, b"slow", provider="p", model="m", response=response)
+    error = error_from_response(429, {"retry-after": "1"}, b"slow", response=response)
     twin = pickle.loads(pickle.dumps(error))
     assert (twin.response.status_code, twin.response.text, twin.response.headers["x"]) == (429, "slow", "y")
     assert twin.retry_after == 1.0
+
+
+FAULTS = {
+    "network": {"APIConnectionError", "Timeout", "StreamTruncatedError"},
+    "protocol": {
+        *("APIResponseValidationError", "LimitExceededError"),
+        *("OutputIncompleteError", "OutputRefusedError", "OutputValidationError"),
+    },
+}
+
+
+@pytest.mark.parametrize("cls", ERROR_CLASSES, ids=lambda cls: cls.__name__)
+def test_whose_fault_it_is(cls: type[APIError]) -> None:
+    expected = next((fault for fault, names in FAULTS.items() if cls.__name__ in names), "server")
+    assert cls("m").fault == expected
+    ours = cls("m", fault="caller")
+    assert ours.fault == pickle.loads(pickle.dumps(ours)).fault == copy.copy(ours).fault == "caller"
+
+
+@pytest.mark.parametrize("status", [400, 408, 500, 504])
+def test_a_refusal_is_the_servers(status: int) -> None:
+    assert respond(status, {"error": {"message": "no"}}).fault == reported({"message": "no", "code": status}).fault == "server"
+
+
+@pytest.mark.parametrize("name", ["x-request-id", "request-id", "x-amzn-requestid", "cf-ray"])
+def test_a_request_has_its_id_under_any_of_its_names(name: str) -> None:
+    headers = {name: "req-1", "retry-after": "3", "server": "s"}
+    response = ModelResponse()
+    received: Any = SimpleNamespace(headers=headers)
+    call_of(response).received = received
+    late = APIResponseValidationError("the body is bad")
+    add_headers(late, headers)
+    assert (late.headers, late.retry_after) == (headers, 3.0)
+    assert response.request_id == respond(500, b"", headers).request_id == late.request_id == request_id_of(headers) == "req-1"
+    assert request_id_of({name: "", "server": "s"}) is None
+
+
+def test_headers_do_not_take_the_place_of_what_an_error_knows() -> None:
+    error = respond(429, b"", {"x-request-id": "first", "retry-after": "1"})
+    add_headers(error, {"x-request-id": "second", "retry-after": "2"})
+    assert (error.request_id, error.retry_after, error.headers["x-request-id"]) == ("first", 1.0, "first")

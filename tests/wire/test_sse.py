@@ -7,6 +7,7 @@ import pytest
 from httpx_sse import _decoders as httpx_sse_decoders
 from hypothesis import given, strategies as st
 
+from tokenwire import Limits
 from tokenwire.exceptions import LimitExceededError
 from tokenwire.wire.sse import Event, Payload, SSEDecoder
 
@@ -245,12 +246,18 @@ def test_what_fits_the_limit(stream: bytes, expected: list[Payload]) -> None:
     assert feed(single_bytes(stream), SSEDecoder(max_event_bytes=LIMIT)) == expected
 
 
+def test_an_event_may_hold_a_picture() -> None:
+    picture = b"x" * (9 * 1024 * 1024)
+    assert SSEDecoder().feed_data(b"data: " + picture + b"\n\n") == [picture]
+    assert Limits().max_event_bytes == 64 * 1024 * 1024
+
+
 @pytest.mark.parametrize("before", [[], [b":\n\n", b"data: 1\n\n"]], ids=["at the start", "between events"])
 @each_outgrown
 def test_what_outgrows_the_limit(stream: bytes, before: list[bytes]) -> None:
     decoder = SSEDecoder(max_event_bytes=LIMIT)
     feed(before, decoder)
-    with pytest.raises(LimitExceededError, match="max_event_bytes") as caught:
+    with pytest.raises(LimitExceededError, match=r"Limits\(max_event_bytes") as caught:
         decoder.feed_data(stream)
     assert caught.value.limit == "max_event_bytes"
 
@@ -484,3 +491,35 @@ def test_agrees_with_httpx_sse(stream: bytes, places: list[int]) -> None:
     retries = [payload.retry if isinstance(payload, Event) else None for payload in payloads]
     ours = [(*event, retry) for event, retry in zip(as_standard(payloads), retries, strict=True)]
     assert ours == by_httpx_sse(stream, places)
+
+
+NAMED = [
+    b"event: a\ndata: 1\n\nevent: b\ndata: 2\n\n",
+    b"event: a\ndata: 1\n\ndata: 2\n\nevent: c\ndata: 3\n\n",
+    b"event: a\r\ndata: 1\r\n\r\nevent: b\r\ndata: 2\r\n\r\n",
+    b"event: a\ndata: 1\ndata: 2\n\nevent: b\nid: 7\ndata: 3\n\n",
+    b"event: a\nevent: b\ndata: 1\n\nevent: a\n\ndata: 2\n\nevent: c\ndata:\n\n",
+    b": ping\n\nevent: a\ndata: 1\n\nevent: b\ndata: 2\n\n: ping\n\n",
+    b"\xef\xbb\xbfevent: a\ndata: 1\n\nevent: b\ndata: event: c\n\n",
+]
+
+
+@pytest.mark.parametrize("stream", NAMED, ids=range(len(NAMED)))
+def test_without_names_an_event_is_its_data(stream: bytes) -> None:
+    def data_of(payloads: list[bytes | Event]) -> list[bytes]:
+        return [payload if isinstance(payload, bytes) else payload.data for payload in payloads]
+
+    named = SSEDecoder()
+    expected = data_of([*named.feed_data(stream), *named.feed_eof()])
+    for place in range(len(stream) + 1):
+        decoder = SSEDecoder(names=False)
+        payloads = [*decoder.feed_data(stream[:place]), *decoder.feed_data(stream[place:]), *decoder.feed_eof()]
+        assert data_of(payloads) == expected
+        assert all(isinstance(payload, bytes) or payload.id or payload.retry for payload in payloads)
+
+
+def test_without_names_a_long_event_is_still_too_long() -> None:
+    decoder = SSEDecoder(max_event_bytes=20, names=False)
+    assert decoder.feed_data(b"event: a\ndata: 1\n\n") == [b"1"]
+    with pytest.raises(LimitExceededError):
+        decoder.feed_data(b"event: a\ndata: %b\n\n" % (b"x" * 40))

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import example, given, strategies as st
 
 from tokenwire.types import GenericStreamingChunk, ModelResponseStream
-from tokenwire.wire.chunks import ENOUGH, LESSONS, ChunkDecoder
-from tokenwire.wire.template import template_of
+from tokenwire.wire import chunks
+from tokenwire.wire.chunks import ChunkDecoder
+from tokenwire.wire.template import ENOUGH, LESSONS, template_of
 
 SHAPES = (ModelResponseStream, GenericStreamingChunk)
 
@@ -19,7 +20,7 @@ def event(text: str, *, delta: dict[str, object] | None = None, **fields: object
 
 
 def decoder_of(shape: Any) -> ChunkDecoder:
-    return ChunkDecoder(shape, wire_text=False, provider="p", model="m")
+    return ChunkDecoder(shape, text=False, model="m")
 
 
 def at_once(shape: Any, events: list[Any], lesson: bytes) -> tuple[list[Any], ChunkDecoder]:
@@ -77,9 +78,9 @@ def test_whatever_bytes_stand_in_the_hole(shape: Any, middles: list[str]) -> Non
 def test_a_template_is_used_by_both_shapes(shape: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = decoder_of(shape)
     decoder.decode([event("x")] * (ENOUGH + 2))
-    monkeypatch.setattr(decoder, "_decode", None)  # would fail
-    chunks = decoder.decode([event("a"), event("b")])
-    assert [chunk.raw for chunk in chunks] == [event("a"), event("b")]
+    monkeypatch.setattr(chunks, "_decode_chat", lambda _: pytest.fail("decoded by itself"))
+    found = decoder.decode([event("a"), event("b")])
+    assert [chunk.raw for chunk in found] == [event("a"), event("b")]
     assert decoder.had_content
 
 
@@ -126,7 +127,7 @@ def test_no_chunk_shares_what_can_be_changed_with_another() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        b'{"choices":[{"index":0,"delta":{"content":"a","x":"\\"content\\":"}}],"y":{"content":"a"}}',
+        b'{"choices":[{"index":0,"delta":{"content":"a"},"x":"\\"content\\":"}],"y":{"content":"a"}}',
         b'{"y":{"content":"a"},"choices":[{"index":0,"delta":{"content":"a"}}],"z":"content"}',
         b'{"choices":[{"index":0,"delta":{"content" : "a"}}]}',
         b'{"choices":[{"index":0,"delta":{"content": "a"}}]}',
@@ -135,16 +136,19 @@ def test_no_chunk_shares_what_can_be_changed_with_another() -> None:
     ],
 )
 def test_a_template_is_only_made_where_the_text_stands(data: bytes) -> None:
-    template = template_of(data)
+    template = template_of(data, data)
     if template is not None:
-        assert template.texts([data, data]) == ["a", "a"]
-        (chunk,) = template.chunks(["other"], [data])
+        columns = template.columns([data, data])
+        assert columns is not None
+        assert next(iter(columns.values())) == ["a", "a"]
+        (place, *_) = columns
+        (chunk,) = template.chunks({place: ["other"]}, [data])
         assert chunk.choices[0].delta.content == "other"
 
 
 def test_a_server_whose_events_never_agree_is_not_asked_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[bytes] = []
-    monkeypatch.setattr("tokenwire.wire.chunks.template_of", made.append)
+    monkeypatch.setattr("tokenwire.wire.template.template_of", lambda event, _: made.append(event))
     decoder = decoder_of(ModelResponseStream)
     for read in range(3 * LESSONS):
         decoder.decode([event(str(number), seed=(read, number)) for number in range(ENOUGH + 1)])

@@ -1,10 +1,14 @@
-"""`Client`: the calls for sync code, with defaults of their own, a lifetime and a connection pool."""
+"""`Client`: the calls for sync code, with defaults of their own, a lifetime and a connection pool.
 
-from collections.abc import Mapping, Sequence
+The package's functions are the methods of `default_client`, which stands over the async one; see `functions`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
-from .._client import AsyncClient
+from .._client.client import AsyncClient, default_client as default_async_client, pools_of
+from ..exceptions import TokenwireError
 from ..types import (
     EmbeddingResponse,
     GenericStreamingChunk,
@@ -12,15 +16,20 @@ from ..types import (
     ModelList,
     ModelResponse,
     ModelResponseStream,
+    ParsedResponse,
     TextCompletionResponse,
 )
 from .portal import Portal, run
-from .stream import Stream
+from .results import MapResults
+from .stream import ParsedStream, Stream
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from ..types.params import CallParams, ChatParams, EmbeddingParams, ImageParams, Messages, TextParams
+    from .._calls.gate import Gate
+    from ..types.params import CallParams, ChatParams, EmbeddingParams, ImageParams, Messages, TextParams, TypedChatParams
 
 
 class Client:
@@ -28,13 +37,17 @@ class Client:
 
     Args:
         handlers: by provider, handlers that answer this client's calls and nobody else's, as those of `AsyncClient`.
+        gate: a `Gate`, which may be shared with other clients, async ones too.
         **defaults: keywords for every call made through this client; a call's own keywords win.
 
-    Use it in `with`, or call `close()`. Its methods may be called from several threads.
+    Use it in `with`, or call `close()`; dropping it closes its connections too. Its methods may be called from several
+    threads, also from those that outlive the main program, and by functions registered with `atexit`.
     """
 
-    def __init__(self, *, handlers: Mapping[str, Any] | None = None, **defaults: "Unpack[ChatParams]") -> None:
-        self._client = AsyncClient(handlers=handlers, **defaults)
+    def __init__(
+        self, *, handlers: Mapping[str, Any] | None = None, gate: "Gate | None" = None, **defaults: "Unpack[ChatParams]"
+    ) -> None:
+        self._client = AsyncClient(handlers=handlers, gate=gate, **defaults)
         self._portals: set[Portal] = set()  # on whose loops it has made calls
 
     def __enter__(self) -> "Client":
@@ -44,17 +57,19 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Client {'closed' if self._client._closed else 'open'}>"
+        return f"<Client {'closed' if pools_of(self._client).closed else 'open'}>"
 
-    def __getstate__(self) -> NoReturn:
+    def __reduce__(self) -> str:
+        if self is default_client:  # so that the package's functions, which are its methods, can be pickled
+            return "default_client"
         raise TypeError("a client can't be pickled or copied: it has keys and connections; make another one")
 
     def close(self) -> None:
         """Close the pool's connections, those of open streams too. Safe to call twice."""
-        self._client._closed = True  # at once, and where no loop runs that could hear of it
+        pools_of(self._client).closed = True  # at once, and where no loop runs that could hear of it
         here = Portal.current()
         for portal in list(self._portals):
-            if portal.is_in_this_process():
+            if portal.is_running and portal.is_in_this_process():
                 closing = portal.start(self._client.aclose)
                 if portal is here:  # any other may be waiting for this one
                     closing.result()
@@ -65,6 +80,26 @@ class Client:
         self._portals.add(Portal.current())
         return self._client
 
+    @overload
+    def completion(
+        self,
+        model: str,
+        messages: "Messages | None" = None,
+        *,
+        response_format: type[T],
+        stream: Literal[False] = False,
+        **params: "Unpack[TypedChatParams]",
+    ) -> ParsedResponse[T]: ...
+    @overload
+    def completion(
+        self,
+        model: str,
+        messages: "Messages | None" = None,
+        *,
+        response_format: type[T],
+        stream: Literal[True],
+        **params: "Unpack[TypedChatParams]",
+    ) -> ParsedStream[ModelResponseStream, T]: ...
     @overload
     def completion(
         self, model: str, messages: "Messages | None" = None, *, stream: Literal[False] = False, **params: "Unpack[ChatParams]"
@@ -80,15 +115,32 @@ class Client:
     def completion(
         self, model: str, messages: "Messages | None" = None, *, stream: bool = False, **params: "Unpack[ChatParams]"
     ) -> ModelResponse | Stream[ModelResponseStream]:
-        """As `tokenwire.completion`."""
+        """Ask a model for a chat completion, from sync code: `acompletion` with the same arguments, results and errors.
+
+        It works in any thread. Inside a running event loop (a notebook, a coroutine) it works as well, and blocks that loop
+        while it waits; there `acompletion` is the better choice.
+        """
         if stream is True:
             return Stream(self._calls.acompletion, (model, messages), {"stream": True, **params})
         return run(self._calls.acompletion, model, messages, stream=stream, **params)
 
+    @overload
+    def streaming(
+        self,
+        model: str,
+        messages: "Messages | None" = None,
+        *,
+        response_format: type[T],
+        **params: "Unpack[TypedChatParams]",
+    ) -> ParsedStream[GenericStreamingChunk, T]: ...
+    @overload
+    def streaming(
+        self, model: str, messages: "Messages | None" = None, **params: "Unpack[ChatParams]"
+    ) -> Stream[GenericStreamingChunk]: ...
     def streaming(
         self, model: str, messages: "Messages | None" = None, **params: "Unpack[ChatParams]"
     ) -> Stream[GenericStreamingChunk]:
-        """As `tokenwire.streaming`."""
+        """Stream a chat completion as flat chunks, from sync code: `astreaming` with the same arguments, results and errors."""
         return Stream(self._calls.astreaming, (model, messages), {**params})
 
     @overload
@@ -111,7 +163,7 @@ class Client:
     def text_completion(
         self, model: str, prompt: "str | Sequence[Any] | None" = None, *, stream: bool = False, **params: "Unpack[TextParams]"
     ) -> TextCompletionResponse | Stream[TextCompletionResponse]:
-        """As `tokenwire.text_completion`."""
+        """Ask a model to continue a text, from sync code: `atext_completion` with the same arguments, results and errors."""
         if stream is True:
             return Stream(self._calls.atext_completion, (model, prompt), {"stream": True, **params})
         return run(self._calls.atext_completion, model, prompt, stream=stream, **params)
@@ -119,13 +171,92 @@ class Client:
     def embedding(
         self, model: str, input: "str | Sequence[Any] | None" = None, **params: "Unpack[EmbeddingParams]"
     ) -> EmbeddingResponse:
-        """As `tokenwire.embedding`."""
+        """Embed texts, from sync code: `aembedding` with the same arguments, results and errors."""
         return run(self._calls.aembedding, model, input, **params)
 
     def image_generation(self, prompt: str, model: str, **params: "Unpack[ImageParams]") -> ImageResponse:
-        """As `tokenwire.image_generation`."""
+        """Make images, from sync code: `aimage_generation` with the same arguments, results and errors."""
         return run(self._calls.aimage_generation, prompt, model, **params)
 
     def list_models(self, model: str = "openai/*", **params: "Unpack[CallParams]") -> ModelList:
-        """As `tokenwire.list_models`."""
+        """List an endpoint's models, from sync code: `alist_models` with the same arguments, results and errors."""
         return run(self._calls.alist_models, model, **params)
+
+    @overload
+    def map(
+        self,
+        model: str,
+        inputs: Iterable[Any],
+        *,
+        response_format: type[T],
+        concurrency: int | None = None,
+        ordered: bool = False,
+        stream: Literal[False] = False,
+        on_error: Literal["return", "raise"] = "return",
+        **params: "Unpack[TypedChatParams]",
+    ) -> MapResults[ParsedResponse[T]]: ...
+    @overload
+    def map(
+        self,
+        model: str,
+        inputs: Iterable[Any],
+        *,
+        response_format: type[T],
+        concurrency: int | None = None,
+        ordered: bool = False,
+        stream: Literal[True],
+        on_error: Literal["return", "raise"] = "return",
+        **params: "Unpack[TypedChatParams]",
+    ) -> MapResults[ParsedStream[ModelResponseStream, T]]: ...
+    @overload
+    def map(
+        self,
+        model: str,
+        inputs: Iterable[Any],
+        *,
+        concurrency: int | None = None,
+        ordered: bool = False,
+        stream: Literal[False] = False,
+        on_error: Literal["return", "raise"] = "return",
+        **params: "Unpack[ChatParams]",
+    ) -> MapResults[ModelResponse]: ...
+    @overload
+    def map(
+        self,
+        model: str,
+        inputs: Iterable[Any],
+        *,
+        concurrency: int | None = None,
+        ordered: bool = False,
+        stream: Literal[True],
+        on_error: Literal["return", "raise"] = "return",
+        **params: "Unpack[ChatParams]",
+    ) -> MapResults[Stream[ModelResponseStream]]: ...
+    def map(
+        self,
+        model: str,
+        inputs: Iterable[Any],
+        *,
+        concurrency: int | None = None,
+        ordered: bool = False,
+        stream: bool = False,
+        on_error: Literal["return", "raise"] = "return",
+        **params: "Unpack[ChatParams]",
+    ) -> MapResults[Any]:
+        """Ask a model many times, so many at once, from sync code: `amap` with the same arguments, results and errors.
+
+        `for result in client.map(...)`, best in `with client.map(...) as results`, which cancels what is under way however
+        it is left. The inputs are read in the thread that iterates, and may block it.
+        """
+        keywords = {"concurrency": concurrency, "ordered": ordered, "stream": stream, "on_error": on_error, **params}
+        return MapResults(self._calls.amap, model, inputs, keywords)
+
+    def batch_completion(
+        self, model: str, messages: "Sequence[Messages]" = (), *, max_workers: int = 100, **params: "Unpack[ChatParams]"
+    ) -> list[ModelResponse | TokenwireError]:
+        """Ask a model for a completion of each of several conversations, from sync code: `abatch_completion`."""
+        return run(self._calls.abatch_completion, model, messages, max_workers=max_workers, **params)
+
+
+default_client = Client()
+default_client._client = default_async_client

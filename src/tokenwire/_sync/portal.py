@@ -1,7 +1,7 @@
 """The background event loop that sync code runs the async core on.
 
 One portal, a daemon thread with an asyncio loop of its own, serves the whole process; it starts with the first sync call
-and again after a fork.
+and again after a fork. Where it can't start, or has ended with the process, a call runs on a loop of its own: see `inline`.
 
 Whoever tells the loop to do something never waits until it has heard: a stream may be dropped by the garbage collector
 while the thread it runs in holds a lock that the loop waits for, and a forked child's copy of the loop never hears.
@@ -12,9 +12,10 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError, Future, wait
+from concurrent.futures import CancelledError, Future
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import anyio
 
@@ -24,6 +25,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 EXIT_SECONDS = 2.0  # how long the event loop may take to end when the process does
+
+
+class Changes(Protocol):
+    """What `threading.Condition` offers, as far as streams use it."""
+
+    def __enter__(self) -> object: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None, /
+    ) -> None: ...
+    def wait(self) -> object: ...
+    def notify_all(self) -> None: ...
 
 
 class Portal:
@@ -38,6 +50,19 @@ class Portal:
         self._stopping: anyio.Event | None = None
         self._works: set[Any] = set()  # the tasks; the loop itself holds them only weakly
         self._inner: Portal | None = None
+        self._has_ended = False
+
+    @classmethod
+    def ready(cls) -> "Portal":
+        """What a call can be run on here: the `current` loop, which is started; or a loop of its own where that can't be."""
+        portal = cls.current()
+        try:
+            portal._get()
+        except RuntimeError:  # the process is ending
+            from .inline import InlinePortal
+
+            return InlinePortal()
+        return portal
 
     @classmethod
     def current(cls) -> "Portal":
@@ -56,16 +81,32 @@ class Portal:
         """Whether this code runs in the loop's thread."""
         return self._ident == threading.get_ident()
 
+    @property
+    def is_running(self) -> bool:
+        """Whether there is a loop that could be told anything."""
+        return self._loop is not None
+
     def is_in_this_process(self) -> bool:
         """Whether the loop runs in this process: False in the child of a fork, for the parent's loops."""
         return self._process == os.getpid()
 
-    def start(self, function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> "Work[T]":
+    def start(self, function: Callable[..., Coroutine[Any, Any, T]], *args: object, **kwargs: object) -> "Work[T]":
         """Begin to run a coroutine function on this loop, which is started if it is not running."""
         work = Work(self, function, args, kwargs)
         loop = self._get()
         loop.call_soon_threadsafe(self._begin, loop, work)
         return work
+
+    def condition(self) -> Changes:
+        """What a thread waits on for news from this loop."""
+        return threading.Condition()
+
+    def wait(self, future: "Future[Any]") -> None:
+        """Wait until something that runs on this loop has ended, in whatever way."""
+        try:
+            future.exception()
+        except CancelledError:
+            pass
 
     def call_soon(self, function: Callable[[], object]) -> None:
         """Call a function on the loop, if that still runs, and don't wait for it. Safe in `__del__`."""
@@ -84,7 +125,7 @@ class Portal:
             thread, self._thread = self._thread, None
             if self._stopping is not None:
                 self.call_soon(self._stopping.set)
-            self._loop, self._ident = None, 0
+            self._loop, self._ident, self._has_ended = None, 0, True
         if thread is not None:
             thread.join(EXIT_SECONDS)
 
@@ -92,6 +133,8 @@ class Portal:
         with self._lock:
             if self._loop is not None:
                 return self._loop
+            if self._has_ended:
+                raise RuntimeError("the background event loop has ended with the process")
             started: Future[asyncio.AbstractEventLoop] = Future()
             threading.Thread(target=self._run, args=(started,), name="tokenwire", daemon=True).start()
             return started.result()
@@ -120,12 +163,16 @@ class Portal:
 
 
 class Work(Generic[T]):
-    """A coroutine function at work on a background loop, as the other threads see it."""
+    """A coroutine function at work on a background loop, as the other threads see it.
+
+    Attributes:
+        portal: whose loop that is.
+    """
 
     def __init__(
         self, portal: Portal, function: Callable[..., Coroutine[Any, Any, T]], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
-        self._portal = portal
+        self.portal: Portal = portal
         self._function = function
         self._args, self._kwargs = args, kwargs
         self._scope: anyio.CancelScope | None = None
@@ -134,7 +181,7 @@ class Work(Generic[T]):
 
     async def run(self) -> None:
         """Do it; called on the loop."""
-        _home.set(self._portal)
+        _home.set(self.portal)
         future = self._future
         try:
             with anyio.CancelScope() as self._scope:
@@ -147,11 +194,12 @@ class Work(Generic[T]):
             future.set_exception(error)
         finally:
             give_up(future)
+            del self._function, self._args, self._kwargs  # a stream that is kept is not to keep its client
             del future, self  # see wait_for
 
     def cancel(self) -> None:
         """Cancel it, and don't wait for that. Safe in `__del__`."""
-        self._portal.call_soon(self._cancel)
+        self.portal.call_soon(self._cancel)
 
     def _cancel(self) -> None:
         self._cancelled = True
@@ -167,7 +215,7 @@ class Work(Generic[T]):
 
     def wait(self) -> None:
         """Wait until it has ended, in whatever way."""
-        wait((self._future,))
+        self.portal.wait(self._future)
 
 
 _home: ContextVar[Portal | None] = ContextVar("tokenwire_home", default=None)
@@ -190,13 +238,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_portals)
 
 
-def run(function: Callable[..., Coroutine[Any, Any, T]], *args: Any, **kwargs: Any) -> T:
+def run(function: Callable[..., Coroutine[Any, Any, T]], *args: object, **kwargs: object) -> T:
     """Run a coroutine function on a background loop and wait for its result, as `Work.result` does."""
-    return Portal.current().start(function, *args, **kwargs).result()
+    return Portal.ready().start(function, *args, **kwargs).result()
 
 
 def wait_for(future: "Future[T]", work: Work[Any]) -> T:
     try:
+        work.portal.wait(future)
         return future.result()
     except CancelledError:
         raise RuntimeError("the background event loop has ended, as it does when the process ends") from None

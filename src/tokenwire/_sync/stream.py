@@ -4,21 +4,29 @@ The async stream is read ahead by a task on the background loop, the pump, into 
 that is there at once: a chunk costs a list's `pop`, not a thread hop.
 """
 
-import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from types import TracebackType
-from typing import Any, Generic, NoReturn, TypeVar
+from types import GenericAlias, TracebackType
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypeVar, overload
 
 import anyio
 
-from .._stream import AsyncStream, Outcome, Timings
-from ..exceptions import StreamClosedError
-from ..types import ModelResponse, TextCompletionResponse, Usage
-from .portal import Portal, give_up, wait_for
+from .._calls.states import Outcome
+from .._calls.stream import AsyncStream, Timings, calls_of, partials_of
+from ..exceptions import APIResponseValidationError, StreamClosedError
+from ..results.reading import text_of
+from ..types import ChatCompletionMessageToolCall, ModelResponse, TextCompletionResponse, Usage
+from .portal import Changes, Portal, give_up, wait_for
+
+if TYPE_CHECKING:
+    from ..results.calls import PartialToolCall
+    from ..results.partials import Partial
+    from ..types import ParsedResponse
 
 C = TypeVar("C")
+T = TypeVar("T")
+V = TypeVar("V")
 
 HIGH_WATER = 1024  # chunks a stream may be ahead of its reader
 CLOSED = "this stream is closed: it can't be asked for more"
@@ -31,10 +39,13 @@ class Stream(Generic[C]):
     dropping the stream. It offers what `AsyncStream` does, and raises the same errors.
     """
 
+    if not TYPE_CHECKING:  # which knows it as `ParsedStream`, too
+        __class_getitem__ = classmethod(GenericAlias)
+
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self._portal = Portal.current()
+        self._portal = Portal.ready()
         self._batch: list[C] = []  # last chunk first
-        self._buffer = _Buffer[C]()
+        self._buffer = _Buffer[C](self._portal.condition())
         self._closed = self._cut = False
         opened: Future[AsyncStream[C]] = Future()
         self._pump = self._portal.start(_pump, function, args, kwargs, opened, self._buffer)
@@ -71,7 +82,7 @@ class Stream(Generic[C]):
     def __aiter__(self) -> NoReturn:
         raise TypeError("this is a sync stream: use 'for', or the async function of the same name with an 'a'")
 
-    def __enter__(self) -> "Stream[C]":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
@@ -109,6 +120,16 @@ class Stream(Generic[C]):
         return self._stream.attempts
 
     @property
+    def status_code(self) -> int | None:
+        """As `AsyncStream.status_code`."""
+        return self._stream.status_code
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """As `AsyncStream.headers`."""
+        return self._stream.headers
+
+    @property
     def response_headers(self) -> dict[str, str]:
         """As `AsyncStream.response_headers`."""
         return self._stream.response_headers
@@ -117,6 +138,57 @@ class Stream(Generic[C]):
     def request_id(self) -> str | None:
         """As `AsyncStream.request_id`."""
         return self._stream.request_id
+
+    def text(self) -> Iterator[str]:
+        """As `AsyncStream.text`: the text of choice 0, as it arrives."""
+        return self._view(lambda chunks: text_of(chunks) or None)
+
+    def partials(self) -> "Iterator[Partial[Any]]":
+        """As `AsyncStream.partials`: what is known of the JSON value that choice 0 is becoming."""
+        return self._view(partials_of(self._stream))
+
+    @overload
+    def tool_calls(self, *, partials: Literal[False] = False) -> Iterator[ChatCompletionMessageToolCall]: ...
+    @overload
+    def tool_calls(self, *, partials: Literal[True]) -> "Iterator[PartialToolCall]": ...
+    def tool_calls(self, *, partials: bool = False) -> Iterator[Any]:
+        """As `AsyncStream.tool_calls`: the tool calls of choice 0, each once, as soon as it is whole."""
+        arriving = calls_of(self._stream)
+        if partials:
+            return self._items(arriving.take, arriving.finish)
+        return self._items(arriving.take_whole, arriving.finish_whole)
+
+    def _view(self, take: Callable[[list[C]], V | None]) -> Iterator[V]:
+        for chunks in self._reads():
+            made = take(chunks)
+            if made is not None:
+                yield made
+
+    def _items(self, take: Callable[[list[C]], list[V]], finish: Callable[[], list[V]]) -> Iterator[V]:
+        for chunks in self._reads():
+            yield from take(chunks)
+        while items := finish():
+            yield from items
+
+    def _reads(self) -> Iterator[list[C]]:
+        """The chunks, all those together that are there."""
+        for chunk in self:
+            chunks = [chunk, *reversed(self._batch)]
+            self._batch = []
+            yield chunks
+
+    def until_done(self) -> None:
+        """As `AsyncStream.until_done`: read the stream to its end."""
+        for _ in self:
+            self._batch = []
+
+    def collect(self) -> ModelResponse | TextCompletionResponse:
+        """As `AsyncStream.collect`: read the stream to its end, and return the answer as if it had not been streamed."""
+        self.until_done()
+        response = self.response
+        if response is None:
+            raise APIResponseValidationError("the stream ended without a single chunk")
+        return response
 
     def close(self) -> None:
         """End the stream now and release its connection. Safe to call twice, from any thread."""
@@ -141,6 +213,28 @@ class Stream(Generic[C]):
         return f"<Stream {self.outcome or 'open'}>"
 
 
+if TYPE_CHECKING:
+
+    class ParsedStream(Stream[C], Generic[C, T]):
+        """What a call with a type as `response_format` streams, as a type checker sees it: a `Stream`."""
+
+        def partials(self) -> Iterator[Partial[T]]:
+            """See `Stream.partials`."""
+            ...
+
+        def collect(self) -> ParsedResponse[T]:
+            """See `Stream.collect`."""
+            ...
+
+        @property
+        def response(self) -> ParsedResponse[T] | None:
+            """See `Stream.response`."""
+            ...
+
+else:
+    ParsedStream = Stream
+
+
 class _Buffer(Generic[C]):
     """Chunks on their way from the background loop to a thread, with a mark where the pump pauses.
 
@@ -148,12 +242,17 @@ class _Buffer(Generic[C]):
         over: whether the reader has been told that the stream ended.
     """
 
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
+    def __init__(self, changed: Changes) -> None:
+        self._changed = changed
         self._ready: deque[C] = deque()
         self._ended = self.over = False
         self._error: BaseException | None = None
         self._paused: anyio.Event | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether `take` would not wait."""
+        return bool(self._ready) or self._ended
 
     def take(self, portal: Portal) -> list[C]:
         """All chunks that are there, at least one; an empty list at the end. Raises what ended the stream."""
@@ -180,7 +279,7 @@ class _Buffer(Generic[C]):
         """Add chunks; returns what to wait for before the next, None while there is room."""
         with self._changed:
             self._ready.extend(chunks)
-            self._changed.notify()
+            self._changed.notify_all()
             if len(self._ready) < HIGH_WATER:
                 return None
             self._paused = anyio.Event()

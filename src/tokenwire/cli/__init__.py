@@ -6,10 +6,11 @@
     tokenwire chat -m MODEL --api-base URL "Why?"         one question, one reply
     git diff | tokenwire chat -m MODEL "Sum this up"      the question, and what it is about
     tokenwire chat -m MODEL                               a conversation
+    tokenwire batch IN.jsonl OUT.jsonl                    a file of calls, and a file of their results
     tokenwire serve my_module:handler                     a handler as an OpenAI-compatible endpoint
 
-`main` parses the arguments (`_arguments`) and runs one of three commands (`_chat`, `_serve`, `_demo`), which use the package
-as any other program would: by its public names. Replies go to standard output, as plain text where that is no terminal;
+`main` parses the arguments (`_arguments`) and runs one of the commands (`_chat`, `_batch`, `_serve`, `_demo`), which use the package
+as any other program would: by its public names. Replies go to standard output, as plain text where that is not a terminal;
 everything else that is said, errors included, goes to standard error (`_terminal`). Only `chat --markdown` needs rich.
 
 What the process exits with: 0 after success, 1 after a failure, 2 when the arguments are wrong (nothing was sent or served
@@ -17,9 +18,14 @@ then), 130 after Ctrl-C, 141 when whoever read the output stopped reading.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
 
 __all__ = ["main"]
+
+# The modules of the commands, whose names their functions have too; each is imported when it is run.
+COMMANDS = {"batch": "._batch", "chat": "._chat", "serve": "._serve", "demo": "._demo"}
 
 FAILED, WRONG_USAGE, INTERRUPTED, NOBODY_READS = 1, 2, 130, 141
 
@@ -28,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        argv: the arguments behind the program's name; those of this process by default.
+        argv: the arguments after the program's name; those of this process by default.
 
     Returns:
         What the process should exit with.
@@ -64,7 +70,7 @@ def _run(argv: Sequence[str] | None) -> int:
     from tokenwire.exceptions import TokenwireError
 
     try:
-        status: int = arguments.command(arguments)
+        status = _command(arguments.command)(arguments)
         if sys.stdout is not None:
             sys.stdout.flush()  # here, where somebody deals with what goes wrong
     except UsageError as error:
@@ -80,3 +86,18 @@ def _run(argv: Sequence[str] | None) -> int:
         complain(error.strerror or str(error))
         return FAILED
     return status
+
+
+def _command(name: str) -> Callable[[Any], int]:
+    """The function that runs a command.
+
+    Raises:
+        UsageError: a package that it needs is not installed; the message names it.
+    """
+    from ._terminal import UsageError
+
+    try:
+        command: Callable[[Any], int] = getattr(import_module(COMMANDS[name], __name__), name)
+    except ModuleNotFoundError as error:
+        raise UsageError(f"{name} needs {error.name}: pip install 'tokenwire[server]'") from None
+    return command

@@ -2,14 +2,11 @@
 
 import argparse
 import math
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from tokenwire import __version__
-
-from ._terminal import UsageError
 
 N = TypeVar("N", int, float)
 
@@ -33,6 +30,24 @@ environment:
   OPENAI_API_KEY   the key, where --api-key is not given
   OPENAI_BASE_URL  the address, where --api-base is not given
   NO_COLOR         no colours
+"""
+
+BATCH = """\
+Make the calls of a file, and write their results to another.
+
+IN has lines of OpenAI's batch format, or plain ones with "messages" or "prompt", whose further fields are carried through.
+OUT is appended to as answers come. The same command goes on after a kill, a power cut or Ctrl-C: no line is lost or
+doubled. Ctrl-C waits for the calls under way; a second one does not. "-" is standard input or output; an output of "-"
+can't be gone on with.
+"""
+
+BATCH_EXAMPLES = """\
+examples:
+  tokenwire batch in.jsonl out.jsonl
+  tokenwire batch -m openai/gpt-4o-mini --concurrency 200 --rpm 10000 prompts.jsonl.gz out.jsonl
+  tokenwire batch in.jsonl out.jsonl --retry-failed
+
+exits with 0 where every line has a whole answer, 1 where some failed or were truncated, 2 where arguments or lines are wrong
 """
 
 DEMO = """\
@@ -72,7 +87,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace | None:
-    """The arguments, with the function to run as `command`; None where no command was named.
+    """The arguments, with the name of the command as `command`; None where none was named.
 
     Raises:
         SystemExit: they are wrong, and it was said how; or `--help` and `--version` have done their work.
@@ -82,6 +97,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace | None:
     if unknown:
         options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
         arguments.parser.error(f"there is no option {options[0]}" if options else arguments.excess)
+    if arguments.command == "serve":
+        _check_serve(arguments)
     return arguments if arguments.command else None
 
 
@@ -92,20 +109,29 @@ def parser() -> Parser:
     root.set_defaults(command=None, parser=root, excess="there is an argument too many")
     commands = root.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
     _add_chat(commands)
+    _add_batch(commands)
     _add_serve(commands)
     _add_demo(commands)
     return root
 
 
-def _add_chat(commands: "argparse._SubParsersAction[Parser]") -> None:
-    chat = commands.add_parser(
-        "chat",
-        help="talk to a model",
-        description=CHAT,
-        epilog=CHAT_EXAMPLES,
+def _add(
+    commands: "argparse._SubParsersAction[Parser]", name: str, *, words: str, description: str, epilog: str = ""
+) -> Parser:
+    command = commands.add_parser(
+        name,
+        help=words,
+        description=description,
+        epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    command.set_defaults(command=name, parser=command)
+    return command
+
+
+def _add_chat(commands: "argparse._SubParsersAction[Parser]") -> None:
+    chat = _add(commands, "chat", words="talk to a model", description=CHAT, epilog=CHAT_EXAMPLES)
     chat.add_argument("prompt", metavar="PROMPT", nargs="*", help="what to ask")
     chat.add_argument("-m", "--model", required=True, help="such as openai/gpt-4o-mini, or a bare name with --api-base")
     chat.add_argument("--api-base", metavar="URL", help="the endpoint, such as http://localhost:8000/v1")
@@ -118,18 +144,30 @@ def _add_chat(commands: "argparse._SubParsersAction[Parser]") -> None:
     form = chat.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print each chunk as a line of JSON")
     form.add_argument("--markdown", action="store_true", help="format the reply, on a terminal; needs tokenwire[cli]")
-    chat.set_defaults(command=_chat, parser=chat, excess="put the PROMPT in quotes, behind the options")
+    chat.set_defaults(excess="put the PROMPT in quotes, after the options")
+
+
+def _add_batch(commands: "argparse._SubParsersAction[Parser]") -> None:
+    batch = _add(commands, "batch", words="make the calls of a file", description=BATCH, epilog=BATCH_EXAMPLES)
+    batch.add_argument("input", metavar="IN", help="the calls, a line each; - for standard input; also .gz and .zst")
+    batch.add_argument("output", metavar="OUT", help="the results, a line each; - for standard output")
+    batch.add_argument("-m", "--model", help="for every line, such as openai/gpt-4o-mini; else each line's own")
+    batch.add_argument("--api-base", metavar="URL", help="the endpoint, such as http://localhost:8000/v1")
+    batch.add_argument("--api-key", metavar="KEY", help="other users may see it here; the environment is more discreet")
+    batch.add_argument("--errors", metavar="FILE", help="where failed lines go (default: OUT)")
+    batch.add_argument("--concurrency", metavar="COUNT", type=_count, default=64, help="calls at once (default: %(default)s)")
+    batch.add_argument("--rpm", metavar="COUNT", type=_count, help="requests a minute")
+    batch.add_argument("--tpm", metavar="COUNT", type=_count, help="tokens a minute")
+    batch.add_argument("--timeout", metavar="SECONDS", type=_seconds, help="the longest that a call may take")
+    batch.add_argument("--retries", metavar="COUNT", type=_whole, help="further attempts of a call (default: 2)")
+    batch.add_argument("--retry-failed", action="store_true", help="ask the lines again that failed before")
+    batch.add_argument("--number-ids", action="store_true", help="number lines whose custom_id is missing or there twice")
+    batch.add_argument("--sync-each", action="store_true", help="have each line outlast a power cut, not each second's")
 
 
 def _add_serve(commands: "argparse._SubParsersAction[Parser]") -> None:
-    serve = commands.add_parser(
-        "serve",
-        help="serve a handler as an OpenAI-compatible endpoint",
-        description=SERVE,
-        epilog=SERVE_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    words = "serve a handler as an OpenAI-compatible endpoint"
+    serve = _add(commands, "serve", words=words, description=SERVE, epilog=SERVE_EXAMPLES)
     serve.add_argument("target", metavar="MODULE:HANDLER", nargs="?", help="what to serve")
     serve.add_argument("--config", metavar="FILE", type=Path, help="what to serve, as LiteLLM's proxy is told")
     serve.add_argument("--model", metavar="NAME", help="the handler's name for clients (default: HANDLER)")
@@ -161,85 +199,18 @@ def _add_serve(commands: "argparse._SubParsersAction[Parser]") -> None:
         help="how long requests may go on after Ctrl-C or SIGTERM (default: %(default)s)",
     )
     serve.add_argument("--metrics", action="store_true", help="serve figures for Prometheus at /metrics")
-    serve.set_defaults(command=_serve, parser=serve)
 
 
-def _add_demo(commands: "argparse._SubParsersAction[Parser]") -> None:
-    demo = commands.add_parser(
-        "demo",
-        help="stream a reply on this machine, and show how fast it came",
-        description=DEMO,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    demo.add_argument("--no-model", action="store_true", help="use the built-in handler even if there is a model")
-    demo.set_defaults(command=_demo, parser=demo)
-
-
-def _chat(arguments: argparse.Namespace) -> int:
-    from ._chat import chat  # the commands load what a mere --help does not need
-
-    return chat(arguments)
-
-
-def _serve(arguments: argparse.Namespace) -> int:
+def _check_serve(arguments: argparse.Namespace) -> None:
     if (arguments.target is None) == (arguments.config is None):
         arguments.parser.error("name either MODULE:HANDLER or --config FILE")
     if arguments.config is not None and arguments.model is not None:
         arguments.parser.error("--model goes with MODULE:HANDLER; the file of --config names its models")
-    with _server_extra("serve"):
-        from ._serve import serve
-    return serve(arguments)
 
 
-def _demo(arguments: argparse.Namespace) -> int:
-    with _server_extra("demo"):
-        from ._demo import demo
-    return demo(no_model=arguments.no_model)
-
-
-@contextmanager
-def _server_extra(command: str) -> Generator[None, None, None]:
-    """Name the package that an import in here misses."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{command} needs {error.name}: pip install 'tokenwire[server]'") from None
-
-
-def _number(text: str) -> float:
-    number = _parse(float, text, "a number")
-    if not math.isfinite(number):
-        raise argparse.ArgumentTypeError("must be a finite number")
-    return number
-
-
-def _seconds(text: str) -> float:
-    seconds = _number(text)
-    if seconds <= 0:
-        raise argparse.ArgumentTypeError("must be above 0")
-    return seconds
-
-
-def _whole(text: str) -> int:
-    whole = _parse(int, text, "a whole number")
-    if whole < 0:
-        raise argparse.ArgumentTypeError("must be 0 or more")
-    return whole
-
-
-def _port(text: str) -> int:
-    port = _whole(text)
-    if port > 65535:
-        raise argparse.ArgumentTypeError("must be 65535 or less")
-    return port
-
-
-def _count(text: str) -> int:
-    count = _whole(text)
-    if count == 0:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return count
+def _add_demo(commands: "argparse._SubParsersAction[Parser]") -> None:
+    demo = _add(commands, "demo", words="stream a reply on this machine, and show how fast it came", description=DEMO)
+    demo.add_argument("--no-model", action="store_true", help="use the built-in handler even if there is a model")
 
 
 def _parse(kind: Callable[[str], N], text: str, name: str) -> N:
@@ -247,3 +218,38 @@ def _parse(kind: Callable[[str], N], text: str, name: str) -> N:
         return kind(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"must be {name}, not {text!r:.40}") from None
+
+
+def _refuse_unless(good: bool, words: str) -> None:
+    if not good:
+        raise argparse.ArgumentTypeError(f"must be {words}")
+
+
+def _number(text: str) -> float:
+    number = _parse(float, text, "a number")
+    _refuse_unless(math.isfinite(number), "a finite number")
+    return number
+
+
+def _seconds(text: str) -> float:
+    seconds = _number(text)
+    _refuse_unless(seconds > 0, "above 0")
+    return seconds
+
+
+def _whole(text: str) -> int:
+    whole = _parse(int, text, "a whole number")
+    _refuse_unless(whole >= 0, "0 or more")
+    return whole
+
+
+def _port(text: str) -> int:
+    port = _whole(text)
+    _refuse_unless(port <= 65535, "65535 or less")
+    return port
+
+
+def _count(text: str) -> int:
+    count = _whole(text)
+    _refuse_unless(count > 0, "1 or more")
+    return count

@@ -124,11 +124,13 @@ def call_of(arguments: argparse.Namespace) -> dict[str, Any]:
     }
     try:
         get_llm_provider(arguments.model)
-    except UnknownProviderError:
+    except UnknownProviderError as error:
         if not (arguments.api_base or os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")):
+            nobody = f"nobody answers for the model {arguments.model!r}"
+            if "Did you mean" in error.message:
+                raise UsageError(f"{nobody}. {error.message.partition('. ')[2]}") from None
             raise UsageError(
-                f"nobody answers for the model {arguments.model!r}: say where, by --api-base URL,"
-                f" or name it openai/{arguments.model} if it is OpenAI's"
+                f"{nobody}: say where, by --api-base URL, or name it openai/{arguments.model} if it is OpenAI's"
             ) from None
         call["custom_llm_provider"] = "openai"  # whoever names an address means what everybody speaks
     except BadRequestError as error:
@@ -172,17 +174,17 @@ def _prompt(arguments: argparse.Namespace) -> str | None:
 
 
 def _clean(text: str) -> str:
-    """The text with U+FFFD for what is no Unicode: bytes on the command line that Python could not decode."""
+    """The text with U+FFFD for what is not Unicode: bytes on the command line that Python could not decode."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def _content(response: Any) -> str:
+def _content(response: object) -> str:
     if not isinstance(response, ModelResponse) or not response.choices:
         return ""
     return response.choices[0].message.content or ""
 
 
-def _ending(response: Any) -> str | None:
+def _ending(response: object) -> str | None:
     """Why the reply is not what it might have been, None where there is nothing to say about it."""
     reason = response.choices[0].finish_reason if isinstance(response, ModelResponse) and response.choices else None
     if reason in ENDINGS:
@@ -213,7 +215,7 @@ def _prepare_editing() -> None:
     if is_terminal(sys.stdout):
         print("Ctrl-C stops a reply, Ctrl-D leaves.")
     try:
-        readline: Any = import_module("readline")  # once it is loaded, `input` edits lines
+        readline: object = import_module("readline")  # once it is loaded, `input` edits lines
     except ImportError:
         return  # Windows, whose console edits lines itself
     readline.parse_and_bind("set enable-bracketed-paste on")  # pasted line breaks are text, and send nothing

@@ -3,6 +3,7 @@
 Without a model, the reply is a handler's: served as `tokenwire serve` would, in a thread of this process.
 """
 
+import argparse
 import os
 import re
 import socket
@@ -75,11 +76,8 @@ class Figures(msgspec.Struct):
         return (self.chunks - 1) / (self.last - self.first) if self.last > self.first else None
 
 
-def demo(*, no_model: bool) -> int:
+def demo(arguments: argparse.Namespace) -> int:
     """Run the command.
-
-    Args:
-        no_model: use the built-in handler, whatever is installed.
 
     Returns:
         What to exit with.
@@ -87,7 +85,7 @@ def demo(*, no_model: bool) -> int:
     Raises:
         APIError: the call failed.
     """
-    weights = None if no_model else _local_model.find_weights()
+    weights = None if arguments.no_model else _local_model.find_weights()
     if weights is not None:
         try:
             with _model(weights) as show, _without_proxy():

@@ -25,12 +25,12 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from msgspec import Struct
+from msgspec.structs import replace
 
-from tokenwire import register
 from tokenwire.exceptions import TokenwireError
 from tokenwire.server import create_app
-from tokenwire.server.config import ConfigError, import_handler, read_config
+from tokenwire.server.config import Config, ConfigError, import_handler, read_config
+from tokenwire.server.protocol import HTTPProtocol
 
 from . import FAILED
 from ._arguments import parse
@@ -69,32 +69,18 @@ def serve(arguments: argparse.Namespace) -> int:
         KeyboardInterrupt: Ctrl-C ended it.
     """
     logging.config.dictConfig(LOGGING)
-    offer = _offer(arguments)
-    if offer.skipped:
-        logger.warning("%s: skipped, for they have no meaning here: %s", arguments.config, ", ".join(offer.skipped))
-    app = _app(arguments, offer)
+    served = _served(arguments)
+    if served.skipped:
+        logger.warning("%s: skipped, for they have no meaning here: %s", arguments.config, ", ".join(served.skipped))
+    app = _app(arguments, served)
     with _listen(arguments.host, arguments.port) as listener:
         port: int = listener.getsockname()[1]
-        announcement = _announcement(arguments, port, offer)
+        announcement = _announcement(arguments, port, served)
         if arguments.workers == 1:
             Server(uvicorn.Config(app, **_options(arguments)), announcement).run(sockets=[listener])
             return 0
     print(announcement, flush=True)
     return _run_workers(arguments, port)
-
-
-class Offer(Struct, frozen=True):
-    """What is served, to whom.
-
-    Attributes:
-        models: as `create_app` takes them.
-        api_keys: those that clients may send; empty for none.
-        skipped: the parts of the config file that have no meaning here.
-    """
-
-    models: dict[str, Any]
-    api_keys: tuple[str, ...]
-    skipped: tuple[str, ...] = ()
 
 
 class Server(uvicorn.Server):
@@ -127,11 +113,11 @@ def worker_app() -> Any:
     """The app, in one of several worker processes: of the same command line, which multiprocessing hands down."""
     arguments = parse(sys.argv[1:])
     assert arguments is not None
-    return _app(arguments, _offer(arguments))
+    return _app(arguments, _served(arguments))
 
 
-def _offer(arguments: argparse.Namespace) -> Offer:
-    """What the arguments, the environment and the files they name say.
+def _served(arguments: argparse.Namespace) -> Config:
+    """What is served, to whom: what the arguments, the environment and the files they name say.
 
     Raises:
         UsageError: they say something wrong.
@@ -143,15 +129,11 @@ def _offer(arguments: argparse.Namespace) -> Offer:
             if not module or not attribute:
                 raise ConfigError(f"{arguments.target!r:.80} must be MODULE:HANDLER, such as my_module:handler")
             handler = import_handler(module, attribute, Path.cwd())
-            return Offer(models={arguments.model or attribute: handler}, api_keys=keys)
+            return Config(models={arguments.model or attribute: handler}, api_keys=keys)
         config = read_config(arguments.config, os.environ)
-        for provider, handler in config.handlers.items():
-            register(provider, handler)
     except ConfigError as error:
         raise UsageError(str(error)) from None
-    except TokenwireError as error:
-        raise UsageError(f"{arguments.config}: {error}") from None
-    return Offer(models=dict(config.models), api_keys=(*keys, *config.api_keys), skipped=config.skipped)
+    return replace(config, api_keys=(*keys, *config.api_keys))
 
 
 def _keys(arguments: argparse.Namespace) -> Iterator[str]:
@@ -173,10 +155,12 @@ def _keys(arguments: argparse.Namespace) -> Iterator[str]:
     yield from keys
 
 
-def _app(arguments: argparse.Namespace, offer: Offer) -> Any:
+def _app(arguments: argparse.Namespace, served: Config) -> Any:
     limits = {name: getattr(arguments, name) for name in LIMITS if getattr(arguments, name) is not None}
     try:
-        return create_app(offer.models, api_keys=offer.api_keys, metrics=arguments.metrics, **limits)
+        return create_app(
+            served.models, handlers=served.handlers, api_keys=served.api_keys, metrics=arguments.metrics, **limits
+        )
     except TokenwireError as error:
         raise UsageError(f"{arguments.config or arguments.target}: {error}") from None
 
@@ -196,17 +180,17 @@ def _listen(host: str, port: int) -> socket.socket:
         raise UsageError(f"{_address(host, port)} {reason}{detail}") from None
 
 
-def _announcement(arguments: argparse.Namespace, port: int, offer: Offer) -> str:
+def _announcement(arguments: argparse.Namespace, port: int, served: Config) -> str:
     """Where what is served, and a command that tries it."""
     host: str = arguments.host
     url = f"http://{_address(EVERY_INTERFACE.get(host, host), port)}/v1"
-    asked = {"model": next(iter(offer.models)), "messages": [{"role": "user", "content": "Hi"}], "stream": True}
-    key = ' -H "Authorization: Bearer $API_KEY"' if offer.api_keys else ""
+    asked = {"model": next(iter(served.models)), "messages": [{"role": "user", "content": "Hi"}], "stream": True}
+    key = ' -H "Authorization: Bearer $API_KEY"' if served.api_keys else ""
     lines = [
-        f"serving at {url}, on {host}: {', '.join(offer.models)}",
+        f"serving at {url}, on {host}: {', '.join(served.models)}",
         f"  curl -N {url}/chat/completions{key} -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(asked))}",
     ]
-    if not offer.api_keys and host not in LOOPBACK:
+    if not served.api_keys and host not in LOOPBACK:
         lines.append("There is no API key: whoever can reach this machine can use the models.")
     return "\n".join(map(printable, lines))
 
@@ -219,6 +203,7 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
     """What uvicorn is told, of one process or of many."""
     return {
         "lifespan": "on",
+        "http": HTTPProtocol,
         "ws": "none",
         "log_config": LOGGING,
         "access_log": False,  # the app writes its own, with what only it knows

@@ -1,105 +1,63 @@
-"""One HTTP/1.1 connection: a socket and the reader of its responses."""
+"""One HTTP/1.1 connection: a socket and the reader of its responses; and a response while its body is read from it."""
 
 import socket
 import ssl
-import time
+import sys
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, NoReturn, Protocol
 
-import anyio
 import httpx
 import msgspec
-from anyio import lowlevel
 
+from .. import _loops
+from .._reading import FOREVER, ready
+from .errors import reason_of, translated
+from .exchange import Exchange
 from .pool import Origin
-from .protocol import LAST_CHUNK, ResponseReader, State, render_chunk
+from .protocol import LAST_CHUNK, ResponseReader, State, headers_in, render_chunk
 
-FOREVER = float("inf")
+DEFAULT_PORTS = {b"http": 80, b"https": 443}
 WRITE_BYTES = 1024 * 1024  # the longest single write
 ANSWER_SECONDS = 1.0  # how long an answer may take that came before the request was sent to its end
 KEEPALIVE_PROBES = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))  # seconds, seconds, times
 
 
-class Socket(Protocol):
-    """What a connection needs of a loop's sockets; `_asyncio.AsyncioSocket` and `_trio.TrioSocket` are it."""
-
-    def take(self) -> bytes | None:
-        """The bytes that have arrived, or the first of them; b"" at the end, None while there are none.
-
-        Raises:
-            httpx.ReadError: the connection broke.
-        """
-        ...
-
-    def wait(self, deadline: float) -> Awaitable[bool]:
-        """Wait until `take` has something else to say than None, which it may have already.
-
-        `deadline` is a value of `time.monotonic()`; False says that it passed first. What goes wrong, `take` says.
-        """
-        ...
-
-    async def send(self, data: bytes, timeout: float | None) -> None:
-        """Write all of `data`; waits while the kernel has no room.
-
-        Raises:
-            httpx.WriteTimeout: no room within `timeout` seconds.
-            httpx.WriteError: the connection broke.
-        """
-        ...
-
-    def is_quiet(self) -> bool:
-        """Whether the connection is open and nothing has arrived on it."""
-        ...
-
-    def abort(self) -> None:
-        """Close at once, without a goodbye. Safe from any state; whoever is receiving stops."""
-        ...
-
-    def hand_over(self, callback: Callable[[], object]) -> None:
-        """Have something done by the event loop, soon; from any thread, and from within anything."""
-        ...
-
-    def extra_info(self, name: str) -> Any:
-        """By httpcore's names: "socket", "ssl_object", "server_addr", "client_addr"."""
-        ...
-
-
-class Outgoing(msgspec.Struct, kw_only=True, eq=False, gc=False):
+class Outgoing(msgspec.Struct, eq=False, gc=False):
     """A request, ready for the wire.
 
     Attributes:
         origin: scheme, host and port.
+        method: HEAD's response has no body.
         url: for messages.
-        head: request line and headers, as `render_head` gives them.
-        body: the whole body, or its pieces.
-        length: how many bytes the head says that the pieces have; None where they are sent chunked.
+        data: what is written first: request line and headers, and a body that is short.
+        deadline: until when all of it must be over, as `_loops.clock` counts.
         pool, connect, write, read: seconds that each of these may take, None for ever: to wait for a connection, to open
-            one, a write of several for a long body, and the wait for the response's head.
-        deadline: until when all of it must be over, as `time.monotonic()` counts.
+            one, each write of a long body, and the wait for the response's head.
+        body: what of the body is not in `data`, whole or in pieces.
+        length: how many bytes the head says that the pieces have; None where they are sent chunked.
+        server_name: whom to expect behind TLS, if not the origin's host.
     """
 
     origin: Origin
-    url: str
     method: bytes
-    head: bytes
-    body: bytes | AsyncIterable[bytes] = b""
-    length: int | None = None
+    url: str
+    data: bytes
+    deadline: float = FOREVER
     pool: float | None = None
     connect: float | None = None
     write: float | None = None
     read: float | None = None
-    deadline: float = FOREVER
+    body: bytes | AsyncIterable[bytes] = b""
+    length: int | None = None
     server_name: str | None = None
 
-    def at_most(self, seconds: float | None) -> float | None:
-        """How long a step that begins now may take: its own `seconds`, or what is left of the deadline if that is less."""
-        if self.deadline == FOREVER:
-            return seconds
-        left = self.deadline - time.monotonic()
-        return left if seconds is None or left < seconds else seconds
+    def until(self, seconds: float | None) -> float:
+        """When a step that begins now must be over: after its own `seconds`, or at the deadline if that is sooner."""
+        return self.deadline if seconds is None else min(self.deadline, _loops.now() + seconds)
 
     def __repr__(self) -> str:
-        return f"<Outgoing {self.method.decode()} to {self.origin}>"  # no head: the key is in it
+        return f"<Outgoing to {self.origin}>"  # no data: the key is in it
 
 
 class Connection:
@@ -108,98 +66,123 @@ class Connection:
     Attributes:
         origin: what it is connected to.
         reader: reads its responses.
+        socket: what it reads from and writes to.
         was_idle: whether it has been idle, so that the server may close it just when it is used again.
     """
 
-    __slots__ = ("__weakref__", "_socket", "origin", "reader", "was_idle")
+    __slots__ = ("__weakref__", "origin", "reader", "socket", "was_idle")
 
-    def __init__(self, origin: Origin, sock: Socket, max_header_bytes: int) -> None:
+    def __init__(self, origin: Origin, sock: _loops.Socket, max_header_bytes: int) -> None:
         self.origin: Origin = origin
         self.reader: ResponseReader = ResponseReader(max_header_bytes=max_header_bytes)
+        self.socket: _loops.Socket = sock
         self.was_idle: bool = False
-        self._socket = sock
 
-    async def request(self, outgoing: Outgoing) -> None:
-        """Send a request and read the head of its response, into `reader`.
+    async def send(self, outgoing: Outgoing) -> None:
+        """Send a request, all of it unless its response is there before.
 
         Raises:
             httpx.WriteTimeout, httpx.WriteError: it could not be sent.
-            httpx.ReadTimeout, httpx.ReadError: no response came in time, or the connection broke.
-            httpx.RemoteProtocolError: the response is none.
         """
         self.reader.expect(outgoing.method)
         try:
-            await self._send(outgoing)
+            if not self.socket.write(outgoing.data):
+                await self.socket.drain(outgoing.until(outgoing.write))
+            if outgoing.body != b"":
+                await self._send_body(outgoing)
         except httpx.WriteError:
             # A server may refuse a large body in the middle, and say so before it closes: then that is the answer,
             # if the event loop has read it before its write failed.
             if not await self._has_answer():
                 raise
+
+    async def read_head(self, deadline: float) -> None:
+        """Read the head of the response, into `reader`.
+
+        Raises:
+            httpx.ReadTimeout, httpx.ReadError: no response came in time, or the connection broke.
+            httpx.RemoteProtocolError: the response is not valid.
+        """
+        # Not by `receive`: this is where thousands of requests wait at once, and each would wait in two coroutines.
+        reader, sock, in_time = self.reader, self.socket, True
         try:
-            deadline = outgoing.deadline
-            if outgoing.read is not None:
-                deadline = min(deadline, time.monotonic() + outgoing.read)
-            while self.reader.state is State.HEAD:
-                await self._read(deadline)
+            while reader.state is State.HEAD:
+                data = sock.take()
+                if data is not None:
+                    self._feed(data)
+                elif in_time:
+                    in_time = await sock.wait(deadline)
+                else:
+                    raise httpx.ReadTimeout("nothing arrived in time")
+            if not reader.status:  # then `abort` ended the wait
+                reader.end()
         except httpx.RemoteProtocolError:
-            if not self.reader.status:
+            if not reader.status:
                 raise  # else only the body is broken, as whoever reads it will find
 
     def take(self) -> bytes | None:
-        """The next bytes of the body; b"" when it is complete, None while none are there. Raises as `request` does for reading."""
+        """The next bytes of the body; b"" when it is complete, None while none are there. Raises as `read_head` does."""
         reader = self.reader
         while not reader.pieces:
             if reader.state is not State.BODY:
                 return reader.end()
-            data = self._socket.take()
+            data = self.socket.take()
             if data is None:
                 return None
             try:
-                if data:
-                    reader.feed_data(data)
-                else:
-                    reader.feed_eof()
+                self._feed(data)
             except httpx.RemoteProtocolError:
                 if not reader.pieces:
-                    raise  # else the next call does, behind the body that came before
+                    raise  # else the next call does, after the body that came before
         return reader.take_body()
 
     def wait(self, deadline: float) -> Awaitable[bool]:
-        """As `Socket.wait`, for `take`."""
+        """As `Readable.wait`, for `take`."""
         reader = self.reader
-        return ready() if reader.pieces or reader.state is not State.BODY else self._socket.wait(deadline)
+        return ready() if reader.pieces or reader.state is not State.BODY else self.socket.wait(deadline)
 
-    def is_quiet(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether it is open and nothing has arrived on it, so that it can carry a request."""
-        return self.reader.is_clean() and self._socket.is_quiet()
+        return self.reader.is_clean() and self.socket.is_idle()
 
-    def rest(self) -> None:
+    def reset(self) -> None:
         """Its response is done with, and it waits for another request."""
-        self.reader.rest()
+        self.reader.reset()
         self.was_idle = True
 
     def abort(self) -> None:
         """Close at once; whoever is waiting for a response on it gets `httpx.ReadError`."""
         self.reader.close()
-        self._socket.abort()
+        self.socket.abort()
 
-    def hand_over(self, callback: Callable[[], object]) -> None:
-        """Have something done by the event loop, soon; from any thread, and from within anything."""
-        self._socket.hand_over(callback)
+    def __del__(self, _is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:  # by then modules may be empty
+        # A client that is dropped drops its pool, and so its idle connections; their sockets are the event loop's as well.
+        if not (self.reader.is_closed() or _is_finalizing()):
+            self.socket.drop()
 
-    def extra_info(self, name: str) -> Any:
-        """What httpcore's network streams tell: "socket", "ssl_object", "server_addr", "client_addr"."""
-        return self._socket.extra_info(name)
+    def _feed(self, data: bytes) -> None:
+        if data:
+            self.reader.feed_data(data)
+        else:
+            self.reader.feed_eof()
 
-    async def _send(self, outgoing: Outgoing) -> None:
+    async def _has_answer(self) -> bool:
+        try:
+            await self.read_head(_loops.now() + ANSWER_SECONDS)
+        except httpx.TransportError:
+            return False
+        return True
+
+    async def _write(self, data: bytes, outgoing: Outgoing) -> None:
+        """One write of several, with the whole time that one may take."""
+        if not self.socket.write(data):
+            await self.socket.drain(outgoing.until(outgoing.write))
+
+    async def _send_body(self, outgoing: Outgoing) -> None:
         body = outgoing.body
-        if isinstance(body, bytes) and len(body) < WRITE_BYTES:
-            await self._socket.send(outgoing.head + body, outgoing.at_most(outgoing.write))
-            return
-        await self._socket.send(outgoing.head, outgoing.at_most(outgoing.write))
         if isinstance(body, bytes):
-            for start in range(0, len(body), WRITE_BYTES):  # each with a timeout of its own
-                await self._socket.send(body[start : start + WRITE_BYTES], outgoing.at_most(outgoing.write))
+            for start in range(0, len(body), WRITE_BYTES):
+                await self._write(body[start : start + WRITE_BYTES], outgoing)
             return
         pieces = aiter(body)
         try:
@@ -217,36 +200,92 @@ class Connection:
                     raise httpx.LocalProtocolError(f"the request's body has more than the {outgoing.length} bytes announced")
             data = render_chunk(piece) if left is None else piece
             if data:
-                await self._socket.send(data, outgoing.at_most(outgoing.write))
+                await self._write(data, outgoing)
         if left is None:
-            await self._socket.send(LAST_CHUNK, outgoing.at_most(outgoing.write))
+            await self._write(LAST_CHUNK, outgoing)
         elif left:
             raise httpx.LocalProtocolError(f"the request's body has {left} bytes less than announced")
 
-    async def _has_answer(self) -> bool:
-        deadline = time.monotonic() + ANSWER_SECONDS
+
+class Owner(Protocol):
+    """Who gets a connection back when its response is over, or nobody wants the rest of it: the transport."""
+
+    def give_back(self, connection: Connection) -> None:
+        """Keep it for another request, or close it."""
+        ...
+
+
+class Incoming(Exchange):
+    """A response over a connection of ours; its body as it came, not decompressed.
+
+    Args:
+        connection: what it comes over.
+        owner: gets the connection back. The owner itself: a bound method would be one more object for each open stream.
+        url: where it comes from.
+    """
+
+    __slots__ = ("_connection", "_owner", "head")
+
+    def __init__(self, connection: Connection, owner: Owner, url: str) -> None:
+        super().__init__(connection.reader.status, url)
+        self.head: bytes = connection.reader.head
+        self._connection: Connection | None = connection
+        self._owner: Owner | None = owner
+
+    def raw_headers(self) -> list[tuple[bytes, bytes]]:
+        """See `Exchange`; read anew at each look."""
+        return headers_in(self.head)
+
+    def take(self) -> bytes | None:
+        """See `Exchange`. Gives the connection back at the end."""
+        connection = self._connection
+        if connection is None:
+            return b""
         try:
-            while self.reader.state is State.HEAD:
-                await self._read(deadline)
-        except httpx.TransportError:
-            return False
-        return True
+            data = connection.take()
+        except Exception as error:
+            self.close()
+            self.fail(error)
+            raise
+        if data == b"":
+            self.close()
+        return data
 
-    async def _read(self, deadline: float) -> None:
-        in_time = True
-        while (data := self._socket.take()) is None:
-            if not in_time:
-                raise httpx.ReadTimeout("nothing arrived in time")
-            in_time = await self._socket.wait(deadline)
-        if data:
-            self.reader.feed_data(data)
-        else:
-            self.reader.feed_eof()
+    def wait(self, deadline: float) -> Awaitable[bool]:
+        """See `Exchange`."""
+        return ready() if self._connection is None else self._connection.wait(deadline)
+
+    def fail(self, error: Exception) -> NoReturn:
+        """Raise an error of the connection as our own."""
+        raise translated(error, self.url) from error
+
+    def close(self) -> None:
+        """Give the connection back: to the pool if its body was read to the end, else by closing it. At once."""
+        connection, owner = self._connection, self._owner
+        self._connection = self._owner = None  # a response that is kept for its headers is not to keep its client's pool
+        if connection is not None and owner is not None:
+            owner.give_back(connection)
+
+    async def aclose(self) -> None:
+        """See `Exchange`."""
+        self.close()
+
+    def __del__(self) -> None:
+        # Dropped in the middle: the server is to know it now. But this may be any thread, or the middle of anything.
+        if self._connection is not None and self._owner is not None:
+            self._connection.socket.call_soon(partial(self._owner.give_back, self._connection))
 
 
-async def ready() -> bool:
-    """What `wait` returns where there is nothing to wait for."""
-    return True
+def origin_of(url: httpx.URL) -> Origin:
+    """Scheme, host and port of a URL.
+
+    Raises:
+        httpx.UnsupportedProtocol: the scheme is neither http nor https.
+    """
+    scheme = url.raw_scheme
+    if scheme not in DEFAULT_PORTS:
+        raise httpx.UnsupportedProtocol(f"the URL must start with http:// or https://: {url!r}")
+    return scheme, url.raw_host, url.port or DEFAULT_PORTS[scheme]
 
 
 async def connect(
@@ -260,34 +299,20 @@ async def connect(
     """
     _, host, port = outgoing.origin
     name = host.decode("ascii")
-    rooms = _rooms()
+    deadline = outgoing.until(outgoing.connect)
     try:
-        with anyio.fail_after(outgoing.at_most(outgoing.connect)):
-            server_name = outgoing.server_name or name
-            if uds is not None:
-                sock = await rooms.connect_unix(uds, ssl_context, server_name)
-            else:
-                sock = await rooms.connect_tcp(name, port, ssl_context, server_name, set_options)
+        sock = await _loops.sockets().connect(uds, name, port, ssl_context, outgoing.server_name or name, deadline)
     except TimeoutError:  # ours, or the system's own
         raise httpx.ConnectTimeout(f"no connection to {name}:{port} in time") from None
-    except (OSError, ValueError, OverflowError) as error:  # the latter two: a name or a port that can be none
-        raise httpx.ConnectError(str(error) or type(error).__name__) from error
+    except (OSError, ValueError, OverflowError) as error:  # the latter two: not a host's name, not a port
+        raise httpx.ConnectError(reason_of(error)) from error
+    if uds is None and sock.is_idle():  # else it has ended already, and may not even have a socket
+        set_options(sock.extra_info("socket"))
     return Connection(outgoing.origin, sock, max_header_bytes)
 
 
-def _rooms() -> Any:
-    """The sockets of the event loop that is running."""
-    if lowlevel.current_token().backend_class.__module__.endswith("_trio"):
-        from . import _trio
-
-        return _trio
-    from . import _asyncio
-
-    return _asyncio
-
-
 def set_options(sock: Any) -> None:
-    """Send small writes at once, and find out when the peer is gone although nothing is said."""
+    """Send small writes at once, and find out when the peer is gone although it sends nothing."""
     options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
     options += [(socket.IPPROTO_TCP, getattr(socket, name), value) for name, value in KEEPALIVE_PROBES if hasattr(socket, name)]
     try:

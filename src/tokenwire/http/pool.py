@@ -8,10 +8,11 @@ on top, and in one order of age over all origins. Whoever must wait stands in on
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from collections.abc import Callable, Hashable
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
-import msgspec
+from .._reading import FOREVER
+from ..types.attempts import PoolStats as PoolStats
 
 Origin: TypeAlias = tuple[bytes, bytes, int]  # scheme, host, port
 
@@ -19,9 +20,12 @@ Origin: TypeAlias = tuple[bytes, bytes, int]  # scheme, host, port
 class Poolable(Protocol):
     """What the pool asks of a connection."""
 
-    origin: Any
+    @property
+    def origin(self) -> Hashable:
+        """What it is connected to."""
+        ...
 
-    def is_quiet(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether it is open, and nothing has arrived since its last response."""
         ...
 
@@ -40,26 +44,12 @@ class Lease(Generic[C]):
 
     __slots__ = ("close", "connection", "granted", "on_grant", "origin")
 
-    def __init__(self, origin: Any) -> None:
-        self.origin: Any = origin
+    def __init__(self, origin: Hashable) -> None:
+        self.origin: Hashable = origin
         self.granted: bool = False
         self.connection: C | None = None
-        self.close: list[C] = []
+        self.close: tuple[C, ...] = ()
         self.on_grant: Callable[[], None] | None = None
-
-
-class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
-    """A pool at one moment.
-
-    Attributes:
-        open: connections in use, idle, or being opened.
-        idle: those of them that wait for a request.
-        waiting: requests that wait for a connection.
-    """
-
-    open: int
-    idle: int
-    waiting: int
 
 
 class Pool(Generic[C]):
@@ -76,8 +66,8 @@ class Pool(Generic[C]):
         self,
         *,
         max_connections: float,
-        max_keepalive: float,
-        keepalive_expiry: float,
+        max_keepalive: float = FOREVER,
+        keepalive_expiry: float = FOREVER,
         clock: Callable[[], float] = lambda: time.monotonic(),  # looked up each time, as everywhere: tests replace it
     ) -> None:
         self._max_connections = max_connections
@@ -85,7 +75,7 @@ class Pool(Generic[C]):
         self._keepalive_expiry = keepalive_expiry
         self._clock = clock
         self._open = 0
-        self._idle: dict[Any, OrderedDict[C, None]] = {}  # by origin, the latest last
+        self._idle: dict[Hashable, OrderedDict[C, None]] = {}  # by origin, the latest last
         self._ages: OrderedDict[C, float] = OrderedDict()  # idle since, the oldest first
         self._queue: OrderedDict[Lease[C], None] = OrderedDict()
 
@@ -94,7 +84,7 @@ class Pool(Generic[C]):
         """How many there are of what."""
         return PoolStats(open=self._open, idle=len(self._ages), waiting=len(self._queue))
 
-    def acquire(self, origin: Any) -> Lease[C]:
+    def acquire(self, origin: Hashable) -> Lease[C]:
         """Ask for a connection: an idle one, a new one, or, where there is no room, a place in the queue."""
         lease: Lease[C] = Lease(origin)
         if self._queue or not self._grant(lease):
@@ -113,9 +103,12 @@ class Pool(Generic[C]):
         if not reusable:
             self.forget()
             return []
-        self._put_idle(connection)
-        self._serve_queue()
-        return self._trimmed()
+        now = self._clock()
+        self._idle.setdefault(connection.origin, OrderedDict())[connection] = None
+        self._ages[connection] = now
+        if self._queue:
+            self._serve_queue()
+        return self._trimmed(now)
 
     def forget(self) -> None:
         """A connection is no more, or was never opened: there is room for another."""
@@ -124,7 +117,7 @@ class Pool(Generic[C]):
 
     def abandon(self, lease: Lease[C]) -> list[C]:
         """The holder of a lease does not want it any more, served or not. Returns connections to close."""
-        closing, lease.close = lease.close, []
+        closing, lease.close = list(lease.close), ()
         if not lease.granted:
             self._queue.pop(lease, None)
         elif lease.connection is None:
@@ -139,7 +132,7 @@ class Pool(Generic[C]):
         for connection in idle:
             self._drop_idle(connection)
         self._open -= len(idle)
-        self._max_connections = float("inf")
+        self._max_connections = FOREVER
         self._serve_queue()
         return idle
 
@@ -160,10 +153,10 @@ class Pool(Generic[C]):
             connection = next(reversed(idle))
             expired = self._clock() - self._ages[connection] > self._keepalive_expiry
             self._drop_idle(connection)
-            if not expired and connection.is_quiet():
+            if not expired and connection.is_idle():
                 return connection
             self._open -= 1
-            lease.close.append(connection)
+            lease.close += (connection,)
         return None
 
     def _make_room(self, lease: Lease[C]) -> bool:
@@ -173,12 +166,8 @@ class Pool(Generic[C]):
         oldest = next(iter(self._ages))
         self._drop_idle(oldest)
         self._open -= 1
-        lease.close.append(oldest)
+        lease.close += (oldest,)
         return True
-
-    def _put_idle(self, connection: C) -> None:
-        self._idle.setdefault(connection.origin, OrderedDict())[connection] = None
-        self._ages[connection] = self._clock()
 
     def _drop_idle(self, connection: C) -> None:
         del self._ages[connection]
@@ -187,12 +176,12 @@ class Pool(Generic[C]):
         if not idle:
             del self._idle[connection.origin]
 
-    def _trimmed(self) -> list[C]:
+    def _trimmed(self, now: float) -> list[C]:
         """Idle connections that are too many or too old, at most two: as many as one release can bring."""
         closing: list[C] = []
         while self._ages and len(closing) < 2:
             oldest, since = next(iter(self._ages.items()))
-            if len(self._ages) <= self._max_keepalive and self._clock() - since <= self._keepalive_expiry:
+            if len(self._ages) <= self._max_keepalive and now - since <= self._keepalive_expiry:
                 break
             self._drop_idle(oldest)
             self._open -= 1

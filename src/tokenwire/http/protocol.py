@@ -41,29 +41,16 @@ class ResponseReader:
 
     Attributes:
         state: see `State`.
-        status, version: of the response at hand, once its head is complete; `version` is "1.1" or what else the peer speaks.
+        status: of the response at hand, once its head is complete.
         head: its status line and headers as sent, without the empty line. A stream that is open holds on to it, and few
             look at it: see `reason_in`, `headers_in` and `first_header_in`.
         pieces: the body's bytes that have arrived and were not taken yet.
     """
 
     __slots__ = (
-        "__weakref__",
-        "_failure",
-        "_head_only",
-        "_keep_alive",
-        "_max_header_bytes",
-        "_overhead",
-        "_parser",
-        "_received",
-        "_unsolicited",
-        "head",
-        "on_body",
-        "pieces",
-        "state",
-        "status",
-        "version",
-    )
+        "__weakref__", "_failure", "_head_only", "_keep_alive", "_max_header_bytes", "_overhead", "_parser", "_received",
+        "_unsolicited", "head", "on_body", "pieces", "state", "status",
+    )  # fmt: skip
 
     def __init__(self, *, max_header_bytes: int = MAX_HEADER_BYTES) -> None:
         self._max_header_bytes = max_header_bytes
@@ -72,14 +59,13 @@ class ResponseReader:
         self._parser: Any = httptools.HttpResponseParser(self)
         self._unsolicited = False
         self._failure: tuple[type[httpx.RemoteProtocolError], str] = httpx.RemoteProtocolError, ""
-        self._reset()
+        self._begin()
         self.state: State = State.IDLE
 
-    def _reset(self) -> None:
+    def _begin(self) -> None:
         self.status: int = 0
-        self.version: str = "1.1"
         self.head: bytes = b""
-        self._received = bytearray()  # while the head is not complete
+        self._received: bytes | bytearray = b""  # of a head that is not complete
         self._overhead = 0  # bytes since the request, or since the last byte of body
         self._head_only = False
         self._keep_alive = False
@@ -92,7 +78,7 @@ class ResponseReader:
         """
         if self.state is not State.IDLE:
             raise httpx.LocalProtocolError(f"no request may be sent while the connection is {self.state.name}")
-        self._reset()
+        self._begin()
         self._head_only = method == b"HEAD"
         self.state = State.HEAD
 
@@ -112,14 +98,16 @@ class ResponseReader:
             return
         self._overhead += len(data)
         if state is State.HEAD:
-            self._received += data
+            self._keep(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            if isinstance(error.__context__, HeadersTooLarge):
-                self._fail(self._too_long(), kind=HeadersTooLarge)
+            found = error.__context__  # what our own callback raised, if it was that
+            if isinstance(found, HeadersTooLarge):
+                self._fail(self._too_long())
             if self.state is not State.COMPLETE:
-                self._fail(f"the server sent no valid HTTP response: {error}", error)
+                reason = found if isinstance(found, httpx.RemoteProtocolError) else error
+                self._fail(httpx.RemoteProtocolError(f"the server sent no valid HTTP response: {reason}"), error)
             self._unsolicited = True  # the response is whole; what follows it is not our answer
         if self.pieces:
             self._overhead = 0
@@ -127,10 +115,19 @@ class ResponseReader:
                 self._unsolicited = True
                 self.pieces.clear()
         elif self._overhead > self._max_header_bytes and self.state is not State.COMPLETE:
-            self._fail(self._too_long(), kind=HeadersTooLarge)
+            self._fail(self._too_long())
 
-    def _too_long(self) -> str:
-        return f"the head is longer than max_header_bytes, {self._max_header_bytes} bytes"
+    def _keep(self, data: bytes) -> None:
+        """Of a head, which as a rule comes in one piece."""
+        if not self._received:
+            self._received = data
+            return
+        if isinstance(self._received, bytes):
+            self._received = bytearray(self._received)
+        self._received += data
+
+    def _too_long(self) -> HeadersTooLarge:
+        return HeadersTooLarge(f"the head is longer than max_header_bytes, {self._max_header_bytes} bytes")
 
     def feed_eof(self) -> None:
         """The peer closed its side.
@@ -140,23 +137,19 @@ class ResponseReader:
             httpx.ReadError: the connection was closed on this side meanwhile.
         """
         self._require_open()
-        if self.state is State.BODY and not self._is_framed():
+        if self.state is State.BODY and not _is_framed(self.head):
             self.state = State.COMPLETE
             self._keep_alive = False
         elif self.state is State.HEAD:
-            self._fail("the server closed the connection without sending a response")
+            self._fail(httpx.RemoteProtocolError("the server closed the connection without sending a response"))
         elif self.state is State.BODY:
-            self._fail("the server closed the connection before the body was complete")
+            self._fail(httpx.RemoteProtocolError("the server closed the connection before the body was complete"))
         self._unsolicited = True
 
     def take_body(self) -> bytes:
         """The body's bytes that have arrived since the last call."""
-        pieces = self.pieces
-        if len(pieces) == 1:
-            data = pieces[0]
-        else:
-            data = b"".join(pieces)
-        pieces.clear()
+        data = b"".join(self.pieces)  # a single one is not copied
+        self.pieces.clear()
         return data
 
     def end(self) -> bytes:
@@ -176,7 +169,7 @@ class ResponseReader:
         """Whether another request may be sent: the response is complete, and both sides keep the connection."""
         return not self._unsolicited and (self.state is State.IDLE or (self.state is State.COMPLETE and self._keep_alive))
 
-    def rest(self) -> None:
+    def reset(self) -> None:
         """No response is expected until the next request; what was not taken of the last one is dropped."""
         self.state = State.IDLE
         self.pieces.clear()
@@ -184,6 +177,10 @@ class ResponseReader:
     def has_begun(self) -> bool:
         """Whether a byte of the response has arrived."""
         return self._overhead > 0 or self.status > 0
+
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._parser is None
 
     def close(self) -> None:
         """Let go of the parser, which holds on to this reader."""
@@ -198,20 +195,10 @@ class ResponseReader:
         if self._parser is None:
             raise httpx.ReadError("the connection was closed on this side")
 
-    def _fail(
-        self, text: str, cause: BaseException | None = None, kind: type[httpx.RemoteProtocolError] = httpx.RemoteProtocolError
-    ) -> NoReturn:
+    def _fail(self, error: httpx.RemoteProtocolError, cause: BaseException | None = None) -> NoReturn:
         self.state = State.BROKEN
-        self._failure = kind, text
-        raise kind(text) from cause
-
-    def _is_framed(self) -> bool:
-        return any(name.lower() in (b"content-length", b"transfer-encoding") and not self._is_unframed(name, value)
-                   for name, value in headers_in(self.head))  # fmt: skip
-
-    def _is_unframed(self, name: bytes, value: bytes) -> bool:
-        # RFC 9112, 6.3: a response whose last transfer coding is not chunked ends with its connection.
-        return name.lower() == b"transfer-encoding" and value.lower().rpartition(b",")[2].strip() != b"chunked"
+        self._failure = type(error), str(error)  # the error itself would hold this reader, by its traceback
+        raise error from cause
 
     # --- httptools' callbacks
 
@@ -224,18 +211,19 @@ class ResponseReader:
         """The head is whole. 1xx heads are informational: the response's own head follows."""
         if self.state is not State.HEAD:
             return
-        self.head = self._take_head()
-        if len(self.head) > self._max_header_bytes:
-            raise HeadersTooLarge(self._too_long())
+        received = self._received.lstrip(b"\r\n")  # in front of the status line, where llhttp skips them
+        end = received.find(b"\r\n\r\n")  # llhttp takes nothing else for a head's end
+        if end > self._max_header_bytes:
+            raise self._too_long()
         status = self._parser.get_status_code()
         if status < 200 and status != 101:
-            if status < 100 or (status not in _BODILESS and self._is_framed()):
-                raise httpx.RemoteProtocolError(f"status {status} is none, or may have no body")
-            self.head = b""
+            if status < 100 or (status not in _BODILESS and _is_framed(bytes(received[:end]))):
+                raise httpx.RemoteProtocolError(f"status {status} is not valid, or may have no body")
+            self._received = received[end + 4 :]
             return
-        self._received.clear()
+        self.head = bytes(received[:end])
+        self._received = b""
         self.status = status
-        self.version = self._parser.get_http_version()
         self._keep_alive = self._parser.should_keep_alive()
         self.state = State.BODY
         if self._head_only:
@@ -243,20 +231,21 @@ class ResponseReader:
             self.state = State.COMPLETE
             self._parser = httptools.HttpResponseParser(self)
 
-    def _take_head(self) -> bytes:
-        """What has arrived up to the next empty line: llhttp takes nothing else for a head's end."""
-        received = self._received
-        while received.startswith((b"\r", b"\n")):  # in front of the status line, where llhttp skips them
-            del received[:1]
-        end = received.find(b"\r\n\r\n")
-        head = bytes(received[:end])
-        del received[: end + 4]
-        return head
-
     def on_message_complete(self) -> None:
         """The body is whole."""
         if self.state is State.BODY:
             self.state = State.COMPLETE
+
+
+def _is_framed(head: bytes) -> bool:
+    """Whether the head says where the body ends; else it ends with the connection."""
+    for name, value in headers_in(head):
+        # RFC 9112, 6.3: a response whose last transfer coding is not chunked ends with its connection.
+        if name.lower() == b"content-length" or (
+            name.lower() == b"transfer-encoding" and value.lower().rpartition(b",")[2].strip() == b"chunked"
+        ):
+            return True
+    return False
 
 
 def reason_in(head: bytes) -> bytes:

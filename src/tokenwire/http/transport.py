@@ -1,116 +1,42 @@
 """The transport: requests in, responses out, over a pool of connections.
 
-`HTTPTransport` is an `httpx.AsyncBaseTransport`, so an `httpx.AsyncClient` can stand on it. The library's own calls take
-the shorter way in, `send`, which skips httpx's request and response objects.
+`HTTPTransport` is a `Sender`, which is how the library's own calls go. It is a transport of httpx and of httpx2 too, so
+their `AsyncClient` can stand on it; see `foreign`.
 
-A connection is in exactly one place: in the pool, or with the `Incoming` response that reads from it. Whoever has it
-gives it back in one synchronous step, so cancellation finds no moment at which it is nobody's.
+A connection is in exactly one place: in the pool, or with the response that reads from it. Whoever has it gives it back in
+one synchronous step, so cancellation finds no moment at which it is nobody's.
 """
 
 import logging
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
-from types import TracebackType
-from typing import Any
+from collections.abc import Callable, Iterable
+from functools import lru_cache, partial
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 import anyio
 import httpx
 from anyio import lowlevel
 
-from .connection import FOREVER, Connection, Outgoing, connect
+from .. import _loops
+from .._reading import FOREVER
+from . import foreign
+from .connection import WRITE_BYTES, Connection, Incoming, Outgoing, connect, origin_of
+from .decoding import inflater_for
+from .errors import failure_of, translated
+from .exchange import Exchange, HTTPRequest, InflatedExchange
 from .pool import Lease, Origin, Pool, PoolStats
-from .protocol import MAX_HEADER_BYTES, headers_in, reason_in, render_head
+from .protocol import MAX_HEADER_BYTES, first_header_in, render_head
 
 logger: logging.Logger = logging.getLogger("tokenwire.http")
 
 CONNECTING_AT_ONCE = 500  # to one server; opened together, they take a second or two of a slow core
-DEFAULT_PORTS = {b"http": 80, b"https": 443}
+HEADS_KEPT = 256  # of requests, rendered and checked
+MAX_REDIRECTS = 5
 
-
-class Incoming:
-    """A response whose head has arrived, and the connection its body comes over.
-
-    Attributes:
-        status, head, version: as in `ResponseReader`.
-        wait: as `Socket.wait`, until `take` has said that the body is complete.
-    """
-
-    __slots__ = ("_connection", "_transport", "head", "status", "version", "wait")
-
-    def __init__(self, connection: Connection, transport: "HTTPTransport") -> None:
-        reader = connection.reader
-        self.status: int = reader.status
-        self.head: bytes = reader.head
-        self.version: str = reader.version
-        self.wait: Callable[[float], Awaitable[bool]] = connection.wait
-        self._connection: Connection | None = connection
-        self._transport = transport
-
-    @property
-    def headers(self) -> list[tuple[bytes, bytes]]:
-        """The response's headers, names and values as sent; read anew at each look."""
-        return headers_in(self.head)
-
-    def take(self) -> bytes | None:
-        """The next bytes of the body as they came, not decompressed; b"" when it is complete, None while none are there.
-
-        Raises:
-            httpx.ReadError, httpx.RemoteProtocolError: the connection broke, or closed too early.
-        """
-        connection = self._connection
-        if connection is None:
-            return b""
-        try:
-            data = connection.take()
-        except BaseException:
-            self.close()
-            raise
-        if data == b"":
-            self.close()
-        return data
-
-    async def receive(self, deadline: float) -> bytes:
-        """The next bytes of the body, waiting for them; b"" when it is complete. Cancelled, it closes the response.
-
-        Raises:
-            httpx.ReadTimeout: nothing came before `deadline`, a value of `time.monotonic()`. The response stays open.
-            httpx.ReadError, httpx.RemoteProtocolError: the connection broke, or closed too early.
-        """
-        in_time = True
-        while (data := self.take()) is None:
-            if not in_time:
-                raise httpx.ReadTimeout("nothing arrived in time")
-            try:
-                in_time = await self.wait(deadline)
-            except BaseException:
-                self.close()
-                raise
-            if self._connection is None:
-                raise httpx.ReadError("the response was closed while it was read")
-        return data
-
-    def close(self) -> None:
-        """Give the connection back: to the pool if its body was read to the end, else by closing it. At once."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            self._transport.give_back(connection)
-
-    async def aclose(self) -> None:
-        """`close`, for whoever takes bodies of any kind."""
-        self.close()
-
-    def __del__(self) -> None:
-        # Dropped in the middle: the server is to know it now. But this may be any thread, or the middle of anything.
-        if self._connection is not None:
-            self._connection.hand_over(partial(self._transport.give_back, self._connection))
-
-    def extra_info(self, name: str) -> Any:
-        """As `Connection.extra_info`."""
-        return None if self._connection is None else self._connection.extra_info(name)
+I = TypeVar("I", bound=Incoming)  # noqa: E741
 
 
 class HTTPTransport(httpx.AsyncBaseTransport):
@@ -124,8 +50,8 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         max_header_bytes: the longest head of a response.
         uds: the path of a Unix socket to connect to, whatever the URL's host.
 
-    A transport belongs to the event loop it is first used in, asyncio's, uvloop's or trio's. Proxies and HTTP/2 are
-    httpx's own transport's business.
+    A transport belongs to the event loop it is first used in, asyncio's, uvloop's or trio's. It serves an
+    `httpx.AsyncClient` and an `httpx2.AsyncClient`. Proxies and HTTP/2 are their own transports' business.
     """
 
     def __init__(
@@ -148,11 +74,11 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             keepalive_expiry=FOREVER if keepalive_expiry is None else keepalive_expiry,
         )
         self._pool = self._new_pool()
-        self.heads: dict[tuple[Any, ...], bytes] = {}  # of requests, rendered and checked; see `exchange`
+        self._head_of = lru_cache(HEADS_KEPT)(_head_of)
         self._connections: set[Connection] = set()  # all that are open, idle or in use
-        self._doors: WeakValueDictionary[Origin, anyio.Semaphore] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[Origin, Pool[Connection]] = WeakValueDictionary()
         self._process = os.getpid()
-        self._parents: Any = None
+        self._parents: object = None
         self._closed = False
 
     @property
@@ -160,8 +86,38 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         """How many connections are open and idle, and how many requests wait for one."""
         return self._pool.stats
 
-    async def send(self, outgoing: Outgoing) -> Incoming:
-        """Send a request and wait for the head of its response.
+    async def send(self, request: HTTPRequest, deadline: float) -> Exchange:
+        """See `Sender.send`. Redirects that keep the method are followed within the origin: the key is for nobody else.
+
+        The origin is known by the caller's `host` too, where there is one.
+        """
+        try:
+            url = request.url
+            for _ in range(MAX_REDIRECTS + 1):
+                incoming = await self.answer(self._outgoing(request, url, deadline), Incoming)
+                location = _redirected(request.method, incoming, request.headers.get("host"))
+                if location is None:
+                    return _decompressed(incoming)
+                incoming.close()
+                url = location
+            raise httpx.TooManyRedirects(f"more than {MAX_REDIRECTS} redirects")
+        except Exception as error:
+            raise failure_of(error, request.url, deadline) from error
+
+    def _outgoing(self, request: HTTPRequest, url: str, deadline: float) -> Outgoing:
+        origin, start = self._head_of(request.method, url, *request.headers, *request.headers.values())
+        body = request.body
+        if request.method == "GET":
+            data = start + b"\r\n"
+        elif len(body) < WRITE_BYTES:
+            data, body = b"%bcontent-length: %d\r\n\r\n%b" % (start, len(body), body), b""
+        else:
+            data = b"%bcontent-length: %d\r\n\r\n" % (start, len(body))
+        method = request.method.encode("ascii")
+        return Outgoing(origin, method, url, data, deadline, request.pool, request.connect, request.write, body=body)
+
+    async def answer(self, outgoing: Outgoing, kind: type[I]) -> I:
+        """Send a request and wait for the head of its response, which is made of the class `kind`.
 
         Raises:
             httpx.PoolTimeout, httpx.ConnectTimeout, httpx.WriteTimeout, httpx.ReadTimeout: that part took too long.
@@ -170,9 +126,13 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             RuntimeError: the transport is closed.
         """
         while True:
-            connection = await self._connection(outgoing)
+            lease = self._acquire(outgoing)
+            connection = lease.connection
+            if connection is None or lease.close:
+                connection = await self._obtain(lease, outgoing)
             try:
-                await connection.request(outgoing)
+                await connection.send(outgoing)
+                await connection.read_head(outgoing.until(outgoing.read))
             except BaseException as error:
                 again = _can_be_sent_again(outgoing, connection, error)
                 self.give_back(connection)
@@ -181,13 +141,13 @@ class HTTPTransport(httpx.AsyncBaseTransport):
                     logger.debug("%s:%d had closed a kept connection: the request goes over another", host.decode(), port)
                     continue
                 raise
-            return Incoming(connection, self)
+            return kind(connection, self, outgoing.url)
 
     def give_back(self, connection: Connection) -> None:
         """Put a connection back into the pool, or close it if it can't be used again. For its holder, in the loop's thread."""
         reusable = connection.reader.is_reusable()
         if reusable:
-            connection.rest()
+            connection.reset()
         else:
             self._discard([connection])
         surplus = self._pool.release(connection, reusable=reusable)
@@ -203,15 +163,15 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             timeout: seconds that opening one may take.
 
         Raises:
-            httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, RuntimeError: as `send`.
+            httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, RuntimeError: as `answer`.
         """
-        outgoing = Outgoing(origin=origin_of(httpx.URL(url)), url=url, method=b"", head=b"", connect=timeout, pool=timeout)
+        outgoing = Outgoing(origin_of(httpx.URL(url)), b"", url, b"", connect=timeout, pool=timeout)
         opened: list[Connection] = []
         errors: list[Exception] = []
 
         async def open_one() -> None:
             try:
-                opened.append(await self._connection(outgoing))
+                opened.append(await self._obtain(self._acquire(outgoing), outgoing))
             except (httpx.TransportError, RuntimeError) as error:
                 errors.append(error)
                 group.cancel_scope.cancel()
@@ -227,19 +187,11 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             raise errors.pop()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """httpx's way in. Honours the `timeout` and `sni_hostname` extensions; raises as `send`."""
-        incoming = await self.send(outgoing_of(request))
-        timeout = request.extensions.get("timeout", {}).get("read")
-        return httpx.Response(
-            incoming.status,
-            headers=incoming.headers,
-            stream=_Body(incoming, timeout),
-            extensions={
-                "http_version": b"HTTP/" + incoming.version.encode("ascii"),
-                "reason_phrase": reason_in(incoming.head),
-                "network_stream": _Info(incoming),
-            },
-        )
+        """The way in of httpx and of httpx2, with the responses and exceptions of whichever the request is from.
+
+        Honours the `timeout` and `sni_hostname` extensions; raises as `answer` does.
+        """
+        return await foreign.answer(self.answer, request)
 
     async def aclose(self) -> None:
         """Close all connections: those in use too, whose readers get `httpx.ReadError`. Done even when cancelled."""
@@ -250,30 +202,50 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             connection.abort()  # it is still its holder's, who finds it closed and gives it back
         await lowlevel.cancel_shielded_checkpoint()  # in which asyncio closes the sockets
 
-    async def __aenter__(self) -> "HTTPTransport":
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None = None,
-        exc_value: BaseException | None = None,
-        traceback: TracebackType | None = None,
-    ) -> None:
-        await self.aclose()
-
-    async def _connection(self, outgoing: Outgoing) -> Connection:
-        """A connection for this request: an idle one, or a new one when there is room."""
+    def _acquire(self, outgoing: Outgoing) -> Lease[Connection]:
+        """A right to a connection for this request: an idle one, or a new one when there is room."""
         self._leave_to_parent()
-        lease = self._pool.acquire(outgoing.origin)
+        return self._pool.acquire(outgoing.origin)
+
+    async def _obtain(self, lease: Lease[Connection], outgoing: Outgoing) -> Connection:
+        """The connection of a lease, which has to be waited for, opened, or made room for."""
         try:
             if not lease.granted:
-                await self._wait(lease, outgoing)
+                await _granted(lease, outgoing, "no free connection")
+                if lease.connection is not None and not lease.connection.is_idle():
+                    # It ended between the grant and now. Its place is ours, for a new one.
+                    lease.close += (lease.connection,)
+                    lease.connection = None
             if lease.close:
                 self._discard(lease.close)
             return lease.connection or await self._connect(outgoing)
         except BaseException:
             self._discard(self._pool.abandon(lease))
             raise
+
+    async def _connect(self, outgoing: Outgoing) -> Connection:
+        """A new connection. Limits concurrent connects per origin: thousands at once would time out waiting for each other."""
+        turns = self._turns.get(outgoing.origin)
+        if turns is None:
+            turns = self._turns[outgoing.origin] = Pool(max_connections=CONNECTING_AT_ONCE)
+        turn = turns.acquire(outgoing.origin)
+        try:
+            if not turn.granted:
+                await _granted(turn, outgoing, "no turn to connect")
+            self._require_open()
+            connection = await connect(
+                outgoing,
+                ssl_context=self._context() if outgoing.origin[0] == b"https" else None,
+                uds=self._uds,
+                max_header_bytes=self._max_header_bytes,
+            )
+        finally:
+            turns.abandon(turn)
+        if self._closed:
+            connection.abort()
+            self._require_open()
+        self._connections.add(connection)
+        return connection
 
     def _leave_to_parent(self) -> None:
         """In the child of a fork: begin without connections. Those that are open are the parent's, and so are its answers.
@@ -284,61 +256,13 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             return
         self._parents = self._parents, self._pool, self._connections
         self._pool, self._connections, self._process = self._new_pool(), set(), os.getpid()
-        self._doors = WeakValueDictionary()
-
-    async def _wait(self, lease: Lease[Connection], outgoing: Outgoing) -> None:
-        granted = anyio.Event()
-        lease.on_grant = granted.set
-        seconds = outgoing.at_most(outgoing.pool)
-        with anyio.move_on_after(seconds):
-            await granted.wait()
-        if not lease.granted:
-            raise httpx.PoolTimeout(f"no free connection within {seconds:.3g} s")
-        if lease.connection is not None and not lease.connection.is_quiet():
-            # It ended between the grant and now. Its place is ours, for a new one.
-            lease.close.append(lease.connection)
-            lease.connection = None
-
-    async def _enter(self, outgoing: Outgoing) -> anyio.Semaphore:
-        """Wait for one's turn to connect to a server: of thousands at once, each would be late for the others' sake."""
-        door = self._doors.get(outgoing.origin)
-        if door is None:
-            door = self._doors[outgoing.origin] = anyio.Semaphore(CONNECTING_AT_ONCE)
-        try:
-            door.acquire_nowait()
-        except anyio.WouldBlock:
-            seconds = outgoing.at_most(outgoing.pool)
-            entered = False
-            with anyio.move_on_after(seconds):
-                await door.acquire()
-                entered = True
-            if not entered:
-                raise httpx.PoolTimeout(f"no turn to connect within {seconds:.3g} s") from None
-        return door
-
-    async def _connect(self, outgoing: Outgoing) -> Connection:
-        door = await self._enter(outgoing)
-        try:
-            self._require_open()
-            connection = await connect(
-                outgoing,
-                ssl_context=self._context() if outgoing.origin[0] == b"https" else None,
-                uds=self._uds,
-                max_header_bytes=self._max_header_bytes,
-            )
-        finally:
-            door.release()
-        if self._closed:
-            connection.abort()
-            self._require_open()
-        self._connections.add(connection)
-        return connection
+        self._turns = WeakValueDictionary()
 
     def _require_open(self) -> None:
         if self._closed:
             raise RuntimeError("this HTTPTransport is closed")
 
-    def _discard(self, connections: list[Connection]) -> None:
+    def _discard(self, connections: Iterable[Connection]) -> None:
         for connection in connections:
             self._connections.discard(connection)
             connection.abort()
@@ -348,6 +272,28 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             self._ssl_context = httpx.create_ssl_context()
             self._ssl_context.set_alpn_protocols(["http/1.1"])
         return self._ssl_context
+
+
+def _head_of(method: str, url: str, *headers: str) -> tuple[Origin, bytes]:
+    """Where a request goes, and the start of its head, which lacks `content-length` and the empty line.
+
+    `headers` has all names, and after them all values: so no two sets of headers are one key of a cache. Raises as
+    `origin_of` and `checked_head` do.
+    """
+    parsed = httpx.URL(url)
+    texts = [text.encode() for text in headers]
+    fields = {b"host": parsed.netloc}  # first, as RFC 9110 (7.2) asks; the caller's own takes its place
+    fields.update(zip(texts[: len(texts) // 2], texts[len(texts) // 2 :], strict=True))
+    return origin_of(parsed), render_head(method.encode(), parsed.raw_path, fields.items())[:-2]
+
+
+async def _granted(lease: Lease[Any], outgoing: Outgoing, reason: str) -> None:
+    """Wait until a lease is granted, `outgoing.pool` seconds at most."""
+    flag = _loops.flag()
+    lease.on_grant = flag.set
+    started = time.monotonic()
+    if not await flag.wait(outgoing.until(outgoing.pool)) and not lease.granted:
+        raise httpx.PoolTimeout(f"{reason} within {time.monotonic() - started:.3g} s")
 
 
 def _can_be_sent_again(outgoing: Outgoing, connection: Connection, error: BaseException) -> bool:
@@ -360,85 +306,41 @@ def _can_be_sent_again(outgoing: Outgoing, connection: Connection, error: BaseEx
     )
 
 
-class _Body(httpx.AsyncByteStream):
-    """A response's body for httpx."""
-
-    def __init__(self, incoming: Incoming, timeout: float | None) -> None:
-        self._incoming = incoming
-        self._timeout = timeout
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        deadline = FOREVER if self._timeout is None else time.monotonic() + self._timeout
-        data = await self._incoming.receive(deadline)
-        if not data:
-            raise StopAsyncIteration
-        return data
-
-    async def aclose(self) -> None:
-        self._incoming.close()
-
-
-class _Info:
-    """What httpx's `network_stream` extension is asked for: facts about the connection."""
-
-    def __init__(self, incoming: Incoming) -> None:
-        self._incoming = incoming
-
-    def get_extra_info(self, info: str) -> Any:
-        """As httpcore's network streams have it."""
-        return self._incoming.extra_info(info)
-
-
-def origin_of(url: httpx.URL) -> Origin:
-    """Scheme, host and port of a URL.
-
-    Raises:
-        httpx.UnsupportedProtocol: the scheme is neither http nor https.
-    """
-    scheme = url.raw_scheme
-    if scheme not in DEFAULT_PORTS:
-        raise httpx.UnsupportedProtocol(f"the URL must start with http:// or https://: {url!r}")
-    return scheme, url.raw_host, url.port or DEFAULT_PORTS[scheme]
-
-
-def outgoing_of(request: httpx.Request) -> Outgoing:
-    """An httpx request as the connection takes it.
-
-    Raises:
-        httpx.UnsupportedProtocol: see `origin_of`.
-        httpx.LocalProtocolError: see `render_head`; or the headers announce another body than there is.
-    """
-    timeout = request.extensions.get("timeout", {})
-    body: Any = request.stream
+def _decompressed(incoming: Incoming) -> Exchange:
+    """The response with its body decompressed, as it is read."""
     try:
-        body = request.content  # bytes at hand are sent with the head, and can be sent again
-    except httpx.RequestNotRead:
-        pass
-    name = request.extensions.get("sni_hostname")
-    method = request.method.encode("ascii", "replace")
-    return Outgoing(
-        origin=origin_of(request.url),
-        url=str(request.url),
-        method=method,
-        head=render_head(method, request.url.raw_path, request.headers.raw),
-        body=body,
-        length=_announced_length(request.headers, body),
-        pool=timeout.get("pool"),
-        connect=timeout.get("connect"),
-        write=timeout.get("write"),
-        read=timeout.get("read"),
-        server_name=name.decode("ascii") if isinstance(name, bytes) else name,
-    )
+        inflater = inflater_for(first_header_in(incoming.head, b"content-encoding") or "identity")
+    except BaseException:
+        incoming.close()
+        raise
+    return incoming if inflater is None else InflatedExchange(incoming, inflater)
 
 
-def _announced_length(headers: httpx.Headers, body: Any) -> int | None:
-    """The length of the body as its headers have it; None where it is chunked."""
-    if "transfer-encoding" in headers:
+def _redirected(method: str, incoming: Incoming, host: str | None) -> str | None:
+    """Where to send the request instead; None when this response is the answer.
+
+    Args:
+        host: the caller's own `host`: what the server believes to be, and so may call itself.
+    """
+    status = incoming.status
+    if status not in (307, 308) and not (method == "GET" and status in (301, 302, 303)):
         return None
-    length = headers.get("content-length", "0")
-    if not length.isdecimal() or (isinstance(body, bytes) and int(length) != len(body)):
-        raise httpx.LocalProtocolError(f"the request's content-length is {length[:20]!r}, which its body has not")
-    return int(length)
+    location = first_header_in(incoming.head, b"location")
+    if location is None:
+        return None
+    try:
+        url = httpx.URL(incoming.url)
+        target = url.join(location)
+        if host is not None and origin_of(target) == origin_of(httpx.URL(f"{url.scheme}://{host}")):
+            target = url.copy_with(raw_path=target.raw_path)
+        return str(target) if origin_of(target) == origin_of(url) else None
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+        return None
+
+
+async def warm(transport: HTTPTransport, url: str, count: int) -> None:
+    """`HTTPTransport.warm`, with our exceptions."""
+    try:
+        await transport.warm(url, count)
+    except Exception as error:
+        raise translated(error, url) from error

@@ -1,14 +1,17 @@
 """What every handler is to the rest of the library."""
 
-from collections.abc import AsyncIterator, Awaitable
-from typing import Any, Generic, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Collection
+from typing import TYPE_CHECKING, Generic, TypeVar
 
+from .._reading import FOREVER, receive
 from ..exceptions import Timeout
 from ..wire.convert import Shape
 
-C = TypeVar("C")
+if TYPE_CHECKING:
+    from ..types._source import Path
+    from ..wire.assemble import Assembler
 
-FOREVER = float("inf")
+C = TypeVar("C")
 
 
 class BaseLLM:
@@ -22,13 +25,13 @@ class ChunkSource(Generic[C]):
     chunks arrive many to a network read does better to return a source of its own.
 
     Attributes:
-        shape: the class of the chunks that the caller wants, set before `start`; a source that can't make them leaves
-            its own shape here, and its chunks are converted.
+        shape: the class of the chunks that the caller wants, set before `start`.
         bare_text: whether the reader takes a str for a chunk that brings text for choice 0 and nothing else. A source need
             not make use of that.
-        assembler: collects what `receive` hands out.
+        assembler: collects what `take` hands out.
         done: whether the provider itself said that the stream is complete.
         had_content: whether the latest batch held content, as deadlines understand it.
+        odd: the places of what was understood of the stream though it was not as it should be, such as ("usage", "cost").
         status, headers: of the HTTP response behind the stream, None and {} where there is none.
     """
 
@@ -36,25 +39,24 @@ class ChunkSource(Generic[C]):
 
     shape: Shape
     bare_text: bool = False
-    assembler: Any
+    assembler: "Assembler"
     done: bool = False
     had_content: bool = False
+    odd: "Collection[Path]" = ()
     status: int | None = None
     headers: dict[str, str]
 
     async def start(self, deadline: float) -> None:
-        """Send the request and wait until the answer begins. `deadline` is a `time.monotonic()` value.
+        """Send the request and wait until the answer begins. `deadline` is a value of `_loops.clock`, which on most loops is `time.monotonic()`.
 
         Raises:
             APIError: no stream came of it.
         """
-        raise NotImplementedError
 
     def take(self) -> list[C] | None:
-        """The chunks that have arrived, or the first of them; None while there are none.
+        """The chunks that have arrived, or the first of them; None while there are none. See `_reading.Readable`.
 
-        Never waits: what is ready costs its reader no coroutine. An empty list says that the stream has ended, and goes
-        on saying so.
+        An empty list says that the stream has ended, and goes on saying so.
 
         Raises:
             APIError: what the server, the connection or the handler did; chunks received before it have been handed out.
@@ -62,9 +64,9 @@ class ChunkSource(Generic[C]):
         raise NotImplementedError
 
     def wait(self, deadline: float) -> Awaitable[bool]:
-        """Wait until `take` may have something else to say than None, which it may have already.
+        """Wait until `take` would not return None; may return at once. False when `deadline` passed first.
 
-        `deadline` is a value of `time.monotonic()`; False says that it passed first. What goes wrong, `take` says.
+        `deadline` is a value of `_loops.clock`. What goes wrong is raised by `take`.
         """
         raise NotImplementedError
 
@@ -73,14 +75,9 @@ class ChunkSource(Generic[C]):
 
         Raises:
             APIError: as `take`.
-            Timeout: nothing arrived before `deadline`. Its `budget` is left for the caller to name.
+            Timeout: nothing arrived before `deadline`. Its `budget` is None.
         """
-        in_time = True
-        while (chunks := self.take()) is None:
-            if not in_time:
-                raise Timeout("no content in time")
-            in_time = await self.wait(deadline)
-        return chunks
+        return await receive(self, deadline, _late)
 
     async def aclose(self) -> None:
         """Release what the source holds, at once; safe to call twice and on a cancelled task."""
@@ -95,3 +92,7 @@ class ChunkSource(Generic[C]):
                     yield chunk
         finally:
             await self.aclose()
+
+
+def _late() -> Timeout:
+    return Timeout("no content in time")

@@ -1,4 +1,4 @@
-"""From whatever the user wrote to the four things a call needs: a whole, a stream, embeddings, images.
+"""From whatever the user wrote to a backend, and the only place that knows LiteLLM's keywords.
 
 A handler may be a `CustomLLM`, any object with some of its methods, or a function. `Bridge` finds out what is there
 and derives the rest: async from sync in a worker thread, a whole from a stream, a stream from a whole. What the handler
@@ -6,78 +6,105 @@ raises becomes one of our exceptions here, and what it yields becomes chunks.
 """
 
 import inspect
-from collections.abc import Callable
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import anyio
 
-from ..exceptions import APIError, APIResponseValidationError, StreamTruncatedError
+from .. import _loops
+from .._reading import FOREVER
+from ..exceptions import APIError, StreamTruncatedError, Timeout, refused, without_secrets
 from ..types import (
     Choices,
     EmbeddingResponse,
     ImageResponse,
     Message,
+    ModelList,
     ModelResponse,
     ModelResponseStream,
     TextCompletionResponse,
+    Usage,
 )
-from ..types._record import Record, in_own_terms
-from ..wire.convert import Shape, chat_response, text_response
-from ..wire.errors import error_from_exception
-from .base import FOREVER, ChunkSource
+from ..types._record import build, in_own_terms
+from ..types._response import Response
+from ..types.chat import new_id
+from ..types.client_request import ClientRequest
+from ..wire.assemble import Assembler
+from ..wire.convert import Shape, chat_response, piece_of, text_response
+from .backend import Request, Senders
+from .base import ChunkSource
 from .custom_llm import NOT_IMPLEMENTED, CustomLLMError, is_missing
-from .handler_stream import HandlerSource, cause_of, name_of, whole_class_of
-from .threads import run_in_thread
+from .handler_errors import cause_of, is_handlers_own, name_of, translated, unusable
+from .handler_items import is_stream, items_of
+from .handler_source import HandlerSource, refuse_hidden_text, whole_class_of
+from .threaded_iterator import run_in_thread
 
-METHODS = (
-    "completion",
-    "streaming",
-    "acompletion",
-    "astreaming",
-    "embedding",
-    "aembedding",
-    "image_generation",
-    "aimage_generation",
-)
+T = TypeVar("T")
+
+logger: logging.Logger = logging.getLogger("tokenwire")
+
+WHOLE, STREAMING = ("acompletion", "completion"), ("astreaming", "streaming")  # the first that there is answers
+EMBEDDING, IMAGE = ("aembedding", "embedding"), ("aimage_generation", "image_generation")
+METHODS = WHOLE + STREAMING + EMBEDDING + IMAGE
+_BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 MISSING: Any = object()  # in place of an answer, from a handler that lacks the method; None would be an answer
 
 
+# Parameters of which it shows whether a handler knows them: its method names them. They stand in `optional_params` as well.
+HEARD_BY_NAME = ("best_of", "echo", "logprobs", "n")
+
+NO_TOKENS = "prompt must be text: this model takes no token ids (a handler that does has a parameter named `prompt`)"
+
+
 class Method:
-    """One method of a handler, or the function registered in a handler's place."""
+    """One method of a handler, or the function registered in a handler's place.
+
+    Attributes:
+        named: the keywords that it names.
+        wants_http_client: whether `http_client` is one, and it runs where that can be used.
+    """
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function = function
-        self._named = _named_parameters(function)
+        self.named: frozenset[str]
+        self.named, self._takes_any = _keywords_of(function)
         # The call of a generator function of either kind only makes the generator: none of its code runs yet.
         kinds = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
         self._on_loop = any(is_kind(function) for is_kind in kinds)
+        self.wants_http_client: bool = "http_client" in self.named and self._on_loop
 
-    async def __call__(self, kwargs: dict[str, Any]) -> Any:
+    async def __call__(self, keywords: Mapping[str, Any]) -> object:
         """Call it where it belongs: a plain function may block, so it runs in a worker thread."""
-        if self._named is not None:
-            kwargs = {name: value for name, value in kwargs.items() if name in self._named}
-        result = self.function(**kwargs) if self._on_loop else await run_in_thread(self.function, **kwargs)
+        if not self._takes_any:
+            keywords = {name: value for name, value in keywords.items() if name in self.named}
+        result = self.function(**keywords) if self._on_loop else await run_in_thread(self.function, **keywords)
         return await result if inspect.isawaitable(result) else result
 
 
-def _named_parameters(function: Callable[..., Any]) -> frozenset[str] | None:
-    """The keywords a function takes; None when it takes any."""
+def _keywords_of(function: Callable[..., Any]) -> tuple[frozenset[str], bool]:
+    """The keywords that a function names, and whether it takes any other."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        return None
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return None
-    return frozenset(parameter.name for parameter in parameters)
+        return frozenset(), True
+    kinds = {parameter.name: parameter.kind for parameter in parameters}
+    named = frozenset(name for name, kind in kinds.items() if kind in _BY_NAME)
+    return named, inspect.Parameter.VAR_KEYWORD in kinds.values()
 
 
 class Bridge:
-    """A handler as the rest of the library calls it. All methods raise `APIError` alone."""
+    """A handler as a `Backend`."""
 
-    def __init__(self, handler: Any, provider: str) -> None:
+    json_mode: str = "schema"
+    num_retries: int = 0  # a handler may have done anything when it fails: it is called again only by those who ask for that
+
+    def __init__(self, handler: object) -> None:
         self.handler = handler
-        self.provider = provider
+        self.name: str = name_of(handler)
         self._methods: dict[str, Method] = {}
         self._role = ""  # of a function registered as a handler: the method it stands for
         if callable(handler) and all(is_missing(getattr(handler, name, None)) for name in METHODS):
@@ -85,69 +112,102 @@ class Bridge:
             self._role = _role_of(function)
             self._methods[self._role] = Method(function)
 
-    async def complete(self, kwargs: dict[str, Any], cls: type[Any] = ModelResponse) -> Any:
-        """A whole completion, a `cls`: from the handler's own method, or collected from its stream."""
-        try:
-            result = await self._first_of(("acompletion", "completion"), kwargs, missing_ok=True)
-            if result is MISSING:
-                result = await self._collect(await self._first_of(("astreaming", "streaming"), kwargs), kwargs)
-            elif _is_stream(result):  # from a function that did not look like a generator function
-                result = await self._collect(result, kwargs)
-            return self._whole(result, kwargs["model"], cls)
-        except Exception as error:  # noqa: BLE001  (the handler's: it can be anything)
-            raise self.translated(error, kwargs["model"]) from cause_of(error)
+    def prepare(self, request: Request) -> "HandlerCall":
+        """See `Backend`."""
+        return HandlerCall(self, request)
 
-    async def open(self, kwargs: dict[str, Any], shape: Shape) -> ChunkSource[Any]:
-        """A stream, not started: the handler's own, or one made of its whole completion."""
-        try:
-            result = await self._first_of(("astreaming", "streaming"), kwargs, missing_ok=True)
-            if result is MISSING:
-                result = await self._first_of(("acompletion", "completion"), kwargs)
-        except Exception as error:  # noqa: BLE001  (the handler's: it can be anything)
-            raise self.translated(error, kwargs["model"]) from cause_of(error)
-        return self._source(result, kwargs["model"], shape)
+    def keywords(self, *, stream: bool) -> frozenset[str]:
+        """Those that the method names which answers completions, streamed or not."""
+        methods = map(self.method, STREAMING + WHOLE if stream else WHOLE + STREAMING)
+        return next((method.named for method in methods if method is not None), frozenset())
 
-    async def embed(self, kwargs: dict[str, Any]) -> EmbeddingResponse:
-        """Embeddings of `input`."""
-        return await self._call(("aembedding", "embedding"), kwargs, EmbeddingResponse)
-
-    async def generate_image(self, kwargs: dict[str, Any]) -> ImageResponse:
-        """Images of `prompt`."""
-        return await self._call(("aimage_generation", "image_generation"), kwargs, ImageResponse)
-
-    async def _call(self, names: tuple[str, ...], kwargs: dict[str, Any], cls: type[Any]) -> Any:
-        try:
-            result = await self._first_of(names, kwargs)
-            result = cls(**result) if isinstance(result, dict) else result
-        except Exception as error:  # noqa: BLE001  (the handler's: it can be anything)
-            raise self.translated(error, kwargs["model"]) from cause_of(error)
-        if not isinstance(result, cls):
-            raise self.unusable(result, f"an {cls.__name__} or a dict of one", kwargs["model"])
-        return result
-
-    def _method(self, name: str) -> Method | None:
-        """The handler's method of this name, looked at once and again when somebody has replaced it."""
+    def method(self, name: str) -> Method | None:
+        """The handler's method of this name, looked at once and again when somebody has replaced it; None if it has none."""
         method = self._methods.get(name)
         if self._role:
             return method
-        function: Any = getattr(self.handler, name, None)
-        if is_missing(function):
+        function: Callable[..., Any] | None = getattr(self.handler, name, None)
+        if function is None or is_missing(function):
             return None
         if method is None or method.function != function:
             method = self._methods[name] = Method(function)
         return method
 
-    async def _first_of(self, names: tuple[str, ...], kwargs: dict[str, Any], *, missing_ok: bool = False) -> Any:
+
+class HandlerCall:
+    """One call of a handler; a `Prepared`."""
+
+    __slots__ = ("_bridge", "_by_name", "_has_tokens", "_keywords", "_kind", "_model", "_ssl_verify", "api_base")
+
+    def __init__(self, bridge: Bridge, request: Request) -> None:
+        self._bridge = bridge
+        self._kind = request.kind
+        self._model = request.model
+        api_base = request.options.api_base
+        self.api_base: str | None = None if api_base is None else without_secrets(api_base)
+        self._ssl_verify = request.options.ssl_verify
+        self._keywords, self._by_name = _keywords(request), _by_name(request)
+        self._has_tokens = request.kind == "text" and not _is_text(request.content)
+
+    @property
+    def address(self) -> str:
+        """See `Prepared`."""
+        return f"the handler {self._bridge.name}"
+
+    async def answer(self, via: Senders, deadline: float) -> Response:
+        """A whole answer: from the handler's own method, or collected from its stream; see `Prepared`."""
+        return await _in_time(self._answer(via), deadline)
+
+    async def open(self, via: Senders, shape: Shape, deadline: float) -> ChunkSource[Any]:
+        """A stream: the handler's own, or one made of its whole answer; see `Prepared`."""
+        return await _in_time(self._open(via, shape, deadline), deadline)
+
+    async def _answer(self, via: Senders) -> Response:
+        if self._kind == "embedding":
+            return self._one_of(EmbeddingResponse, await self._first_of(via, *EMBEDDING))
+        if self._kind == "image":
+            return self._one_of(ImageResponse, await self._first_of(via, *IMAGE))
+        if self._kind == "models":
+            return await self._list_models()
+        return self._whole(await self._completion(via))
+
+    async def _open(self, via: Senders, shape: Shape, deadline: float) -> ChunkSource[Any]:
+        result = await self._first_of(via, *STREAMING, missing_ok=True)
+        if result is MISSING:
+            result = await self._first_of(via, *WHOLE)
+        return await self._source(result, shape, deadline)
+
+    async def _completion(self, via: Senders) -> object:
+        result = await self._first_of(via, *WHOLE, missing_ok=True)
+        if result is MISSING:
+            return await self._collect(await self._first_of(via, *STREAMING))
+        # A function that did not look like a generator function may have returned a stream.
+        return await self._collect(result) if is_stream(result) else result
+
+    async def _list_models(self) -> Response:
+        method = getattr(self._bridge.handler, "alist_models", None)
+        if method is None:
+            raise APIError(f"the handler {self._bridge.name} cannot list models", fault="handler")
+        return self._one_of(ModelList, await method(**self._keywords))
+
+    async def _first_of(self, via: Senders, *names: str, missing_ok: bool = False) -> object:
         """What the first of these methods that is implemented returns; `MISSING` or an error where none is.
 
         A handler written for LiteLLM may return LiteLLM's models: these come as dicts.
         """
         for name in names:
-            method = self._method(name)
+            method = self._bridge.method(name)
             if method is None:
                 continue
+            if self._has_tokens and "prompt" not in method.named:
+                raise refused("prompt", NO_TOKENS)
+            keywords = self._keywords
+            if method.wants_http_client:
+                keywords = {**keywords, "http_client": via.http_client(self._ssl_verify)}
+            if not method.named.isdisjoint(self._by_name):
+                keywords = {**keywords, **{name: self._by_name[name] for name in method.named & self._by_name.keys()}}
             try:
-                return in_own_terms(await method(kwargs))
+                return in_own_terms(await method(keywords))
             except Exception as error:
                 # A user's own base class may say so at call time, as LiteLLM's page shows.
                 if getattr(error, "message", None) != NOT_IMPLEMENTED:
@@ -156,59 +216,67 @@ class Bridge:
             return MISSING
         raise CustomLLMError(status_code=500, message=NOT_IMPLEMENTED)
 
-    def translated(self, error: BaseException, model: str) -> APIError:
-        """The exception of ours that says what the handler's says."""
-        return error_from_exception(error, provider=self.provider, model=model)
-
-    def _source(self, result: Any, model: str, shape: Shape) -> ChunkSource[Any]:
+    async def _source(self, result: object, shape: Shape, deadline: float) -> ChunkSource[Any]:
         if isinstance(result, ChunkSource):
             result.shape = shape
+            try:
+                await result.start(deadline)
+            except BaseException:
+                with anyio.CancelScope(shield=True):
+                    await result.aclose()
+                raise
             return result
-        return HandlerSource(result, self, model, shape)
+        items = items_of(result, self._bridge.name)
+        if items is None:
+            raise unusable(self._bridge.name, result, "an iterator of chunks")
+        return HandlerSource(items, self._bridge.name, self._model, shape)
 
-    async def _collect(self, result: Any, kwargs: dict[str, Any]) -> Any:
-        source = self._source(result, kwargs["model"], ModelResponseStream)
+    async def _collect(self, result: object) -> object:
+        source = await self._source(result, ModelResponseStream, FOREVER)
         try:
-            await source.start(FOREVER)
             while await source.receive():
                 pass
             response = source.assembler.response()
             if not source.done and not source.assembler.is_complete():
-                raise StreamTruncatedError(
-                    f"the handler {name_of(self.handler)} ended its stream without a finish reason for every choice",
-                    partial=response,
-                )
+                message = f"the handler {self._bridge.name} ended its stream without a finish reason for every choice"
+                raise StreamTruncatedError(message, partial=response)
             return response
         finally:
             with anyio.CancelScope(shield=True):
                 await source.aclose()
 
-    def _whole(self, result: Any, model: str, cls: type[Any]) -> Any:
+    def _whole(self, result: object) -> Response:
+        """A whole completion of the kind that was asked for."""
         if isinstance(result, str):
-            result = ModelResponse(model=model, choices=[Choices(message=Message(content=result))])
-        elif isinstance(result, dict):
+            result = ModelResponse(model=self._model, choices=[Choices(message=Message(content=result))])
+        elif isinstance(result, dict) and "choices" in result:
             result = (whole_class_of(result) or ModelResponse)(**result)
-        if isinstance(result, cls):
-            return result
-        if isinstance(result, TextCompletionResponse):
-            return chat_response(result)
         if isinstance(result, ModelResponse):
-            return text_response(result)
-        raise self.unusable(result, "a ModelResponse, a dict of one, or str", model)
+            result = self._checked(result)
+            return text_response(result) if self._kind == "text" else result
+        if isinstance(result, TextCompletionResponse):
+            return result if self._kind == "text" else chat_response(result)
+        raise unusable(self._bridge.name, result, "a ModelResponse, a dict of one, or str")
 
-    def unusable(self, value: Any, expected: str, model: str) -> APIResponseValidationError:
-        """The exception that says that the handler returned or yielded something else than `expected`."""
-        return APIResponseValidationError(
-            f"the handler {name_of(self.handler)} returned {type(value).__name__} where {expected} was expected",
-            llm_provider=self.provider,
-            model=model,
-        )
+    def _checked(self, response: ModelResponse) -> ModelResponse:
+        """A whole answer whose text is where it belongs, be it that of one piece (LiteLLM's `ModelResponse(stream=True)`)."""
+        piece = piece_of(response)
+        if piece is not None:
+            assembler = Assembler(ModelResponse)
+            assembler.add(piece)
+            response = cast("ModelResponse", assembler.response())
+        try:
+            refuse_hidden_text(response)
+        except TypeError as error:
+            raise unusable(self._bridge.name, response, f"a ModelResponse with its text in its messages ({error})") from error
+        return response
 
-
-def _is_stream(value: Any) -> bool:
-    return not isinstance(value, str | bytes | dict | Record) and (
-        hasattr(value, "__aiter__") or hasattr(value, "__iter__") or hasattr(value, "__next__")
-    )
+    def _one_of(self, cls: type[Response], result: object) -> Response:
+        if isinstance(result, dict) and "data" in result:
+            result = cls(**result)
+        if not isinstance(result, cls):
+            raise unusable(self._bridge.name, result, f"an {cls.__name__} or a dict of one")
+        return result
 
 
 def _role_of(function: Callable[..., Any]) -> str:
@@ -218,3 +286,126 @@ def _role_of(function: Callable[..., Any]) -> str:
     if inspect.iscoroutinefunction(function):
         return "acompletion"
     return "streaming" if inspect.isgeneratorfunction(function) else "completion"
+
+
+async def _in_time(work: Awaitable[T], deadline: float) -> T:
+    """What a handler comes to, unless `deadline` passes first; what it raises becomes one of our exceptions."""
+    try:
+        if deadline == FOREVER:
+            return await work
+        with anyio.move_on_after(deadline - _loops.now()):
+            return await work
+    except BaseException as error:
+        if not is_handlers_own(error):
+            raise
+        raise translated(error) from cause_of(error)
+    raise Timeout("no answer in time")
+
+
+# --- LiteLLM's keywords
+
+
+class HandlerLog:
+    """What handlers get as `logging_obj` and `print_verbose`: LiteLLM's hooks, on this library's logger at debug level."""
+
+    def pre_call(self, *args: object, **kwargs: object) -> None:
+        """A handler is about to call its model."""
+        logger.debug("handler: before the call")
+
+    def post_call(self, *args: object, **kwargs: object) -> None:
+        """A handler has called its model."""
+        logger.debug("handler: after the call")
+
+    def print_verbose(self, message: object, *args: object, **kwargs: object) -> None:
+        """Something a handler wants known."""
+        logger.debug("handler: %s", message)
+
+
+_LOG = HandlerLog()
+
+
+def _keywords(request: Request) -> dict[str, Any]:
+    """What a handler's method is called with: LiteLLM's sixteen keywords for completions, its ten for the rest."""
+    options, params = request.options, dict(request.params)
+    if "max_completion_tokens" in params:  # handlers know it by its older name
+        params["max_tokens"] = params.pop("max_completion_tokens")
+    shared: dict[str, Any] = {
+        "model": request.model,
+        "api_key": options.api_key,
+        "api_base": options.api_base,
+        "optional_params": params,
+        "litellm_params": _litellm_params(request),
+        "logging_obj": _LOG,
+        "timeout": options.timeouts.longest_wait,
+        "client": options.client,
+        "print_verbose": _LOG.print_verbose,
+        "headers": {name: value for name, value in options.headers.items() if value is not None},
+    }
+    if request.kind == "embedding":
+        return {**shared, "input": request.content, "model_response": EmbeddingResponse()}
+    if request.kind == "image":
+        return {**shared, "prompt": request.content, "model_response": ImageResponse()}
+    if request.stream:
+        params["stream"] = True
+    return {
+        **shared,
+        "messages": _messages_of_prompt(request.content) if request.kind == "text" else request.content,
+        "model_response": _model_response(),
+        "acompletion": True,
+        "logger_fn": None,
+        "custom_prompt_dict": {},
+        "encoding": None,
+    }
+
+
+def _model_response() -> ModelResponse:
+    """What `ModelResponse(usage=Usage())` makes, at a third of its cost."""
+    choice = build(Choices, finish_reason="stop", message=build(Message))
+    return build(ModelResponse, id=new_id(), created=int(time.time()), choices=[choice], usage=build(Usage))
+
+
+def _by_name(request: Request) -> dict[str, Any]:
+    """What only those methods are passed that name it: they need not expect more than LiteLLM's keywords."""
+    by_name: dict[str, Any] = {"client_request": request.options.client_request}
+    if request.kind == "text":
+        by_name["prompt"] = request.content
+    return by_name | {name: request.params[name] for name in HEARD_BY_NAME if name in request.params}
+
+
+def _messages_of_prompt(prompt: str | Sequence[object]) -> list[dict[str, Any]]:
+    texts = prompt if isinstance(prompt, list | tuple) and _is_text(prompt) else [prompt]
+    return [{"role": "user", "content": text} for text in texts]
+
+
+def _is_text(prompt: str | Sequence[object]) -> bool:
+    """Whether a prompt is a text or several, in contrast to token ids."""
+    return isinstance(prompt, str) or all(isinstance(item, str) for item in prompt)
+
+
+def _litellm_params(request: Request) -> dict[str, Any]:
+    options = request.options
+    return {
+        "acompletion": True,
+        "api_base": options.api_base,
+        "api_key": options.api_key,
+        "api_version": options.api_version,
+        "custom_llm_provider": request.provider,
+        "litellm_call_id": str(uuid.uuid4()),
+        "max_retries": options.num_retries,
+        "metadata": request.params.get("metadata") or {},
+        "text_completion": request.kind == "text",
+        "timeout": options.timeouts.longest_wait,
+        "timeouts": options.timeouts,
+        "limits": options.limits,
+        "organization": options.organization,
+        "proxy_server_request": _proxy_server_request(options.client_request),
+        "ssl_verify": options.ssl_verify,
+        **options.for_handlers,
+    }
+
+
+def _proxy_server_request(asked: ClientRequest | None) -> dict[str, Any] | None:
+    """The client's request as LiteLLM's proxy describes it."""
+    if asked is None:
+        return None
+    return {"url": asked.url, "method": asked.method, "headers": dict(asked.headers), "body": dict(asked.body)}

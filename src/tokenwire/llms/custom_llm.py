@@ -25,9 +25,9 @@ def _missing(method: F) -> F:
     return method
 
 
-def is_missing(method: Any) -> bool:
+def is_missing(method: object) -> bool:
     """Whether a handler's method is only the one inherited from `CustomLLM`, which answers nothing."""
-    return method is None or getattr(method, "missing", False)
+    return method is None or getattr(method, "missing", False) is True  # a mock's attributes are all there
 
 
 def _not_implemented() -> NoReturn:
@@ -46,6 +46,14 @@ class CustomLLM(BaseLLM):
     `client`, `model_response` (an empty `ModelResponse` to fill in), `acompletion`, `logging_obj`, `print_verbose`,
     `logger_fn`, `custom_prompt_dict`, `encoding`. Embedding methods get `input`, image methods `prompt`, in the place
     of `messages`. A method without `**kwargs` is passed only the ones it names.
+
+    An async method that names `http_client` as well gets an `httpx.AsyncClient` for requests of its own, over the
+    connections of the client whose call it answers; it is not to be closed. Others are not passed it.
+
+    Some keywords are passed only to methods that name them: `client_request`, a `ClientRequest` that says who asks, where
+    the handler is served, else None; for text completions `prompt`, as it came, which can be token ids: to a handler that
+    does not name it they are not sent; and, where the caller gave them, `n`, `best_of`, `echo` and `logprobs`, so that
+    whoever serves the handler sees that it knows them.
 
     Raise `CustomLLMError` with an HTTP status to fail; any other exception reaches the caller as an
     `APIConnectionError` with the original as its `__cause__`.

@@ -13,6 +13,8 @@ from ..exceptions import (
     MockException,
     RateLimitError,
     Timeout,
+    refused,
+    wrong,
 )
 from ..types import (
     ChatCompletionMessageToolCall,
@@ -28,7 +30,6 @@ from ..types import (
 from ..types._record import coerce
 from ..wire.convert import response_chunks
 from ..wire.errors import error_from_exception
-from .custom_llm import CustomLLM
 
 TOOL_CALL_CONTENT = "This is a mock request"
 PIECE = 3  # characters to a streamed chunk
@@ -45,7 +46,7 @@ _ERROR_PREFIXES: dict[str, tuple[type[APIError], int]] = {
 }
 
 
-class Mock(CustomLLM):
+class Mock:
     """Answers as `mock_response` says.
 
     Args:
@@ -59,60 +60,59 @@ class Mock(CustomLLM):
         seconds: the call's timeout.
     """
 
-    def __init__(self, mock: dict[str, Any], *, provider: str, n: int, seconds: float) -> None:
+    def __init__(self, mock: dict[str, Any], *, n: int, seconds: float) -> None:
         self._mock = mock
-        self._provider = provider
         self._n = n
         self._seconds = seconds
 
-    async def acompletion(self, *args: Any, **kwargs: Any) -> ModelResponse:
+    async def acompletion(self, *, model: str, **_: object) -> ModelResponse:
         """The whole answer."""
-        await self._wait(kwargs["model"])
-        return self._answer(kwargs["model"])
+        await self._wait()
+        return self._answer(model)
 
-    async def astreaming(self, *args: Any, **kwargs: Any) -> AsyncIterator[ModelResponseStream]:  # type: ignore[override]
+    async def astreaming(self, *, model: str, **_: object) -> AsyncIterator[ModelResponseStream]:
         """The same answer in pieces of three characters."""
-        await self._wait(kwargs["model"])
-        answer = self._answer(kwargs["model"])
+        await self._wait()
+        answer = self._answer(model)
         return _pieces(answer)
 
-    async def aembedding(self, *args: Any, **kwargs: Any) -> EmbeddingResponse:
+    async def aembedding(self, *, model: str, input: object, **_: object) -> EmbeddingResponse:
         """One vector, the `mock_response`, for each input."""
-        await self._wait(kwargs["model"])
+        await self._wait()
         vector = self._mock.get("mock_response")
-        self._raise_if_error(vector, kwargs["model"])
+        _raise_if_error(vector)
         if isinstance(vector, EmbeddingResponse):
             return vector
         if not isinstance(vector, list):
-            raise BadRequestError("mock_response must be a list of floats for an embedding", param="mock_response")
-        count = len(kwargs["input"]) if isinstance(kwargs["input"], list | tuple) else 1
+            raise refused("mock_response", "mock_response must be a list of floats for an embedding")
+        count = len(input) if isinstance(input, list | tuple) else 1
         data = [Embedding(embedding=vector, index=index) for index in range(count)]
-        return EmbeddingResponse(model=kwargs["model"], data=data, usage=Usage(prompt_tokens=10, total_tokens=10))
+        return EmbeddingResponse(model=model, data=data, usage=Usage(prompt_tokens=10, total_tokens=10))
 
-    async def aimage_generation(self, *args: Any, **kwargs: Any) -> ImageResponse:
+    async def aimage_generation(self, **_: object) -> ImageResponse:
         """The `mock_response`: an `ImageResponse`, or its images."""
-        await self._wait(kwargs["model"])
+        await self._wait()
         images = self._mock.get("mock_response")
-        self._raise_if_error(images, kwargs["model"])
+        _raise_if_error(images)
         if isinstance(images, ImageResponse):
             return images
         if not isinstance(images, list):
-            raise BadRequestError("mock_response must be a list of dicts for images", param="mock_response")
+            raise refused("mock_response", "mock_response must be a list of dicts for images")
         return ImageResponse(data=images)
 
-    async def _wait(self, model: str) -> None:
+    async def _wait(self) -> None:
         if self._mock.get("mock_timeout"):
             await anyio.sleep(self._seconds)
-            raise Timeout("mock_timeout: no answer in time", llm_provider=self._provider, model=model, budget="total")
+            raise Timeout("mock_timeout: no answer in time", budget="total")
         delay = self._mock.get("mock_delay")
         if delay is not None:
             if not isinstance(delay, int | float) or delay < 0:
-                raise BadRequestError(f"mock_delay must be seconds, 0 or more, not {delay!r}", param="mock_delay")
+                raise wrong("mock_delay", "seconds, 0 or more", delay)
             await anyio.sleep(delay)
 
     def _answer(self, model: str) -> ModelResponse:
         mock = self._mock.get("mock_response")
-        self._raise_if_error(mock, model)
+        _raise_if_error(mock)
         if isinstance(mock, ModelResponse):
             return mock
         if isinstance(mock, dict):
@@ -130,18 +130,18 @@ class Mock(CustomLLM):
         usage = Usage(prompt_tokens=10, completion_tokens=20, total_tokens=30)
         return ModelResponse(model=model, choices=choices, usage=usage)
 
-    def _raise_if_error(self, mock: Any, model: str) -> None:
-        details: dict[str, Any] = {"llm_provider": self._provider, "model": model}
-        if isinstance(mock, BaseException):
-            if isinstance(mock, APIError) or isinstance(getattr(mock, "status_code", None), int):
-                raise error_from_exception(mock, provider=self._provider, model=model) from mock.__cause__
-            raise InternalServerError(f"mock_response: {getattr(mock, 'text', None) or mock}", **details) from mock
-        if isinstance(mock, str):
-            if mock in _ERRORS:
-                raise _ERRORS[mock](f"mock_response asked for {mock}", **details)
-            for prefix, (cls, status) in _ERROR_PREFIXES.items():
-                if mock.startswith(prefix):
-                    raise cls(mock, status_code=status, **details)
+
+def _raise_if_error(mock: object) -> None:
+    if isinstance(mock, BaseException):
+        if isinstance(mock, APIError) or isinstance(getattr(mock, "status_code", None), int):
+            raise error_from_exception(mock) from mock.__cause__
+        raise InternalServerError(f"mock_response: {getattr(mock, 'text', None) or mock}") from mock
+    if isinstance(mock, str):
+        if mock in _ERRORS:
+            raise _ERRORS[mock](f"mock_response asked for {mock}")
+        for prefix, (cls, status) in _ERROR_PREFIXES.items():
+            if mock.startswith(prefix):
+                raise cls(mock, status_code=status)
 
 
 async def _pieces(answer: ModelResponse) -> AsyncIterator[ModelResponseStream]:

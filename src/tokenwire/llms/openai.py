@@ -1,153 +1,277 @@
-"""The built-in `openai` provider: any endpoint that speaks OpenAI's HTTP API.
+"""Any endpoint that speaks HTTP in one of the dialects: the backend of the built-in providers.
 
-`OpenAI` is a handler like the user's own, called with the same keywords. One request is one attempt: retries are the
-caller's business.
+A call's request is checked, addressed and encoded once; each attempt sends it as it is. One request is one attempt:
+retries are the call's business, as are the names of deadlines.
 """
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+import logging
+from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from urllib.parse import urlencode
 
 import msgspec
 
 from .. import _version
-from .._settings import Limits, Timeouts
-from ..exceptions import APIError, BadRequestError, without_secrets
-from ..http.decoding import accepted_encodings
-from ..http.exchange import FOREVER, Exchange, HTTPRequest, send
-from ..types import EmbeddingResponse, ImageResponse, ModelList, ModelResponse, TextCompletionResponse
-from ..types._record import Response
-from ..wire.chunks import decode_body, with_head
-from .custom_llm import CustomLLM
-from .event_stream import EventStreamSource, error_of, named
+from .._settings import Limits, environment, module_settings
+from ..exceptions import APIError, APIResponseValidationError, AuthenticationError, refused, without_secrets, wrong
+from ..http.clients import sender_of
+from ..http.decoding import ACCEPTED_ENCODINGS
+from ..http.exchange import Exchange, HTTPRequest, Sender
+from ..http.tls import not_ours
+from ..types import EmbeddingResponse, ImageResponse, ModelList, TextCompletionResponse
+from ..types._response import Response, set_received
+from ..wire.bodies import decode_body
+from ..wire.convert import Shape, chat_response
+from ..wire.dialect import Dialect
+from ..wire.errors import add_headers, error_from_response, name_address
+from ..wire.text import TEXT
+from .address import Address, address_of, url_of, without_version
+from .backend import Kind, Options, Request, Senders, check_http_client, refuse_control_characters
+from .base import ChunkSource
+from .http_source import HTTPSource
+from .providers import Provider
 
-R = TypeVar("R", bound=Response)
+if TYPE_CHECKING:
+    import httpx
 
-_PATHS = {"embedding": "/embeddings", "image": "/images/generations", "models": "/models"}  # by the kind of call
 USER_AGENT = f"tokenwire/{_version.__version__}"
+# The environment's key is for calls that bring no credentials of their own; `api-key` is Azure's name for them.
+_CREDENTIALS = frozenset({"authorization", "api-key"})
+_FRAMING = frozenset({"content-length", "transfer-encoding"})
+_OTHERS: dict[Kind, tuple[str, str, type[Response]]] = {
+    "embedding": ("/embeddings", "input", EmbeddingResponse),
+    "image": ("/images/generations", "prompt", ImageResponse),
+    "models": ("/models", "", ModelList),
+}
+_PATHS = ("/chat/completions", "/completions", "/messages", "/responses", *(path for path, _, _ in _OTHERS.values()))
+_VERSION = "/v1"
+
+_KINDS = {"text": "text completions", "embedding": "embeddings", "image": "images", "models": "models", "chat": "chats"}
+
+Headers: TypeAlias = tuple[tuple[str, str | None], ...]
+
+logger: logging.Logger = logging.getLogger("tokenwire")
 
 
-class OpenAI(CustomLLM):
-    """Calls an OpenAI-compatible endpoint.
+class OpenAI:
+    """Calls of one kind to one provider's endpoints; a `Backend`."""
 
-    Its methods take LiteLLM's handler keywords; they use `model`, `messages` (or `input`, `prompt`), `api_base`,
-    `api_key`, `headers`, `optional_params`, `timeout` (seconds or `Timeouts`: what opening a connection and sending may
-    take; how long to wait for the answer is the caller's business), `client` (an
-    `HTTPTransport` or an `httpx.AsyncClient`), `deadline` (until when a whole answer must have come, as
-    `time.monotonic()` counts) and, from
-    `litellm_params`, `limits` and `organization`.
-    """
+    def __init__(self, provider: Provider, kind: Kind) -> None:
+        self.num_retries: int = provider.num_retries
+        self.json_mode: str = provider.json_mode
+        self._provider, self._spoken = provider, provider.dialect()
+        self._dialect: Dialect | None = None
+        self._credentials = _CREDENTIALS | {self._spoken.key_header}
+        self._answer: Callable[[bytes], Response]
+        if kind in ("chat", "text"):
+            self._dialect = self._spoken if kind == "chat" else TEXT
+            self._path, self._answer = self._dialect.path, self._dialect.answer
+        else:
+            self._path, self._content_name, whole = _OTHERS[kind]
+            self._answer = partial(decode_body, cls=whole)
+            if self._spoken.path.startswith(_VERSION):
+                self._path = f"{_VERSION}{self._path}"
 
-    provider = "openai"
-    path = "/chat/completions"
-    whole: type[Any] = ModelResponse
-
-    async def acompletion(self, *args: Any, **kwargs: Any) -> Any:
-        """POST to `/chat/completions` and read the whole answer.
+    def prepare(self, request: Request) -> "EndpointCall":
+        """See `Backend`.
 
         Raises:
-            APIError: the class that the server's status and error object call for, or what became of the connection.
+            BadRequestError: `api_base` is not a base URL, `client` not an HTTP client or one that `ssl_verify` would have to
+                change, the model has no name, or the endpoint's API has no way to say something.
+            AuthenticationError: there is no key, and no address of the caller's own that might do without.
         """
-        return await self._post(self.path, self.completion_body(kwargs), self.whole, kwargs)
-
-    async def astreaming(self, *args: Any, **kwargs: Any) -> EventStreamSource:  # type: ignore[override]
-        """A source that will POST to `/chat/completions` with `stream: true` when it is started."""
-        body = {**self.completion_body(kwargs), "stream": True}
-        request = self._request("POST", self.path, body, kwargs, accept="text/event-stream")
-        return EventStreamSource(
-            request,
-            client=kwargs["client"],
-            provider=self.provider,
-            model=kwargs["model"],
-            wire_text=self.whole is TextCompletionResponse,
-            limits=_limits(kwargs),
-        )
-
-    async def aembedding(self, *args: Any, **kwargs: Any) -> EmbeddingResponse:
-        """POST to `/embeddings`; raises as `acompletion` does."""
-        body = {"model": kwargs["model"], "input": kwargs["input"], **_params(kwargs)}
-        return await self._post(_PATHS["embedding"], body, EmbeddingResponse, kwargs)
-
-    async def aimage_generation(self, *args: Any, **kwargs: Any) -> ImageResponse:
-        """POST to `/images/generations`; raises as `acompletion` does."""
-        body = {"model": kwargs["model"], "prompt": kwargs["prompt"], **_params(kwargs)}
-        return await self._post(_PATHS["image"], body, ImageResponse, kwargs)
-
-    async def alist_models(self, **kwargs: Any) -> ModelList:
-        """GET `/models`; raises as `acompletion` does."""
-        return await self._send(self._request("GET", _PATHS["models"], None, kwargs), ModelList, kwargs)
-
-    def address(self, kind: str, kwargs: Mapping[str, Any]) -> str:
-        """What a call sends its request to, as "POST https://...", without what can hold a key."""
-        url = without_secrets(url_of(kwargs["api_base"], _PATHS.get(kind, self.path)))
-        return f"{'GET' if kind == 'models' else 'POST'} {url}"
-
-    def completion_body(self, kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The request's JSON: the messages, and the caller's parameters at its top level."""
-        return {"model": kwargs["model"], "messages": kwargs["messages"], **_params(kwargs)}
-
-    async def _post(self, path: str, body: dict[str, Any], cls: type[R], kwargs: Mapping[str, Any]) -> R:
-        return await self._send(self._request("POST", path, body, kwargs), cls, kwargs)
-
-    def _request(
-        self, method: str, path: str, body: Any, kwargs: Mapping[str, Any], accept: str = "application/json"
-    ) -> HTTPRequest:
-        headers = {"accept": accept, "user-agent": USER_AGENT}
-        if accept == "text/event-stream":
-            headers["accept-encoding"] = "identity"  # compression holds small events back
+        options, params, method = request.options, request.params, "POST"
+        if request.kind not in self._spoken.kinds:
+            raise refused("model", f'"{request.provider}/" has {_KINDS[request.kind]} at no endpoint of its API')
+        if not request.model and request.kind != "models":
+            raise wrong("model", f'"{request.provider}/" with a model\'s name after it', f"{request.provider}/")
+        if options.client is not None:
+            check_http_client("client", options.client)
+            if options.ssl_verify is not True:
+                raise not_ours("client")
+        address, query, extra = self._address(options), "", None
+        if "extra_query" in params or "extra_body" in params:
+            query = urlencode(params.get("extra_query") or {}, doseq=True)
+            extra = params.get("extra_body")
+            params = {name: value for name, value in params.items() if name not in ("extra_query", "extra_body")}
+        if request.kind == "models":
+            body, method = None, "GET"
         else:
-            headers["accept-encoding"] = accepted_encodings()
-        if kwargs.get("api_key"):
-            headers["authorization"] = f"Bearer {kwargs['api_key']}"
-        organization = kwargs["litellm_params"].get("organization")
-        if organization:
-            headers["openai-organization"] = organization
-        content = b""
-        if body is not None:
-            headers["content-type"] = "application/json"
-            content = encode_body(body)
-        headers.update({name.lower(): value for name, value in (kwargs.get("headers") or {}).items()})
-        timeouts = Timeouts.parse(kwargs.get("timeout"), stream=accept == "text/event-stream")
-        return HTTPRequest(
+            body = self._body(request, params, extra)
+        timeouts = options.timeouts
+        http_request = HTTPRequest(
             method=method,
-            url=url_of(kwargs["api_base"], path, kwargs["optional_params"].get("extra_query")),
-            headers=headers,
-            body=content,
+            url=url_of(address, self._path, options.api_version, query),
+            headers=_headers(
+                self._key(options, address),
+                options.organization or environment(*self._provider.organization_variables),
+                (*self._spoken.headers, *options.headers.items()),
+                streamed=request.stream,
+                has_body=body is not None,
+            ),
+            body=b"" if body is None else encode_body(body),
             connect=timeouts.connect,
             pool=timeouts.pool,
             write=timeouts.write,
         )
+        return EndpointCall(http_request, address.shown, self._answer, self._dialect, request)
 
-    async def _send(self, request: HTTPRequest, cls: type[R], kwargs: Mapping[str, Any]) -> R:
-        limits, deadline = _limits(kwargs), kwargs.get("deadline", FOREVER)
-        whose = {"provider": self.provider, "model": kwargs["model"]}
-        exchange: Exchange | None = None
+    def _body(self, request: Request, params: Mapping[str, Any], extra: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The request's JSON; what is `extra` is the endpoint's own word, and nobody translates it."""
+        if self._dialect is None:
+            return {"model": request.model, self._content_name: request.content, **params, **(extra or {})}
+        if request.options.drop_params and self._dialect.unsupported:
+            params = {name: value for name, value in params.items() if name not in self._dialect.unsupported}
+        body = self._dialect.body(request.model, request.content, params)
+        if extra:
+            body.update(extra)
+        for name, value in self._provider.defaults:
+            if name not in body:
+                body[name] = value
+                logger.debug("%s/%s: %s is not given, and %r is sent", request.provider, request.model, name, value)
+        if request.stream:
+            body["stream"] = True
+        return body
+
+    def _address(self, options: Options) -> Address:
+        variables, default = self._provider.base_variables, self._provider.api_base
+        address = address_of(options.api_base or environment(*variables) or default, _PATHS)
+        return without_version(address, _VERSION) if self._path.startswith(_VERSION) else address
+
+    def _key(self, options: Options, address: Address) -> tuple[str, str | None]:
+        """The header that says who asks, if the caller's headers say nothing of it.
+
+        User and password in the address come before every key, as httpx and so openai's client have it: who puts them
+        there has no other use for them.
+        """
+        if address.authorization is not None:
+            return "authorization", address.authorization
+        key, has_own = options.api_key, not self._credentials.isdisjoint(map(str.lower, options.headers))
+        if key is None and not has_own:
+            key = _setting(self._provider.key_setting) or environment(*self._provider.key_variables)
+        name = self._spoken.key_header
+        if key:
+            return name, f"Bearer {key}" if name == "authorization" else key
+        if not has_own and options.api_base is None and address.base.startswith(self._provider.key_needed_at):
+            variables = " or ".join(self._provider.key_variables)
+            message = f"no API key: pass api_key=, or set {variables}; a local server needs none when api_base= names it"
+            raise AuthenticationError(message, param="api_key", fault="caller")
+        return name, None
+
+
+class EndpointCall:
+    """One call to an endpoint, ready to be sent; a `Prepared`."""
+
+    __slots__ = ("_client", "_decode", "_dialect", "_kind", "_limits", "_model", "_request", "_ssl_verify", "api_base")
+
+    def __init__(
+        self,
+        http_request: HTTPRequest,
+        api_base: str,
+        decode: Callable[[bytes], Response],
+        dialect: Dialect | None,
+        request: Request,
+    ) -> None:
+        self._request = http_request
+        self.api_base: str = api_base
+        self._decode = decode
+        self._dialect = dialect
+        self._client = cast("httpx.AsyncClient | None", request.options.client)  # `prepare` has checked it
+        self._ssl_verify = request.options.ssl_verify
+        self._limits: Limits = request.options.limits
+        self._kind, self._model = request.kind, request.model
+
+    @property
+    def address(self) -> str:
+        """See `Prepared`."""
+        return f"{self._request.method} {without_secrets(self._request.url)}"
+
+    async def answer(self, via: Senders, deadline: float) -> Response:
+        """Send the request and read the whole answer; see `Prepared`.
+
+        Raises:
+            APIError: the class that the server's status and error object call for, or what became of the connection.
+        """
+        exchange = await self._sender(via).send(self._request, deadline)
         body: bytes | None = None
         try:
-            exchange = await send(kwargs["client"], request, deadline)
             if not 200 <= exchange.status < 300:
-                raise await error_of(exchange, deadline, limits, **whose)
-            body = await exchange.read(deadline, limits.max_body_bytes, "max_body_bytes")
-            record = decode_body(body, cls, headers=exchange.headers, **whose)
-            record._about_call()["headers"] = exchange.headers
+                raise await error_of(exchange, deadline, self._limits)
+            body = await exchange.read(deadline, self._limits.max_body_bytes, "max_body_bytes")
+            record = self._decode(body)
+            set_received(record, exchange, exchange.status)
         except APIError as error:
-            if exchange is not None:
-                with_head(error, exchange.headers)
-                if body is not None:
-                    error.response = exchange.response_with(body)
-            raise named(error, **whose) from error.__cause__
+            add_headers(error, exchange.headers)
+            if isinstance(error, APIResponseValidationError):
+                error.status_code = exchange.status
+                name_address(error, exchange.address)
+            if body is not None:
+                error.response = exchange.response_with(body)
+            raise
         finally:
-            if exchange is not None:
-                await exchange.aclose()
-        return record
+            await exchange.aclose()
+        return chat_response(record) if self._kind == "chat" and isinstance(record, TextCompletionResponse) else record
+
+    async def open(self, via: Senders, shape: Shape, deadline: float) -> ChunkSource[Any]:
+        """Send the request and wait for the head of a good response; see `Prepared`."""
+        assert self._dialect is not None, "only completions are streamed"
+        exchange = await self._sender(via).send(self._request, deadline)
+        try:
+            if not 200 <= exchange.status < 300:
+                raise await error_of(exchange, deadline, self._limits)
+            return HTTPSource(exchange, self._dialect.decoder(shape, self._model), self._limits)
+        except BaseException:
+            await exchange.aclose()
+            raise
+
+    def _sender(self, via: Senders) -> Sender:
+        return via.sender(self.api_base, self._ssl_verify) if self._client is None else sender_of(self._client)
 
 
-def url_of(api_base: str, path: str, query: Mapping[str, Any] | None = None) -> str:
-    """`api_base` with `path` put behind its own path, and its query (Azure has one) and `query` behind both."""
-    base, _, own_query = api_base.partition("#")[0].partition("?")
-    queries = [text for text in (own_query, urlencode(query, doseq=True) if query else "") if text]
-    url = f"{base.rstrip('/')}{path}"
-    return f"{url}?{'&'.join(queries)}" if queries else url
+async def error_of(exchange: Exchange, deadline: float, limits: Limits) -> APIError:
+    """The exception that a response without the status of a good one calls for."""
+    body = await exchange.read_start(deadline, limits.max_error_body_bytes)
+    error = error_from_response(exchange.status, exchange.headers, body, response=exchange.response_with(body))
+    name_address(error, exchange.address)
+    return error
+
+
+def _setting(name: str | None) -> str | None:
+    """A key that LiteLLM's users assign, as `tokenwire.openai_key`: for endpoints, and for no handler."""
+    key = None if name is None else module_settings().get(name)
+    if key is not None and not isinstance(key, str):
+        raise wrong(name or "", "a str", type(key))
+    return key
+
+
+@lru_cache(maxsize=256)
+def _headers(
+    key: tuple[str, str | None],
+    organization: str | None,
+    given: Headers,
+    *,
+    streamed: bool,
+    has_body: bool,
+) -> dict[str, str]:
+    """The request's headers, names in lower case. Shared by all requests that have the same, and changed by none.
+
+    A header of the caller's comes in the place of ours, and one that is None takes ours away.
+    """
+    refuse_control_characters("api_key", key[1] or "")
+    refuse_control_characters("organization", organization or "")
+    headers: dict[str, str | None] = {"accept": "text/event-stream" if streamed else "application/json"}
+    headers["user-agent"] = USER_AGENT
+    headers["accept-encoding"] = "identity" if streamed else ACCEPTED_ENCODINGS  # compression holds small events back
+    headers[key[0]] = key[1]
+    headers["openai-organization"] = organization or None
+    if has_body:
+        headers["content-type"] = "application/json"
+    headers.update((name.lower(), value) for name, value in given)
+    sent = {name: value for name, value in headers.items() if value is not None}
+    if framing := _FRAMING & sent.keys():
+        raise refused("headers", f"headers must not have {min(framing)}: it follows from the body that is sent")
+    return sent
 
 
 def encode_body(body: Mapping[str, Any]) -> bytes:
@@ -160,19 +284,18 @@ def encode_body(body: Mapping[str, Any]) -> bytes:
         return msgspec.json.encode(body, enc_hook=_encode_foreign)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         where, value = _unencodable(body)
-        raise BadRequestError(
-            f"{where} can't be sent as JSON: {type(value).__name__}: {error}", param=where.partition("[")[0].partition(".")[0]
-        ) from None
+        message = f"{where} can't be sent as JSON: {type(value).__name__}: {error}"
+        raise refused(where.partition("[")[0].partition(".")[0], message) from None
 
 
-def _encode_foreign(value: Any) -> Any:
+def _encode_foreign(value: object) -> object:
     dump = getattr(value, "model_dump", None)  # a pydantic model, as openai's own types are
     if dump is not None and not isinstance(value, type):
         return dump(mode="json", exclude_none=True)
     raise TypeError(f"objects of type {type(value).__name__} are not JSON")
 
 
-def _unencodable(value: Any, path: str = "") -> tuple[str, Any]:
+def _unencodable(value: object, path: str = "") -> tuple[str, Any]:
     """The innermost value that can't be encoded, and where it stands."""
     children: list[tuple[str, Any]] = []
     if isinstance(value, Mapping):
@@ -187,15 +310,3 @@ def _unencodable(value: Any, path: str = "") -> tuple[str, Any]:
         except (TypeError, ValueError, OverflowError):
             return _unencodable(item, where)
     return path or "the request", value
-
-
-def _params(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The caller's parameters as they go into the body's top level."""
-    params = dict(kwargs["optional_params"])
-    params.pop("extra_query", None)
-    extra_body = params.pop("extra_body", None) or {}
-    return {**params, **extra_body}
-
-
-def _limits(kwargs: Mapping[str, Any]) -> Limits:
-    return kwargs["litellm_params"].get("limits") or Limits()

@@ -1,18 +1,11 @@
-"""Handlers and models as an OpenAI-compatible endpoint: `create_app` makes the ASGI app."""
+"""Handlers and models as an OpenAI-compatible endpoint: `create_app` makes the ASGI app.
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+The app speaks ASGI itself and is not made of Starlette's parts: what it needs of a framework is a table of a dozen paths and
+one look at the headers, about a hundred lines. What it gains is `send` as the ASGI server has it, with nothing of a
+response object's between a chunk and the socket, a status that is not sent before the first chunk is known, and one
+dependency less. To combine it with a framework, mount the app.
+"""
 
-if TYPE_CHECKING:
-    from .app import create_app as create_app
-
-_HOMES = {"create_app": ".app"}
+from .app import create_app as create_app
 
 __all__ = ["create_app"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(import_module(_HOMES[name], __name__), name)
-    return value

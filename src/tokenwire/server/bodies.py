@@ -8,44 +8,32 @@ import sys
 import time
 from array import array
 from base64 import b64encode
+from collections.abc import Callable
+from numbers import Real
 from typing import Any
-from uuid import uuid4
 
 import msgspec
 
 from tokenwire import EmbeddingResponse, ImageResponse, ModelResponse, TextCompletionResponse
+from tokenwire.types import as_sent
 
-from .models import Names
+from .models import Model, id_of
+from .requests import EmbeddingRequest
 
 _encode = msgspec.json.encode
-_decoders = {
-    cls: msgspec.json.Decoder(cls).decode for cls in (EmbeddingResponse, ImageResponse, ModelResponse, TextCompletionResponse)
-}
 
 
-def as_sent(response: Any) -> bytes | None:
-    """The body that an endpoint sent, None where there was none or the answer says something else by now."""
-    data: bytes | None = response.raw
-    if data is None:
-        return None
-    try:
-        still = _encode(_decoders[type(response)](data)) == _encode(response)
-    except msgspec.DecodeError:  # the body of another shape that the answer was made of
-        return None
-    return data if still else None
-
-
-def chat_body(response: ModelResponse, names: Names) -> bytes:
+def chat_body(response: ModelResponse, model: Model, _: object) -> bytes:
     """The body of a chat completion."""
-    return as_sent(response) or _completion(response, names, "chat.completion", "chatcmpl-", _chat_choice)
+    return as_sent(response) or _completion(response, model, "chat.completion", "chatcmpl-", _chat_choice)
 
 
-def text_body(response: TextCompletionResponse, names: Names) -> bytes:
+def text_body(response: TextCompletionResponse, model: Model, _: object) -> bytes:
     """The body of a text completion."""
-    return as_sent(response) or _completion(response, names, "text_completion", "cmpl-", _text_choice)
+    return as_sent(response) or _completion(response, model, "text_completion", "cmpl-", _text_choice)
 
 
-def embedding_body(response: EmbeddingResponse, names: Names, encoding_format: str | None) -> bytes:
+def embedding_body(response: EmbeddingResponse, model: Model, request: EmbeddingRequest) -> bytes:
     """The body of embeddings; floats become base64 text (of little-endian 32-bit floats) where that was asked for."""
     sent = as_sent(response)
     if sent is not None:
@@ -53,24 +41,31 @@ def embedding_body(response: EmbeddingResponse, names: Names, encoding_format: s
     fields = response.model_dump(exclude_none=True)
     for index, item in enumerate(fields["data"]):
         item["index"] = item.get("index") or index
-        if encoding_format == "base64" and not isinstance(item["embedding"], str):
+        item["embedding"] = _as_json(item["embedding"])
+        if request.encoding_format == "base64" and _is_vector(item["embedding"]):
             item["embedding"] = _base64(item["embedding"])
     usage = {"prompt_tokens": 0, "total_tokens": 0}  # OpenAI's clients look for it
-    fields["model"] = names.told(fields.get("model"))
-    return _encode({"usage": usage, **fields})
+    fields["model"] = model.shown(fields.get("model"))
+    return _encode({"usage": usage, **fields}, enc_hook=_as_json)
 
 
-def image_body(response: ImageResponse) -> bytes:
+def image_body(response: ImageResponse, *_: object) -> bytes:
     """The body of images."""
     return as_sent(response) or _encode({"created": int(time.time()), **response.model_dump(exclude_none=True)})
 
 
-def _completion(response: Any, names: Names, kind: str, id_prefix: str, choice: Any) -> bytes:
+def _completion(
+    response: ModelResponse | TextCompletionResponse,
+    model: Model,
+    kind: str,
+    id_prefix: str,
+    choice: Callable[[int, dict[str, Any]], dict[str, Any]],
+) -> bytes:
     fields = response.model_dump(exclude_none=True)
-    fields["id"] = str(fields.get("id") or f"{id_prefix}{uuid4().hex}")
+    fields["id"] = id_of(fields.get("id"), id_prefix)
     fields["object"] = kind
-    fields["created"] = int(fields.get("created") or time.time())
-    fields["model"] = names.told(fields.get("model"))
+    fields["created"] = int(response.created or time.time())
+    fields["model"] = model.shown(fields.get("model"))
     fields["choices"] = [choice(index, item) for index, item in enumerate(fields["choices"])]
     return _encode(fields)
 
@@ -84,7 +79,19 @@ def _text_choice(position: int, choice: dict[str, Any]) -> dict[str, Any]:
     return {"index": position, "text": "", "logprobs": None, "finish_reason": None, **choice}
 
 
-def _base64(vector: Any) -> str:
+def _as_json(value: Any) -> Any:
+    """A vector as JSON has it. A handler may give arrays, buffers and numbers of numpy's, which all know their lists."""
+    if isinstance(value, str | dict | list):
+        return value
+    return value.tolist() if hasattr(value, "tolist") else list(value)
+
+
+def _is_vector(value: object) -> bool:
+    """Whether it is one list of numbers, not a list for each token or type."""
+    return isinstance(value, list) and all(isinstance(number, int | float | Real) for number in value)
+
+
+def _base64(vector: list[float]) -> str:
     floats = array("f", vector)
     if sys.byteorder == "big":
         floats.byteswap()

@@ -15,7 +15,7 @@
       master_key: os.environ/MASTER_KEY       # clients must send it
 
 Whatever else LiteLLM's proxy reads there is skipped and named in `Config.skipped`; what it would not know either is an
-error. So is what can't be done here: a wildcard, or one name for several models.
+error. So is what can't be done here: a wildcard. Several models of one name share its calls, by their `weight`.
 """
 
 import sys
@@ -26,7 +26,7 @@ from typing import Any
 
 import msgspec
 
-from tokenwire import CustomLLM
+from tokenwire import BadRequestError, CustomLLM, Deployments, _keywords
 
 METHODS = tuple(name for name in dir(CustomLLM) if not name.startswith("_"))  # a handler has one of them, or is a function
 ENVIRONMENT = "os.environ/"
@@ -40,42 +40,31 @@ OTHER_SECTIONS = frozenset(
     """.split()
 )
 
-# Parameters that tell LiteLLM's router how to share, count and charge; an endpoint would not know them.
-ROUTER_PARAMS = frozenset(
-    """
-    allow_client_keepalive_override allowed_openai_params budget_duration configurable_clientside_auth_params
-    default_api_key_rpm_limit default_api_key_tpm_limit drop_params itpm keepalive_seconds litellm_credential_name
-    litellm_trace_id max_budget max_file_size_mb max_parallel_requests merge_reasoning_content_in_choices model_info order
-    otpm region_name rpm stream_timeout tag_regex tags tpm use_chat_completions_api use_in_pass_through use_litellm_proxy
-    weight
-    """.split()
-)
-
 
 class ConfigError(Exception):
     """What the server was told to serve can't be served; the message says why, in one line."""
 
 
 class Config(msgspec.Struct, frozen=True):
-    """What a file says.
+    """What is served, to whom.
 
     Attributes:
-        models: for each name that clients know, the keywords of the call that answers them.
-        handlers: the handlers of the file's own providers.
-        api_keys: the keys that clients may send; empty where the file asks for none.
+        models, handlers: as `create_app` takes them.
+        api_keys: the keys that clients may send; empty where none is asked for.
         skipped: the parts of the file that have no meaning here, as paths such as "router_settings".
     """
 
-    models: dict[str, dict[str, Any]]
-    handlers: dict[str, Any]
-    api_keys: tuple[str, ...]
-    skipped: tuple[str, ...]
+    models: dict[str, Any]
+    handlers: dict[str, Any] = {}
+    api_keys: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
 
 class _Call(msgspec.Struct):
     model: str
     api_base: str | None = None
     api_key: str | None = None
+    weight: float | None = None
 
 
 class _Entry(msgspec.Struct, forbid_unknown_fields=True):
@@ -156,22 +145,27 @@ def _typed(given: dict[str, Any]) -> _File:
         raise ConfigError(f"{path}: {message}" if path else message) from None
 
 
-def _models(entries: list[_Entry], given: list[dict[str, Any]], environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    models: dict[str, dict[str, Any]] = {}
+def _models(entries: list[_Entry], given: list[dict[str, Any]], environ: Mapping[str, str]) -> dict[str, Any]:
+    shared = _shared(entries)
+    models: dict[str, Any] = {}
     for index, entry in enumerate(entries):
         place = f"model_list[{index}]"
         if "*" in entry.model_name or "*" in entry.litellm_params.model:
             raise ConfigError(f"{place}: wildcards are not served; name each model")
-        if entry.model_name in models:
-            raise ConfigError(f"{place}.model_name: {entry.model_name!r} is named twice; calls are not shared between models")
-        params = {name: value for name, value in given[index]["litellm_params"].items() if not _is_for_the_router(name)}
-        models[entry.model_name] = _resolved(params, f"{place}.litellm_params", environ)
+        is_shared = entry.model_name in shared
+        params = {name: value for name, value in given[index]["litellm_params"].items() if not _is_skipped(name, is_shared)}
+        resolved = _resolved(params, f"{place}.litellm_params", environ)
+        if is_shared:
+            _check(f"{place}.litellm_params", resolved)
+            models.setdefault(entry.model_name, []).append(resolved)
+        else:
+            models[entry.model_name] = resolved
     if not models:
         raise ConfigError("model_list: there is no model")
     return models
 
 
-def _resolved(value: Any, path: str, environ: Mapping[str, str]) -> Any:
+def _resolved(value: object, path: str, environ: Mapping[str, str]) -> Any:
     """The value with what the environment holds in the places that refer to it."""
     if isinstance(value, dict):
         return {name: _resolved(item, f"{path}.{name}", environ) for name, item in value.items()}
@@ -185,8 +179,24 @@ def _resolved(value: Any, path: str, environ: Mapping[str, str]) -> Any:
     return environ[name]
 
 
-def _is_for_the_router(name: str) -> bool:
-    return name in ROUTER_PARAMS or "cost_per_" in name or name.startswith("auto_router_")
+def _shared(entries: list[_Entry]) -> set[str]:
+    """The names of which there are several."""
+    names = [entry.model_name for entry in entries]
+    return {name for name in names if names.count(name) > 1}
+
+
+def _check(path: str, params: dict[str, Any]) -> None:
+    """Check one of several of a name, where it still has a place in the file."""
+    try:
+        Deployments([params])
+    except BadRequestError as error:
+        raise ConfigError(error.message.replace("deployments[0]", path)) from None
+
+
+def _is_skipped(name: str, is_shared: bool) -> bool:
+    if name == "weight" and is_shared:
+        return False
+    return _keywords.is_ours(name) and name not in _keywords.APPLIED
 
 
 def _keys(settings: _GeneralSettings, environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -215,11 +225,12 @@ def _skipped(given: dict[str, Any]) -> Iterator[str]:
     yield from (name for name in given if name in OTHER_SECTIONS)
     for section, known in (("litellm_settings", _LiteLLMSettings), ("general_settings", _GeneralSettings)):
         yield from (f"{section}.{name}" for name in given.get(section) or {} if name not in known.__struct_fields__)
+    names = [entry["model_name"] for entry in given["model_list"]]
     for index, entry in enumerate(given["model_list"]):
-        place = f"model_list[{index}]"
+        place, is_shared = f"model_list[{index}]", names.count(names[index]) > 1
         if "model_info" in entry:
             yield f"{place}.model_info"
-        yield from (f"{place}.litellm_params.{name}" for name in entry["litellm_params"] if _is_for_the_router(name))
+        yield from (f"{place}.litellm_params.{name}" for name in entry["litellm_params"] if _is_skipped(name, is_shared))
 
 
 def import_handler(module: str, attribute: str, folder: Path) -> Any:
@@ -250,7 +261,7 @@ def import_handler(module: str, attribute: str, folder: Path) -> Any:
     if isinstance(handler, type):
         raise ConfigError(f"{module}.{attribute} is a class; name an instance of it")
     if not callable(handler) and not any(hasattr(handler, name) for name in METHODS):
-        raise ConfigError(f"{module}.{attribute} is no handler: it must be a CustomLLM, or a function that answers")
+        raise ConfigError(f"{module}.{attribute} is not a handler: it must be a CustomLLM, or a function that answers")
     return handler
 
 

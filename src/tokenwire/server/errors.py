@@ -1,4 +1,5 @@
-"""From what went wrong to what the client is told of it: a status, headers, and OpenAI's error object.
+"""From what went wrong to what the client is told of it: a status, headers, and OpenAI's error object. An endpoint's own is
+passed on as it came, with what stood beside it.
 
 Words that were meant for the caller pass: a server's own refusals, those of an endpoint behind it, and the message of a
 handler's exception that has an HTTP status. Everything else (a bug in a handler, a wrong setting of this server, an
@@ -14,6 +15,7 @@ import msgspec
 from tokenwire import APIConnectionError, APIError, APIResponseValidationError, StreamTruncatedError, Timeout
 
 from .requests import SERVERS_OWN
+from .upstream import is_safe
 
 logger: logging.Logger = logging.getLogger("tokenwire.server")
 
@@ -25,36 +27,53 @@ _TYPES = {
     429: "rate_limit_error",
 }
 
+_HEADERS_OF = {405: ("allow",), 415: ("accept-encoding",)}  # what such a refusal says in its headers
+
 
 class Refusal(msgspec.Struct, frozen=True):
     """What the client is told.
 
     Attributes:
         status: 400 to 599.
-        error: OpenAI's error object: message, type, param, code.
+        error: OpenAI's error object, with message, type, param and code, or an endpoint's as it came.
         headers: those that the status calls for.
+        beside: what an endpoint sent beside its error object.
+        sent: the body that an endpoint sent, where it can be passed on as it came.
     """
 
     status: int
     error: dict[str, Any]
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    beside: dict[str, Any] = {}
+    sent: bytes | None = None
 
     def body(self) -> bytes:
         """The response's JSON."""
-        return msgspec.json.encode({"error": self.error})
+        return self.sent or msgspec.json.encode({**self.beside, "error": self.error})
 
-    def event(self) -> bytes:
-        """The event that ends a stream. Its code is the status where there is no better one: a stream has no other place for it."""
-        error = {**self.error, "code": self.error["code"] or str(self.status)}
-        return b"data: " + msgspec.json.encode({"error": error}) + b"\n\n"
+    def event(self) -> dict[str, Any]:
+        """The value of an event that ends a stream: its code is the status where there is none, for it has no other place."""
+        return {**self.beside, "error": {**self.error, "code": self.error.get("code") or str(self.status)}}
 
 
 def refusal_for(error: Exception, request_id: str) -> Refusal:
     """What to tell of `error`; what is kept from the client is logged under the request's id."""
+    refusal = _refusal_for(error, request_id)
+    try:
+        msgspec.json.encode((refusal.beside, refusal.error))
+    except (TypeError, ValueError, RecursionError):  # a handler's exception may hold anything
+        message = str(refusal.error.get("message")).encode(errors="backslashreplace").decode()
+        return Refusal(refusal.status, _refusal(refusal.status, message).error, refusal.headers)
+    return refusal
+
+
+def _refusal_for(error: Exception, request_id: str) -> Refusal:
     if isinstance(error, APIError):
         hidden = _hidden(error)
         if hidden is None:
-            return _refusal(error.status_code if 400 <= error.status_code < 600 else 500, error.message, error)
+            return _refusal(
+                error.status_code if 400 <= error.status_code < 600 else 500, error.said, error
+            )  # no address of ours
     else:
         hidden = (500, "internal error")
     logger.error("%s failed", request_id, exc_info=error)
@@ -63,8 +82,10 @@ def refusal_for(error: Exception, request_id: str) -> Refusal:
 
 def _hidden(error: APIError) -> tuple[int, str] | None:
     """The status and the words in place of those that are not for the client; None where they are."""
-    if error.param in SERVERS_OWN:
+    if error.param in SERVERS_OWN and error.fault == "caller":
         return 500, "internal error"  # a setting of this server's
+    if error.response is not None and 300 <= error.status_code < 400:
+        return 500, "internal error"  # an address of ours is wrong, and so may be that to which it leads
     if isinstance(error, APIResponseValidationError):
         return 500, "the model's answer could not be understood"
     if not isinstance(error, APIConnectionError) or error.__cause__ is None or error.response is not None:
@@ -78,14 +99,31 @@ def _hidden(error: APIError) -> tuple[int, str] | None:
 
 def _refusal(status: int, message: str, error: APIError | None = None) -> Refusal:
     headers: list[tuple[bytes, bytes]] = []
-    if error is not None and error.retry_after is not None:
+    said = {} if error is None else error.headers
+    if error is not None and error.retry_after is not None and not is_safe(said.get("retry-after", "\n")):
         headers.append((b"retry-after", b"%d" % math.ceil(error.retry_after)))
-    if error is not None and status == 405 and "allow" in error.headers:
-        headers.append((b"allow", error.headers["allow"].encode("latin-1", "replace")))
+    names = [name for name in _HEADERS_OF.get(status, ()) if name in said]
+    headers += [(name.encode(), said[name].encode("latin-1", "replace")) for name in names]
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
-    said = {"type": None, "param": None, "code": None}
-    if error is not None:
-        said = {"type": error.type, "param": error.param, "code": error.code}
-    kind = said["type"] or _TYPES.get(status) or ("invalid_request_error" if status < 500 else "server_error")
-    return Refusal(status, {"message": message, **said, "type": kind}, tuple(headers))
+    kind = _TYPES.get(status) or ("invalid_request_error" if status < 500 else "server_error")
+    told: dict[str, Any] = {"message": message, "type": kind, "param": None, "code": None}
+    if error is None:
+        return Refusal(status, told, tuple(headers))
+    told |= {"type": error.type or kind, "param": error.param, "code": error.code}
+    own, beside = _as_endpoint_said(error)
+    if "message" not in own:
+        return Refusal(status, {**told, **own}, tuple(headers), beside)
+    return Refusal(status, own, tuple(headers), beside, None if error.response is None else error.response.content)
+
+
+def _as_endpoint_said(error: APIError) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fields of an endpoint's error object, and what it sent beside that; empty where it said it in another way."""
+    body = error.body
+    if not isinstance(body, dict):
+        return {}, {}
+    beside = {name: value for name, value in body.items() if name != "error"}
+    if isinstance(body.get("error"), dict):
+        return body["error"], beside
+    # An exception of another client's, raised by a handler, may have the error object alone.
+    return ({}, beside) if error.response is not None or "message" not in body else (beside, {})

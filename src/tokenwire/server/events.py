@@ -7,55 +7,118 @@ a chunk may hold is seen without a look at each field.
 """
 
 import time
-from typing import Any
-from uuid import uuid4
+from copy import copy
+from typing import Any, ClassVar
 
 import msgspec
 
-from tokenwire import Delta, ModelResponseStream, StreamingChoices, TextChoices, TextCompletionResponse, Usage
+from tokenwire import (
+    Delta,
+    ModelResponseStream,
+    StreamingChoices,
+    TextChoices,
+    TextCompletionResponse,
+    Usage,
+)
+from tokenwire.types import has_source, own_fields
 
-from .models import Names
+from .errors import Refusal
+from .models import Model, id_of
+from .requests import CompletionRequest
 
 DONE = b"data: [DONE]\n\n"
 
+_ADDING = frozenset({"index", "delta", "logprobs"})  # what a choice has that adds to an answer
+
 _encode = msgspec.json.Encoder().encode
 
-_PROBE = "\x01"
+_PROBE, _OTHER_PROBE = "\x01tokenwire\x02", "\x03tokenwire\x04"
 _PROBE_JSON = _encode(_PROBE).strip(b'"')
+_OTHER_PROBE_JSON = _encode(_OTHER_PROBE)
+_MOST_FRAMES = 8  # for one stream
 
 
-class _Gap:
-    """Where the text stands in an encoded choice that adds text to one field of choice 0, and nothing else."""
+class _Frame:
+    """What stands around the text and the logprobs of a choice, as it is encoded by itself, and in its event.
 
-    def __init__(self, field: str, delta: Delta) -> None:
-        self.field = field
-        self.before, self.behind = _encode(StreamingChoices(delta=delta)).split(_PROBE_JSON)
-        self.start, self.end = len(self.before), -len(self.behind)
+    Args:
+        choice: one whose text is `_PROBE`, and whose logprobs, if it has any, are `_OTHER_PROBE`.
+        event: its event.
+    """
+
+    def __init__(self, choice: StreamingChoices, event: bytes) -> None:
+        self._first, self._middle, self._last = _taken_apart(_encode(choice))
+        self._event_first, self._event_middle, self._event_last = _taken_apart(event)
+
+    def event(self, data: bytes) -> bytes:
+        """The event of an encoded choice that adds to it, and has nothing else; b"" for any other."""
+        if not (data.startswith(self._first) and data.endswith(self._last)):
+            return b""
+        inside = data[len(self._first) : -len(self._last)]
+        if self._middle:  # which has quotes, as no text has in JSON
+            text, middle, logprobs = inside.partition(self._middle)
+            if not middle or logprobs == b"null":
+                return b""
+            inside = text + self._event_middle + logprobs
+        return self._event_first + inside + self._event_last
 
 
-_GAPS = (_Gap("content", Delta(content=_PROBE)), _Gap("reasoning_content", Delta(reasoning_content=_PROBE)))
+def _taken_apart(data: bytes) -> tuple[bytes, bytes, bytes]:
+    """What stands before, between and behind the probes; the second of these is b"" where there is one."""
+    first, last = data.split(_PROBE_JSON)
+    middle, probe, rest = last.partition(_OTHER_PROBE_JSON)
+    return (first, middle, rest) if probe else (first, b"", last)
+
+
+def _probed(choice: StreamingChoices) -> StreamingChoices | None:
+    """The choice with a probe in place of its text, and one for its logprobs; None where it has no text, or two."""
+    delta = copy(choice.delta)
+    texts = [name for name in ("content", "reasoning_content") if getattr(delta, name) is not None]
+    if delta.tool_calls:
+        call = copy(delta.tool_calls[0])
+        if texts or len(delta.tool_calls) > 1 or call.function is None or call.function.arguments is None:
+            return None
+        call.function = copy(call.function)
+        call.function.arguments = _PROBE
+        delta.tool_calls = [call]
+    elif len(texts) == 1:
+        setattr(delta, texts[0], _PROBE)
+    else:
+        return None
+    probed = copy(choice)
+    probed.delta = delta
+    probed.logprobs = None if own_fields(choice).get("logprobs") is None else _OTHER_PROBE
+    return probed
+
+
+class _Shape(msgspec.Struct):
+    """As much of a body as tells what it is."""
+
+    choices: list[dict[str, Any]] | None = None
+    object: Any = None
 
 
 class ChatEvents:
     """Encodes the chunks of one chat completion.
 
     Args:
-        names: the model's.
-        include_usage: whether the client asked for the usage.
+        model: the one that answers.
+        request: the client's, which may ask for the usage.
         from_endpoint: whether the chunks came over HTTP, so that their bytes may be the endpoint's own.
     """
 
+    keep_alive: ClassVar[bytes] = b": keep-alive\n\n"
     object = "chat.completion.chunk"
     id_prefix = "chatcmpl-"
 
-    def __init__(self, names: Names, *, include_usage: bool, from_endpoint: bool) -> None:
-        self._names = names
-        self._include_usage = include_usage
+    def __init__(self, model: Model, request: CompletionRequest, *, from_endpoint: bool) -> None:
+        self._model = model
+        self._include_usage = request.include_usage
         self._as_sent = from_endpoint
         self._usage_sent = False
         self._head: dict[str, Any] | None = None
         self._introduced: set[int] = set()  # the choices whose role has been sent
-        self._frames: list[tuple[_Gap, bytes, bytes]] = []  # the events that bring such texts: what stands around them
+        self._frames: list[_Frame] = []  # of the choices so far
         self._around: tuple[bytes, bytes] | None = None  # and around text for choice 0, once its role has been sent
 
     def encode(self, chunk: Any) -> bytes:
@@ -71,7 +134,7 @@ class ChatEvents:
                 self._as_sent = data is not None and self._is_chunk(data)
             if self._as_sent and data is not None:
                 return self._sent(chunk, data)
-        return self._encode_text(chunk) or self._encode_any(chunk)
+        return self._encode_more(chunk) or self._encode_any(chunk)
 
     def ending(self, usage: Usage | None) -> bytes:
         """What follows the last chunk: the usage, if it was asked for and is known, and `[DONE]`."""
@@ -80,10 +143,14 @@ class ChatEvents:
         head = self._head or self._begin(None)
         return _event({**head, "choices": [], "usage": usage.model_dump(exclude_none=True)}) + DONE
 
+    def error_event(self, refusal: Refusal) -> bytes:
+        """The event that ends a stream which failed."""
+        return _event(refusal.event())
+
     def _sent(self, chunk: Any, data: bytes) -> bytes:
         """An endpoint's event as it came."""
-        if not chunk.choices and chunk.usage is not None:
-            if not self._include_usage:
+        if chunk.usage is not None:
+            if not chunk.choices and not self._include_usage:
                 return b""
             self._usage_sent = True
         if b"\n" in data:  # it came as several lines
@@ -92,39 +159,69 @@ class ChatEvents:
 
     def _is_chunk(self, data: bytes) -> bool:
         """Whether these bytes are an event's, not those of another shape that the chunk was made of."""
-        return b'"delta"' in data or b'"chat.completion.chunk"' in data
+        if b'"delta"' in data:
+            return True
+        try:
+            event = msgspec.json.decode(data, type=_Shape)
+        except msgspec.DecodeError:
+            return False
+        is_other = any("message" in choice or "text" in choice for choice in event.choices or ())
+        return not is_other and event.object not in ("chat.completion", "text_completion")
 
-    def _encode_text(self, chunk: ModelResponseStream) -> bytes:
-        """The event of a chunk that brings choice 0's next text and nothing else; b"" for any other."""
-        if len(chunk.choices) != 1 or chunk.usage is not None:
-            return b""
-        if chunk.system_fingerprint is not None or chunk.service_tier is not None:
+    def _encode_more(self, chunk: ModelResponseStream) -> bytes:
+        """The event of a chunk that adds to a choice, and has no more than fields that structs name; b"" for any other."""
+        if len(chunk.choices) != 1 or chunk.system_fingerprint is not None or chunk.service_tier is not None:
             return b""
         choice = chunk.choices[0]
-        # A record that knows its origin may hold fields that no struct names, and these are not encoded with it.
-        if hasattr(choice.delta, "_origin") or hasattr(choice, "_origin") or hasattr(chunk, "_origin"):
+        calls = choice.delta.tool_calls
+        # A record that knows its source may hold fields that no struct names, and these are not encoded with it.
+        if has_source(choice) or has_source(choice.delta) or chunk.provider_specific_fields is not None:
+            return b""
+        if calls and any(has_source(call) or has_source(call.function or call) for call in calls):
+            return b""
+        if self._head is None or choice.index not in self._introduced:
             return b""
         data = _encode(choice)
-        for gap, before, behind in self._frames:
-            if data.startswith(gap.before) and data.endswith(gap.behind):
-                return before + data[gap.start : gap.end] + behind
-        return b""
+        for frame in self._frames:
+            if event := frame.event(data):
+                return event
+        event = self._encode_choice(choice, self._head)
+        if event and len(self._frames) < _MOST_FRAMES and (probed := _probed(choice)) is not None:
+            self._frames.append(_Frame(probed, self._encode_choice(probed, self._head)))
+        return event
+
+    def _encode_choice(self, choice: StreamingChoices, head: dict[str, Any]) -> bytes:
+        """The event of a choice whose role has been sent; b"" where it ends, or has fields that no struct names."""
+        own, delta = own_fields(choice), own_fields(choice.delta)
+        if "role" in delta or not own.keys() <= _ADDING:
+            return b""
+        if calls := delta.get("tool_calls"):
+            delta["tool_calls"] = [
+                {name: own_fields(value) if name == "function" else value for name, value in own_fields(call).items()}
+                for call in calls
+            ]
+        shown = {"index": choice.index, "delta": delta, "logprobs": own.get("logprobs"), "finish_reason": None}
+        return _event({**head, "choices": [shown], **({"usage": None} if self._include_usage else {})})
 
     def _begin(self, chunk: Any) -> dict[str, Any]:
         """The stream's id, creation time and model: the first chunk's, where it has them."""
         self._head = {
-            "id": str(getattr(chunk, "id", None) or f"{self.id_prefix}{uuid4().hex}"),
+            "id": id_of(getattr(chunk, "id", None), self.id_prefix),
             "object": self.object,
             "created": int(getattr(chunk, "created", None) or time.time()),
-            "model": self._names.told(getattr(chunk, "model", None)),
+            "model": self._model.shown(getattr(chunk, "model", None)),
         }
         return self._head
 
     def _encode_any(self, chunk: Any) -> bytes:
         head = self._head or self._begin(chunk)
+        logprobs = [own_fields(choice).get("logprobs") for choice in chunk.choices]  # as they came; a dump looks into them
         fields = chunk.model_dump(exclude_none=True)
         fields.pop("usage", None)
-        choices = [self._choice(choice) for choice in fields.pop("choices")]
+        indexes = [choice.index or 0 for choice in chunk.choices]  # understood, whatever was sent
+        choices = list(map(self._choice, fields.pop("choices"), indexes))
+        for choice, own in zip(choices, logprobs, strict=True):
+            choice["logprobs"] = own
         if not choices:
             return b""
         event = {**head, "choices": choices, **fields, **head}
@@ -137,20 +234,18 @@ class ChatEvents:
     def _prepare(self, head: dict[str, Any]) -> None:
         """Make what stands around a text, if the role has been sent that comes before it."""
         if 0 in self._introduced:
-            self._frames = [(gap, *self._frame(head, delta={gap.field: _PROBE})) for gap in _GAPS]
-            self._around = self._frames[0][1:]
+            self._around = self._frame(head, delta={"content": _PROBE})
 
     def _frame(self, head: dict[str, Any], **text: Any) -> tuple[bytes, bytes]:
         choice = {"index": 0, **text, "logprobs": None, "finish_reason": None}
         event = {**head, "choices": [choice], **({"usage": None} if self._include_usage else {})}
-        before, behind = _event(event).split(_PROBE_JSON)
-        return before, behind
+        before, after = _event(event).split(_PROBE_JSON)
+        return before, after
 
     def _chunk_of(self, text: str) -> Any:
         return ModelResponseStream(choices=[StreamingChoices(delta=Delta(content=text))])
 
-    def _choice(self, choice: dict[str, Any]) -> dict[str, Any]:
-        index = choice.get("index", 0)
+    def _choice(self, choice: dict[str, Any], index: int) -> dict[str, Any]:
         delta = choice["delta"]
         role = delta.pop("role", None) or "assistant"
         if index not in self._introduced:
@@ -168,7 +263,7 @@ class TextEvents(ChatEvents):
     def _is_chunk(self, data: bytes) -> bool:
         return True  # an endpoint's whole text completion is a piece of one as well
 
-    def _encode_text(self, chunk: Any) -> bytes:
+    def _encode_more(self, chunk: Any) -> bytes:
         return b""  # an older protocol, whose chunks go the long way, unless they are bare text
 
     def _prepare(self, head: dict[str, Any]) -> None:
@@ -177,8 +272,8 @@ class TextEvents(ChatEvents):
     def _chunk_of(self, text: str) -> Any:
         return TextCompletionResponse(choices=[TextChoices(text=text)])
 
-    def _choice(self, choice: dict[str, Any]) -> dict[str, Any]:
-        return {"index": 0, "text": "", "logprobs": None, "finish_reason": None, **choice}
+    def _choice(self, choice: dict[str, Any], index: int) -> dict[str, Any]:
+        return {"index": index, "text": "", "logprobs": None, "finish_reason": None, **choice}
 
 
 def _event(value: Any) -> bytes:

@@ -1,6 +1,6 @@
 """What the server tells about itself: a log line for each request, and figures for Prometheus.
 
-Both are made once, of an `Exchange` that has ended: a chunk costs nothing here. Neither holds a prompt, a reply or a key.
+Both are made once, of a `Visit` that has ended: a chunk costs nothing here. Neither holds a prompt, a reply or a key.
 
 The figures are prometheus_client's, in a registry of their own: several apps in one process don't mix. Those of several
 processes are added up as prometheus_client has it, when PROMETHEUS_MULTIPROC_DIR named a folder before it was imported.
@@ -11,20 +11,18 @@ import time
 from typing import Any
 from urllib.parse import quote
 
-from .exchange import Exchange
+from .visit import Visit
 
 logger: logging.Logger = logging.getLogger("tokenwire.server.access")
 
-# What clients ask for can be anything, and must not become the value of a label: there are these, and "other".
-ENDPOINTS = frozenset(
-    "/chat/completions /completions /embeddings /images/generations /models /health /metrics /openapi.json".split()
-)
+# The label `endpoint` has the paths of routes, and this one: what clients ask for can be anything.
+OTHER = "other"
 FIRST_TOKEN_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 CHUNKS_PER_SECOND = (1, 2.5, 5, 10, 20, 30, 50, 75, 100, 150, 200, 500, 1000, 10000)
 
 
 class Recorder:
-    """Notes the exchanges of one app.
+    """Notes the visits of one app.
 
     Args:
         metrics: whether figures are kept, which `exposition` gives; that needs prometheus_client.
@@ -38,17 +36,17 @@ class Recorder:
         if self._figures is not None:
             self._figures.in_flight.inc()
 
-    def end(self, exchange: Exchange) -> None:
+    def end(self, visit: Visit) -> None:
         """It is answered, or will never be: to be called once for each that has begun."""
-        ended_at = time.monotonic() if exchange.ended_at is None else exchange.ended_at
+        ended_at = time.monotonic() if visit.ended_at is None else visit.ended_at
         if self._figures is not None:
             self._figures.in_flight.dec()
-            self._figures.note(exchange, ended_at)
+            self._figures.note(visit, ended_at)
         if logger.isEnabledFor(logging.INFO):
-            logger.info("%s", _line(exchange, ended_at), extra={"exchange": exchange})
+            logger.info("%s", _line(visit, ended_at), extra={"visit": visit})
 
     def exposition(self) -> tuple[bytes, str]:
-        """The figures so far, as `GET /metrics` answers: the body in Prometheus's text format, and its content type.
+        """The figures so far: a body in Prometheus's text format, and its media type.
 
         Raises:
             RuntimeError: no figures are kept.
@@ -58,30 +56,24 @@ class Recorder:
         return self._figures.exposition()
 
 
-def _line(exchange: Exchange, ended_at: float) -> str:
-    """Such as `POST /chat/completions 200 complete 0.812s first_token=0.093s chunks=41 model=m request_id=req_1`.
+def _line(visit: Visit, ended_at: float) -> str:
+    """Such as `POST /path 200 complete 0.812s first_token=0.093s chunks=41 model=m request_id=req_1`.
 
     A dash stands for the status of a request that was never answered.
     """
-    words = [_word(exchange.method), _word(exchange.path), str(exchange.status or "-"), exchange.outcome or "-"]
-    words.append(f"{ended_at - exchange.started_at:.3f}s")
-    if exchange.first_chunk_at is not None:
-        words.append(f"first_token={exchange.first_chunk_at - exchange.started_at:.3f}s chunks={exchange.chunks}")
-    if exchange.model is not None:
-        words.append(f"model={_word(exchange.model)}")
-    words.append(f"request_id={exchange.request_id}")
+    words = [_word(visit.method), _word(visit.path), str(visit.status or "-"), visit.outcome or "-"]
+    words.append(f"{ended_at - visit.started_at:.3f}s")
+    if visit.first_chunk_at is not None:
+        words.append(f"first_token={visit.first_chunk_at - visit.started_at:.3f}s chunks={visit.chunks}")
+    if visit.model is not None:
+        words.append(f"model={_word(visit.model)}")
+    words.append(f"request_id={_word(visit.request_id)}")
     return " ".join(words)
 
 
 def _word(text: str) -> str:
     """The text without spaces, line breaks and control characters: with them, a client could write lines of its own."""
     return quote(text, safe="/:@!$&'()*+,;=[]~{}|<>#?")
-
-
-def _endpoint_of(path: str) -> str:
-    if path.startswith("/models/"):
-        return "/models/{model}"
-    return path if path in ENDPOINTS else "other"
 
 
 class _Figures:
@@ -121,16 +113,17 @@ class _Figures:
             registry=registry,
         )
 
-    def note(self, exchange: Exchange, ended_at: float) -> None:
-        model, status, outcome = exchange.model or "", str(exchange.status or ""), exchange.outcome or ""
-        self.requests.labels(_endpoint_of(exchange.path), model, status, outcome).inc()
-        first = exchange.first_chunk_at
+    def note(self, visit: Visit, ended_at: float) -> None:
+        model, status, outcome = visit.model or "", str(visit.status or ""), visit.outcome or ""
+        endpoint = OTHER if visit.route is None else visit.route.path
+        self.requests.labels(endpoint, model, status, outcome).inc()
+        first = visit.first_chunk_at
         if first is None:
             return
-        self.first_token.labels(model).observe(first - exchange.started_at)
-        self.chunks.labels(model).inc(exchange.chunks)
-        if exchange.chunks > 1 and ended_at > first:
-            self.pace.labels(model).observe((exchange.chunks - 1) / (ended_at - first))
+        self.first_token.labels(model).observe(first - visit.started_at)
+        self.chunks.labels(model).inc(visit.chunks)
+        if visit.chunks > 1 and ended_at > first:
+            self.pace.labels(model).observe((visit.chunks - 1) / (ended_at - first))
 
     def exposition(self) -> tuple[bytes, str]:
         from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest

@@ -1,17 +1,18 @@
-"""The description of the endpoint that `GET /openapi.json` answers, as OpenAPI 3.1 has it.
+"""The description of the endpoint, as OpenAPI 3.1 has it.
 
 Requests are described by the structs that check them. Responses are described by hand: by what every one of them has,
 for a handler or an endpoint behind this one may add fields of its own.
 """
 
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from tokenwire import __version__
 
-from .requests import ChatRequest, EmbeddingRequest, ImageRequest, TextRequest
+from .keys import PLAIN
+from .requests import MOST_PROMPTS, TextRequest
+from .route import JSON, About, ModelCall, Route, Schema
 
 REFERENCE = "#/components/schemas/{name}"
 
@@ -20,7 +21,7 @@ WHOLE: dict[str, Any] = {"type": "integer"}
 MAYBE_TEXT: dict[str, Any] = {"type": ["string", "null"]}
 
 
-def _object(**properties: Any) -> dict[str, Any]:
+def _object(**properties: object) -> dict[str, Any]:
     """An object that has all of these, and may have others."""
     return {"type": "object", "properties": properties, "required": list(properties)}
 
@@ -33,93 +34,109 @@ def _one_of(*values: str) -> dict[str, Any]:
     return {"type": "string", "enum": list(values)}
 
 
-MODEL = _object(id=TEXT, object=_one_of("model"), created=WHOLE, owned_by=TEXT)
-MESSAGE = _object(role=TEXT, content=MAYBE_TEXT)
-CHAT_CHOICE = _object(index=WHOLE, message=MESSAGE, finish_reason=MAYBE_TEXT)
-TEXT_CHOICE = _object(index=WHOLE, text=TEXT, finish_reason=MAYBE_TEXT)
-COMPLETION = {"id": TEXT, "created": WHOLE, "model": TEXT}
-VECTOR = {"oneOf": [_list({"type": "number"}), {**TEXT, "contentEncoding": "base64"}]}
+_TOKENS = _list(WHOLE) | {"minItems": 1}
+_SEVERAL = {"minItems": 1, "maxItems": MOST_PROMPTS}
+_PROMPT = {"anyOf": [TEXT, _list(TEXT) | _SEVERAL, _TOKENS, _list(_TOKENS) | _SEVERAL]}  # msgspec's types can't say that
+_MODEL = _object(id=TEXT, object=_one_of("model"), created=WHOLE, owned_by=TEXT)
+_MESSAGE = _object(role=TEXT, content=MAYBE_TEXT)
+_CHAT_CHOICE = _object(index=WHOLE, message=_MESSAGE, finish_reason=MAYBE_TEXT)
+_TEXT_CHOICE = _object(index=WHOLE, text=TEXT, finish_reason=MAYBE_TEXT)
+_COMPLETION = {"id": TEXT, "created": WHOLE, "model": TEXT}
+_VECTOR = {"oneOf": [_list({"type": "number"}), {**TEXT, "contentEncoding": "base64"}]}
 
-RESPONSES: dict[str, dict[str, Any]] = {
-    "ChatCompletion": _object(**COMPLETION, object=_one_of("chat.completion"), choices=_list(CHAT_CHOICE)),
-    "Completion": _object(**COMPLETION, object=_one_of("text_completion"), choices=_list(TEXT_CHOICE)),
-    "Embeddings": _object(object=_one_of("list"), data=_list(_object(index=WHOLE, embedding=VECTOR)), model=TEXT),
-    "Images": _object(created=WHOLE, data=_list({"type": "object"})),
-    "Model": MODEL,
-    "ModelList": _object(object=_one_of("list"), data=_list(MODEL)),
-    "Health": _object(status=TEXT),
-    "Error": _object(error=_object(message=TEXT, type=MAYBE_TEXT, param=MAYBE_TEXT, code={})),
-}
-
-STREAM = (
-    " With `stream`, server-sent events: the `data` of each is a chunk as JSON, or an error; that of the last one is `[DONE]`."
+CHAT_COMPLETION = Schema(
+    "ChatCompletion", _object(**_COMPLETION, object=_one_of("chat.completion"), choices=_list(_CHAT_CHOICE))
+)
+COMPLETION = Schema("Completion", _object(**_COMPLETION, object=_one_of("text_completion"), choices=_list(_TEXT_CHOICE)))
+RESPONSE = Schema(
+    "Response",
+    _object(
+        id=TEXT,
+        object=_one_of("response"),
+        created_at=WHOLE,
+        status=_one_of("completed", "incomplete", "failed"),
+        model=TEXT,
+        output=_list(_object(type=TEXT)),
+    ),
+)
+EMBEDDINGS = Schema(
+    "Embeddings", _object(object=_one_of("list"), data=_list(_object(index=WHOLE, embedding=_VECTOR)), model=TEXT)
+)
+IMAGES = Schema("Images", _object(created=WHOLE, data=_list({"type": "object"})))
+MODEL = Schema("Model", _MODEL)
+MODEL_LIST = Schema("ModelList", _object(object=_one_of("list"), data=_list(_MODEL)))
+HEALTH = Schema("Health", _object(status=TEXT))
+FIGURES = Schema("Figures", TEXT, media_type="text/plain")
+MESSAGE = Schema(
+    "MessageAnswer",
+    _object(
+        id=TEXT,
+        type=_one_of("message"),
+        role=_one_of("assistant"),
+        model=TEXT,
+        content=_list(_object(type=TEXT)),
+        stop_reason=MAYBE_TEXT,
+        usage=_object(input_tokens=WHOLE, output_tokens=WHOLE),
+    ),
+)
+MESSAGE_ERROR = Schema("MessageError", _object(type=_one_of("error"), error=_object(type=TEXT, message=TEXT), request_id=TEXT))
+MESSAGE_EVENTS = "With `stream`, server-sent events, named: the last one is `message_stop` or `error`."
+RESPONSE_EVENTS = (
+    "With `stream`, server-sent events, named and numbered: the last one is `response.completed`, `response.incomplete` or "
+    "`response.failed`."
 )
 
 
-def describe(models: Iterable[str], *, with_keys: bool, metrics: bool) -> dict[str, Any]:
-    """The description.
-
-    Args:
-        models: the names of the models that are served.
-        with_keys: whether clients must send a key.
-        metrics: whether `GET /metrics` is served.
-
-    Returns:
-        What is to be sent as JSON. Its paths are relative to where it is read from, with and without `/v1`.
-    """
-    requests = (ChatRequest, TextRequest, EmbeddingRequest, ImageRequest)
+def describe(app: About) -> dict[str, Any]:
+    """The description, to be sent as JSON. Its paths are relative to where it is read from, with and without `/v1`."""
+    described = [(route, route.returns) for route in app.routes if route.returns is not None]
+    requests = [route.answer.request for route in app.routes if isinstance(route.answer, ModelCall)]
     _, schemas = msgspec.json.schema_components(requests, ref_template=REFERENCE)
-    names = {"type": "string", "enum": list(models)}
+    names = _one_of(*app.models.by_name)
     for request in requests:
         schemas[request.__name__]["properties"]["model"] = names
-    paths: dict[str, Any] = {
-        "/chat/completions": {
-            "post": _ask("createChatCompletion", "Continue a conversation.", "ChatRequest", "ChatCompletion", streams=True)
-        },
-        "/completions": {
-            "post": _ask("createCompletion", "Continue one or several texts.", "TextRequest", "Completion", streams=True)
-        },
-        "/embeddings": {"post": _ask("createEmbedding", "Turn texts into vectors.", "EmbeddingRequest", "Embeddings")},
-        "/images/generations": {"post": _ask("createImage", "Make images.", "ImageRequest", "Images")},
-        "/models": {"get": _tell("listModels", "The models that are served.", "ModelList")},
-        "/models/{model}": {
-            "parameters": [{"name": "model", "in": "path", "required": True, "schema": names}],
-            "get": _tell("retrieveModel", "One of them.", "Model"),
-        },
-        "/health": {"get": {**_tell("health", "Whether the server runs.", "Health"), "security": []}},
-    }
-    if metrics:
-        text = {"200": {"description": "Prometheus's text format", "content": {"text/plain": {"schema": TEXT}}}}
-        paths["/metrics"] = {"get": {"operationId": "metrics", "summary": "Figures.", "responses": text | _errors()}}
+    schemas[TextRequest.__name__]["properties"]["prompt"] = _PROMPT
+    answers = (schema for route, returns in described for schema in (returns, route.failure))
+    schemas |= {schema.name: schema.definition for schema in answers}
+    paths: dict[str, Any] = {}
+    for route, returns in described:
+        at_path = paths.setdefault(route.path, {})
+        at_path[route.method.lower()] = _operation(route, returns)
+        if name := route.path.removeprefix(route.prefix).strip("{}"):
+            schema = names if name == "model" else TEXT
+            at_path["parameters"] = [{"name": name, "in": "path", "required": True, "schema": schema}]
     description: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "An OpenAI-compatible endpoint", "version": __version__},
         "servers": [{"url": "."}],
         "paths": paths,
-        "components": {"schemas": schemas | RESPONSES},
+        "components": {"schemas": schemas},
     }
-    if with_keys:
-        description["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        description["security"] = [{"key": []}]
+    if app.with_keys:
+        schemes: dict[str, Any] = {"key": {"type": "http", "scheme": "bearer"}}
+        schemes |= {name.decode(): {"type": "apiKey", "in": "header", "name": name.decode()} for name in PLAIN}
+        description["components"]["securitySchemes"] = schemes
+        description["security"] = [{name: []} for name in schemes]  # any of them
     return description
 
 
-def _ask(operation: str, summary: str, request: str, response: str, *, streams: bool = False) -> dict[str, Any]:
-    described = _tell(operation, summary, response)
-    if streams:
-        described["responses"]["200"]["description"] += STREAM
-        described["responses"]["200"]["content"]["text/event-stream"] = {}
-    return {**described, "requestBody": {"required": True, "content": _json(request)}}
+def _operation(route: Route, returns: Schema) -> dict[str, Any]:
+    success: dict[str, Any] = {"description": route.summary, "content": _content(returns.name, returns.media_type)}
+    failure = {"description": "What went wrong.", "content": _content(route.failure.name)}
+    operation: dict[str, Any] = {
+        "operationId": route.operation,
+        "summary": route.summary,
+        "responses": {"200": success, "default": failure},
+    }
+    if not route.needs_key:
+        operation["security"] = []
+    if isinstance(route.answer, ModelCall):
+        operation["requestBody"] = {"required": True, "content": _content(route.answer.request.__name__)}
+        if route.answer.events is not None:
+            success["description"] += f" {route.answer.told}"
+            success["content"]["text/event-stream"] = {}
+    return operation
 
 
-def _tell(operation: str, summary: str, response: str) -> dict[str, Any]:
-    responses = {"200": {"description": summary, "content": _json(response)}}
-    return {"operationId": operation, "summary": summary, "responses": responses | _errors()}
-
-
-def _errors() -> dict[str, Any]:
-    return {"default": {"description": "What went wrong, as OpenAI says it.", "content": _json("Error")}}
-
-
-def _json(schema: str) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": REFERENCE.format(name=schema)}}}
+def _content(schema: str, media_type: str = JSON) -> dict[str, Any]:
+    return {media_type: {"schema": {"$ref": REFERENCE.format(name=schema)}}}

@@ -8,22 +8,22 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from tokenwire import BadRequestError
+from tokenwire import BadRequestError, _keywords
 
 R = TypeVar("R", bound=Struct)
 
 # Keywords that mean something to this library beside what OpenAI's do. They are the server's to set: a client that could
 # would send the server's key where it likes. A client's own fields of these names travel in `extra_body`.
-SERVERS_OWN = frozenset(
-    "additional_drop_params allowed_openai_params api_base api_key base_url caching client complete_response "
-    "context_window_fallback_dict custom_llm_provider default_headers drop_params extra_body extra_headers extra_query "
-    "fallbacks headers input_cost_per_token limits max_retries mock_delay mock_response mock_timeout mock_tool_calls "
-    "model_list num_retries on_truncation organization output_cost_per_token request_timeout retry_policy timeout "
-    "verbose".split()
-)
+SERVERS_OWN = _keywords.OURS - {"stream"} | {"additional_drop_params", "extra_body", "extra_query"}
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some clients on Windows begin with it; it may be ignored (RFC 8259, 8.1)
 _METHODS_OWN = frozenset({"self", "kind", "content"})  # names that the methods called have taken
 
+# Of a handler, in one request. They are described, and not checked here: an endpoint has limits of its own.
+MOST_CHOICES, MOST_PROMPTS = 128, 2048
+
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
+Choices: TypeAlias = Annotated[Count, Meta(extra_json_schema={"maximum": MOST_CHOICES})]
+NotStreamed: TypeAlias = Annotated[bool | None, Meta(extra_json_schema={"enum": [False, None]})]  # checked by the route
 Input: TypeAlias = str | Annotated[list[str | int | list[int]], Meta(min_length=1)]
 
 
@@ -52,7 +52,7 @@ class CompletionRequest(Struct, kw_only=True):
     frequency_penalty: float | None = None
     logit_bias: dict[str, float] | None = None
     max_tokens: int | None = None
-    n: Count | None = None
+    n: Choices | None = None
     presence_penalty: float | None = None
     seed: int | None = None
     stop: str | list[str] | None = None
@@ -67,7 +67,7 @@ class CompletionRequest(Struct, kw_only=True):
 
 
 class ChatRequest(CompletionRequest, kw_only=True):
-    """The body of `POST /chat/completions`."""
+    """The body of a request for a chat completion."""
 
     messages: Annotated[list[Message], Meta(min_length=1)]
     logprobs: bool | None = None
@@ -83,7 +83,7 @@ class ChatRequest(CompletionRequest, kw_only=True):
 
 
 class TextRequest(CompletionRequest, kw_only=True):
-    """The body of `POST /completions`."""
+    """The body of a request for a text completion."""
 
     prompt: Input
     best_of: int | None = None
@@ -93,17 +93,18 @@ class TextRequest(CompletionRequest, kw_only=True):
 
 
 class EmbeddingRequest(Struct, kw_only=True):
-    """The body of `POST /embeddings`."""
+    """The body of a request for embeddings."""
 
     model: str
     input: Input
     dimensions: int | None = None
     encoding_format: Literal["float", "base64"] | None = None
+    stream: NotStreamed = None
     user: str | None = None
 
 
 class ImageRequest(Struct, kw_only=True):
-    """The body of `POST /images/generations`."""
+    """The body of a request for images."""
 
     model: str
     prompt: str
@@ -111,6 +112,7 @@ class ImageRequest(Struct, kw_only=True):
     quality: str | None = None
     response_format: str | None = None
     size: str | None = None
+    stream: NotStreamed = None
     style: str | None = None
     user: str | None = None
 
@@ -119,10 +121,10 @@ def parse_body(body: bytes, cls: type[R]) -> tuple[R, dict[str, Any]]:
     """A request's body, as a `cls` and as it came.
 
     Raises:
-        BadRequestError: it is no JSON, or not the JSON of a `cls`; `param` is the path of the field that is wrong.
+        BadRequestError: it is not JSON, or not that of a `cls`; `param` is the path of the field that is wrong.
     """
     try:
-        fields = msgspec.json.decode(body)
+        fields = msgspec.json.decode(body.removeprefix(BYTE_ORDER_MARK))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequestError(f"the body is not valid JSON: {error}", code="invalid_json") from None
     try:
@@ -132,12 +134,12 @@ def parse_body(body: bytes, cls: type[R]) -> tuple[R, dict[str, Any]]:
         raise BadRequestError(message, param=param) from None
 
 
-def keywords_of(fields: dict[str, Any]) -> dict[str, Any]:
-    """A body's fields as keywords for a call, but for the model and the stream, which are the server's to see to."""
+def as_keywords(_: Struct, fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a body that says things as calls do, as keywords for one, but for the model and the stream, which are the server's to see to."""
     keywords: dict[str, Any] = {}
     others: dict[str, Any] = {}
     for name, value in fields.items():
-        if name in SERVERS_OWN or name in _METHODS_OWN:
+        if name in SERVERS_OWN or name in _METHODS_OWN or _keywords.is_price(name):
             others[name] = value
         elif name not in ("model", "stream"):
             keywords[name] = value
@@ -154,5 +156,9 @@ def _complaint(text: str) -> tuple[str | None, str]:
     if missing:
         path = ".".join(part for part in (path, missing.removesuffix("`")) if part)
         return path, f"{path} is required"
+    _, _, unknown = what.partition("contains unknown field `")
+    if unknown:
+        path = ".".join(part for part in (path, unknown.removesuffix("`")) if part)
+        return path, f"{path}: there is no such parameter"
     what = what[:1].lower() + what[1:]
     return (path, f"{path}: {what}") if path else (None, f"the body: {what}")

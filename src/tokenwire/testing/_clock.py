@@ -15,7 +15,8 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from typing import TYPE_CHECKING, Any, Self
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from unittest import mock
 
 import anyio.lowlevel
@@ -23,11 +24,15 @@ import anyio.to_thread
 
 if TYPE_CHECKING:
     from trio.abc import Clock
+    from trio.lowlevel import TrioToken
 else:
     Clock = object  # trio asks for no more, and need not be installed
 
 PATIENCE = 5.0  # real seconds in which a loop must have come to rest
 QUIET_TURNS = 3  # of a loop, one behind the other and a look at its sockets between them: then it is at rest
+
+_Loop: TypeAlias = asyncio.AbstractEventLoop
+_Callback: TypeAlias = Callable[..., object]
 
 _one_at_a_time = threading.Lock()
 
@@ -61,7 +66,7 @@ class FakeClock(Clock):
         self._timers: list[tuple[float, int, _Timer]] = []  # a heap; of those for one moment the older is first
         self._numbers = itertools.count()
         self._calls: dict[asyncio.AbstractEventLoop, int] = {}  # how often each was asked to call something soon
-        self._runs: dict[Any, float] = {}  # trio's next deadlines, by the tokens of its runs
+        self._runs: dict[TrioToken, float] = {}  # trio's next deadlines, by the tokens of its runs
 
     def __enter__(self) -> Self:
         kinds, loop = _loop_types(), _running_loop()
@@ -137,23 +142,25 @@ class FakeClock(Clock):
     def _methods(self, call_soon: Callable[..., Any]) -> dict[str, Any]:
         """What a loop has in place of its own."""
 
-        def counted(loop: Any, callback: Any, *args: Any, context: Any = None) -> Any:
+        def counted(loop: _Loop, callback: _Callback, *args: object, context: Context | None = None) -> object:
             self._calls[loop] = self._calls.get(loop, 0) + 1
             return call_soon(loop, callback, *args, context=context)
 
-        def call_at(loop: Any, when: float, callback: Any, *args: Any, context: Any = None) -> "_Timer":
+        def call_at(loop: _Loop, when: float, callback: _Callback, *args: object, context: Context | None = None) -> "_Timer":
             timer = _Timer(when, callback, args, loop, context)
             heapq.heappush(self._timers, (when, next(self._numbers), timer))
             return timer
 
-        def call_later(loop: Any, delay: float, callback: Any, *args: Any, context: Any = None) -> "_Timer":
+        def call_later(
+            loop: _Loop, delay: float, callback: _Callback, *args: object, context: Context | None = None
+        ) -> "_Timer":
             return call_at(loop, self._now + delay, callback, *args, context=context)
 
         return {"time": lambda loop: self._now, "call_soon": counted, "call_at": call_at, "call_later": call_later}
 
     def _rest(self) -> None:
         """Wait until every loop is at rest; again where asyncio's had something to do, which may have woken others."""
-        before: dict[Any, int] | None = None
+        before: dict[_Loop, int] | None = None
         while before != self._calls:
             before = dict(self._calls)
             for token in list(self._runs):
@@ -177,11 +184,13 @@ class FakeClock(Clock):
 class _Timer(asyncio.TimerHandle):
     """A timer of which its loop does not know."""
 
-    def __init__(self, when: float, callback: Any, args: Any, loop: asyncio.AbstractEventLoop, context: Any) -> None:
+    def __init__(
+        self, when: float, callback: _Callback, args: tuple[object, ...], loop: _Loop, context: Context | None
+    ) -> None:
         super().__init__(when, callback, args, loop, context)
         self.loop = loop
 
-    def post(self, callback: Callable[..., object], *args: Any) -> None:
+    def post(self, callback: _Callback, *args: object) -> None:
         with suppress(RuntimeError):  # the loop is closed
             self.loop.call_soon_threadsafe(callback, *args)
 
@@ -193,7 +202,7 @@ class _Timer(asyncio.TimerHandle):
         asyncio.Handle.cancel(self)  # without telling the loop
 
 
-def _rest_on_trio(token: Any) -> threading.Event:
+def _rest_on_trio(token: "TrioToken") -> threading.Event:
     """Set when the run is at rest, or has ended."""
     import trio.testing
 
@@ -226,7 +235,7 @@ def _wait(rested: threading.Event, is_running: Callable[[], bool] = lambda: True
     raise TimeoutError(f"an event loop did not come to rest in {PATIENCE} s: it is blocked, or something in it never waits")
 
 
-def _running_loop() -> Any:
+def _running_loop() -> object:
     """This thread's: a loop, the token of a trio run, or None."""
     try:
         return anyio.lowlevel.current_token().native_token

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import anyio
 import anyio.to_thread
@@ -257,7 +257,7 @@ def _stop(serving: "Future[None]") -> None:
         serving.result()  # it ended by itself: it could accept no more connections
 
 
-def _checked(reply: Any) -> Reply:
+def _checked(reply: object) -> Reply:
     if not isinstance(reply, Reply):
         raise TypeError(f"an endpoint's script must return a Reply, not {type(reply).__name__}")
     return reply

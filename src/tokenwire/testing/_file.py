@@ -42,7 +42,7 @@ def replies_from(data: bytes, suffix: str) -> list[Reply]:
     return [_reply(fields, number) for number, fields in enumerate(replies, 1)]
 
 
-def _reply(fields: Any, number: int) -> Reply:
+def _reply(fields: object, number: int) -> Reply:
     if not isinstance(fields, dict):
         raise ScriptError(f"reply {number} is no table of fields, but {type(fields).__name__}")
     unknown = fields.keys() - set(Reply.__struct_fields__)
@@ -83,11 +83,11 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 }
 
 
-def _event(item: Any) -> Any:
+def _event(item: object) -> Any:
     return _bytes(item) if isinstance(item, dict) and item.keys() in ({"raw"}, {"base64"}) else item
 
 
-def _bytes(value: Any) -> bytes:
+def _bytes(value: object) -> bytes:
     match value:
         case str() as text:
             return text.encode()

@@ -17,7 +17,7 @@ def chunk(
     model: str = "test-model",
     created: int = 1700000000,
     usage: Mapping[str, Any] | None = None,
-    **delta_fields: Any,
+    **delta_fields: object,
 ) -> dict[str, Any]:
     """One chunk of a streamed chat completion.
 
@@ -55,7 +55,7 @@ def completion(
     model: str = "test-model",
     created: int = 1700000000,
     usage: Mapping[str, Any] | None = DEFAULT_USAGE,
-    **message_fields: Any,
+    **message_fields: object,
 ) -> dict[str, Any]:
     """One whole chat completion.
 
@@ -82,7 +82,7 @@ def error(message: str, *, type: str | None = None, code: str | int | None = Non
     return {"error": {"message": message, "type": type, "code": code, "param": param}}
 
 
-def event(data: Any, name: str | None = None) -> bytes:
+def event(data: object, name: str | None = None) -> bytes:
     """One server-sent event as it goes over the wire: `event(error("overloaded"), "error")`, or `event("{broken")`.
 
     Args:

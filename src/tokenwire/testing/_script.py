@@ -235,12 +235,12 @@ def _start(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
         size -= len(piece)
 
 
-def _require_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+def _require_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value is not None and value not in choices:
         raise ValueError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
 
-def _require_event(item: Any) -> None:
+def _require_event(item: object) -> None:
     if not isinstance(item, dict | str | bytes):
         raise TypeError(f"an event is a dict, a str or bytes, not {type(item).__name__}")
 

@@ -1,30 +1,40 @@
 """The structs of requests, responses and chunks; msgspec decodes straight into them."""
 
+from ._record import own_fields
+from ._source import as_sent, has_source
 from .chat import (
-    ChatCompletionDeltaToolCall,
-    ChatCompletionMessageToolCall,
     Choices,
     CompletionTokensDetails,
     Delta,
-    DeltaFunction,
-    Function,
-    FunctionCall,
     GenericStreamingChunk,
     Message,
     ModelResponse,
     ModelResponseStream,
+    ParsedChoices,
+    ParsedMessage,
+    ParsedResponse,
     PromptTokensDetails,
     StreamingChoices,
     Usage,
 )
 from .embeddings import Embedding, EmbeddingResponse
 from .images import ImageObject, ImageResponse, ImageUsage
+from .logprobs import ChatCompletionTokenLogprob, ChoiceLogprobs, Logprobs, TopLogprob
 from .models import Model, ModelList
 from .text import TextChoices, TextCompletionResponse
+from .tool_calls import (
+    ChatCompletionDeltaToolCall,
+    ChatCompletionMessageToolCall,
+    DeltaFunction,
+    Function,
+    FunctionCall,
+)
 
 __all__ = [
     "ChatCompletionDeltaToolCall",
     "ChatCompletionMessageToolCall",
+    "ChatCompletionTokenLogprob",
+    "ChoiceLogprobs",
     "Choices",
     "CompletionTokensDetails",
     "Delta",
@@ -37,14 +47,22 @@ __all__ = [
     "ImageObject",
     "ImageResponse",
     "ImageUsage",
+    "Logprobs",
     "Message",
     "Model",
     "ModelList",
     "ModelResponse",
     "ModelResponseStream",
+    "ParsedChoices",
+    "ParsedMessage",
+    "ParsedResponse",
     "PromptTokensDetails",
     "StreamingChoices",
     "TextChoices",
     "TextCompletionResponse",
+    "TopLogprob",
     "Usage",
+    "as_sent",
+    "has_source",
+    "own_fields",
 ]

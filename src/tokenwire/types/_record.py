@@ -1,110 +1,101 @@
-"""What all response structs share: LiteLLM's mapping manners, and the fields that no struct names.
-
-A received document is decoded once, into structs, in C. Its bytes stay beside them (`_origin`), so that a field which
-no struct names can still be reached: the first look decodes the bytes and walks to the object's place. Who does not
-look does not pay. What is no part of a record's value lives in `__slots__` of plain mixin classes: msgspec neither
-encodes nor compares nor shows those.
+"""What all response structs share: LiteLLM's mapping manners.
 
 Python code that calls a class passes through `RecordMeta.__call__`, where a record takes what its LiteLLM namesake
 takes: nested dicts, unknown keywords, a generated id. Decoding never passes there.
+
+A field that is stored under a private name (`hidden`) has either a property of its public name, which looks further
+where nothing is stored, or none, and then is not part of the record's value; nor is one of the `_other_names`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, dataclass_transform, get_args
 
 import msgspec
 from msgspec import StructMeta
 
-Path: TypeAlias = tuple[str | int, ...]
-Fields: TypeAlias = dict[str, Any]  # inside `Record`, `dict` is a method
+from ._source import SOURCE_SLOT, Fields, HasSource, add_field, children, has_source, odd_values, set_source, unknown_fields
 
-_decode_json = msgspec.json.Decoder().decode
+R = TypeVar("R", bound="Record")
+
+_UNSET = msgspec.UNSET
 _SCALARS = frozenset({str, int, float, bool, type(None)})
 
-# Builds a struct as msgspec itself would, past `RecordMeta.__call__`: for code that holds the right values already.
-build: Callable[..., Any] = StructMeta.__call__
+if TYPE_CHECKING:
 
-# Copies a struct in C, past `Record.__copy__`: its fields alone, without its origin.
-copy_fields: Any = msgspec.Struct.__copy__  # pyright: ignore[reportAttributeAccessIssue]  (a method the stubs leave out)
+    def build(cls: type[R], **fields: object) -> R:
+        """Builds a struct in C, as msgspec itself would, past `RecordMeta.__call__`: for code that holds the right values."""
+        ...
+
+    def copy_fields(record: R) -> R:
+        """Copies a struct in C, past `Record.__copy__`: its fields alone, without its source."""
+        ...
+
+else:
+    build = StructMeta.__call__
+    copy_fields = msgspec.Struct.__copy__
 
 
+def copy_with_source(record: R) -> R:
+    """Copies a struct in C, and says where the copy came from; what else is known of the record stays with it."""
+    copied = copy_fields(record)
+    if has_source(record):
+        set_source(copied, record._source)
+    return copied
+
+
+def hidden(*, default: object, alias: str) -> Any:
+    """A field that is stored under a private name, and is called `alias` in JSON and in the constructor."""
+    return msgspec.field(default=default, name=alias)
+
+
+@dataclass_transform(field_specifiers=(msgspec.field, hidden))
 class RecordMeta(StructMeta):
     """Lets Python code construct a record from what LiteLLM's class of the same name would accept."""
 
     if not TYPE_CHECKING:  # the checker sees msgspec's own constructor, which knows the fields
 
         def __call__(cls, *args, **fields):
+            names, records, required = _plan(cls)
             if args:
-                fields.update(zip(cls.__struct_fields__, args, strict=False))
-            unknown = {name: fields.pop(name) for name in fields.keys() - cls.__struct_fields__}
-            record = build(cls, **cls._prepare(fields, unknown))
+                fields.update(zip(names, args, strict=False))
+            unknown = {name: fields.pop(name) for name in [name for name in fields if name not in names]}
+            cls._prepare(fields, unknown)
+            for name, held in records:
+                if (value := fields.get(name)) is not None:
+                    fields[name] = coerce(value, held)
+            stored = stored_names(cls)  # a None where none can be leaves the default
+            record = build(cls, **{stored[n]: value for n, value in fields.items() if value is not None or n not in required})
             if unknown:
-                record._origin = unknown
+                set_source(record, unknown)
             return record
 
 
-class HasOrigin:
-    """Room for where a record came from.
-
-    `_origin` is a document's bytes when the record stands at its usual place (`_place`), (bytes, path) when it stands
-    elsewhere, the unknown keywords when Python code built it, and unset otherwise.
-    """
-
-    __slots__ = ("_origin",)
-    _origin: Any
-
-
-class Record(msgspec.Struct, HasOrigin, eq=False, gc=False, metaclass=RecordMeta):
+class Record(msgspec.Struct, HasSource, eq=False, gc=False, metaclass=RecordMeta):
     """The base of every response struct.
 
-    Fields are attributes and items alike: `r.choices`, `r["choices"]`, `r.get("choices")`, `"choices" in r`. Fields the
-    server sent and no struct names can be read as items, too. `==` compares the named fields. A field whose name starts
-    with an underscore is not part of the record's value.
+    Fields are attributes and items alike: `r.choices`, `r["choices"]`, `r.get("choices")`, `"choices" in r`. Fields that
+    no struct names are items as well, be they the server's or set by `r["x"] = 1`. So is a value that is not of its field's
+    type and could not be understood; the attribute is then None, and `model_dump` has what came. `==` compares the named
+    fields.
     """
 
-    _place: ClassVar[Path] = ()
-    _slots: ClassVar[tuple[str, ...]] = ("_origin",)
+    _slots: ClassVar[tuple[str, ...]] = (SOURCE_SLOT,)
 
     @classmethod
-    def _prepare(cls, fields: Fields, unknown: Fields) -> Fields:
+    def _prepare(cls, fields: Fields, unknown: Fields) -> None:
         """Turn what a caller passed into what the struct holds; take from `unknown` what has a place."""
-        return fields
 
-    def _unknown(self, decoded: dict[int, Any] | None = None) -> Fields:
-        """The fields that arrived with this record and that its struct does not name, freshly decoded.
-
-        `decoded` has, by their ids, the documents that need not be decoded again for other records of theirs.
-        """
-        origin = getattr(self, "_origin", None)
-        if origin is None:
-            return {}
-        if isinstance(origin, dict):
-            return origin
-        data, path = origin if isinstance(origin, tuple) else (origin, self._place)
-        try:
-            found: Any = _decode_json(data) if decoded is None or id(data) not in decoded else decoded[id(data)]
-            if decoded is not None:
-                decoded[id(data)] = found
-            for step in path:
-                found = found[step]
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the decoder of structs skips what it need not read
-            return {}
-        except KeyError:  # the server sent no such object, and the struct has a default one there
-            return {}
-        known = self.__struct_encode_fields__
-        return {name: value for name, value in found.items() if name not in known}
-
-    def _document(self) -> bytes | None:
-        origin = getattr(self, "_origin", None)
-        if isinstance(origin, tuple):
-            origin = origin[0]
-        return origin if isinstance(origin, bytes) else None
+    @classmethod
+    def _leftovers(cls, sent: Fields) -> Fields:
+        known = stored_names(cls)
+        return {name: value for name, value in sent.items() if name not in known}
 
     def __getitem__(self, name: str) -> Any:
-        if name in self.__struct_fields__:
-            return getattr(self, name)
-        unknown = self._unknown()
+        if name in public_names(type(self)):
+            value = getattr(self, name)
+            return value if value else self._as_sent(name, value)
+        unknown = unknown_fields(self)
         if name in unknown:
             return unknown[name]
         try:
@@ -112,29 +103,36 @@ class Record(msgspec.Struct, HasOrigin, eq=False, gc=False, metaclass=RecordMeta
         except AttributeError:
             raise KeyError(name) from None
 
-    def __setitem__(self, name: str, value: Any) -> None:
-        if name not in self.__struct_fields__:
-            raise KeyError(f"{type(self).__name__} has no field {name!r}")
-        setattr(self, name, value)
+    def _as_sent(self, name: str, value: object) -> object:
+        """The value of a field as it came, where it was odd and nobody has set another since."""
+        odd = odd_values(self).get(name)
+        if odd is None:
+            return value
+        is_untouched = not value if odd.taken is msgspec.UNSET else value == odd.taken
+        return odd.sent if is_untouched else value
+
+    def __setitem__(self, name: str, value: object) -> None:
+        if name in public_names(type(self)) or isinstance(getattr(type(self), name, None), property):
+            setattr(self, name, value)
+        else:
+            add_field(self, name, value)
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and (name in self._names() or name in self._unknown())
+        if not isinstance(name, str):
+            return False
+        return name in public_names(type(self)) or name in _other_names(type(self)) or name in unknown_fields(self)
 
     def __iter__(self) -> Iterator[tuple[str, Any]]:
-        for name in self._names():
+        for name in public_names(type(self)):
             yield name, getattr(self, name)
 
-    def get(self, name: str, default: Any = None) -> Any:
+    def get(self, name: str, default: object = None) -> Any:
         """The field's value; `default` where there is no such field or it is unset."""
         try:
             value = self[name]
         except KeyError:
             return default
         return default if value is None else value
-
-    @classmethod
-    def _names(cls) -> list[str]:
-        return [name for name in cls.__struct_fields__ if not name.startswith("_")]
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
@@ -157,10 +155,10 @@ class Record(msgspec.Struct, HasOrigin, eq=False, gc=False, metaclass=RecordMeta
         fields = {name: getattr(self, name) for name in self.__struct_fields__}
         return fields, {name: getattr(self, name) for name in self._slots if hasattr(self, name)}
 
-    def __copy__(self) -> Any:
+    def __copy__(self) -> "Self":
         return _restore(type(self), *self._state())
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> "tuple[object, ...]":
         return _restore, (type(self), *self._state())
 
     def model_dump(self, *, mode: str = "python", exclude_none: bool = False, exclude_unset: bool = False) -> Fields:
@@ -178,14 +176,16 @@ class Record(msgspec.Struct, HasOrigin, eq=False, gc=False, metaclass=RecordMeta
     def _dump(self, decoded: dict[int, Any], exclude_none: bool, exclude_unset: bool) -> Fields:
         options = decoded, exclude_none, exclude_unset
         defaults = _defaults_of(type(self)) if exclude_unset else {}
-        unknown = self._unknown(decoded)
-        own = "_slot_provider_specific_fields" if hasattr(type(self), "_slot_provider_specific_fields") else ""
+        unknown = unknown_fields(self, decoded)
+        odd = odd_values(self)
         dumped: Fields = {}
-        for name in self._names():
+        for name in public_names(type(self)):
             # What nobody set is left unset: the unknown fields stand below, where the server put them.
-            value = getattr(self, own if own and name == "provider_specific_fields" else name)
+            value = getattr(self, "_provider_specific_fields" if name == "provider_specific_fields" else name)
             if name == "provider_specific_fields" and value == unknown:
                 value = None
+            if name in odd:
+                value = self._as_sent(name, value)
             if exclude_none and value is None:
                 continue
             if exclude_unset and name in defaults and (value is None or value == defaults[name]):
@@ -200,7 +200,7 @@ class Record(msgspec.Struct, HasOrigin, eq=False, gc=False, metaclass=RecordMeta
         data = msgspec.json.encode(self.model_dump(exclude_none=exclude_none, exclude_unset=exclude_unset), enc_hook=str)
         return (data if indent is None else msgspec.json.format(data, indent=indent)).decode()
 
-    def model_copy(self, *, update: Fields | None = None, deep: bool = False) -> Any:
+    def model_copy(self, *, update: Fields | None = None, deep: bool = False) -> "Self":
         """A copy of this record, shallow unless `deep`, with the fields in `update` replaced."""
         import copy
 
@@ -217,7 +217,7 @@ class Record(msgspec.Struct, HasOrigin, eq=False, gc=False, metaclass=RecordMeta
 
 
 class OpenRecord(Record):
-    """A record whose unknown fields are attributes as well.
+    """A record whose unknown fields are attributes as well, to be read and set.
 
     The chunks of a stream are no such records: a class with `__getattr__` pays for it at each look at any field.
     """
@@ -226,70 +226,107 @@ class OpenRecord(Record):
 
         def __getattr__(self, name):
             if not name.startswith("_"):
-                unknown = self._unknown()
+                unknown = unknown_fields(self)
                 if name in unknown:
                     return unknown[name]
             raise AttributeError(f"{type(self).__name__} has no field {name!r}")
 
+        def __setattr__(self, name, value):
+            set_known = _setters(type(self)).get(name)
+            if set_known is not None:
+                set_known(self, value)
+            elif name.startswith("_"):
+                raise AttributeError(
+                    f"{type(self).__name__} has no {name!r}; what is not part of an answer goes into _hidden_params"
+                )
+            else:
+                add_field(self, name, value)
 
-class HasCall(HasOrigin):
-    """Room for what the call around a response came to, a dict; see `Response`."""
 
-    __slots__ = ("_call",)
-    _call: dict[str, Any]
+class HasProviderFields(HasSource):
+    """A record with LiteLLM's bag for what no struct names."""
 
-
-class Response(OpenRecord, HasCall, kw_only=True):
-    """The base of what a whole call returns."""
-
-    _error: Any = msgspec.field(default=msgspec.UNSET, name="error")  # an error object in place of, or beside, an answer
-
-    _slots: ClassVar[tuple[str, ...]] = ("_origin", "_call")
-
-    def _about_call(self) -> dict[str, Any]:
-        if not hasattr(self, "_call"):
-            self._call = {"hidden_params": {}, "headers": {}, "attempts": ()}
-        return self._call
+    __slots__ = ()
+    _provider_specific_fields: Fields | None
 
     @property
-    def raw(self) -> bytes | None:
-        """The JSON bytes of the body as the server sent them, None when no server did."""
-        return self._document()
+    def provider_specific_fields(self) -> Fields | None:
+        """What somebody set, else the fields that no struct names, else None."""
+        own = self._provider_specific_fields
+        return own if own is not None else unknown_fields(self) or None
 
-    @property
-    def attempts(self) -> tuple[Any, ...]:
-        """What each attempt of the call came to, oldest first; the last one is this response."""
-        return self._about_call()["attempts"]
-
-    @property
-    def request_id(self) -> str | None:
-        """The server's id for the request, from its `x-request-id` header."""
-        return self._about_call()["headers"].get("x-request-id")
-
-    @property
-    def _response_headers(self) -> dict[str, str]:
-        """The HTTP response's headers in lower case, `{}` when no server answered. LiteLLM's name."""
-        return self._about_call()["headers"]
-
-    @property
-    def _hidden_params(self) -> dict[str, Any]:
-        """LiteLLM's bag of call details: `custom_llm_provider`, `api_base`, `additional_headers`, and what a handler put there."""
-        return self._about_call()["hidden_params"]
+    @provider_specific_fields.setter
+    def provider_specific_fields(self, value: Fields | None) -> None:
+        self._provider_specific_fields = value
 
 
-def _restore(cls: type[Record], fields: dict[str, Any], slots: dict[str, Any]) -> Record:
-    record: Record = build(cls, **fields)
+@cache
+def stored_names(cls: type[Record]) -> dict[str, str]:
+    """The attribute that each field is stored in, by its name in JSON."""
+    return dict(zip(cls.__struct_encode_fields__, cls.__struct_fields__, strict=True))
+
+
+@cache
+def public_names(cls: type[Record]) -> dict[str, str]:
+    """The fields that are a record's value, as `stored_names`."""
+    return {
+        name: stored
+        for name, stored in stored_names(cls).items()
+        if not stored.startswith("_") or (hasattr(cls, name) and name not in _other_names(cls))
+    }
+
+
+def _other_names(cls: type[Record]) -> frozenset[str]:
+    """Second names of fields, to be read and set, which are shown under their first."""
+    return getattr(cls, "_other_names", frozenset())
+
+
+@cache
+def _setters(cls: type[Record]) -> dict[str, Callable[[Any, Any], None]]:
+    """What sets each attribute that a class has room for. A class's own `__setattr__` can't call msgspec's."""
+    named = {name: value for parent in reversed(cls.__mro__) for name, value in vars(parent).items()}
+    return {name: value.__set__ for name, value in named.items() if hasattr(value, "__set__")}
+
+
+def from_fields(cls: type[R], fields: Mapping[str, Any]) -> R:
+    """`build` from values by the names that their fields have in JSON."""
+    stored = stored_names(cls)
+    return build(cls, **{stored[name]: value for name, value in fields.items()})
+
+
+def own_fields(record: Record) -> Fields:
+    """What is stored in a record, by its names in JSON, without what is None. No property looks further, and nothing is decoded."""
+    pairs = zip(stored_names(type(record)), msgspec.structs.astuple(record), strict=True)
+    return {name: value for name, value in pairs if value is not None and value is not _UNSET}
+
+
+def sent(record: Record, name: str) -> Any:
+    """What is stored for the field of this name in JSON; None where nothing is. No property looks further."""
+    value = getattr(record, stored_names(type(record))[name])
+    return None if value is msgspec.UNSET else value
+
+
+def _restore(cls: type[R], fields: Fields, slots: Fields) -> R:
+    record = build(cls, **fields)
     for name, value in slots.items():
         setattr(record, name, value)
     return record
 
 
 @cache
-def _defaults_of(cls: type[Record]) -> dict[str, Any]:
-    return {item.name: item.default for item in msgspec.structs.fields(cls) if item.default is not msgspec.NODEFAULT}
+def _defaults_of(cls: type[Record]) -> Fields:
+    return {item.encode_name: item.default for item in msgspec.structs.fields(cls) if item.default is not msgspec.NODEFAULT}
 
 
-def _plain(value: Any, options: tuple[dict[int, Any], bool, bool]) -> Any:
+@cache
+def _plan(cls: type[Record]) -> tuple[dict[str, str], list[tuple[str, type[Any]]], frozenset[str]]:
+    """What a caller may pass, the class of the records in each field that has some, and the fields that can't be None."""
+    typed = {item.encode_name: item.type for item in msgspec.structs.fields(cls)}
+    required = frozenset(name for name, kind in typed.items() if kind is not Any and type(None) not in get_args(kind))
+    return public_names(cls), [(child.key, child.cls) for child in children(cls)], required
+
+
+def _plain(value: object, options: tuple[dict[int, Any], bool, bool]) -> object:
     if isinstance(value, Record):
         return value._dump(*options)
     if isinstance(value, list):
@@ -299,66 +336,19 @@ def _plain(value: Any, options: tuple[dict[int, Any], bool, bool]) -> Any:
     return value if type(value) in _SCALARS else in_own_terms(value)
 
 
-def in_own_terms(value: Any) -> Any:
+def in_own_terms(value: object) -> Any:
     """The fields of another library's model, such as LiteLLM's own `Usage` or OpenAI's, as a dict; anything else as it is."""
-    if isinstance(value, Record) or not callable(getattr(value, "model_dump", None)):
-        return value
-    return value.model_dump(exclude_none=True)
+    dump = getattr(value, "model_dump", None)
+    return value if isinstance(value, Record) or not callable(dump) else dump(exclude_none=True)
 
 
-def coerce(value: Any, cls: type[Any]) -> Any:
+def coerce(value: object, cls: type[Any]) -> Any:
     """`value` as a `cls`: a mapping is passed to the class as keywords, a list is taken item by item."""
+    if type(value) is cls:
+        return value
     if isinstance(value, list):
         return [coerce(item, cls) for item in value]
     value = in_own_terms(value)
     if isinstance(value, dict):
         return cls(**value)
-    if isinstance(value, Record) and not isinstance(value, cls):
-        return cls(**dict(value))
-    return value
-
-
-def attach_origin(record: Record, data: bytes, path: Path = ()) -> None:
-    """Tell a record and every record below it which document it was decoded from."""
-    record._origin = (data, path) if path != record._place else data
-    for name, key in _record_fields(type(record)):
-        value = getattr(record, name)
-        if value is not None:
-            _attach_below(value, data, (*path, key))
-
-
-@cache
-def _record_fields(cls: type[Record]) -> tuple[tuple[str, str], ...]:
-    """The fields of a record that hold records, or lists of them, with their names in JSON."""
-    fields = msgspec.structs.fields(cls)
-    return tuple((item.name, item.encode_name) for item in fields if _holds_records(item.type))
-
-
-def _holds_records(annotation: Any) -> bool:
-    if isinstance(annotation, type) and issubclass(annotation, Record):
-        return True
-    return any(_holds_records(part) for part in get_args(annotation))
-
-
-def _attach_below(value: Any, data: bytes, path: Path) -> None:
-    if isinstance(value, Record):
-        attach_origin(value, data, path)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            _attach_below(item, data, (*path, index))
-
-
-def lazy_field(cls: type[Record], name: str, compute: Callable[[Any], Any]) -> None:
-    """Let field `name` of `cls` answer with `compute(record)` while it is unset.
-
-    msgspec reads and writes the slot itself; only Python's attribute access passes through the property. The bare
-    slot stays readable as `_slot_<name>`, for code that must not compute anything.
-    """
-    slot: Any = cls.__dict__[name]
-    type.__setattr__(cls, f"_slot_{name}", slot)
-
-    def read(record: Any) -> Any:
-        value = slot.__get__(record)
-        return compute(record) if value is None else value
-
-    type.__setattr__(cls, name, property(read, slot.__set__, doc=f"`{name}`, found on first look where it is unset."))
+    return cls(**dict(value)) if isinstance(value, Record) and not isinstance(value, cls) else value

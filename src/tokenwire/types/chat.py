@@ -5,13 +5,20 @@ spell in more than one way (`created` as a float, an integer id) are kept as sen
 """
 
 import time
-from typing import Any, ClassVar
+from functools import partial
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from uuid import uuid4
 
-import msgspec
 from msgspec import UNSET, field
 
-from ._record import OpenRecord, Path, Record, Response, coerce, lazy_field
+from ._record import HasProviderFields, OpenRecord, Record, build, coerce, hidden
+from ._response import HasParsed, Response
+from ._source import Fields, HasRaw, Path
+from .logprobs import HasLogprobs, Unread
+from .tool_calls import ChatCompletionDeltaToolCall, ChatCompletionMessageToolCall, DeltaFunction, FunctionCall
+
+T = TypeVar("T")
 
 
 def new_id(prefix: str = "chatcmpl-") -> str:
@@ -19,11 +26,45 @@ def new_id(prefix: str = "chatcmpl-") -> str:
     return f"{prefix}{uuid4()}"
 
 
-def _number_if_new(fields: dict[str, Any], prefix: str = "chatcmpl-") -> None:
+def _number_if_new(fields: Fields, prefix: str = "chatcmpl-") -> None:
     if fields.get("id") is None:
         fields["id"] = new_id(prefix)
     if fields.get("created") is None:
         fields["created"] = int(time.time())
+
+
+class HasReasoning(HasProviderFields):
+    """A record with the model's reasoning, which some servers send as `reasoning`."""
+
+    __slots__ = ()
+    _reasoning_content: str | None
+    _reasoning: Any
+
+    _other_names: ClassVar[frozenset[str]] = frozenset({"reasoning"})
+
+    @property
+    def reasoning_content(self) -> str | None:
+        """The reasoning, under either name. Set, it keeps the name that it came under."""
+        own = self._reasoning_content
+        if own or self._reasoning is UNSET:
+            return own
+        return self._reasoning if own is None else self._reasoning or own
+
+    @reasoning_content.setter
+    def reasoning_content(self, value: str | None) -> None:
+        if self._reasoning is not UNSET:
+            self._reasoning = value
+        if self._reasoning is UNSET or self._reasoning_content is not None:
+            self._reasoning_content = value
+
+    @property
+    def reasoning(self) -> str | None:
+        """The same as `reasoning_content`."""
+        return self.reasoning_content
+
+    @reasoning.setter
+    def reasoning(self, value: str | None) -> None:
+        self.reasoning_content = value
 
 
 class CompletionTokensDetails(OpenRecord):
@@ -35,6 +76,8 @@ class CompletionTokensDetails(OpenRecord):
     rejected_prediction_tokens: int | None = None
     text_tokens: int | None = None
 
+    _place: ClassVar[Path] = ("usage", "completion_tokens_details")
+
 
 class PromptTokensDetails(OpenRecord):
     """How the prompt's tokens were counted."""
@@ -44,99 +87,34 @@ class PromptTokensDetails(OpenRecord):
     text_tokens: int | None = None
     image_tokens: int | None = None
 
+    _place: ClassVar[Path] = ("usage", "prompt_tokens_details")
+
 
 class Usage(OpenRecord):
-    """Tokens a call used, as the server or the handler counted them; nothing here is estimated or summed."""
+    """Tokens a call used, as the server or the handler counted them; nothing here is estimated.
+
+    It is a sum only for streams of servers that count each choice by itself (llama.cpp): completion tokens are added up,
+    the prompt counts once.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     total_tokens: int = 0
     completion_tokens_details: CompletionTokensDetails | None = None
     prompt_tokens_details: PromptTokensDetails | None = None
-    cost: float | None = None
+    cost: Any = None  # a number, or an object of several
     server_tool_use: Any = None
 
     _place: ClassVar[Path] = ("usage",)
 
     @classmethod
-    def _prepare(cls, fields: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:
+    def _prepare(cls, fields: Fields, unknown: Fields) -> None:
         reasoning_tokens = unknown.pop("reasoning_tokens", None)
         if reasoning_tokens is not None and fields.get("completion_tokens_details") is None:
             fields["completion_tokens_details"] = CompletionTokensDetails(reasoning_tokens=reasoning_tokens)
-        for name in ("prompt_tokens", "completion_tokens", "total_tokens"):
-            if name in fields and fields[name] is None:
-                fields[name] = 0
-        fields["completion_tokens_details"] = coerce(fields.get("completion_tokens_details"), CompletionTokensDetails)
-        fields["prompt_tokens_details"] = coerce(fields.get("prompt_tokens_details"), PromptTokensDetails)
-        return fields
 
 
-def _prepare_tool_function(fields: dict[str, Any], cls: type[Any]) -> None:
-    if "function" in fields:
-        fields["function"] = coerce(fields["function"], cls)
-
-
-class Function(OpenRecord):
-    """The function a tool call names, `arguments` as JSON text."""
-
-    arguments: str = ""
-    name: str | None = None
-
-    @classmethod
-    def _prepare(cls, fields: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:
-        arguments = fields.get("arguments")
-        if arguments is None:
-            fields["arguments"] = ""
-        elif not isinstance(arguments, str):
-            fields["arguments"] = msgspec.json.encode(arguments).decode()
-        return fields
-
-
-class FunctionCall(Function):
-    """The function a model called, in OpenAI's older form."""
-
-
-class ChatCompletionMessageToolCall(OpenRecord):
-    """One whole tool call; `custom` instead of `function` for OpenAI's custom tools."""
-
-    function: Function | None = None
-    id: str | None = None
-    type: str | None = "function"
-    custom: dict[str, Any] | None = None
-    index: int | None = None
-
-    @classmethod
-    def _prepare(cls, fields: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:
-        _prepare_tool_function(fields, Function)
-        if fields.get("id") is None:
-            fields["id"] = str(uuid4())
-        return fields
-
-
-class DeltaFunction(Record):
-    """A piece of a tool call's function: the name once, then its arguments bit by bit."""
-
-    arguments: str | None = None
-    name: str | None = None
-
-
-class ChatCompletionDeltaToolCall(Record):
-    """A piece of a tool call; `index` says of which."""
-
-    id: str | None = None
-    function: DeltaFunction | None = None
-    type: str | None = None
-    index: int | None = None
-    custom: dict[str, Any] | None = None
-
-    @classmethod
-    def _prepare(cls, fields: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:
-        _prepare_tool_function(fields, DeltaFunction)
-        fields.setdefault("type", "function")
-        return fields
-
-
-class Message(OpenRecord):
+class Message(OpenRecord, HasReasoning, HasParsed):
     """An assistant's message."""
 
     content: str | None = None
@@ -145,47 +123,50 @@ class Message(OpenRecord):
     function_call: FunctionCall | None = None
     audio: Any = None
     images: list[Any] | None = None
-    reasoning_content: str | None = None
+    _reasoning_content: str | None = hidden(default=None, alias="reasoning_content")
     thinking_blocks: list[Any] | None = None
     reasoning_items: list[Any] | None = None
     annotations: list[Any] | None = None
     refusal: str | None = None
-    provider_specific_fields: dict[str, Any] | None = None
-    _reasoning: Any = field(default=UNSET, name="reasoning")  # what some servers call `reasoning_content`
+    _provider_specific_fields: Fields | None = hidden(default=None, alias="provider_specific_fields")
+    _reasoning: Any = hidden(default=UNSET, alias="reasoning")  # what some servers call `reasoning_content`
 
     _place: ClassVar[Path] = ("choices", 0, "message")
+    _slots: ClassVar[tuple[str, ...]] = (*OpenRecord._slots, "_wanted")
+
+    if not TYPE_CHECKING:  # which knows it as `ParsedMessage`
+        __class_getitem__ = classmethod(GenericAlias)
 
     @classmethod
-    def _prepare(cls, fields: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:
+    def _prepare(cls, fields: Fields, unknown: Fields) -> None:
         if "reasoning" in unknown:
-            fields["_reasoning"] = unknown.pop("reasoning")
+            fields["reasoning"] = unknown.pop("reasoning")
         if fields.get("role") is None:
             fields["role"] = "assistant"
-        if fields.get("function_call") is not None:
-            fields["function_call"] = coerce(fields["function_call"], FunctionCall)
-        fields["tool_calls"] = coerce(fields.get("tool_calls"), ChatCompletionMessageToolCall) or None
-        return fields
+        fields["tool_calls"] = fields.get("tool_calls") or None
 
 
-class Choices(OpenRecord):
+class Choices(OpenRecord, HasProviderFields, HasLogprobs):
     """One completion of a `ModelResponse`."""
 
     finish_reason: str | None = None
     index: int | None = 0
-    message: Message = field(default_factory=Message)
-    logprobs: Any = None
-    provider_specific_fields: dict[str, Any] | None = None
+    message: Message = field(default_factory=partial(build, Message))
+    _logprobs: Unread = hidden(default=None, alias="logprobs")
+    _provider_specific_fields: Fields | None = hidden(default=None, alias="provider_specific_fields")
 
     _place: ClassVar[Path] = ("choices", 0)
 
+    if not TYPE_CHECKING:  # which knows it as `ParsedChoices`
+        __class_getitem__ = classmethod(GenericAlias)
+
     @classmethod
-    def _prepare(cls, fields: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:
-        fields.setdefault("finish_reason", "stop")
-        fields["message"] = coerce(fields.get("message"), Message) or Message()
-        return fields
+    def _prepare(cls, fields: Fields, unknown: Fields) -> None:
+        if "delta" not in unknown:  # else it is a piece of an answer
+            fields.setdefault("finish_reason", "stop")
 
 
-class ModelResponse(Response):
+class ModelResponse(Response, HasProviderFields):
     """A whole chat completion.
 
     `ModelResponse()` in Python has an id, a creation time and one empty choice, ready to be filled in by a handler;
@@ -200,20 +181,55 @@ class ModelResponse(Response):
     choices: list[Choices] = field(default_factory=list)
     usage: Usage | None = None
     service_tier: str | None = None
-    provider_specific_fields: dict[str, Any] | None = None
+    _provider_specific_fields: Fields | None = hidden(default=None, alias="provider_specific_fields")
+
+    if not TYPE_CHECKING:  # which knows it as `ParsedResponse`
+        __class_getitem__ = classmethod(GenericAlias)
+
+    @property
+    def text(self) -> str:
+        """What the first choice says; "" where it says nothing."""
+        return (self.choices[0].message.content or "") if self.choices else ""
 
     @classmethod
-    def _prepare(cls, fields: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:
+    def _prepare(cls, fields: Fields, unknown: Fields) -> None:
         _number_if_new(fields)
-        fields["choices"] = coerce(fields["choices"], Choices) if fields.get("choices") is not None else [Choices()]
-        fields["usage"] = coerce(fields.get("usage"), Usage)
-        if unknown.pop("stream", False):
+        is_piece = bool(unknown.pop("stream", False))
+        if is_piece:
             fields.setdefault("object", "chat.completion.chunk")
-        return fields
+        if fields.get("choices") is None:
+            fields["choices"] = [Choices(finish_reason=None) if is_piece else Choices()]
 
 
-class Delta(Record):
-    """What a chunk adds to a message."""
+if TYPE_CHECKING:
+
+    class ParsedMessage(Message, Generic[T]):
+        """A `Message` of whose `parsed` the type is known."""
+
+        @property
+        def parsed(self) -> T:
+            """See `Message.parsed`."""
+            ...
+
+    class ParsedChoices(Choices, Generic[T]):
+        """`Choices` of such messages."""
+
+        message: ParsedMessage[T] = ...  # pyright: ignore[reportIncompatibleVariableOverride, reportAssignmentType]
+
+    class ParsedResponse(ModelResponse, Generic[T]):
+        """What a call with a type as `response_format` returns, as a type checker sees it: a `ModelResponse`."""
+
+        choices: list[ParsedChoices[T]] = ...  # pyright: ignore[reportIncompatibleVariableOverride, reportAssignmentType]
+
+else:
+    ParsedMessage, ParsedChoices, ParsedResponse = Message, Choices, ModelResponse
+
+
+class Delta(Record, HasReasoning, forbid_unknown_fields=True):
+    """What a chunk adds to a message.
+
+    Sealed, so that msgspec reports a delta with other fields, which costs those without nothing; see `_opened`.
+    """
 
     content: str | None = None
     role: str | None = None
@@ -221,55 +237,55 @@ class Delta(Record):
     tool_calls: list[ChatCompletionDeltaToolCall] | None = None
     audio: Any = None
     images: list[Any] | None = None
-    reasoning_content: str | None = None
+    _reasoning_content: str | None = hidden(default=None, alias="reasoning_content")
     thinking_blocks: list[Any] | None = None
+    reasoning_items: list[Any] | None = None
     annotations: list[Any] | None = None
     refusal: str | None = None
-    provider_specific_fields: dict[str, Any] | None = None
-    _reasoning: Any = field(default=UNSET, name="reasoning")  # what some servers call `reasoning_content`
+    _provider_specific_fields: Fields | None = hidden(default=None, alias="provider_specific_fields")
+    _reasoning: Any = hidden(default=UNSET, alias="reasoning")  # what some servers call `reasoning_content`
 
     _place: ClassVar[Path] = ("choices", 0, "delta")
 
     @classmethod
-    def _prepare(cls, fields: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:
+    def _prepare(cls, fields: Fields, unknown: Fields) -> None:
         if "reasoning" in unknown:
-            fields["_reasoning"] = unknown.pop("reasoning")
-        if fields.get("function_call") is not None:
-            fields["function_call"] = coerce(fields["function_call"], DeltaFunction)
+            fields["reasoning"] = unknown.pop("reasoning")
         calls = coerce(fields.get("tool_calls"), ChatCompletionDeltaToolCall)
         for index, call in enumerate(calls or ()):
             if call.index is None:
                 call.index = index
         fields["tool_calls"] = calls
-        return fields
 
 
-class StreamingChoices(Record):
+class StreamingChoices(Record, HasProviderFields, HasLogprobs):
     """One choice's part of a chunk."""
 
     finish_reason: str | None = None
     index: int | None = 0
-    delta: Delta = field(default_factory=Delta)
-    logprobs: Any = None
-    provider_specific_fields: dict[str, Any] | None = None
+    delta: Delta = field(default_factory=partial(build, Delta))
+    _logprobs: Unread = hidden(default=None, alias="logprobs")
+    _provider_specific_fields: Fields | None = hidden(default=None, alias="provider_specific_fields")
 
     _place: ClassVar[Path] = ("choices", 0)
 
     @classmethod
-    def _prepare(cls, fields: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:
-        unknown.pop("message", None)
-        fields["delta"] = coerce(fields.get("delta"), Delta) or Delta()
-        return fields
-
-    def _unknown(self, decoded: dict[int, Any] | None = None) -> dict[str, Any]:
-        # The hot path tells only the delta where it came from; the choice stands right above it.
-        origin = getattr(self.delta, "_origin", None)
-        if not hasattr(self, "_origin") and origin is not None and not isinstance(origin, dict):
-            self._origin = (origin[0], origin[1][:-1]) if isinstance(origin, tuple) else origin
-        return super()._unknown(decoded)
+    def _prepare(cls, fields: Fields, unknown: Fields) -> None:
+        message, text, own = unknown.pop("message", None), unknown.get("text"), fields.get("delta")
+        if own is None or not _says_something(own):  # then it may be what others call it
+            if message is not None and (own is None or _says_something(message)):
+                fields["delta"] = message
+            elif isinstance(text, str) and own is None:
+                fields["delta"] = Delta(content=unknown.pop("text"))
 
 
-class ModelResponseStream(Record):
+def _says_something(message: object) -> bool:
+    """Whether a message or a delta has more than a role."""
+    fields = dict(message) if isinstance(message, Record | dict) else {"": message}
+    return any(value for name, value in fields.items() if name != "role")
+
+
+class ModelResponseStream(Record, HasProviderFields, HasRaw):
     """One chunk of a streamed chat completion, in OpenAI's shape."""
 
     id: str | int | None = None
@@ -280,27 +296,27 @@ class ModelResponseStream(Record):
     system_fingerprint: str | None = None
     usage: Usage | None = None
     service_tier: str | None = None
-    provider_specific_fields: dict[str, Any] | None = None
-    _error: Any = field(default=UNSET, name="error")  # an error object in place of, or beside, a chunk
+    _provider_specific_fields: Fields | None = hidden(default=None, alias="provider_specific_fields")
+    _error: Any = hidden(default=UNSET, alias="error")  # an error object in place of, or beside, a chunk
 
     @classmethod
-    def _prepare(cls, fields: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:
+    def _prepare(cls, fields: Fields, unknown: Fields) -> None:
         _number_if_new(fields)
-        choices = fields.get("choices")
-        fields["choices"] = [StreamingChoices()] if choices is None else coerce(choices, StreamingChoices)
-        fields["usage"] = coerce(fields.get("usage"), Usage)
-        return fields
-
-    @property
-    def raw(self) -> bytes | None:
-        """The JSON bytes of the event as the server sent them, None when no server did."""
-        return self._document()
+        if fields.get("choices") is None:
+            fields["choices"] = [StreamingChoices()]
 
 
-_FLATTENED = frozenset((*Delta.__struct_encode_fields__, *ModelResponseStream.__struct_encode_fields__))
+# Where a flat chunk has the fields of a delta; the others are among its `provider_specific_fields`.
+FLAT_NAMES = {
+    "content": "text",
+    "reasoning_content": "reasoning_content",
+    "reasoning": "reasoning_content",
+    "tool_calls": "tool_use",
+    "provider_specific_fields": "provider_specific_fields",
+}
 
 
-class GenericStreamingChunk(Record):
+class GenericStreamingChunk(Record, HasProviderFields, HasLogprobs, HasRaw):
     """A chunk in LiteLLM's flat form: the fastest to produce, and the fastest to read.
 
     Attributes:
@@ -322,45 +338,30 @@ class GenericStreamingChunk(Record):
     usage: Usage | None = None
     index: int = 0
     tool_use: ChatCompletionDeltaToolCall | None = None
-    provider_specific_fields: dict[str, Any] | None = None
+    _provider_specific_fields: Fields | None = hidden(default=None, alias="provider_specific_fields")
     id: str | int | None = None
     model: str | None = None
     reasoning_content: str | None = None
-    logprobs: Any = None
+    _logprobs: Unread = hidden(default=None, alias="logprobs")
 
     # Flattened from one event: what the server's delta held beside these is what nobody named.
     _place: ClassVar[Path] = ("choices", 0, "delta")
 
     @classmethod
-    def _prepare(cls, fields: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:
-        if fields.get("text") is None:
-            fields["text"] = ""
-        if "usage" in fields:
-            fields["usage"] = coerce(fields["usage"], Usage)
-        if "tool_use" in fields:
-            fields["tool_use"] = coerce(fields["tool_use"], ChatCompletionDeltaToolCall)
-        if fields.get("index", 0) is None:
-            fields["index"] = 0
-        return fields
+    def _prepare(cls, fields: Fields, unknown: Fields) -> None:
+        if "reasoning" in unknown and fields.get("reasoning_content") is None:
+            fields["reasoning_content"] = unknown.pop("reasoning")
 
-    def _unknown(self, decoded: dict[int, Any] | None = None) -> dict[str, Any]:
-        # What a server sent stands in a delta, or a chunk without one, whose fields have their places here.
-        unknown = super()._unknown(decoded)
-        if self._document() is None:
-            return unknown
-        return {name: value for name, value in unknown.items() if name not in _FLATTENED}
-
-    @property
-    def raw(self) -> bytes | None:
-        """The JSON bytes of the event as the server sent them, None when no server did."""
-        return self._document()
+    @classmethod
+    def _leftovers(cls, sent: Fields) -> Fields:
+        # What a server sent stands in a delta, or in a chunk without one, whose fields have their places here.
+        named = Delta.__struct_encode_fields__
+        return {
+            name: value
+            for name, value in super()._leftovers(sent).items()
+            if name not in _SHOWN_FLAT and not (value is None and name in named)
+        }
 
 
-def _unknown_or_none(record: Record) -> dict[str, Any] | None:
-    return record._unknown() or None
-
-
-for _cls in (Message, Choices, ModelResponse, Delta, StreamingChoices, ModelResponseStream, GenericStreamingChunk):
-    lazy_field(_cls, "provider_specific_fields", _unknown_or_none)
-for _cls in (Message, Delta):
-    lazy_field(_cls, "reasoning_content", lambda record: None if record._reasoning is UNSET else record._reasoning)
+# The role goes without saying on a flat chunk.
+_SHOWN_FLAT = frozenset((*FLAT_NAMES, "role", *ModelResponseStream.__struct_encode_fields__))

@@ -5,16 +5,18 @@ from typing import Any, ClassVar
 
 from msgspec import field
 
-from ._record import OpenRecord, Path, Response, coerce, lazy_field
+from ._record import HasProviderFields, OpenRecord, hidden
+from ._response import Response
+from ._source import Fields, Path
 
 
-class ImageObject(OpenRecord):
+class ImageObject(OpenRecord, HasProviderFields):
     """One image, by address or as base64 text."""
 
     b64_json: str | None = None
     url: str | None = None
     revised_prompt: str | None = None
-    provider_specific_fields: dict[str, Any] | None = None
+    _provider_specific_fields: Fields | None = hidden(default=None, alias="provider_specific_fields")
 
     _place: ClassVar[Path] = ("data", 0)
 
@@ -42,12 +44,6 @@ class ImageResponse(Response):
     usage: ImageUsage | None = None
 
     @classmethod
-    def _prepare(cls, fields: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:
+    def _prepare(cls, fields: Fields, unknown: Fields) -> None:
         if fields.get("created") is None:
             fields["created"] = int(time.time())
-        fields["data"] = coerce(fields.get("data") or [], ImageObject)
-        fields["usage"] = coerce(fields.get("usage"), ImageUsage)
-        return fields
-
-
-lazy_field(ImageObject, "provider_specific_fields", lambda record: record._unknown() or None)

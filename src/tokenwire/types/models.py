@@ -1,10 +1,9 @@
 """What `GET /models` answers."""
 
-from typing import Any
-
 from msgspec import field
 
-from ._record import OpenRecord, Response, coerce
+from ._record import OpenRecord
+from ._response import Response
 
 
 class Model(OpenRecord):
@@ -21,8 +20,3 @@ class ModelList(Response):
 
     data: list[Model] = field(default_factory=list)
     object: str | None = "list"
-
-    @classmethod
-    def _prepare(cls, fields: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:
-        fields["data"] = coerce(fields.get("data") or [], Model)
-        return fields

@@ -3,11 +3,16 @@
 The checker sees the classes as open: any further keyword is allowed, and goes into the request's body.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    import httpx
     from typing_extensions import TypedDict
+
+    from .._settings import Hedge, Limits, RetryPolicy, Timeouts
+    from .client_request import ClientRequest
 else:
     from typing import TypedDict
 
@@ -30,8 +35,8 @@ class SharedOpenAIParams(TypedDict, total=False):
     user: str | None
 
 
-class ChatOpenAIParams(SharedOpenAIParams, total=False):
-    """What `/chat/completions` takes beside model and messages."""
+class TypedChatOpenAIParams(SharedOpenAIParams, total=False):
+    """What `/chat/completions` takes beside model, messages and the form of its answer."""
 
     audio: Mapping[str, Any] | None
     function_call: str | Mapping[str, Any] | None
@@ -44,16 +49,21 @@ class ChatOpenAIParams(SharedOpenAIParams, total=False):
     prediction: Mapping[str, Any] | None
     prompt_cache_key: str | None
     reasoning_effort: str | None
-    response_format: Mapping[str, Any] | type[Any] | None
     safety_identifier: str | None
     service_tier: str | None
     store: bool | None
     thinking: Mapping[str, Any] | None
     tool_choice: str | Mapping[str, Any] | None
-    tools: Sequence[Mapping[str, Any]] | None
+    tools: Sequence[Mapping[str, Any] | Callable[..., Any]] | None
     top_logprobs: int | None
     verbosity: str | None
     web_search_options: Mapping[str, Any] | None
+
+
+class ChatOpenAIParams(TypedChatOpenAIParams, total=False):
+    """What `/chat/completions` takes beside model and messages."""
+
+    response_format: Mapping[str, Any] | type[Any] | UnionType | None
 
 
 class TextOpenAIParams(SharedOpenAIParams, total=False):
@@ -90,50 +100,83 @@ class CallParams(TypedDict, total=False):
     """What every call takes.
 
     Attributes:
-        custom_llm_provider: who answers, where the model's name does not say.
-        api_base, base_url: the endpoint's address in front of "/chat/completions".
-        api_key: sent as a bearer token; `OPENAI_API_KEY` where it is not given.
+        custom_llm_provider: who answers, where the model's name does not say. With "openai" and the like, `model` is sent
+            as it is, an "openai/" in front included.
+        api_base, base_url: the endpoint's address in front of "/chat/completions". User and password in it are sent as
+            Basic auth, in the place of a key.
+        api_key: sent as a bearer token; `OPENAI_API_KEY` where it is not given. "" sends none.
+        api_version: sent as `api-version` in the query, as Azure wants it.
         organization: sent as `openai-organization`.
         timeout: seconds, a `Timeouts` or an `httpx.Timeout`.
+        stream_timeout: the same, for streamed calls alone, in the place of `timeout`.
         num_retries, max_retries: attempts after the first; 2 for endpoints, 0 for handlers of your own.
         retry_policy: a `RetryPolicy`, for how long to wait between them.
+        hedge: a `Hedge`, for a second attempt where the first content does not come in time; False for none, where the
+            client has one.
         on_truncation: what a stream that was cut short does at its end: "raise" `StreamTruncatedError`, or "return",
             as if it were whole; `stream.outcome` says "truncated" either way.
         limits: a `Limits`.
-        headers, extra_headers: sent along.
+        fallbacks: models' names, or dicts of keywords with "model" among them: who is asked instead, in order, once a
+            target's attempts are used up; in a stream until the first content. A fallback has the call's keywords, but
+            another provider gets no key, address or client that the call names.
+        context_window_fallback_dict: from a model's name to that of one with a larger context, asked when a prompt did
+            not fit.
+        json_mode: how a type given as `response_format` is asked for: by its "schema", which is the usual way; as any JSON
+            "object", with the schema in the prompt; or in the "prompt" alone, and then code fences and text around the answer
+            are understood.
+        retry_invalid: how often an answer that is not a value of that type is asked for once more, with what is wrong told to
+            the model; 0 where it is not given, and for streams. `attempts` has those answers too.
+        headers, extra_headers: sent along, in the place of this library's own of the same name: `Host` and `Authorization`
+            too. One that is None is left out. Where they have `Authorization` or Azure's `api-key`, the environment's key
+            is not sent.
         extra_body, extra_query: merged into the request's body and URL.
         additional_drop_params: names of parameters to leave out.
+        ssl_verify: False to trust any certificate, or the path of a file or folder with the authorities to trust. Calls
+            that say so have connections of their own.
         client: an `httpx.AsyncClient` to send through, used as it is; handlers get whatever is passed.
+        client_request: a `ClientRequest`, for handlers that look who asks; it is not sent.
         mock_response, mock_tool_calls, mock_timeout, mock_delay: answer without a network.
     """
 
     additional_drop_params: Sequence[str] | None
     api_base: str | None
     api_key: str | None
+    api_version: str | None
     base_url: str | None
-    client: Any
+    client: object
+    client_request: "ClientRequest | None"
+    context_window_fallback_dict: Mapping[str, Any] | None
     custom_llm_provider: str | None
     extra_body: Mapping[str, Any] | None
-    extra_headers: Mapping[str, str] | None
+    extra_headers: Mapping[str, str | None] | None
     extra_query: Mapping[str, Any] | None
-    headers: Mapping[str, str] | None
-    limits: Any
+    fallbacks: Sequence[Any] | None
+    headers: Mapping[str, str | None] | None
+    hedge: "Hedge | Literal[False] | None"
+    json_mode: Literal["schema", "object", "prompt"] | None
+    limits: "Limits | None"
     max_retries: int | None
     mock_delay: float | None
-    mock_response: Any
+    mock_response: object
     mock_timeout: bool | None
     mock_tool_calls: Sequence[Any] | None
     num_retries: int | None
     on_truncation: Literal["raise", "return"] | None
     organization: str | None
-    retry_policy: Any
-    timeout: Any
+    retry_invalid: int | None
+    retry_policy: "RetryPolicy | None"
+    ssl_verify: bool | str | None
+    stream_timeout: "float | str | Timeouts | httpx.Timeout | None"
+    timeout: "float | str | Timeouts | httpx.Timeout | None"
 
 
 if TYPE_CHECKING:
 
     class ChatParams(ChatOpenAIParams, CallParams, total=False, extra_items=Any):
         """Every keyword of `acompletion` beside model, messages and stream."""
+
+    class TypedChatParams(TypedChatOpenAIParams, CallParams, total=False, extra_items=Any):
+        """Every keyword of `acompletion` beside model, messages, stream and response_format."""
 
     class TextParams(TextOpenAIParams, CallParams, total=False, extra_items=Any):
         """Every keyword of `atext_completion` beside model, prompt and stream."""

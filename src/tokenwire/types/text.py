@@ -1,26 +1,38 @@
 """What `/completions` answers, whole and in pieces."""
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import field
 
-from ._record import OpenRecord, Path, Response, coerce, lazy_field
+from ._record import HasProviderFields, OpenRecord, hidden
+from ._response import Response
+from ._source import Fields, Path
 from .chat import Usage, _number_if_new
+from .logprobs import HasLogprobs, Logprobs, Unread
 
 
-class TextChoices(OpenRecord):
+class TextChoices(OpenRecord, HasProviderFields, HasLogprobs):
     """One completion, or a piece of one."""
 
     finish_reason: str | None = None
     index: int | None = 0
     text: str | None = None
-    logprobs: Any = None
-    provider_specific_fields: dict[str, Any] | None = None
+    _logprobs: Unread = hidden(default=None, alias="logprobs")
+    _provider_specific_fields: Fields | None = hidden(default=None, alias="provider_specific_fields")
 
     _place: ClassVar[Path] = ("choices", 0)
 
+    if TYPE_CHECKING:
 
-class TextCompletionResponse(Response):
+        @property
+        def logprobs(self) -> Logprobs | Any:
+            """See `HasLogprobs`."""
+
+        @logprobs.setter
+        def logprobs(self, value: object) -> None: ...
+
+
+class TextCompletionResponse(Response, HasProviderFields):
     """A text completion; streamed, each chunk is one of these too, its `text` being what the chunk adds."""
 
     id: str | int | None = None
@@ -30,15 +42,15 @@ class TextCompletionResponse(Response):
     choices: list[TextChoices] = field(default_factory=list)
     usage: Usage | None = None
     system_fingerprint: str | None = None
-    provider_specific_fields: dict[str, Any] | None = None
+    _provider_specific_fields: Fields | None = hidden(default=None, alias="provider_specific_fields")
+
+    @property
+    def text(self) -> str:
+        """What the first choice says; "" where it says nothing."""
+        return (self.choices[0].text or "") if self.choices else ""
 
     @classmethod
-    def _prepare(cls, fields: dict[str, Any], unknown: dict[str, Any]) -> dict[str, Any]:
+    def _prepare(cls, fields: Fields, unknown: Fields) -> None:
         _number_if_new(fields, "cmpl-")
-        fields["choices"] = coerce(fields["choices"], TextChoices) if fields.get("choices") is not None else [TextChoices()]
-        fields["usage"] = coerce(fields.get("usage"), Usage)
-        return fields
-
-
-for _cls in (TextChoices, TextCompletionResponse):
-    lazy_field(_cls, "provider_specific_fields", lambda record: record._unknown() or None)
+        if fields.get("choices") is None:
+            fields["choices"] = [TextChoices()]

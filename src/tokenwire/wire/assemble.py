@@ -1,25 +1,48 @@
 """Puts the chunks of one stream back together.
 
-Lives here: which piece belongs to which choice, tool call and field, and how pieces of a field become the whole.
-Not here: deciding that a stream has ended (the stream's business) and anything the server did not send; a finish reason,
-an id or a count that never arrived is None in the result.
+Lives here: which piece belongs to which choice, and what of a chunk is said of the whole. Not here: which fields there
+are (`fields`), how they grow (`growing`), which piece belongs to which tool call (`tool_calls`), deciding that a stream
+has ended (the stream's business), and anything the server did not send; a finish reason, an id or a count that never
+arrived is None in the result.
 
 Pieces are only collected as they come. Text is joined when somebody asks for the result, so that a stream costs time
 linear in its length, and the result can be had at any moment without disturbing what is still to come.
+
+Fields that no struct names are found in the result at the place where they were sent:
+
+- What deltas, tool calls and their functions bring grows piece by piece, as `growing` has it. Their classes are sealed, so
+  only those have a source that do bring some, and only these are decoded again, once, when they come.
+- Of what stands beside the deltas, the latest word counts: of choices on the chunk that finishes them, of chunks on those
+  that finish a choice or have none. Their bytes are kept, and decoded when somebody asks for the result.
+- What is about the event (`fields.OF_EVENTS`), and null, is left out.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
-from ..types._record import Record, build
+from msgspec import UNSET, Raw
+
+from ..exceptions import refused, wrong
+from ..types._record import Record, build, coerce, from_fields, in_own_terms, public_names, sent, stored_names
+from ..types._source import (
+    USAGE_OF_CHOICE,
+    Assembled,
+    Fields,
+    Source,
+    children,
+    odd_places,
+    set_source,
+    source_of,
+    unknown_fields,
+    unknown_in,
+)
 from ..types.chat import (
+    FLAT_NAMES,
     ChatCompletionDeltaToolCall,
-    ChatCompletionMessageToolCall,
-    Choices,
+    Delta,
     DeltaFunction,
-    Function,
-    FunctionCall,
     GenericStreamingChunk,
     Message,
     ModelResponse,
@@ -28,246 +51,203 @@ from ..types.chat import (
     Usage,
 )
 from ..types.text import TextChoices, TextCompletionResponse
-from .convert import Chunk
+from .convert import Chunk, delta_fields_in, piece_of, response_chunks
+from .fields import HEAD, MESSAGE, NULL, OF_EVENTS, Grows, names
+from .growing import BLOCK, Pieces, RawPieces, grow, grown, settle, whole
+from .tool_calls import ToolCalls, grow_all, grow_function, grow_unnamed
 
-__all__ = ["Assembler", "Completion", "stream_chunk_builder"]
+R = TypeVar("R", bound=Record)
 
 Completion: TypeAlias = ModelResponse | TextCompletionResponse
+_Read: TypeAlias = Callable[[Any], Any]
+_Kept: TypeAlias = tuple[type[Record], Source]  # where fields that no struct names are
 
-# The fields of a delta that need no more than `_grow`.
-_DELTA_FIELDS = ("reasoning_content", "refusal", "annotations", "images", "thinking_blocks", "audio")
+_GROWING: tuple[tuple[str, _Read], ...] = tuple(
+    (name, attrgetter(stored_names(Delta)[name])) for name in names(MESSAGE, Grows.BY_VALUE, Grows.TEXT)
+)
 
-# What stays text when it comes in pieces; any other text replaces what came before.
-_JOINED = frozenset({"reasoning_content", "refusal", "data", "transcript", "input"})
-
-# Said of the whole answer: by the first chunk that has it (Azure's first one has an empty id and model) ...
-_FLAT_HEAD = ("id", "model")
-_HEAD = (*_FLAT_HEAD, "created")
-# ... or, as it may be known only in the end, by the last one.
-_TEXT_TAIL = ("system_fingerprint",)
-_CHAT_TAIL = (*_TEXT_TAIL, "service_tier")
-
-# Fields that no struct names and that are about the event, not about the answer: padding against who counts bytes.
-_OF_EVENTS = frozenset({"obfuscation"})
-
-# What somebody set, past the lazy field: looking must not decode the event a second time.
-_explicit_fields: Callable[[Any], dict[str, Any] | None] = attrgetter("_slot_provider_specific_fields")
+# What somebody set, past the property: looking must not decode the event a second time.
+_explicit_of = attrgetter(stored_names(Delta)["provider_specific_fields"])
 
 
-class _Pieces(list[str]):
-    """Text that is still arriving."""
-
-
-def _grow(grown: Any, value: Any, name: str) -> Any:
-    """What field `name` comes to with `value` behind what it had: text and lists grow, anything else is replaced."""
-    if isinstance(value, str) and name in _JOINED:
-        grown = grown if type(grown) is _Pieces else _Pieces()
-        grown.append(value)
-    elif isinstance(value, list):
-        grown = grown if type(grown) is list else []
-        grown.extend(value)
-    elif value is not None:
-        grown = value
-    return grown
-
-
-def _grow_field(fields: dict[str, Any], name: str, value: Any) -> None:
-    """Like `_grow`, and a dict grows field by field. Only one level deep: servers choose the depth, not we."""
-    if isinstance(value, dict):
-        inner: dict[str, Any] = fields[name] if isinstance(fields.get(name), dict) else {}
-        for key, item in value.items():
-            inner[key] = _grow(inner.get(key), item, key)
-        fields[name] = inner
-    elif value is not None:
-        fields[name] = _grow(fields.get(name), value, name)
-
-
-def _merge_explicit(fields: dict[str, Any], record: Record) -> None:
-    explicit = _explicit_fields(record)
-    if explicit:
+def _update_explicit(fields: Fields, record: Record) -> None:
+    if explicit := _explicit_of(record):
         fields.setdefault("provider_specific_fields", {}).update(explicit)
 
 
-def _whole(value: Any, levels: int = 2) -> Any:
-    """A copy of what `_grow_field` collected, with its texts joined."""
-    if isinstance(value, _Pieces):
-        return "".join(value)
-    if isinstance(value, list):
-        return list(value)
-    if isinstance(value, dict) and levels:
-        return {name: _whole(item, levels - 1) for name, item in value.items()}
-    return value
-
-
-class _FunctionPieces:
-    """One function's name and the pieces of its arguments."""
-
-    __slots__ = ("arguments", "name")
-
-    def __init__(self) -> None:
-        self.name: str | None = None
-        self.arguments: list[str] = []
-
-    def add(self, part: DeltaFunction) -> None:
-        self.name = self.name or part.name  # some servers repeat the name with every piece
-        if part.arguments:
-            self.arguments.append(part.arguments)
-
-    def whole(self, cls: type[Function]) -> Any:
-        return build(cls, name=self.name, arguments="".join(self.arguments))
-
-
-class _Call:
-    """One tool call on its way."""
-
-    __slots__ = ("custom", "function", "id", "index", "origin", "type")
-
-    def __init__(self, part: ChatCompletionDeltaToolCall) -> None:
-        self.index = part.index
-        # Gemini's thought signatures arrive beside the first piece, in a field no struct names; they stay reachable.
-        self.origin: Any = getattr(part, "_origin", None)
-        self.id: str | None = None
-        self.type: str | None = None
-        self.function: _FunctionPieces | None = None
-        self.custom: dict[str, Any] = {}
-
-    def add(self, part: ChatCompletionDeltaToolCall) -> None:
-        self.id = self.id or part.id
-        self.type = self.type or part.type
-        if part.function is not None:
-            self.function = self.function or _FunctionPieces()
-            self.function.add(part.function)
-        for name, value in (part.custom or {}).items():
-            self.custom[name] = _grow(self.custom.get(name), value, name)
-
-    def whole(self) -> ChatCompletionMessageToolCall:
-        call: ChatCompletionMessageToolCall = build(
-            ChatCompletionMessageToolCall,
-            id=self.id,
-            type=self.type or ("custom" if self.custom else "function"),
-            function=None if self.function is None else self.function.whole(Function),
-            custom=_whole(self.custom) or None,
-        )
-        if self.origin is not None:
-            call._origin = self.origin
-        return call
-
-
-class _Calls:
-    """The tool calls of one choice.
-
-    A piece belongs to the call of its `index`, unless it brings another id than that call has: some servers number
-    every call 0. Without an index its id decides, and without either it belongs to the latest call, unless it brings
-    a second name.
-    """
-
-    __slots__ = ("_calls", "_known")
-
-    def __init__(self) -> None:
-        self._calls: list[_Call] = []
-        self._known: dict[Any, _Call] = {}  # by index, by id, by both; and None for the latest
-
-    def add(self, part: ChatCompletionDeltaToolCall) -> None:
-        call = self._find(part)
-        if call is None:
-            call = _Call(part)
-            self._calls.append(call)
-        call.add(part)
-        self._known[None] = self._known[part.index] = call
-        if part.id:
-            self._known[part.id] = self._known[part.index, part.id] = call
-
-    def _find(self, part: ChatCompletionDeltaToolCall) -> _Call | None:
-        if part.index is not None:
-            call = self._known.get(part.index)
-            has_other_id = call is not None and part.id and call.id and call.id != part.id
-            return self._known.get((part.index, part.id)) if has_other_id else call
-        if part.id:
-            return self._known.get(part.id)
-        call = self._known.get(None)
-        is_named = call is not None and call.function is not None and call.function.name
-        return None if is_named and part.function is not None and part.function.name else call
-
-    def whole(self) -> list[ChatCompletionMessageToolCall]:
-        return [call.whole() for call in sorted(self._calls, key=lambda call: call.index or 0)]
+def _built(cls: type[R], fields: Fields) -> R:
+    """A record of what has been collected, records below it too; each may have fields that its struct does not name."""
+    known = stored_names(cls)
+    named = {name: value for name, value in fields.items() if name in known}
+    for child in children(cls):
+        value = named.get(child.key)
+        if isinstance(value, list):
+            named[child.key] = [_built(child.cls, item) for item in value]
+        elif isinstance(value, dict):
+            named[child.key] = _built(child.cls, value)
+    record = from_fields(cls, named)
+    if len(named) < len(fields) or cls is Message:  # which has to know that it was assembled
+        set_source(record, Assembled((name, value) for name, value in fields.items() if name not in known))
+    return record
 
 
 class _Choice:
     """One of the completions a stream carries."""
 
-    __slots__ = ("calls", "fields", "finish_reason", "function_call", "is_finished", "message", "role", "text")
+    __slots__ = ("calls", "ending", "fields", "is_finished", "logprobs", "message", "numbers", "text")
 
-    def __init__(self, text: list[str]) -> None:
+    def __init__(self, text: Pieces) -> None:
         self.text = text
-        self.role: str | None = None
-        self.finish_reason: str | None = None
+        self.logprobs: RawPieces | None = None
         self.is_finished = False
-        self.calls: _Calls | None = None
-        self.function_call: _FunctionPieces | None = None
-        self.message: dict[str, Any] = {}  # the message's other fields, growing
-        self.fields: dict[str, Any] = {}  # the choice's own
+        self.calls: ToolCalls | None = None
+        self.numbers: list[int] = []  # of the calls that the latest chunk with some brought pieces of
+        self.message: Fields = {}  # the message's other fields, growing
+        self.fields: Fields = {}  # the choice's own
+        self.ending: _Kept | None = None
 
-    def add_chat(self, choice: StreamingChoices) -> None:
+    def add_chat(self, choice: StreamingChoices, decoded: dict[int, Any]) -> None:
         delta = choice.delta
         if delta.content is not None:
             self.text.append(delta.content)
-        self.role = self.role or delta.role
-        for part in delta.tool_calls or ():
-            self.add_call(part)
+        self.add_role(delta)
+        if delta.tool_calls:
+            self.add_calls(delta.tool_calls, decoded)
         if delta.function_call is not None:
-            self.function_call = self.function_call or _FunctionPieces()
-            self.function_call.add(delta.function_call)
-        for name in _DELTA_FIELDS:
-            value = getattr(delta, name)
-            if value is not None:
-                _grow_field(self.message, name, value)
-        _merge_explicit(self.message, delta)
-        self.add_ending(choice)
+            grow_function(self.message, "function_call", delta.function_call, decoded)
+        for name, read in _GROWING:
+            value = read(delta)
+            if value is not None and value is not UNSET:
+                grow(self.message, name, value)
+        _update_explicit(self.message, delta)
+        grow_unnamed(self.message, delta, decoded)
+        self.add_own(choice)
 
     def add_text(self, choice: TextChoices) -> None:
         if choice.text is not None:
             self.text.append(choice.text)
-        self.add_ending(choice)
+        self.add_own(choice)
 
-    def add_flat(self, chunk: GenericStreamingChunk) -> None:
+    def add_flat(self, chunk: GenericStreamingChunk, decoded: dict[int, Any]) -> None:
         if chunk.text:  # its "" says that there is no text here
             self.text.append(chunk.text)
         if chunk.tool_use is not None:
-            self.add_call(chunk.tool_use)
-        _grow_field(self.message, "reasoning_content", chunk.reasoning_content)
-        _merge_explicit(self.message, chunk)
-        _grow_field(self.fields, "logprobs", chunk.logprobs)
-        self.finish(chunk.finish_reason, is_finished=chunk.is_finished)
+            self.add_calls([chunk.tool_use], decoded)
+        grow(self.message, "reasoning_content", chunk.reasoning_content)
+        leftovers = dict(unknown_fields(chunk, decoded))
+        if bag := _explicit_of(chunk):
+            self.add_bag(bag, leftovers)
+        called = leftovers.pop("function_call", None)
+        if isinstance(called, dict | DeltaFunction):
+            grow_function(self.message, "function_call", coerce(called, DeltaFunction), decoded)
+        grow_all(self.message, leftovers)
+        self.add_logprobs(sent(chunk, "logprobs"))
+        self.is_finished = self.is_finished or chunk.is_finished
+        self.finish(chunk.finish_reason)
 
-    def add_call(self, part: ChatCompletionDeltaToolCall) -> None:
-        self.calls = self.calls or _Calls()
-        self.calls.add(part)
+    def add_bag(self, bag: Fields, leftovers: Fields) -> None:
+        """Take in a flat chunk's `provider_specific_fields`; those that a message has a place for join the leftovers."""
+        leftovers.update({name: value for name, value in delta_fields_in(bag).items() if name not in leftovers})
+        others = {name: value for name, value in bag.items() if name not in FLAT_NAMES and name not in leftovers}
+        if others:
+            self.message.setdefault("provider_specific_fields", {}).update(others)
 
-    def add_ending(self, choice: StreamingChoices | TextChoices) -> None:
-        _grow_field(self.fields, "logprobs", choice.logprobs)
-        _merge_explicit(self.fields, choice)
-        self.finish(choice.finish_reason)
+    def add_role(self, delta: Delta) -> None:
+        if delta.role:
+            self.message.setdefault("role", delta.role)
 
-    def finish(self, reason: str | None, *, is_finished: bool = False) -> None:
-        self.finish_reason = reason or self.finish_reason
-        self.is_finished = self.is_finished or is_finished or bool(reason)
+    def add_calls(self, parts: list[ChatCompletionDeltaToolCall], decoded: dict[int, Any]) -> None:
+        self.calls = self.calls or ToolCalls()
+        self.numbers = [self.calls.add(part, decoded) for part in parts]
 
-    def whole_text(self) -> str | None:
-        return "".join(self.text) if self.text else None
+    def add_own(self, choice: StreamingChoices | TextChoices) -> None:
+        self.add_logprobs(sent(choice, "logprobs"))
+        _update_explicit(self.fields, choice)
+        self.fields.update(_of_python(choice))
+        self.end(choice)
 
-    def whole_message(self) -> Message:
-        return build(
-            Message,
-            content=self.whole_text(),
-            role=self.role or "assistant",
-            tool_calls=None if self.calls is None else self.calls.whole(),
-            function_call=None if self.function_call is None else self.function_call.whole(FunctionCall),
-            **_whole(self.message),
-        )
+    def add_logprobs(self, value: object) -> None:
+        if value is not None and value != NULL:
+            if self.logprobs is None:
+                self.logprobs = RawPieces()
+            self.logprobs.add(value)
 
-    def whole(self, cls: type[Record], index: int) -> Any:
-        spoken = {"message": self.whole_message()} if cls is Choices else {"text": self.whole_text()}
-        return build(cls, finish_reason=self.finish_reason, index=index, **spoken, **_whole(self.fields))
+    def extend_text(self, name: str, pieces: Iterable[str]) -> None:
+        """Take in many pieces of a field, as one: they are joined while they are at hand."""
+        (self.text if name == "content" else grown(self.message, name, Pieces)).append("".join(pieces))
+
+    def extend_logprobs(self, pieces: Iterable[Raw]) -> None:
+        """Take in many that are not null, as one."""
+        if self.logprobs is None:
+            self.logprobs = RawPieces()
+        self.logprobs.extend(pieces)
+
+    def extend_call(self, part: ChatCompletionDeltaToolCall | None, arguments: Sequence[str]) -> bool:
+        """`ToolCalls.extend`."""
+        return self.calls is not None and part is not None and self.calls.extend(part, arguments)
+
+    def end(self, choice: StreamingChoices | TextChoices) -> None:
+        """Take in the choice's finish reason, if it has one."""
+        if choice.finish_reason:
+            self.finish(choice.finish_reason)
+            if (source := source_of(choice)) is not None:
+                self.ending = type(choice), source
+
+    def finish(self, reason: str | None) -> None:
+        if reason:
+            self.is_finished, self.fields["finish_reason"] = True, reason
+
+    def whole(self, index: int, *, is_chat: bool) -> Fields:
+        answer: Fields = {"text": self.text.whole() if self.text or self.text.blocks else None}
+        if is_chat:
+            message = {"role": "assistant", **whole(self.message), "content": answer["text"]}
+            if self.calls is not None:
+                message["tool_calls"] = self.calls.whole()
+            answer = {"message": message}
+        unnamed = {} if self.ending is None else _of_whole(self.ending)
+        if self.logprobs is not None:
+            answer["logprobs"] = self.logprobs.whole()
+        return {**unnamed, "finish_reason": None, **whole(self.fields), **answer, "index": index}
+
+    def settle(self) -> int:
+        """Make blocks of the pieces; returns how many fields were looked at."""
+        fields = settle((self.text, self.logprobs)) + settle(self.message.values())
+        return fields + (0 if self.calls is None else self.calls.settle())
+
+
+def _of_python(record: Record) -> Fields:
+    """The fields that no struct names of a record that Python code made: what is there costs nothing to find."""
+    source = source_of(record)
+    return _said_of_whole(source) if isinstance(source, dict) else {}
+
+
+def _of_whole(kept: _Kept) -> Fields:
+    """What of a chunk's unnamed fields is said of the whole."""
+    return _said_of_whole(unknown_in(*kept))
+
+
+def _said_of_whole(unnamed: Fields) -> Fields:
+    return {name: value for name, value in unnamed.items() if name not in OF_EVENTS and value is not None}
+
+
+@cache
+def _head_of(cls: type[Record]) -> tuple[tuple[str, bool], ...]:
+    """The fields that chunks of a class say of the whole, and whether the first value counts."""
+    rows = [row for row in HEAD if row.grows in (Grows.FIRST, Grows.LATEST) and row.name in public_names(cls)]
+    return tuple((row.name, row.grows is Grows.FIRST) for row in rows)
+
+
+def usage_of_choices(counts: tuple[Usage, ...]) -> Usage:
+    """The usage of a stream in which each choice was followed by a chunk that counts it alone, as llama.cpp does it.
+
+    Those chunks have no choices, or the usage in the choice (Moonshot), and there is one for each choice that has ended. Completion tokens are added up; the prompt,
+    which all of the choices share, counts once. Anywhere else the last usage is what the server counted, and nothing is added.
+    """
+    if len(counts) == 1:
+        return counts[0]
+    prompt = max(usage.prompt_tokens for usage in counts)
+    completion = sum(usage.completion_tokens for usage in counts)
+    return build(Usage, prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
 
 
 class Assembler:
@@ -276,10 +256,6 @@ class Assembler:
     Chunks are read, never changed. What the first one looks like decides what the whole is: a text completion's chunk
     gives a `TextCompletionResponse`, any other a `ModelResponse`.
 
-    What chunks say beside their choices (`service_tier`, `citations`, ...) is the whole's as well, the latest word of each.
-    It is looked for where servers put it: on the chunks that finish a choice, and on those without choices. Of the named
-    fields, a chunk that is not plain text may also bring one.
-
     Args:
         cls: what the whole should be, where the first chunk does not decide it.
         **head: the whole's id, created or model, where no chunk brings one.
@@ -287,60 +263,74 @@ class Assembler:
     Attributes:
         first_text: the pieces of choice 0's content. Once it `is_open`, a stream whose chunk brings nothing
             but text for that choice may append here instead of calling `add`.
-        usage: the last usage seen.
+        usage: the last usage seen; of all choices, where the server counts each by itself.
+        finished: how many choices have ended, once all that were seen have; 0 before.
+        begun: the choice of an index, None where none of its chunks was added.
     """
 
     __slots__ = (
         "_choices",
         "_cls",
+        "_counts",
         "_default_head",
-        "_fields",
         "_head",
-        "_origins",
+        "_unnamed",
+        "_unsettled",
+        "_until",
         "_wanted",
+        "begun",
+        "finished",
         "first_text",
         "usage",
     )
 
-    def __init__(self, cls: type[ModelResponse] | type[TextCompletionResponse] | None = None, **head: Any) -> None:
+    def __init__(self, cls: type[ModelResponse] | type[TextCompletionResponse] | None = None, **head: object) -> None:
         self._wanted = cls
-        self._default_head = head
-        self.first_text: list[str] = []
+        self._default_head = head or None
+        self.first_text: Pieces = Pieces()
         self.usage: Usage | None = None
+        self.finished: int = 0
+        self._counts: tuple[Usage, ...] = ()  # of chunks that may count one choice alone
         self._cls: type[ModelResponse] | type[TextCompletionResponse] | None = None
         self._choices: dict[int, _Choice] = {}
-        self._head: dict[str, Any] = {}
-        self._fields: dict[str, Any] = {}
-        self._origins: dict[Any, Any] = {}  # of the chunks whose unnamed fields are the whole's, decoded when asked for
+        self.begun: Callable[[Any], _Choice | None] = self._choices.get
+        self._head: Fields = {}
+        self._unnamed: dict[int | str, _Kept] | None = None  # by a choice's index, or the side of the choices
+        self._unsettled = 0
+        self._until = BLOCK
 
     def add(self, chunk: Chunk) -> None:
-        """Take in one chunk.
-
-        Args:
-            chunk: as a server or handler sent it.
-        """
+        """Take in one chunk, as a server or handler sent it."""
         if self._cls is None:
             own = TextCompletionResponse if isinstance(chunk, TextCompletionResponse) else ModelResponse
             self._cls = self._wanted or own
-        if chunk.usage is not None:
-            self.usage = chunk.usage
+        self._add_head(chunk)
+        decoded: dict[int, Any] = {}  # documents, so that each is decoded once
         if isinstance(chunk, GenericStreamingChunk):
-            self._add_head(chunk, _FLAT_HEAD)
-            self._choice(chunk.index).add_flat(chunk)
+            self.usage = self.usage if chunk.usage is None else chunk.usage
+            self._choice(chunk.index).add_flat(chunk, decoded)
+            if chunk.is_finished or chunk.finish_reason:
+                self._count_finished()
             return
-        _merge_explicit(self._fields, chunk)
-        if isinstance(chunk, TextCompletionResponse):
-            self._add_words(chunk, _TEXT_TAIL)
-            for choice in chunk.choices:
-                self._choice(choice.index).add_text(choice)
-                if choice.finish_reason:
-                    self._keep_unnamed(choice.index, chunk)
-        else:
-            self._add_words(chunk, _CHAT_TAIL)
-            for choice in chunk.choices:
-                self._choice(choice.index).add_chat(choice)
-                if choice.finish_reason:
-                    self._keep_unnamed(choice.index, chunk)
+        _update_explicit(self._head, chunk)
+        self._head.update(_of_python(chunk))
+        if not chunk.choices:
+            self._keep_unnamed("after" if self._choices else "before", chunk)
+        for choice in chunk.choices:
+            state = self._choice(choice.index)
+            if isinstance(choice, TextChoices):
+                state.add_text(choice)
+            else:
+                state.add_chat(choice, decoded)
+            if choice.finish_reason:
+                self._count_finished()
+                self._keep_unnamed(choice.index or 0, chunk)
+        if chunk.usage is not None:
+            self.usage = self._usage_with(chunk, chunk.usage)
+
+    def call_numbers(self, index: int | None) -> list[int]:
+        """The numbers of the tool calls, among those of a choice, that its latest chunk with some brought pieces of."""
+        return self._choice(index).numbers
 
     @property
     def knows_choice_0(self) -> bool:
@@ -355,46 +345,71 @@ class Assembler:
     def add_plain(self, chunk: ModelResponseStream) -> None:
         """`add` for a chunk whose one choice is 0, and which has no more in it than a role, text and a finish reason."""
         self._cls = self._cls or self._wanted or ModelResponse
-        self._add_words(chunk, _CHAT_TAIL)
-        choice, delta = self._choice(0), chunk.choices[0].delta
-        if delta.content is not None:
-            self.first_text.append(delta.content)
-        choice.role = choice.role or delta.role
-        if reason := chunk.choices[0].finish_reason:
-            choice.finish(reason)
+        self._add_head(chunk)
+        choice = chunk.choices[0]
+        state = self._choice(0)
+        state.add_role(choice.delta)
+        if choice.delta.content is not None:
+            state.text.append(choice.delta.content)
+        grow_unnamed(state.message, choice.delta, {})
+        state.end(choice)
+        if choice.finish_reason:
+            self._count_finished()
             self._keep_unnamed(0, chunk)
 
-    def _add_words(self, chunk: ModelResponseStream | TextCompletionResponse, tail: tuple[str, ...]) -> None:
-        """Take in what the chunk says beside its choices."""
-        self._add_head(chunk, _HEAD)
-        for name in tail:
-            if value := getattr(chunk, name):
-                self._head[name] = value
-        if not chunk.choices:
-            self._keep_unnamed("behind" if self._choices else "ahead", chunk)
+    def add_unnamed(self, index: int | None, fields: Fields) -> None:
+        """A delta's fields that no struct names, where the rest of it has been added."""
+        grow_all(self._choices[index or 0].message, fields)
 
-    def _keep_unnamed(self, place: Any, chunk: ModelResponseStream | TextCompletionResponse) -> None:
-        self._origins.pop(place, None)  # the latest comes last
-        self._origins[place] = type(chunk), getattr(chunk, "_origin", None)
+    def count(self, chunks: int) -> None:
+        """Say that so many chunks were added: now and then that makes blocks of their pieces, which are smaller."""
+        self._unsettled += chunks
+        if self._unsettled > self._until:
+            fields = sum(choice.settle() for choice in self._choices.values())
+            self._unsettled, self._until = 0, max(BLOCK, fields)  # in linear time, however many fields there are
 
-    def _add_head(self, chunk: Chunk, names: tuple[str, ...]) -> None:
-        for name in names:
-            if name not in self._head and (value := getattr(chunk, name)):
+    def _usage_with(self, chunk: ModelResponseStream | TextCompletionResponse, usage: Usage) -> Usage:
+        """The usage so far. See `usage_of_choices` for a server that counts each choice by itself."""
+        if chunk.choices and USAGE_OF_CHOICE not in odd_places(chunk):
+            return usage
+        self._counts = (*self._counts, usage)
+        ended = sum(choice.is_finished for choice in self._choices.values())
+        return usage_of_choices(self._counts) if len(self._counts) == ended else usage
+
+    def _add_head(self, chunk: Chunk) -> None:
+        for name, is_first in _head_of(type(chunk)):
+            if not (is_first and name in self._head) and (value := getattr(chunk, name)):
                 self._head[name] = value
+
+    def _keep_unnamed(self, place: int | str, chunk: ModelResponseStream | TextCompletionResponse) -> None:
+        source = source_of(chunk)
+        if source is not None:
+            self._unnamed = self._unnamed or {}
+            self._unnamed.pop(place, None)  # the latest comes last
+            self._unnamed[place] = type(chunk), source
 
     def _choice(self, index: int | None) -> _Choice:
         index = index or 0
         choice = self._choices.get(index)
         if choice is None:
-            choice = self._choices[index] = _Choice(self.first_text if index == 0 else [])
+            choice = self._choices[index] = _Choice(self.first_text if index == 0 else Pieces())
+            self.finished = 0
         return choice
+
+    def _count_finished(self) -> None:
+        choices = self._choices.values()
+        self.finished = len(choices) if all(choice.is_finished for choice in choices) else 0
 
     def is_complete(self) -> bool:
         """Whether at least one choice was seen, and every choice seen has ended.
 
         A choice ends with its finish reason, or with a flat chunk that says `is_finished` without giving one.
         """
-        return bool(self._choices) and all(choice.is_finished for choice in self._choices.values())
+        return self.finished > 0
+
+    def is_partly_finished(self) -> bool:
+        """Whether a choice has ended, and another that was seen has not."""
+        return self.finished == 0 and any(choice.is_finished for choice in self._choices.values())
 
     def response(self) -> Completion | None:
         """What has arrived so far, as a whole completion.
@@ -407,46 +422,68 @@ class Assembler:
         """
         if self._cls is None:
             return None
-        cls = Choices if self._cls is ModelResponse else TextChoices
-        choices = [choice.whole(cls, index) for index, choice in sorted(self._choices.items())]
-        head = {**self._default_head, **self._head}
-        head = {name: value for name, value in head.items() if name in self._cls.__struct_fields__}
-        response = build(self._cls, choices=choices, usage=self.usage, **head, **_whole(self._fields))
-        unnamed = self._unnamed()
-        if unnamed:
-            response._origin = unnamed
-        return response
-
-    def _unnamed(self) -> dict[str, Any]:
-        """The fields of the whole that no struct names."""
-        unnamed: dict[str, Any] = {}
-        for cls, origin in self._origins.values():
-            chunk = build(cls)
-            chunk._origin = origin
-            fields = chunk._unknown()
-            unnamed.update((name, fields[name]) for name in fields.keys() - _OF_EVENTS if fields[name] is not None)
-        return unnamed
+        fields: Fields = {}
+        for kept in (self._unnamed or {}).values():
+            fields.update(_of_whole(kept))
+        is_chat = self._cls is ModelResponse
+        choices = [choice.whole(index, is_chat=is_chat) for index, choice in sorted(self._choices.items())]
+        head = {**(self._default_head or {}), **whole(self._head)}
+        return _built(self._cls, {**fields, **head, "choices": choices, "usage": self.usage})
 
 
-def stream_chunk_builder(chunks: Iterable[Chunk | dict[str, Any]], messages: Any = None) -> Completion | None:
+def stream_chunk_builder(chunks: Iterable[Chunk | dict[str, Any] | None], messages: object = None) -> Completion | None:
     """Put the collected chunks of a stream back together. LiteLLM's helper.
 
     Args:
-        chunks: the chunks in order, as structs or as dicts of the same fields.
+        chunks: the chunks in order, as structs or as dicts of the same fields; None among them is nothing.
         messages: accepted for LiteLLM's sake, which counted tokens with it; nothing is counted here.
 
     Returns:
         The whole completion, None when there are no chunks. Choices stay apart; LiteLLM merges them into one.
+
+    Raises:
+        BadRequestError: `chunks` is not an iterable of chunks; the message says which one is not.
     """
+    given: object = chunks  # whatever the checker believes
+    if not isinstance(given, Iterable) or isinstance(given, str | bytes | dict | Record):
+        raise wrong("chunks", "a list of a stream's chunks", given)
     assembler = Assembler()
-    for chunk in chunks:
-        assembler.add(_chunk_from_dict(chunk) if isinstance(chunk, dict) else chunk)
+    for index, item in enumerate(given):
+        try:
+            for chunk in [] if item is None else _chunks_of(item):
+                assembler.add(chunk)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            message = f"chunks[{index}] must be a chunk or a dict of one, not {item!r:.80} ({error})"
+            raise refused("chunks", message) from error
     return assembler.response()
+
+
+def _chunks_of(item: object) -> list[Chunk]:
+    item = in_own_terms(item)
+    if isinstance(item, dict):
+        item = _chunk_from_dict(item)
+    if isinstance(item, ModelResponse):
+        piece = piece_of(item)
+        return [*response_chunks(item)] if piece is None else [piece]
+    if not isinstance(item, ModelResponseStream | GenericStreamingChunk | TextCompletionResponse):
+        raise TypeError(f"objects of type {type(item).__name__} are not chunks")
+    for text in _texts_in(item):
+        if not isinstance(text, str | None):
+            raise TypeError(f"its text is of type {type(text).__name__}")
+    return [item]
+
+
+def _texts_in(chunk: Chunk) -> list[object]:
+    if isinstance(chunk, GenericStreamingChunk):
+        return [chunk.text]
+    return [choice.text if isinstance(choice, TextChoices) else choice.delta.content for choice in chunk.choices]
 
 
 def _chunk_from_dict(fields: dict[str, Any]) -> Chunk:
     if "text" in fields or "is_finished" in fields:
         return GenericStreamingChunk(**fields)
+    if "choices" not in fields:
+        raise TypeError("it has neither choices nor text")
     if fields.get("object") == "text_completion" or any("text" in choice for choice in fields.get("choices") or ()):
         return TextCompletionResponse(**fields)
     return ModelResponseStream(**fields)

@@ -1,42 +1,74 @@
 """Event payloads and bodies → structs: one decode each, no dict in between.
 
-`ChunkDecoder` holds what one stream needs to remember: the assembler that collects the answer, and whether `[DONE]`
-arrived. `decode` is the hot path. It takes a whole read's events at once. A read full of chunks that differ only in their
-text is recognised by its bytes (`template`); the common chunk, with no more than a role, a piece of text and a finish
-reason for choice 0, by a few attribute reads. Everything else goes the long way round.
+`ChunkDecoder.decode` takes a whole read's events at once, in three stages. A read full of chunks that differ only in what
+each adds is recognised by its bytes (`template`). A chunk that continues a choice is known by a few attribute reads, and its
+pieces are appended (`quick`); so is one with no more than a role, text and a finish reason for choice 0
+(`fields.plain_choice`). Everything else goes the long way round.
+What can't be decoded, or has its text or its usage elsewhere, gets a second look (`lenient`).
 """
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 import msgspec
-from msgspec import UNSET
 
-from ..exceptions import APIError, APIResponseValidationError
-from ..types._record import Record, attach_origin
-from ..types.chat import GenericStreamingChunk, ModelResponse, ModelResponseStream
+from ..exceptions import APIError
+from ..types._opened import OpenChunk, sealed
+from ..types._record import build, sent, stored_names
+from ..types._response import Response
+from ..types._source import (
+    OddDocument,
+    Path,
+    attach_document,
+    document_of,
+    has_source,
+    is_odd,
+    set_source,
+    source_of,
+    tree_of,
+    unknown_fields,
+)
+from ..types.chat import Delta, GenericStreamingChunk, ModelResponse, ModelResponseStream
 from ..types.text import TextCompletionResponse
 from .assemble import Assembler
+from .bodies import decode_body
 from .convert import Chunk, Converter, Shape, response_chunks, whole_class
-from .errors import _REQUEST_ID_HEADERS, error_from_object, parse_retry_after
+from .elsewhere import is_elsewhere
+from .errors import error_from_object, malformed
+from .fields import PLACES_OF_TEXT, content_of, flat_content_of, plain_choice
+from .quick import take_chat, take_flat
 from .sse import Event
-from .template import Template, flat_piece, template_of
+from .template import ENOUGH, TemplateCache
+from .undecoded import UNDECODABLE, decode_or_text, error_in, says_nothing, second_look
 
-R = TypeVar("R", bound=Record)
+if TYPE_CHECKING:
+    from .halves import Halves
+
+R = TypeVar("R", bound=Response)
 
 DONE = b"[DONE]"
-BOM = b"\xef\xbb\xbf"
-ENOUGH = 8  # events at once that make a template worth its while: it costs as much as a dozen of them decoded
-LESSONS = 4  # templates made in a row without use before no more are made
-SHOWN_BYTES = 512  # how much of a malformed event or body an error shows
+_FEW = 8  # events of a full read that are decoded one by one, to make a template for the others
+WHOLE_OBJECT = "chat.completion"  # what an event says it is, with which some servers end their streams
 
-# What decoding raises for bytes that are no JSON, no UTF-8, of another shape, or nested too deeply.
-_UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_UNKNOWN = "Object contains unknown field"  # how msgspec's error begins for a field that a sealed class does not name
 
 _decode_chat = msgspec.json.Decoder(ModelResponseStream).decode
+_decode_open = msgspec.json.Decoder(OpenChunk).decode
 _decode_text = msgspec.json.Decoder(TextCompletionResponse).decode
-_decode_any = msgspec.json.Decoder().decode
-_decoders: dict[type[Any], Any] = {}
+
+
+class _OfDelta(msgspec.Struct):
+    delta: dict[str, Any]
+
+
+class _OfChunk(msgspec.Struct):
+    choices: list[_OfDelta]
+
+
+_decode_delta = msgspec.json.Decoder(_OfChunk).decode
+_DELTA = frozenset(stored_names(Delta))
+
+_Decode: TypeAlias = Callable[[bytes], ModelResponseStream | TextCompletionResponse]
 
 
 class ChunkDecoder:
@@ -44,8 +76,8 @@ class ChunkDecoder:
 
     Args:
         shape: the class of the chunks wanted.
-        wire_text: whether the events are `/completions`' rather than `/chat/completions`'.
-        provider, model: named in errors.
+        text: whether the events are `/completions`' rather than `/chat/completions`'.
+        model: the model's name, for chunks that leave it open.
 
     Attributes:
         done: whether `[DONE]` arrived; what follows it is not looked at.
@@ -53,136 +85,236 @@ class ChunkDecoder:
         error: a server's error object, or an event that can't be decoded, met in the latest `decode`; to be raised
             after the chunks before it are handed over.
         assembler: collects the answer.
+        odd: the places of what was understood though it was not as it should be.
+        text: as given.
     """
 
+    reads_names: ClassVar[bool] = True
+
     __slots__ = (
-        "_convert",
-        "_decode",
-        "_flat",
-        "_lessons",
-        "_model",
-        "_native",
-        "_provider",
+        "_converter",
+        "_halves",
+        "_is_common",
+        "_is_flat",
+        "_is_mixed",
+        "_is_open",
         "_started",
-        "_template",
-        "_wire_text",
+        "_take_quickly",
+        "_templates",
+        "_was_odd",
         "assembler",
         "done",
         "error",
         "had_content",
+        "odd",
+        "text",
     )
 
-    def __init__(self, shape: Shape, *, wire_text: bool, provider: str, model: str) -> None:
-        self._decode: Any = _decode_text if wire_text else _decode_chat
-        self._wire_text = wire_text
-        self._native = shape is (TextCompletionResponse if wire_text else ModelResponseStream)
-        self._flat = shape is GenericStreamingChunk
-        self._convert = Converter(shape, model).convert
-        self._provider, self._model = provider, model
-        self._started = False
-        self._template: Template | None = None
-        self._lessons = LESSONS
+    def __init__(self, shape: Shape, *, text: bool, model: str) -> None:
+        self.text: bool = text
+        self._is_flat = shape is GenericStreamingChunk
+        is_native = shape is (TextCompletionResponse if text else ModelResponseStream)
+        self._converter = None if is_native else Converter(shape, model)
+        self._is_common = not text and (is_native or self._is_flat)
+        self._take_quickly = take_flat if self._is_flat else take_chat
+        self._is_open = False  # the latest delta had fields that no struct names
+        self._started = False  # choice 0, and the id and the model are known
+        self._templates: TemplateCache | None = None  # until a read is full
+        self._halves: Halves = {}
+        self._was_odd = False  # the latest chunk, and each one since the first that was
+        self._is_mixed = False  # good chunks have come after odd ones
         self.assembler: Assembler = Assembler(whole_class(shape))
         self.done: bool = False
         self.had_content: bool = False
         self.error: APIError | None = None
+        self.odd: set[Path] = set()
 
     def decode(self, events: list[bytes | Event]) -> list[Chunk]:
         """The chunks in `events`, in order; see `done`, `had_content` and `error` for what else was there."""
-        if self._wire_text or not (self._native or self._flat):
-            return self._decode_each(events)
-        template = self._template
-        if template is not None and self._started and len(events) > 1:
-            texts = template.texts(events)
-            if texts is not None:
-                self._lessons = LESSONS
-                self.assembler.first_text += texts
-                self.had_content = True
-                build: Any = template.chunks if self._native else template.pieces
-                return build(texts, events)
-        is_last = bool(events) and events[-1] == DONE
-        if is_last:
-            events = events[:-1]
-        decode, native, started = self._decode, self._native, self._started
-        append_text = self.assembler.first_text.append
+        self.had_content = False
+        if not self._is_common:
+            chunks = self._decode_each(events)
+        elif self._was_odd:
+            chunks = self._decode_odd(events)
+        elif len(events) > 1:
+            chunks = self._decode_many(events)
+        else:
+            chunks = self._decode_quickly(events)
+        self.assembler.count(len(chunks))
+        return chunks
+
+    def decode_document(self, data: bytes) -> list[Chunk]:
+        """The chunks of a whole completion that a server sent where a stream was asked for. Raises as `decode_body`."""
+        if self.text:  # a text completion is its own chunk
+            parts: list[Any] = [decode_body(data, TextCompletionResponse)]
+        else:
+            parts = response_chunks(decode_body(data, ModelResponse))
+        self.done = True
+        return [chunk for part in parts for chunk in self.take(part)]
+
+    def _decode_many(self, events: list[Any]) -> list[Any]:
+        """The chunks of events that mostly continue a choice: at once where they are alike, else one by one."""
+        chunks = self._decode_alike(events)
+        if chunks is not None:
+            return chunks
+        if len(events) <= ENOUGH or not (self._templates is None or self._templates.learns):
+            return self._decode_quickly(events)
+        chunks = self._decode_quickly(events[:_FEW], learn=True)
+        if not self.done and self.error is None:
+            others = self._decode_alike(events[_FEW:])
+            chunks += self._decode_quickly(events[_FEW:]) if others is None else others
+        return chunks
+
+    def _decode_alike(self, events: list[Any]) -> list[Any] | None:
+        """The chunks of events that differ only in what varies; None if they do not fit the template."""
+        if self._templates is None:
+            return None
+        match = self._templates.match(events)
+        if match is None:
+            return None
+        template, columns = match
+        if not template.take(columns, self.assembler):
+            return None
+        self.had_content = True
+        return template.pieces(columns, events) if self._is_flat else template.chunks(columns, events)
+
+    def _decode_quickly(self, events: list[Any], *, learn: bool = False) -> list[Any]:
+        """The chunks of events that mostly continue a choice; for each that does not, the long way round."""
+        take, assembler, started = self._take_quickly, self.assembler, self._started
         chunks: list[Any] = []
         append = chunks.append
-        had_content = False
-        common: bytes | None = None  # the latest event with text and nothing else
-        event: Any
-        for position, event in enumerate(events):
+        latest = before = None  # the latest events that did
+        for event in events:
+            if self._is_open and started and (taken := self._take_open(event)) is not None:
+                append(taken)
+                continue
             try:
-                chunk = decode(event)
-            except (*_UNDECODABLE, TypeError, AttributeError):  # a named event, a malformed one
-                chunk = None
-            if chunk is not None and len(choices := chunk.choices) == 1 and chunk.usage is None and chunk._error is UNSET:
-                choice = choices[0]
-                delta = choice.delta
-                if (
-                    choice.index == 0
-                    and choice.logprobs is None
-                    and delta.tool_calls is None
-                    and delta._reasoning is UNSET
-                    and delta._slot_reasoning_content is None
-                    and delta.function_call is None
-                    and delta.refusal is None
-                    and delta.audio is None
-                    and delta.images is None
-                    and delta.annotations is None
-                    and delta.thinking_blocks is None
-                    and delta._slot_provider_specific_fields is None
-                    and choice._slot_provider_specific_fields is None
-                    and chunk._slot_provider_specific_fields is None
-                ):
-                    chunk._origin = delta._origin = event
-                    text = delta.content
-                    if text:
-                        had_content = True
-                    if text and choice.finish_reason is None and started:
-                        append_text(text)
-                        common = event
-                        append(chunk if native else flat_piece(chunk.id, chunk.model, text, event))
-                    else:
-                        self.assembler.add_plain(chunk)
-                        self._started = started = self.assembler.is_open
-                        if native:
-                            append(chunk)
-                        else:
-                            chunks += self._convert(chunk)
+                chunk = _decode_chat(event)
+            except (*UNDECODABLE, TypeError) as error:  # `[DONE]`, a named event, a delta with other fields, an odd one
+                chunks += self._decode_rare(event, error)
+            else:
+                if started and (taken := take(assembler, chunk, event, None)) is not None:
+                    append(taken)
+                    before, latest = latest, event
                     continue
-            chunks += self._rest(events[position : position + 1], had_content)
-            had_content, started = self.had_content, self._started
+                if plain_choice(chunk, event) is None:
+                    chunks += self.take(self._judged(chunk, event))
+                else:
+                    chunks += self._take_plain(chunk)
+            started = self._started
             if self.error is not None or self.done:
                 break
-        self.had_content = had_content
-        self.done = self.done or (is_last and self.error is None)
-        if common is not None and len(events) > ENOUGH:
-            self._template = template_of(common) if self._lessons > 0 else None
-            self._lessons -= 1
+        if latest is not None:
+            self.had_content = True
+            if learn:
+                self._templates = self._templates or TemplateCache()
+                self._templates.learn(latest, before or latest)
         return chunks
 
-    def _rest(self, events: list[bytes | Event], had_content: bool) -> list[Chunk]:
-        chunks = self._decode_each(events)
-        self.had_content = self.had_content or had_content
-        return chunks
-
-    def _decode_each(self, events: list[bytes | Event]) -> list[Chunk]:
+    def _decode_each(self, events: list[Any]) -> list[Any]:
         """`decode` the long way round: looks at everything an event can be."""
-        self.had_content = False
-        chunks: list[Chunk] = []
+        decode = _decode_text if self.text else decode_chunk
+        chunks: list[Any] = []
         for event in events:
-            chunk = self._decode_one(event)
-            if chunk is not None:
-                self.assembler.add(chunk)
-                self.had_content = self.had_content or has_content(chunk)
-                self._started = self.assembler.is_open
-                chunks += self._convert(chunk)
+            chunks += self.take(self._decode_one(event, decode))
             if self.done or self.error is not None:
                 break
         return chunks
 
-    def _decode_one(self, event: bytes | Event) -> Chunk | None:
-        """The event's chunk; None for what is no chunk: `[DONE]`, null, a ping, an error (left in `error`)."""
+    def _decode_rare(self, event: bytes | Event, error: Exception) -> list[Any]:
+        """The chunks of an event that a sealed delta's decoder refused."""
+        if not isinstance(event, bytes) or not event.startswith(b"{"):
+            return self._take_rare(self._decode_one(event, decode_chunk))
+        chunk: Any = None
+        if not isinstance(error, msgspec.DecodeError) or str(error).startswith(_UNKNOWN):
+            try:
+                chunk = _decode_unsealed(event)
+                self._is_open = True
+            except UNDECODABLE as again:
+                error = again
+        if chunk is None:  # of what is not quite JSON, `understood` would try to make twins in vain
+            chunk = self._understood(event, loosely=isinstance(error, msgspec.ValidationError))
+        if chunk is None:
+            self.error = _refused(event, error)
+            return []
+        self._was_odd = not self._is_mixed and is_odd(chunk)
+        return self._take_understood(chunk, event)
+
+    def _decode_odd(self, events: list[Any]) -> list[Any]:
+        """The chunks of events of which the exact decoder need not refuse each first, as it has refused the latest."""
+        chunks: list[Any] = []
+        for number, event in enumerate(events):
+            is_object = isinstance(event, bytes) and event.startswith(b"{")
+            chunk = self._understood(event) if is_object and not self._halves else None
+            if chunk is None or not _is_needed(chunk):
+                self._was_odd, self._is_mixed = False, self._is_mixed or not self._halves
+                return [*chunks, *self._decode_many(events[number:])]
+            chunks += self._take_understood(chunk, event)
+            if self.error is not None:
+                break
+        return chunks
+
+    def _take_understood(self, chunk: ModelResponseStream, event: bytes) -> list[Any]:
+        if self._started and (taken := self._take_at_once(chunk)) is not None:
+            return [taken]
+        return self._take_rare(self._judged(chunk, event))
+
+    def _take_at_once(self, chunk: ModelResponseStream) -> Any:
+        """`_take_quickly` for a chunk that may have fields that no struct names."""
+        decoded: dict[int, Any] = {}
+        taken = self._take_quickly(self.assembler, chunk, document_of(chunk) or b"", decoded)
+        if taken is not None:
+            choice = chunk.choices[0]
+            if has_source(choice.delta):
+                self.assembler.add_unnamed(choice.index, unknown_fields(choice.delta, decoded))
+            self.had_content = True
+        return taken
+
+    def _take_rare(self, chunk: Chunk | None) -> list[Any]:
+        if isinstance(chunk, ModelResponseStream) and plain_choice(chunk, document_of(chunk) or b"") is not None:
+            return self._take_plain(chunk)
+        return self.take(chunk)
+
+    def _take_open(self, event: Any) -> Any:
+        """The chunk of an event that has such a field, as the one before had; None for any other, of which nothing is taken in."""
+        self._is_open = False
+        try:
+            chunk = _decode_open(event)
+            unnamed = _unnamed_in(event) if len(chunk.choices) == 1 else None
+        except (*UNDECODABLE, TypeError):  # as above
+            return None
+        if not unnamed or chunk.choices[0].delta.tool_calls or chunk.choices[0].delta.function_call:
+            return None
+        set_source(chunk.choices[0].delta, event)
+        taken = self._take_quickly(self.assembler, sealed(chunk), event, {})
+        if taken is not None:
+            self.assembler.add_unnamed(chunk.choices[0].index, unnamed)
+            self._is_open = self.had_content = True
+        return taken
+
+    def _take_plain(self, chunk: ModelResponseStream) -> list[Any]:
+        choice = chunk.choices[0]
+        is_text = choice.delta.content and choice.finish_reason is None
+        if not is_text and not is_odd(chunk) and is_elsewhere(chunk, data := document_of(chunk) or b""):
+            return self._take_understood(self._understood(data, loosely=False) or chunk, data)
+        self.assembler.add_plain(chunk)
+        self.had_content = self.had_content or bool(chunk.choices[0].delta.content)
+        return self._converted(chunk)
+
+    def take(self, chunk: Chunk | None) -> list[Any]:
+        """A chunk that was decoded elsewhere, in the wanted shape, as part of the answer; None is none."""
+        if chunk is None:
+            return []
+        self.assembler.add(chunk)
+        self.had_content = self.had_content or has_content(chunk)
+        return self._converted(chunk)
+
+    def _converted(self, chunk: Chunk) -> list[Any]:
+        self._started = self.assembler.is_open
+        return [chunk] if self._converter is None else self._converter.convert(chunk, self.assembler.call_numbers)
+
+    def _decode_one(self, event: bytes | Event, decode: _Decode) -> Chunk | None:
+        """The event's chunk; None for what is not a chunk: `[DONE]`, null, a ping, an error (left in `error`)."""
         data, name = (event, "message") if isinstance(event, bytes) else (event.data, event.event)
         stripped = data.strip()
         if stripped == DONE:
@@ -190,147 +322,126 @@ class ChunkDecoder:
             return None
         if not stripped or stripped == b"null" or name == "ping":
             return None
-        try:
-            if name == "error":
-                self.error = self._server_error(_decode_error(data), data)
-                return None
-            chunk: Any = self._decode(data)
-        except _UNDECODABLE as error:
-            return self._not_a_chunk(data, error)
-        if chunk._error is not UNSET and chunk._error is not None:
-            self.error = self._server_error(chunk._error, data)
+        if name == "error":
+            fields = decode_or_text(data)
+            self.error = error_from_object(fields.get("error", fields) if isinstance(fields, dict) else fields, body=fields)
             return None
-        attach_origin(chunk, data)
+        try:
+            chunk = decode(data)
+        except UNDECODABLE as error:
+            return self._not_a_chunk(data, error)
+        return self._judged(chunk, data)
+
+    def _judged(self, chunk: ModelResponseStream | TextCompletionResponse, data: bytes) -> Chunk | None:
+        """The chunk, knowing its bytes, if it is one and not an error or a ping."""
+        error = sent(chunk, "error")
+        if error is not None and not (says_nothing(error) and (chunk.choices or chunk.usage is not None)):
+            self.error = error_from_object(error, body=decode_or_text(data))
+            return None
+        if not is_odd(chunk) and is_elsewhere(chunk, data):
+            chunk = self._understood(data, loosely=False) or chunk
         if not chunk.choices and chunk.usage is None and not self._is_empty_chunk(chunk, data):
             return None
+        if not has_source(chunk):
+            attach_document(chunk, data)
         return chunk
 
-    def _is_empty_chunk(self, chunk: Any, data: bytes) -> bool:
+    def _is_empty_chunk(self, chunk: ModelResponseStream | TextCompletionResponse, data: bytes) -> bool:
         """Whether an event without choices still is a completion's chunk (Azure's first one is), not a ping or an error."""
-        fields = _decode_or_text(data)
+        fields = tree_of(chunk) or decode_or_text(data)
         if not isinstance(fields, dict):  # what no struct names is bad as well
-            self.error = self._malformed(data, "it can't be decoded")
+            self.error = _malformed(data, "it can't be decoded")
             return False
         if "choices" in fields or "id" in fields:
             return True
-        if fields.get("type") != "ping" and ("message" in fields or "detail" in fields):
-            self.error = self._server_error(fields, data)
+        if fields.get("type") != "ping" and (isinstance(fields.get("message"), str) or "detail" in fields):
+            self.error = error_from_object(fields, body=fields)
         elif fields and fields.get("type") != "ping":
-            self.error = self._malformed(data, "it has no choices")
+            self.error = _malformed(data, "it has no choices")
         return False
 
     def _not_a_chunk(self, data: bytes, error: Exception) -> Chunk | None:
-        """Look again at what did not decode: some servers write `"choices": null` beside the usage, or a bare error."""
-        try:
-            fields = _decode_any(data)
-        except _UNDECODABLE:
-            self.error = self._malformed(data, str(error))
-            return None
-        if isinstance(fields, dict) and fields.get("error") is not None:
-            self.error = self._server_error(fields["error"], data)
-        elif isinstance(fields, dict) and fields.get("choices", 0) is None:
-            fields["choices"] = []
-            chunk = self._decode_one(msgspec.json.encode(fields))
-            if chunk is not None:
-                attach_origin(chunk, data)  # what the server sent
-            return chunk
-        else:
-            self.error = self._malformed(data, str(error))
+        """What can be understood of an event that did not decode: a chunk, or an error, which is left in `error`."""
+        chunk = self._understood(data)
+        if chunk is not None:
+            return self._judged(chunk, data)
+        self.error = _refused(data, error)
         return None
 
-    def _server_error(self, error: Any, data: bytes) -> APIError:
-        return error_from_object(error, provider=self._provider, model=self._model, body=_decode_or_text(data))
+    def _understood(self, data: bytes, *, loosely: bool = True) -> Any:
+        """What a second look makes of an event, knowing its document; None if it is not a chunk."""
+        look = second_look().understood if loosely else second_look().mended
+        chunk = look(data, TextCompletionResponse if self.text else ModelResponseStream, halves=self._halves)
+        if chunk is None:
+            return None
+        document: Any = source_of(chunk)
+        self.odd |= document.places
+        if document.mended is not None and not self.text and _may_be_whole(chunk, document):
+            self._leave_out_what_is_known(chunk)
+        return chunk
 
-    def _malformed(self, data: bytes, why: str) -> APIError:
-        return malformed("an event of the stream", data, why, provider=self._provider, model=self._model)
-
-
-def has_content(chunk: Any) -> bool:
-    """Whether a chunk brings what a reader waits for: text, reasoning, a tool call, audio, an image. A role is none."""
-    if isinstance(chunk, GenericStreamingChunk):
-        return bool(chunk.text or chunk.reasoning_content or chunk.tool_use is not None)
-    if isinstance(chunk, TextCompletionResponse):
-        return any(choice.text for choice in chunk.choices)
-    return any(
-        delta.content or delta.tool_calls or delta.reasoning_content or delta.function_call or delta.refusal
-        or delta.audio or delta.images
-        for choice in chunk.choices
-        for delta in (choice.delta,)
-    )  # fmt: skip
-
-
-def malformed(what: str, data: bytes, why: str, *, provider: str, model: str, **details: Any) -> APIResponseValidationError:
-    """The error for `what` ("the body", ...) that is not what the protocol says; it keeps the first bytes as `body`."""
-    shown = data[:SHOWN_BYTES].decode("utf-8", "backslashreplace")
-    return APIResponseValidationError(
-        f"{what} is not what was expected: {why}: {shown!r}",
-        llm_provider=provider,
-        model=model,
-        body=data[:SHOWN_BYTES],
-        **details,
-    )
+    def _leave_out_what_is_known(self, chunk: ModelResponseStream) -> None:
+        """Empty the deltas of choices whose text the server has sent once more."""
+        so_far = self.assembler.response()
+        known = {choice.index: choice.message for choice in so_far.choices} if isinstance(so_far, ModelResponse) else {}
+        for choice in chunk.choices:
+            message = known.get(choice.index or 0)
+            if message is not None and (message.content or "") == (choice.delta.content or ""):
+                choice.delta = build(Delta)
 
 
-def with_head(error: APIError, headers: Mapping[str, str]) -> APIError:
-    """The error with what the response's head says of it, for errors met behind a good head. Names in lower case."""
-    error.headers = error.headers or dict(headers)
-    error.request_id = error.request_id or next((headers[name] for name in _REQUEST_ID_HEADERS if headers.get(name)), None)
-    if error.retry_after is None:
-        error.retry_after = parse_retry_after(headers)
-    return error
+def _is_needed(chunk: ModelResponseStream) -> bool:
+    """Whether the exact decoder would have refused the chunk that a second look made, or understood less of it."""
+    document = source_of(chunk)
+    return isinstance(document, OddDocument) and (bool(document.places) or document.mended is not None)
 
 
-def decode_body(data: bytes, cls: type[R], *, provider: str, model: str, **details: Any) -> R:
-    """The body of an answer that is not streamed, as a `cls` that keeps the bytes.
+def _may_be_whole(chunk: ModelResponseStream, document: OddDocument) -> bool:
+    """Whether a chunk may have all of the text once more: it says so, or has some beside its delta where a choice ends."""
+    if chunk.object == WHOLE_OBJECT:
+        return True
+    is_beside = b'"delta"' in document and any(place[-1] in PLACES_OF_TEXT for place in document.places)
+    return is_beside and any(choice.finish_reason for choice in chunk.choices)
+
+
+def _unnamed_in(event: Any) -> dict[str, Any]:
+    """The fields that no struct names of the delta of an event's one choice."""
+    (choice,) = _decode_delta(event).choices
+    return {name: value for name, value in choice.delta.items() if name not in _DELTA}
+
+
+def decode_chunk(data: bytes) -> ModelResponseStream:
+    """The chunk of an event of `/chat/completions`.
 
     Raises:
-        APIError: the body is an error object in spite of its status.
-        APIResponseValidationError: it is not JSON, or not the JSON of a `cls`.
+        DecodeError, UnicodeDecodeError, RecursionError: it is not one.
     """
-    data = data.removeprefix(BOM)
-    decoder = _decoders.get(cls)
-    if decoder is None:
-        decoder = _decoders[cls] = msgspec.json.Decoder(cls)
     try:
-        record: Any = decoder.decode(data)
-    except _UNDECODABLE as error:
-        fields = _decode_or_text(data)
-        if isinstance(fields, dict) and fields.get("error") is not None:
-            raise error_from_object(fields["error"], provider=provider, model=model, body=fields, **details) from None
-        raise malformed("the body", data, str(error), provider=provider, model=model, **details) from None
-    if record._error is not UNSET and record._error is not None:
-        raise error_from_object(record._error, provider=provider, model=model, body=_decode_or_text(data), **details)
-    content = "choices" if hasattr(record, "choices") else "data"
-    if not record[content] and not _has_field(data, content):
-        raise malformed("the body", data, f"it has no {content}", provider=provider, model=model, **details)
-    attach_origin(record, data)
-    return record
+        return _decode_chat(data)
+    except (msgspec.ValidationError, UnicodeDecodeError):
+        return _decode_unsealed(data)
 
 
-def chunks_of_body(data: bytes, decoder: ChunkDecoder, *, wire_text: bool, **details: Any) -> list[Chunk]:
-    """The chunks of a whole completion that a server sent where a stream was asked for."""
-    response: Any = decode_body(data, TextCompletionResponse if wire_text else ModelResponse, **details)
-    parts: list[Chunk] = [response] if wire_text else [*response_chunks(response)]  # a text completion is its own chunk
-    chunks: list[Chunk] = []
-    for chunk in parts:
-        decoder.assembler.add(chunk)
-        chunks += decoder._convert(chunk)
-    decoder.done = True
-    return chunks
+def _decode_unsealed(data: bytes) -> ModelResponseStream:
+    """A chunk whose deltas may hold fields that no struct names: `_decode_chat` refuses it, and so finds it at no cost."""
+    chunk = _decode_open(data)
+    attach_document(chunk, data)
+    return sealed(chunk)
 
 
-def _decode_error(data: bytes) -> Any:
-    value = _decode_or_text(data)
-    return value.get("error", value) if isinstance(value, dict) else value
+def has_content(chunk: Chunk) -> bool:
+    """Whether a chunk brings what a reader waits for: text, reasoning, a tool call, audio, an image. A role does not count."""
+    if isinstance(chunk, GenericStreamingChunk):
+        return any(flat_content_of(chunk))
+    if isinstance(chunk, TextCompletionResponse):
+        return any(choice.text for choice in chunk.choices)
+    return any(any(content_of(choice.delta)) for choice in chunk.choices)
 
 
-def _has_field(data: bytes, name: str) -> bool:
-    fields = _decode_or_text(data)
-    return isinstance(fields, dict) and name in fields
+def _refused(data: bytes, why: Exception) -> APIError:
+    """The error that an event is, or that it can't be decoded."""
+    return error_in(data) or _malformed(data, str(why))
 
 
-def _decode_or_text(data: bytes) -> Any:
-    try:
-        return _decode_any(data)
-    except _UNDECODABLE:
-        return data[:SHOWN_BYTES].decode("utf-8", "replace")
+def _malformed(data: bytes, why: str) -> APIError:
+    return malformed("an event of the stream", data, why)

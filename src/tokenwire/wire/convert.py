@@ -1,13 +1,18 @@
 """From one shape of a completion to another: OpenAI's chunks, LiteLLM's flat chunks, text chunks, and wholes.
 
-Nothing here changes what it is given; a chunk that already has the wanted shape is handed on as it is.
+Nothing here changes what it is given; a chunk that already has the wanted shape is handed on as it is. Which fields there
+are, and what a flat chunk calls them, is in `fields`.
 """
 
+import copy
+import operator
 import time
-from functools import cached_property
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar
 
-from ..types._record import build, copy_fields
+from ..types._record import Record, build, coerce, copy_fields, from_fields, sent, stored_names
+from ..types._response import share_call
+from ..types._source import children, document_of, set_source, share_source, unknown_fields
 from ..types.chat import (
     ChatCompletionDeltaToolCall,
     Choices,
@@ -21,57 +26,79 @@ from ..types.chat import (
     new_id,
 )
 from ..types.text import TextChoices, TextCompletionResponse
+from .fields import CHOICE, HEAD, MESSAGE, Grows, leftovers_of, names
 
 Chunk: TypeAlias = ModelResponseStream | GenericStreamingChunk | TextCompletionResponse
+CallNumbers: TypeAlias = Callable[[int | None], list[int]]
 Shape: TypeAlias = type[ModelResponseStream] | type[GenericStreamingChunk] | type[TextCompletionResponse]
+R = TypeVar("R", bound=Record)
+C = TypeVar("C", ModelResponse, TextCompletionResponse)
 
 _PIECE = build(GenericStreamingChunk)
 _DELTA = build(Delta)
+_HEAD = names(HEAD, Grows.FIRST, Grows.LATEST, Grows.UPDATED)
+_ONLY_IN_DELTAS = tuple(row.name for row in MESSAGE if row.flat is None and row.name != "role")
+_CHOICE = (*names(CHOICE, Grows.LATEST, Grows.JSON, Grows.UPDATED), "index")
 
 
 def whole_class(shape: Shape) -> type[ModelResponse] | type[TextCompletionResponse]:
-    """What the chunks of a shape come to when they are put together."""
+    """The class of what the chunks of a shape are when they are put together."""
     return TextCompletionResponse if shape is TextCompletionResponse else ModelResponse
+
+
+def _common(cls: type[Record], record: Record, wanted: tuple[str, ...]) -> dict[str, Any]:
+    """Those of the wanted fields that a record has a value for and a `cls` has a place for."""
+    ours, theirs = stored_names(cls), stored_names(type(record))
+    found = {name: sent(record, name) for name in wanted if name in ours and name in theirs}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 class Converter:
     """Turns one stream's chunks into the shape its caller wants, with one id and creation time for the stream."""
 
+    __slots__ = ("_head", "_introduced", "_model", "_plain", "_shape")
+
     def __init__(self, shape: Shape, model: str) -> None:
         self._shape = shape
         self._model = model
+        self._head: dict[str, Any] | None = None  # most streams have their own
+        self._plain: Any = None
         self._introduced: set[int] = set()  # the choices whose role has been sent
-
-    # Most streams have their own, so these are made when they are first asked for.
-    @cached_property
-    def _id(self) -> str:
-        return new_id("cmpl-" if self._shape is TextCompletionResponse else "chatcmpl-")
-
-    @cached_property
-    def _created(self) -> int:
-        return int(time.time())
 
     @property
     def head(self) -> dict[str, Any]:
         """The id, creation time and model of the stream, for what its chunks leave open."""
-        return {"id": self._id, "created": self._created, "model": self._model}
+        if self._head is None:
+            new = new_id("cmpl-" if self._shape is TextCompletionResponse else "chatcmpl-")
+            self._head = {"id": new, "created": int(time.time()), "model": self._model}
+        return self._head
 
-    def convert(self, chunk: Chunk) -> list[Any]:
-        """The chunk in the wanted shape: several where a flat chunk can't hold it all, none where nothing is in it."""
+    def convert(self, chunk: Chunk, call_numbers: CallNumbers | None = None) -> list[Any]:
+        """The chunk in the wanted shape: several where a flat chunk can't hold it all, none where nothing is in it.
+
+        Args:
+            chunk: any.
+            call_numbers: gives the numbers of the tool calls that the chunk brings pieces of, by the index of a choice:
+                what the pieces then show as their index.
+        """
+        if call_numbers is not None:
+            chunk = _numbered(chunk, call_numbers)
         if isinstance(chunk, self._shape):
             return [chunk]
-        if self._shape is ModelResponseStream:
-            return self._to_chat(chunk)
+        other: Any = chunk
         if self._shape is GenericStreamingChunk:
-            return _to_flat(chunk)
-        return self._to_text(chunk)
+            return _to_flat(other)
+        return self._to_chat(other) if self._shape is ModelResponseStream else self._to_text(other)
 
-    def plain_chunk(self, text: str) -> Any:
+    def plain_chunk(self, text: str | None) -> Any:
         """A chunk of the wanted shape that brings text for choice 0 and nothing else, made of copies, which is fast."""
         if self._shape is GenericStreamingChunk:
             piece = copy_fields(_PIECE)
-            piece.text = text
+            piece.text = text or ""
             return piece
+        if self._plain is None:
+            choice = build(TextChoices) if self._shape is TextCompletionResponse else build(StreamingChoices)
+            self._plain = build(self._shape, **self.head, choices=[choice])
         chunk = copy_fields(self._plain)
         choice = copy_fields(chunk.choices[0])
         if self._shape is TextCompletionResponse:
@@ -82,51 +109,76 @@ class Converter:
         chunk.choices = [choice]
         return chunk
 
-    @cached_property
-    def _plain(self) -> Any:
-        choice = build(TextChoices) if self._shape is TextCompletionResponse else build(StreamingChoices)
-        return build(self._shape, id=self._id, created=self._created, model=self._model, choices=[choice])
+    def continues(self, piece: GenericStreamingChunk) -> bool:
+        """Whether `continued` will do for a flat chunk: its choice's role has been sent, if the shape has roles."""
+        is_text = self._shape is TextCompletionResponse
+        return self._shape is GenericStreamingChunk or (not is_text and piece.index in self._introduced)
 
-    def _to_chat(self, chunk: Chunk) -> list[ModelResponseStream]:
+    def continued(self, piece: GenericStreamingChunk) -> Any:
+        """The one chunk of a flat chunk that a handler made and that `continues`, made of copies."""
+        if self._shape is GenericStreamingChunk:
+            return piece
+        chunk = self.plain_chunk(piece.text or None)
+        chunk.usage = piece.usage
+        choice = chunk.choices[0]
+        choice.index, choice.logprobs = piece.index, sent(piece, "logprobs")
+        choice.delta.reasoning_content = piece.reasoning_content
+        if piece.tool_use is not None:
+            choice.delta.tool_calls = [piece.tool_use]
+        return chunk
+
+    def _to_chat(self, chunk: GenericStreamingChunk | TextCompletionResponse) -> list[ModelResponseStream]:
         if isinstance(chunk, GenericStreamingChunk):
-            choices = [self._choice_from_flat(chunk)] if _says_something(chunk) else []
-            if not choices and chunk.usage is None:
-                return []
-        elif isinstance(chunk, TextCompletionResponse):
-            choices = [self._choice_from_text(choice) for choice in chunk.choices]
+            parts = chunk.text, chunk.is_finished, chunk.finish_reason, chunk.reasoning_content, chunk.provider_specific_fields
+            is_empty = not any(parts) and chunk.tool_use is None and chunk.logprobs is None
+            choices = [] if is_empty else [self._choice_from_flat(chunk)]
+            return [self._rebuilt(chunk, choices)] if choices or chunk.usage is not None else []
+        return [self._rebuilt(chunk, [self._choice_from_text(choice) for choice in chunk.choices])]
+
+    def _to_text(self, chunk: GenericStreamingChunk | ModelResponseStream) -> list[TextCompletionResponse]:
+        if isinstance(chunk, GenericStreamingChunk):
+            choices = [_text_choice(chunk, chunk.text, finish_reason=chunk.finish_reason or None)]
         else:
-            return [chunk]
+            choices = [_text_choice(choice, choice.delta.content or "") for choice in chunk.choices]
         return [self._rebuilt(chunk, choices)]
 
     def _rebuilt(self, chunk: Chunk, choices: list[Any]) -> Any:
         """A chunk of the wanted shape around these choices; what the given one leaves open is the stream's own."""
-        converted = build(
-            self._shape,
-            id=chunk.id or self._id,
-            created=getattr(chunk, "created", None) or self._created,
-            model=chunk.model or self._model,
-            choices=choices,
-            usage=chunk.usage,
-        )
-        return _with_origin(converted, chunk)
+        if isinstance(chunk, GenericStreamingChunk):
+            own = {name: value for name in ("id", "model") if (value := getattr(chunk, name))}
+        else:
+            own = {name: value for name, value in _common(self._shape, chunk, _HEAD).items() if value}
+        head = own if own.keys() >= {"id", "created", "model"} else {**self.head, **own}
+        converted = from_fields(self._shape, {**head, "choices": choices, "usage": chunk.usage})
+        if not isinstance(chunk, GenericStreamingChunk):
+            share_source(converted, chunk)
+        return converted
 
     def _choice_from_flat(self, chunk: GenericStreamingChunk) -> StreamingChoices:
-        delta = build(
-            Delta,
-            content=chunk.text or None,
-            role=self._role(chunk.index),
-            tool_calls=None if chunk.tool_use is None else [_numbered(chunk.tool_use)],
-            reasoning_content=chunk.reasoning_content,
-            provider_specific_fields=chunk.provider_specific_fields,
-        )
+        call = chunk.tool_use
+        if call is not None and call.index is None:
+            call = _piece(ChatCompletionDeltaToolCall, call, index=0)
+        named = {} if chunk.provider_specific_fields is None else delta_fields_in(chunk.provider_specific_fields)
+        fields: dict[str, Any] = {
+            **named,
+            "content": chunk.text or None,
+            "role": self._role(chunk.index),
+            "tool_calls": None if call is None else [call],
+            "reasoning_content": chunk.reasoning_content,
+            "provider_specific_fields": chunk.provider_specific_fields,
+        }
         return build(
-            StreamingChoices, finish_reason=_finish_reason(chunk), index=chunk.index, delta=delta, logprobs=chunk.logprobs
+            StreamingChoices,
+            finish_reason=chunk.finish_reason or None,
+            index=chunk.index,
+            delta=from_fields(Delta, fields),
+            _logprobs=sent(chunk, "logprobs"),
         )
 
     def _choice_from_text(self, choice: TextChoices) -> StreamingChoices:
         index = choice.index or 0
         delta = build(Delta, content=choice.text or None, role=self._role(index))
-        return build(StreamingChoices, finish_reason=choice.finish_reason, index=index, delta=delta, logprobs=choice.logprobs)
+        return from_fields(StreamingChoices, {**_common(StreamingChoices, choice, _CHOICE), "index": index, "delta": delta})
 
     def _role(self, index: int) -> str | None:
         if index in self._introduced:
@@ -134,207 +186,167 @@ class Converter:
         self._introduced.add(index)
         return "assistant"
 
-    def _to_text(self, chunk: Chunk) -> list[TextCompletionResponse]:
-        if isinstance(chunk, GenericStreamingChunk):
-            choices = [
-                build(
-                    TextChoices,
-                    finish_reason=_finish_reason(chunk),
-                    index=chunk.index,
-                    text=chunk.text,
-                    logprobs=chunk.logprobs,
-                )
-            ]
-        elif isinstance(chunk, ModelResponseStream):
-            choices = [
-                build(
-                    TextChoices,
-                    finish_reason=choice.finish_reason,
-                    index=choice.index,
-                    text=choice.delta.content or "",
-                    logprobs=choice.logprobs,
-                )
-                for choice in chunk.choices
-            ]
-        else:
-            return [chunk]
-        return [self._rebuilt(chunk, choices)]
 
-
-def _with_origin(converted: Any, chunk: Chunk | ModelResponse) -> Any:
-    origin = getattr(chunk, "_origin", None)
-    if origin is not None and not isinstance(origin, dict) and not isinstance(chunk, GenericStreamingChunk):
-        converted._origin = origin
-    return converted
-
-
-def _says_something(chunk: GenericStreamingChunk) -> bool:
-    return bool(
-        chunk.text
-        or chunk.is_finished
-        or chunk.finish_reason
-        or chunk.tool_use is not None
-        or chunk.reasoning_content
-        or chunk.provider_specific_fields
-        or chunk.logprobs is not None
-    )
-
-
-def _finish_reason(chunk: GenericStreamingChunk) -> str | None:
-    return chunk.finish_reason or None
-
-
-def _numbered(call: ChatCompletionDeltaToolCall) -> ChatCompletionDeltaToolCall:
-    if call.index is not None:
-        return call
-    return build(ChatCompletionDeltaToolCall, id=call.id, function=call.function, type=call.type, index=0, custom=call.custom)
-
-
-def _to_flat(chunk: Chunk) -> list[GenericStreamingChunk]:
+def _numbered(chunk: Chunk, call_numbers: CallNumbers) -> Chunk:
+    """The chunk, its tool calls' pieces with the numbers of their calls: a copy where that changes it."""
     if isinstance(chunk, GenericStreamingChunk):
-        return [chunk]
-    flat: list[GenericStreamingChunk] = []
-    for choice in chunk.choices:
-        flat += _flat_choice(chunk, choice)
+        if chunk.tool_use is None:
+            return chunk
+        (call,) = _with_numbers([chunk.tool_use], call_numbers(chunk.index))
+        return chunk if call is chunk.tool_use else _changed(chunk, tool_use=call)
+    if isinstance(chunk, TextCompletionResponse):
+        return chunk
+    choices = [_numbered_choice(choice, call_numbers) for choice in chunk.choices]
+    return chunk if all(map(operator.is_, choices, chunk.choices)) else _changed(chunk, choices=choices)
+
+
+def _numbered_choice(choice: StreamingChoices, call_numbers: CallNumbers) -> StreamingChoices:
+    if not choice.delta.tool_calls:
+        return choice
+    calls = _with_numbers(choice.delta.tool_calls, call_numbers(choice.index))
+    if all(map(operator.is_, calls, choice.delta.tool_calls)):
+        return choice
+    return _changed(choice, delta=_changed(choice.delta, tool_calls=calls))
+
+
+def _with_numbers(calls: list[ChatCompletionDeltaToolCall], numbers: list[int]) -> list[ChatCompletionDeltaToolCall]:
+    if len(calls) != len(numbers):  # a choice that stands twice in a chunk
+        return calls
+    pairs = zip(calls, numbers, strict=True)
+    return [call if call.index == number else numbered(call, number) for call, number in pairs]
+
+
+def numbered(call: ChatCompletionDeltaToolCall, number: int) -> ChatCompletionDeltaToolCall:
+    """A copy of a tool call's piece with the number of its call."""
+    return _changed(call, index=number)
+
+
+def _changed(record: R, **fields: object) -> R:
+    record = copy.copy(record)
+    for name, value in fields.items():
+        setattr(record, name, value)
+    return record
+
+
+def delta_fields_in(bag: dict[str, Any]) -> dict[str, Any]:
+    """Those of a flat chunk's `provider_specific_fields` that have a place of their own in a delta."""
+    found = {name: bag[name] for name in _ONLY_IN_DELTAS if bag.get(name) is not None}
+    if "function_call" in found:
+        found["function_call"] = coerce(found["function_call"], DeltaFunction)
+    return found
+
+
+def _text_choice(choice: Record, text: str, **fields: object) -> TextChoices:
+    return from_fields(TextChoices, {**_common(TextChoices, choice, _CHOICE), **fields, "text": text})
+
+
+def _to_flat(chunk: ModelResponseStream | TextCompletionResponse) -> list[GenericStreamingChunk]:
+    flat = [piece for choice in chunk.choices for piece in _flat_choice(chunk, choice)]
     if not flat:
         flat.append(build(GenericStreamingChunk, id=chunk.id, model=chunk.model))
-        _attach_origin(flat, chunk)
+        share_source(flat[0], chunk)
     flat[-1].usage = chunk.usage
     return flat
 
 
-def _flat_choice(chunk: Any, choice: StreamingChoices | TextChoices) -> list[GenericStreamingChunk]:
+def _flat_choice(
+    chunk: ModelResponseStream | TextCompletionResponse, choice: StreamingChoices | TextChoices
+) -> list[GenericStreamingChunk]:
     delta = choice.delta if isinstance(choice, StreamingChoices) else None
     calls = (delta.tool_calls if delta is not None else None) or [None]
     pieces = [
         build(GenericStreamingChunk, index=choice.index or 0, tool_use=call, id=chunk.id, model=chunk.model) for call in calls
     ]
     first, last = pieces[0], pieces[-1]
-    first.logprobs = choice.logprobs
-    if isinstance(choice, TextChoices):
-        first.text = choice.text or ""
-    elif delta is not None:
+    first.logprobs = sent(choice, "logprobs")
+    if delta is None:
+        first.text = getattr(choice, "text", None) or ""
+    else:
         first.text = delta.content or ""
         first.reasoning_content = delta.reasoning_content
-        first.provider_specific_fields = delta._slot_provider_specific_fields  # type: ignore[attr-defined]
-    _attach_origin(pieces, choice if delta is None else delta, chunk)
+        explicit = sent(delta, "provider_specific_fields")
+        first.provider_specific_fields = {**explicit, **leftovers_of(delta)} if explicit else None
+    for piece in pieces:
+        _share_with_flat(piece, choice, delta)
     if choice.finish_reason is not None:
         last.is_finished, last.finish_reason = True, choice.finish_reason
     return pieces
 
 
-def _attach_origin(pieces: list[GenericStreamingChunk], *records: Any) -> None:
-    """Tell flat chunks which part of a document they were made of: the first of `records` that knows."""
-    record = next((record for record in records if hasattr(record, "_origin")), None)
-    if record is None:
-        return
-    origin = record._origin
-    if isinstance(origin, bytes):  # the record's usual place is not a flat chunk's
-        origin = (origin, record._place)
-    for piece in pieces:
-        piece._origin = origin
+def _share_with_flat(piece: GenericStreamingChunk, choice: Record, delta: Delta | None) -> None:
+    """Tell a flat chunk which part of a document it was made of; without one, what it has no place for."""
+    if delta is None:
+        share_source(piece, choice)
+    elif document_of(choice) is not None:
+        share_source(piece, choice, "delta")
+    elif document_of(delta) is not None:
+        share_source(piece, delta)
+    elif leftovers := {**unknown_fields(delta), **leftovers_of(delta)}:
+        set_source(piece, leftovers)
+
+
+def piece_of(response: ModelResponse) -> ModelResponseStream | None:
+    """The chunk that LiteLLM's `ModelResponse(stream=True)` is: one whose choices have a delta; None for a whole answer."""
+    if not any("delta" in choice for choice in response.choices):
+        return None
+    fields = {**_common(ModelResponseStream, response, (*_HEAD, "usage")), **unknown_fields(response)}
+    return ModelResponseStream(**fields, choices=[_piece_of_choice(choice) for choice in response.choices])
+
+
+def _piece_of_choice(choice: Choices) -> StreamingChoices:
+    unknown = dict(unknown_fields(choice))
+    fields: dict[str, Any] = {**_common(StreamingChoices, choice, _CHOICE), "message": choice.message, **unknown}
+    return StreamingChoices(**fields)
 
 
 def response_chunks(response: ModelResponse) -> list[ModelResponseStream]:
-    """The chunks that a whole completion comes to, for a caller who asked for a stream."""
-    choices: list[StreamingChoices] = []
+    """The chunks of a whole completion, for a caller who asked for a stream: what it says, and how it ends."""
+    first = from_fields(ModelResponseStream, _common(ModelResponseStream, response, _HEAD))
+    last = copy_fields(first)
+    last.choices, last.usage = [], response.usage
     for choice in response.choices:
-        message = choice.message
-        delta = build(
-            Delta,
-            content=message.content,
-            role=message.role,
-            function_call=_delta_function(message.function_call),
-            tool_calls=_delta_calls(message),
-            audio=message.audio,
-            images=message.images,
-            reasoning_content=message.reasoning_content,
-            thinking_blocks=message.thinking_blocks,
-            annotations=message.annotations,
-            refusal=message.refusal,
-            provider_specific_fields=message.provider_specific_fields,
-        )
-        choices.append(build(StreamingChoices, index=choice.index, delta=delta, logprobs=choice.logprobs))
-    endings = [
-        build(StreamingChoices, index=choice.index, delta=build(Delta), finish_reason=choice.finish_reason)
-        for choice in response.choices
-    ]
-    first, last = _chunk_of(response, choices), _chunk_of(response, endings, usage=response.usage)
-    return [_with_origin(first, response), last]
+        delta = _piece(Delta, choice.message)
+        first.choices.append(build(StreamingChoices, index=choice.index, delta=delta, _logprobs=sent(choice, "logprobs")))
+        ending = from_fields(StreamingChoices, {**_common(StreamingChoices, choice, _CHOICE), "logprobs": None})
+        share_source(ending, choice)
+        last.choices.append(ending)
+    share_source(first, response)
+    unknown = unknown_fields(response)
+    if unknown:  # where the assembler looks for them; the bytes belong to the first chunk alone
+        set_source(last, unknown)
+    return [first, last]
 
 
-def _chunk_of(response: ModelResponse, choices: list[StreamingChoices], **fields: Any) -> ModelResponseStream:
-    return build(
-        ModelResponseStream,
-        id=response.id,
-        created=response.created,
-        model=response.model,
-        choices=choices,
-        system_fingerprint=response.system_fingerprint,
-        service_tier=response.service_tier,
-        **fields,
-    )
-
-
-def _delta_function(function: Any) -> DeltaFunction | None:
-    return None if function is None else build(DeltaFunction, arguments=function.arguments, name=function.name)
-
-
-def _delta_calls(message: Message) -> list[ChatCompletionDeltaToolCall] | None:
-    return [
-        build(
-            ChatCompletionDeltaToolCall,
-            id=call.id,
-            function=_delta_function(call.function),
-            type=call.type,
-            index=index,
-            custom=call.custom,
-        )
-        for index, call in enumerate(message.tool_calls or ())
-    ] or None
+def _piece(cls: type[R], record: Record, **fields: object) -> R:
+    """The piece of a message, tool call or function that brings all of it, at the same place."""
+    found = _common(cls, record, tuple(stored_names(cls)))
+    for child in children(cls):
+        if (value := found.get(child.key)) is not None:
+            if child.is_list:
+                found[child.key] = [_piece(child.cls, item, index=index) for index, item in enumerate(value)] or None
+            else:
+                found[child.key] = _piece(child.cls, value)
+    piece = from_fields(cls, {**found, **fields})
+    share_source(piece, record)
+    return piece
 
 
 def text_response(response: ModelResponse) -> TextCompletionResponse:
     """A chat completion as the text completion with the same words."""
-    choices = [
-        build(
-            TextChoices,
-            finish_reason=choice.finish_reason,
-            index=choice.index,
-            text=choice.message.content or "",
-            logprobs=choice.logprobs,
-        )
-        for choice in response.choices
-    ]
-    return _whole(TextCompletionResponse, response, choices)
+    return _whole(TextCompletionResponse, response, [_text_choice(c, c.message.content or "") for c in response.choices])
 
 
 def chat_response(response: TextCompletionResponse) -> ModelResponse:
     """A text completion as the chat completion with the same words."""
     choices = [
-        build(
-            Choices,
-            finish_reason=choice.finish_reason,
-            index=choice.index,
-            message=build(Message, content=choice.text),
-            logprobs=choice.logprobs,
-        )
+        from_fields(Choices, {**_common(Choices, choice, _CHOICE), "message": build(Message, content=choice.text)})
         for choice in response.choices
     ]
     return _whole(ModelResponse, response, choices)
 
 
-def _whole(cls: Any, response: Any, choices: list[Any]) -> Any:
-    whole = build(
-        cls,
-        id=response.id,
-        created=response.created,
-        model=response.model,
-        choices=choices,
-        usage=response.usage,
-        system_fingerprint=response.system_fingerprint,
-    )
-    for name in response._slots:
-        if hasattr(response, name):
-            setattr(whole, name, getattr(response, name))
+def _whole(cls: type[C], response: ModelResponse | TextCompletionResponse, choices: list[Any]) -> C:
+    whole = from_fields(cls, {**_common(cls, response, _HEAD), "choices": choices, "usage": response.usage})
+    share_source(whole, response)
+    share_call(whole, response)
     return whole

@@ -8,15 +8,17 @@ The status is the truth. A vendor's code or wording only refines a status that s
 """
 
 import math
+import re
 import time
 from collections.abc import Mapping
-from typing import Any, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import msgspec
 
 from ..exceptions import (
     APIConnectionError,
     APIError,
+    APIResponseValidationError,
     AuthenticationError,
     BadGatewayError,
     BadRequestError,
@@ -33,14 +35,10 @@ from ..exceptions import (
     UnprocessableEntityError,
     without_secrets,
 )
+from ..types.headers import request_id_of
 
-__all__ = [
-    "class_for_status",
-    "error_from_exception",
-    "error_from_object",
-    "error_from_response",
-    "parse_retry_after",
-]
+if TYPE_CHECKING:
+    import httpx
 
 _CLASSES: dict[int, type[APIError]] = {
     400: BadRequestError,
@@ -143,8 +141,13 @@ _ENVELOPES = ("error", "errors", "detail")
 _MAX_ENVELOPES = 4  # how deep they go
 
 _FIELDS = ("message", "type", "error_type", "param", "code", "status")
-_REQUEST_ID_HEADERS = ("x-request-id", "request-id", "x-amzn-requestid", "cf-ray")
+SHOWN_BYTES = 512  # how much of a malformed event or body an error shows
 _MAX_SHOWN = 2000  # characters of a body that is not JSON which go into a message
+
+# Linear in the body's length: no match goes past the next "<".
+_HTML = re.compile("<(?:!doctype html|html|head|title|body)", re.IGNORECASE)
+_VERSION = re.compile(r"/v\d")
+_TITLE = re.compile("<title[^<>]*>([^<]+)<", re.IGNORECASE)
 
 
 def class_for_status(status: int) -> type[APIError]:
@@ -157,7 +160,7 @@ def class_for_status(status: int) -> type[APIError]:
 
 
 def error_from_response(
-    status: int, headers: Mapping[str, str], body: bytes, *, provider: str, model: str, response: Any = None
+    status: int, headers: Mapping[str, str], body: bytes, *, response: "httpx.Response | None" = None
 ) -> APIError:
     """The exception for an HTTP response that refuses a request.
 
@@ -165,36 +168,34 @@ def error_from_response(
         status: the response's status; it decides the class, see `class_for_status`.
         headers: the response's headers, names in lower case.
         body: the body, or as much of it as was kept: OpenAI's error object, another vendor's JSON, HTML, text, nothing.
-        provider, model: named in the error.
         response: kept as the error's `response`; must carry no request.
     """
     text = body.decode("utf-8", "replace").removeprefix("\ufeff").strip()
-    decoded = _decode(text)
+    try:
+        decoded: object = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        decoded = text
     fields = {} if decoded is text else _fields(decoded)
     if 300 <= status < 400 and "location" in headers:
         place = without_secrets(headers["location"])[:_MAX_SHOWN]
         fields["message"] = f"the server answered {status}: what api_base names has moved to {place}"
     if not _text(fields.get("message")):
         fields["message"] = _message_of_body(status, text, is_json=decoded is not text)
-    kept = decoded if text else None
-    return _build(status, fields, provider=provider, model=model, headers=headers, body=kept, response=response)
+    return _build(status, fields, headers, body=decoded if text else None, response=response)
 
 
 def error_from_object(
-    error: Any,
+    error: object,
     *,
-    provider: str,
-    model: str,
     status: int | None = None,
     headers: Mapping[str, str] | None = None,
-    body: Any = None,
-    response: Any = None,
+    body: object = None,
+    response: "httpx.Response | None" = None,
 ) -> APIError:
     """The exception for an error that arrived where a completion was expected: in a stream, or in a 200's body.
 
     Args:
         error: the value under "error": an object or a text.
-        provider, model: named in the error.
         status: the HTTP status, used where it is an error's and the object doesn't say better. The object's own number
             comes first, then what its code and type stand for; with none of these it is a 500.
         headers: the response's headers, names in lower case.
@@ -204,39 +205,102 @@ def error_from_object(
     fields = _fields(error)
     if not _text(fields.get("message")):
         fields["message"] = "the server sent an error without a message"
-    return _build(
-        _status_of(fields, status),
-        fields,
-        provider=provider,
-        model=model,
-        headers=headers or {},
-        body=error if body is None else body,
-        response=response,
-    )
+    kept = error if body is None else body
+    return _build(_status_of(fields, status), fields, headers or {}, body=kept, response=response)
 
 
-def error_from_exception(exc: BaseException, *, provider: str, model: str) -> APIError:
+def error_from_exception(exc: BaseException) -> APIError:
     """The exception for one that a handler raised; the caller sets its `__cause__`.
 
-    This library's own errors pass as they are, with an empty `llm_provider` and `model` filled in. An exception with an
-    HTTP status, its own `status_code` or its response's (httpx's and requests' have one), becomes that status' class.
-    One that means "it took too long" becomes `Timeout`, and anything else, failed connections included, becomes
-    `APIConnectionError`. A group of a single exception, as task groups raise it, counts as that exception.
+    This library's own errors pass as they are. An exception with an HTTP status, its own `status_code` or its
+    response's (httpx's and requests' have one), becomes that status' class, and the server's fault. One that means "it
+    took too long" becomes `Timeout`, and anything else `APIConnectionError`: the handler's fault, unless whoever knows
+    the network's exceptions finds it to be one. A group of a single exception, as task groups raise it, counts as that
+    exception.
     """
     while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
         exc = exc.exceptions[0]
     if isinstance(exc, APIError):
-        exc.llm_provider = exc.llm_provider or provider
-        exc.model = exc.model or model
         return exc
     status = getattr(exc, "status_code", None)
     if _is_int(status) and status >= 400:
-        return _from_status_error(exc, int(status), provider=provider, model=model)
-    if _is_int(getattr(getattr(exc, "response", None), "status_code", None)):
-        return _from_http_status_error(exc, provider=provider, model=model)
+        fields = {name: getattr(exc, name, None) for name in ("message", "code", "type", "param")}
+        fields["message"] = _text(fields["message"]) or str(exc) or type(exc).__name__
+        return _build(int(status), fields, _headers_of(exc), body=getattr(exc, "body", None))
+    response: Any = getattr(exc, "response", None)
+    if _is_int(getattr(response, "status_code", None)):
+        # httpx's own text has the URL, which can carry a key; the server's words are better anyway.
+        try:
+            body = response.content
+        except RuntimeError:  # a streamed body that nobody read
+            body = b""
+        status, headers = int(response.status_code), _headers_of(exc)
+        if body and isinstance(body, bytes):
+            return error_from_response(status, headers, body)
+        return _build(status, {"message": f"the server answered {status}"}, headers)
     names = {cls.__name__ for cls in type(exc).__mro__}
     cls = Timeout if names & _TIMEOUT_NAMES else APIConnectionError
-    return cls(_describe(exc), llm_provider=provider, model=model)
+    text = str(exc)
+    return cls(f"{type(exc).__name__}: {text}" if text else type(exc).__name__, fault="handler")
+
+
+def of_chat(provider: str, data: bytes) -> APIResponseValidationError:
+    """The error for an event of chat completions in a stream of another API, which `provider` stands for."""
+    why = f'it is one of chat completions: call the model as "openai/..." in place of "{provider}/..."'
+    return malformed("an event of the stream", data, why)
+
+
+def malformed(what: str, data: bytes, why: str) -> APIResponseValidationError:
+    """The error for `what` ("the body", ...) that is not what the protocol says; it keeps the first bytes as `body`."""
+    shown = data[:SHOWN_BYTES].decode("utf-8", "backslashreplace")
+    return APIResponseValidationError(f"{what} is not what was expected: {why}: {shown!r}", body=data[:SHOWN_BYTES])
+
+
+def unusable(data: bytes, why: str) -> APIResponseValidationError:
+    """The error for a body that is not an answer; it says what the body is, where that can be said in words."""
+    came = _kind_of(data.decode("utf-8", "replace").strip())
+    if came is None:
+        return malformed("the body", data, why)
+    return APIResponseValidationError(f"the server sent {came} where an answer was expected", body=data[:SHOWN_BYTES])
+
+
+def _kind_of(text: str) -> str | None:
+    if not text:
+        return "an empty body"
+    if not _is_page(text):
+        return None
+    title = _title_of(text)
+    return f"a web page ({title})" if title else "a web page"
+
+
+def name_address(error: APIError, address: str) -> None:
+    """Say in an error's message which address was asked, where the address may be what is wrong.
+
+    That is so for a 404, 405 or redirect without a code of the server's own, which would name the model, and for a web
+    page in the place of an answer. `/v1` is easily left out of an address.
+
+    Args:
+        address: without secrets.
+    """
+    status = error.status_code
+    is_misplaced = (status in (404, 405) or 300 <= status < 400) and error.code in (None, str(status))
+    is_page = (
+        isinstance(error, APIResponseValidationError)
+        and isinstance(error.body, bytes)
+        and _is_page(error.body.decode("utf-8", "replace").strip())
+    )
+    if is_misplaced or is_page:
+        question = "" if _VERSION.search(address) else "; is /v1 missing in api_base?"
+        error.said = error.message
+        error.message = f"{error.message} (asked at {address}{question})"
+
+
+def add_headers(error: APIError, headers: Mapping[str, str]) -> None:
+    """Add what the response's headers say to an error met after a good head. Names in lower case."""
+    error.headers = error.headers or dict(headers)
+    error.request_id = error.request_id or request_id_of(headers)
+    if error.retry_after is None:
+        error.retry_after = parse_retry_after(headers)
 
 
 def parse_retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
@@ -246,12 +310,20 @@ def parse_retry_after(headers: Mapping[str, str], now: float | None = None) -> f
         headers: names in lower case. `retry-after-ms` comes before `retry-after` (RFC 9110, 10.2.3: seconds or a date).
         now: the time that a date is compared with, in seconds since the epoch; the clock's by default.
     """
-    milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
+    if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
         return milliseconds / 1000
     value = headers.get("retry-after")
-    seconds = _number(value)
-    return seconds if seconds is not None or not value else _seconds_until(value, now)
+    if (seconds := _number(value)) is not None or not value:
+        return seconds
+    from datetime import UTC
+    from email.utils import parsedate_to_datetime
+
+    try:
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return max(when.timestamp() - (time.time() if now is None else now), 0.0)
 
 
 def _number(value: str | None) -> float | None:
@@ -262,72 +334,31 @@ def _number(value: str | None) -> float | None:
     return max(number, 0.0) if math.isfinite(number) else None
 
 
-def _seconds_until(date: str, now: float | None) -> float | None:
-    from datetime import UTC
-    from email.utils import parsedate_to_datetime
-
-    try:
-        when = parsedate_to_datetime(date)
-    except ValueError:
-        return None
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return max(when.timestamp() - (time.time() if now is None else now), 0.0)
-
-
-def _from_status_error(exc: BaseException, status: int, *, provider: str, model: str) -> APIError:
-    fields = {name: getattr(exc, name, None) for name in ("message", "code", "type", "param")}
-    fields["message"] = _text(fields["message"]) or str(exc) or type(exc).__name__
-    body = getattr(exc, "body", None)
-    return _build(status, fields, provider=provider, model=model, headers=_headers_of(exc), body=body, response=None)
-
-
-def _from_http_status_error(exc: Any, *, provider: str, model: str) -> APIError:
-    # httpx's own text has the URL, which can carry a key; the server's words are better anyway.
-    status, headers = int(exc.response.status_code), _headers_of(exc)
-    try:
-        body = exc.response.content
-    except RuntimeError:  # a streamed body that nobody read
-        body = b""
-    if body and isinstance(body, bytes):
-        return error_from_response(status, headers, body, provider=provider, model=model)
-    fields = {"message": f"the server answered {status}"}
-    return _build(status, fields, provider=provider, model=model, headers=headers, body=None, response=None)
-
-
 def _headers_of(exc: BaseException) -> dict[str, str]:
     headers: Any = getattr(getattr(exc, "response", None), "headers", None) or getattr(exc, "headers", None)
     return {str(name).lower(): str(value) for name, value in headers.items()} if hasattr(headers, "items") else {}
 
 
-def _describe(exc: BaseException) -> str:
-    text = str(exc)
-    return f"{type(exc).__name__}: {text}" if text else type(exc).__name__
-
-
 def _build(
     status: int,
     fields: dict[str, Any],
-    *,
-    provider: str,
-    model: str,
     headers: Mapping[str, str],
-    body: Any,
-    response: Any,
+    *,
+    body: object = None,
+    response: "httpx.Response | None" = None,
 ) -> APIError:
-    cls = _refined_class(status, fields)
-    return cls(
+    return _refined_class(status, fields)(
         fields["message"],
         status_code=status,
-        llm_provider=provider,
-        model=model,
         code=_code(fields.get("code")),
         param=_text(fields.get("param")),
         type=_type(fields),
         body=body,
-        request_id=next((headers[name] for name in _REQUEST_ID_HEADERS if headers.get(name)), None),
+        request_id=request_id_of(headers),
         response=response,
         headers=headers,
         retry_after=parse_retry_after(headers),
+        fault="server",
     )
 
 
@@ -346,20 +377,12 @@ def _refined_class(status: int, fields: dict[str, Any]) -> type[APIError]:
 
 def _status_of(fields: dict[str, Any], status: int | None) -> int:
     for value in (fields.get("status"), fields.get("code")):
-        number = _error_status(value)
-        if number is not None:
-            return number
+        if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) == 3:
+            value = int(value)
+        if _is_int(value) and 400 <= value < 600:  # vendors have codes of their own (Zhipu's 1301), which are no statuses
+            return value
     named = next((_STATUSES[name] for name in _names(fields) if name in _STATUSES), None)
-    if named is not None:
-        return named
-    return status if status is not None and status >= 400 else 500
-
-
-def _error_status(value: Any) -> int | None:
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) == 3:
-        value = int(value)
-    # Vendors have codes of their own (Zhipu's 1301), which are no statuses.
-    return value if _is_int(value) and 400 <= value < 600 else None
+    return named or (status if status is not None and status >= 400 else 500)
 
 
 def _names(fields: dict[str, Any]) -> list[str]:
@@ -372,19 +395,19 @@ def _type(fields: dict[str, Any]) -> str | None:
     return next((text for name in ("type", "error_type", "status") if (text := _text(fields.get(name)))), None)
 
 
-def _code(value: Any) -> str | None:
+def _code(value: object) -> str | None:
     return str(value) if _is_int(value) or isinstance(value, float) else _text(value)
 
 
-def _is_int(value: Any) -> TypeGuard[int]:
+def _is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _text(value: Any) -> str | None:
+def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value.strip() else None
 
 
-def _fields(value: Any) -> dict[str, Any]:
+def _fields(value: object) -> dict[str, Any]:
     """Message, type, param, code and status of an error, wherever in `value` the server put them; inner ones win."""
     fields: dict[str, Any] = {}
     for _ in range(_MAX_ENVELOPES):
@@ -399,47 +422,31 @@ def _fields(value: Any) -> dict[str, Any]:
     return fields
 
 
-def _from_list(items: list[Any]) -> Any:
+def _from_list(items: list[Any]) -> object:
     """FastAPI's list of what is wrong with which field, as one sentence; the first item of any other list."""
-    complaints = [item for item in items if isinstance(item, dict) and isinstance(item.get("msg"), str)]
-    if complaints:
-        return "; ".join(_complaint(item) for item in complaints)
-    return items[0] if items else None
-
-
-def _complaint(item: dict[str, Any]) -> str:
-    location = item.get("loc")
-    where = ".".join(str(step) for step in location) if isinstance(location, list) else ""
-    return f"{where}: {item['msg']}" if where else item["msg"]
-
-
-def _decode(text: str) -> Any:
-    """The text's JSON value, or the text itself."""
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return text
+    complaints: list[str] = []
+    for item in items:
+        if isinstance(item, dict) and isinstance(item.get("msg"), str):
+            location = item.get("loc")
+            where = ".".join(map(str, location)) if isinstance(location, list) else ""
+            complaints.append(f"{where}: {item['msg']}" if where else item["msg"])
+    return "; ".join(complaints) or next(iter(items), None)
 
 
 def _message_of_body(status: int, text: str, *, is_json: bool) -> str:
-    """What to say of a body without an error message of its own."""
+    """The message for a body without one of its own."""
     if not text:
         return f"the server answered {status} with an empty body"
     shown = text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
     if is_json:
         return f"the server answered {status} with {shown}"
-    if _is_html(text):
-        return _html_title(text) or f"the server answered {status} with an HTML page"
-    return shown
+    return shown if not _is_page(text) else _title_of(text) or f"the server answered {status} with an HTML page"
 
 
-def _is_html(text: str) -> bool:
-    start = text[:_MAX_SHOWN].lower()
-    return start.startswith("<") and any(tag in start for tag in ("<!doctype html", "<html", "<head", "<title", "<body"))
+def _is_page(text: str) -> bool:
+    return text.startswith("<") and _HTML.search(text, 0, _MAX_SHOWN) is not None
 
 
-def _html_title(text: str) -> str:
-    start = text.lower().find("<title")
-    start = text.find(">", start) + 1 if start >= 0 else 0
-    end = text.find("<", start)
-    return " ".join(text[start:end].split())[:_MAX_SHOWN] if 0 < start < end else ""
+def _title_of(text: str) -> str:
+    title = _TITLE.search(text)
+    return " ".join(title[1].split())[:_MAX_SHOWN] if title else ""

@@ -23,8 +23,6 @@ import msgspec
 
 from ..exceptions import LimitExceededError
 
-__all__ = ["Event", "Payload", "SSEDecoder"]
-
 # As numbers: `13 in data` is eight times as fast as `b"\r" in data`, which first fails at taking b"\r" for a number.
 _CR, _LF = b"\r\n"
 _BOM = b"\xef\xbb\xbf"
@@ -60,6 +58,8 @@ class SSEDecoder:
     Args:
         max_event_bytes: how many bytes the data lines of one event and the line being read may have together. No
             more than that is held; a longer event ends the decoder.
+        names: whether the types of events are wanted. Without, an event of any type is its data alone: some APIs say in the
+            data what an event is as well.
 
     Attributes:
         last_event_id: the id that a reconnecting client would send as `Last-Event-ID`, "" while there is none.
@@ -74,6 +74,7 @@ class SSEDecoder:
         "_id",
         "_idle",
         "_max_event_bytes",
+        "_names",
         "_retry",
         "_size",
         "_tail",
@@ -81,9 +82,10 @@ class SSEDecoder:
         "outgrown",
     )
 
-    def __init__(self, *, max_event_bytes: int = 8 * 1024 * 1024) -> None:
+    def __init__(self, *, max_event_bytes: int = 64 * 1024 * 1024, names: bool = True) -> None:
         self.last_event_id: str = ""
         self._max_event_bytes = max_event_bytes
+        self._names = names
         self.outgrown: bool = False
         self._reset()
 
@@ -108,9 +110,13 @@ class SSEDecoder:
             LimitExceededError: an event outgrew `max_event_bytes`. Events complete before it are returned first,
                 and the error is raised by the next call. The decoder is of no use afterwards.
         """
-        if self._idle and len(data) <= self._max_event_bytes:
+        # A first read that begins as an event has no byte order mark in front of it.
+        if (self._idle or (self._at_start and not self._tail)) and len(data) <= self._max_event_bytes:
             plain = _split_plain(data)
+            if plain is None and not self._names:
+                plain = _split_named(data)
             if plain is not None:
+                self._idle, self._at_start = True, False
                 return plain
         return self._feed_slowly(data)
 
@@ -188,11 +194,14 @@ class SSEDecoder:
         """Read `data`, which starts where a line starts and holds a line end: the rest of the open event, then plain events."""
         start = 0
         if not self._is_between_events():
-            start = _end_of_block(data)
+            found = data.find(b"\n\n")  # where the open block ends, its empty line included
+            start = 1 if data.startswith(b"\n") else len(data) if found < 0 else found + 2
             self._read_lines(data[:start], events)
         end = data.rfind(b"\n\n", start) + 2
         if self._is_between_events() and end - start <= self._max_event_bytes:
             plain = _split_plain(data[start:end])
+            if plain is None and not self._names:
+                plain = _split_named(data[start:end])
             if plain is not None:
                 events += plain
                 start = end
@@ -227,23 +236,20 @@ class SSEDecoder:
         if self._id is not None:
             self.last_event_id = self._id
         if self._data:
-            events.append(self._take_payload())
+            payload = b"\n".join(self._data)
+            event = self._event or "message"
+            is_plain = (event == "message" or not self._names) and self._id is None and self._retry is None
+            events.append(payload if is_plain else Event(payload, event, self._id, self._retry))
+            self._data, self._size, self._id, self._retry = [], 0, None, None
         self._event = ""
-
-    def _take_payload(self) -> Payload:
-        payload: Payload = b"\n".join(self._data)
-        event = self._event or "message"
-        if event != "message" or self._id is not None or self._retry is not None:
-            payload = Event(payload, event, self._id, self._retry)
-        self._data, self._size, self._id, self._retry = [], 0, None, None
-        return payload
 
     def _check_size(self, line_bytes: int) -> None:
         """Raise if the open event would outgrow the limit with a line of so many bytes, or if one has outgrown it before."""
         self.outgrown = self.outgrown or self._size + line_bytes > self._max_event_bytes
         if self.outgrown:
             raise LimitExceededError(
-                f"an event is longer than max_event_bytes, {self._max_event_bytes} bytes", limit="max_event_bytes"
+                f"an event is longer than {self._max_event_bytes} bytes; to take it in, raise Limits(max_event_bytes=...)",
+                limit="max_event_bytes",
             )
 
 
@@ -265,9 +271,18 @@ def _split_plain(data: bytes) -> list[Payload] | None:
     return None if _LF in text or _CR in text else payloads
 
 
-def _end_of_block(data: bytes) -> int:
-    """Where the block that `data` goes on with ends, its empty line included; all of `data` where none does."""
-    if data.startswith(b"\n"):
-        return 1
-    found = data.find(b"\n\n")
-    return len(data) if found < 0 else found + 2
+def _split_named(data: bytes) -> list[Payload] | None:
+    """The payloads of `data` if it is nothing but events of a type and one line of data, with LF, else None."""
+    if data[:7] != b"event: " or data[-2:] != b"\n\n" or _CR in data:
+        return None
+    head = data[: data.find(b"\ndata: ") + 7]
+    alike: list[Any] = data[len(head) : -2].rsplit(b"\n\n" + head)  # a read mostly holds events of one type
+    if _LF not in b"".join(alike) and head.count(b"\n") == 1:
+        return alike
+    payloads: list[Payload] = []
+    for block in data[7:-2].split(b"\n\nevent: "):
+        name, _, payload = block.partition(b"\ndata: ")
+        if not payload or _LF in name or _LF in payload:
+            return None
+        payloads.append(payload)
+    return payloads

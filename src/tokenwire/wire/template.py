@@ -1,108 +1,423 @@
 """Common chunks, decoded many at once by what they share with one before.
 
-The events of a stream are mostly alike to the letter, but for the piece of text each brings. Once one such event has
-been decoded, a read full of events that have the same bytes before and behind the text needs only the texts decoded, all
-in one call; the rest is copied. That is exact: JSON gives a string that stands in the place of another the same meaning
-there, whatever it says; `template_of` has made sure that it knows the place, and `Template.texts` that there is one string
-in it. A read with an event that differs anywhere else is decoded as usual.
+The events of a stream are mostly alike to the letter, but for the few values that each brings. Once some of them have been
+decoded, one is cut at the values that vary::
+
+    literal  {"id":"c-1","model":"m","choices":[{"index":0,"delta":{"content":
+    hole     "Hel"
+    literal  },"finish_reason":null}],"obfuscation":
+    hole     "x7Qz"
+    literal  }
+
+A read whose events all begin and end so, with these literals between, needs only its holes decoded, those of each event as one
+line, in one call: `["Hel","x7Qz"]`. Each chunk is a copy of the first one with other values. That is exact, since replacing
+one JSON value by another changes nothing else: `template_of` proves that the holes are where the values are, and
+`Template.columns` that there is one value in each hole. A read with an event that differs anywhere else is decoded as usual.
 """
 
-from itertools import repeat
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from itertools import chain, compress, repeat
 from operator import itemgetter
-from typing import Any
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
-from ..types._record import build, copy_fields
-from ..types.chat import GenericStreamingChunk, ModelResponseStream
+from ..types._record import build, copy_fields, stored_names
+from ..types._source import SOURCE_SLOT, children, set_source, unknown_fields
+from ..types.chat import (
+    ChatCompletionDeltaToolCall,
+    Delta,
+    DeltaFunction,
+    GenericStreamingChunk,
+    ModelResponseStream,
+    StreamingChoices,
+    Usage,
+)
+from .assemble import Assembler
+from .fields import CHOICE, HEAD, MESSAGE, NULL, Grows, names
 
-# Text that no model writes: it stands in the hole while a template is proved.
-_PROBE = "\x01tokenwire\x02"
-_KEY = b'"content":'
-_EMPTY = build(GenericStreamingChunk)
-_decode_texts = msgspec.json.Decoder(list[str]).decode
+ENOUGH = 16  # events in a read that make a template worth while: it costs as much as sixty of them decoded
+LESSONS = 4  # templates made in a row without use, after which no more are made
+_MOST_CHOICES = 8  # in turn; more are decoded as usual
+
+_LINE_END = b"\n"  # between events and between holes, as no event has one in it
+
+Column: TypeAlias = Sequence[Any]
+_Place: TypeAlias = tuple[str | int, ...]
+
+_encode = msgspec.json.Encoder().encode
 _decode_chat = msgspec.json.Decoder(ModelResponseStream).decode
+_decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class _Kind(NamedTuple):
+    """What can vary.
+
+    Attributes:
+        type: of the value.
+        probe: JSON that no server sends: it stands in the hole while a template is proved.
+        having: what has the value in a chunk, one of `_CLASSES`; "" where nothing has it, and it is found in the event alone.
+        stored: the attribute there.
+        flat: the attribute of a flat chunk, if it has a place there.
+    """
+
+    type: Any
+    probe: bytes
+    having: str = ""
+    stored: str = ""
+    flat: str = ""
+
+
+_CHOICE: _Place = ("choices", 0)
+_DELTA: _Place = (*_CHOICE, "delta")
+_CALL: _Place = (*_DELTA, "tool_calls", 0)
+_ARGUMENTS: _Place = (*_CALL, "function", "arguments")
+_INDEX: _Place = (*_CHOICE, "index")
+_LOGPROBS: _Place = (*_CHOICE, "logprobs")
+_USAGE: _Place = ("usage",)
+_PROBE = b'"\\u0001tokenwire\\u0002"'
+
+_CLASSES: dict[str, type[Any]] = {
+    "chunk": ModelResponseStream,
+    "choice": StreamingChoices,
+    "delta": Delta,
+    "call": ChatCompletionDeltaToolCall,
+    "function": DeltaFunction,
+}
+_FLAT = stored_names(GenericStreamingChunk)
+
+
+def _kind(type: object, probe: bytes, having: str, name: str, flat: str | None) -> _Kind:
+    return _Kind(type, probe, having, stored_names(_CLASSES[having])[name], _FLAT[flat] if flat else "")
+
+
+_TEXTS: dict[_Place, str] = {(*_DELTA, name): name for name in ("content", *names(MESSAGE, Grows.TEXT))}
+_KINDS: dict[_Place, _Kind] = {
+    **{
+        (*_DELTA, row.name): _kind(str, _PROBE, "delta", row.name, row.flat) for row in MESSAGE if (*_DELTA, row.name) in _TEXTS
+    },
+    _ARGUMENTS: _kind(str, _PROBE, "function", "arguments", None),
+    _INDEX: _kind(int, b"-77", "choice", "index", "index"),
+    _LOGPROBS: _kind(msgspec.Raw, b"{%b:1}" % _PROBE, "choice", "logprobs", "logprobs"),
+    _USAGE: _kind(Usage, b'{"prompt_tokens":-77}', "chunk", "usage", "usage"),
+}
+_UNNAMED = _Kind(str, _PROBE)  # a text that no struct names, such as padding
+
+# Objects and lists of one that are looked into, to find what varies.
+_LOOKED_INTO = frozenset({_CHOICE[:1], _CHOICE, _DELTA, _CALL[:-1], _CALL, _ARGUMENTS[:-1]})
+_NAMED: dict[_Place, set[str]] = {(): {row.name for row in HEAD}, _CHOICE: {row.name for row in CHOICE}}
 
 
 class Template:
-    """An event with a hole in the place of its text.
+    """An event with holes in the places of the values that vary.
 
     Args:
-        prefix, suffix: the bytes before and behind the text, its quotes included.
+        literals: the bytes around the holes.
+        places: where the holes are.
         chunk: the event, decoded.
     """
 
-    __slots__ = ("_between", "_chunk", "_has_unknown", "_middle", "_piece", "_prefix", "_suffix")
+    __slots__ = (
+        "_between",
+        "_choice",
+        "_content",
+        "_cuts",
+        "_decode",
+        "_first",
+        "_has_unknown",
+        "_inside",
+        "_last",
+        "_originals",
+        "_piece",
+        "_places",
+        "_raw",
+        "_step",
+        "_texts",
+    )
 
-    def __init__(self, prefix: bytes, suffix: bytes, chunk: ModelResponseStream) -> None:
-        self._prefix, self._suffix, self._between = prefix, suffix, suffix + prefix
-        self._middle = itemgetter(slice(len(prefix), -len(suffix)))
-        self._chunk = chunk
-        self._piece = flat_piece(chunk.id, chunk.model, "", b"")
-        # Fields that no struct names are looked for in the event; where there are none, no delta need know its event.
-        chunk.choices[0].delta._origin = prefix + suffix
-        self._has_unknown = bool(chunk.choices[0]._unknown() or chunk.choices[0].delta._unknown())
+    def __init__(self, literals: list[bytes], places: list[_Place], chunk: ModelResponseStream) -> None:
+        self._first, *cuts, self._last = literals
+        self._between = self._last + _LINE_END + self._first
+        self._places = tuple(places)
+        # Of more than two values in a line, each literal between has its own mark, which tells their order.
+        self._step = 2 if len(places) > 2 else 1
+        self._cuts = [(cut, b",%d," % n if self._step == 2 else b",") for n, cut in enumerate(cuts)]
+        self._decode = _decoder(self._places, self._step)
+        self._texts = [place for place in places if place in _TEXTS]
+        self._content = [n * self._step for n, place in enumerate(places) if place in _TEXTS or place == _ARGUMENTS]
+        self._raw = [n * self._step for n, place in enumerate(places) if place == _LOGPROBS]
+        self._inside = itemgetter(slice(len(literals[0]), -len(literals[-1])))
+        self._choice = choice = chunk.choices[0]
+        self._originals = dict(zip(_CLASSES, _records(chunk), strict=False))
+        calls = choice.delta.tool_calls
+        self._piece = build(
+            GenericStreamingChunk, id=chunk.id, model=chunk.model, index=choice.index or 0, tool_use=calls[0] if calls else None
+        )
+        # Fields that no struct names are looked for in the event; where there are none, no choice need know its event.
+        set_source(choice, b"0".join(literals))
+        self._has_unknown = bool(unknown_fields(choice))
 
-    def texts(self, events: list[Any]) -> list[str] | None:
-        """The text of each event; None unless all of them fit and none of their texts is empty."""
+    def columns(self, events: list[Any]) -> dict[_Place, Column] | None:
+        """The values of all events, by their places; None unless all events fit, and each brings content."""
         try:
-            middles = list(map(self._middle, events))
-            if self._prefix + self._between.join(middles) + self._suffix != b"".join(events):
-                return None
-            # No string goes over a line end, so none of the middles can run into the next; and one with a quote of its
-            # own makes more strings than there are middles. So the same number means that each of them is one string.
-            texts = _decode_texts(b'["' + b'",\n"'.join(middles) + b'"]')
-        except (msgspec.DecodeError, UnicodeDecodeError, TypeError):  # TypeError: a named event
+            rows = self._decode(self._lines(events))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        return texts if len(texts) == len(events) and all(texts) else None
+        except (AttributeError, TypeError):  # a named event
+            return None
+        if len(rows) != len(events):
+            return None
+        columns = [rows] if len(self._places) == 1 else [*zip(*rows, strict=True)]
+        if not any(all(columns[place]) for place in self._content) or any(NULL in columns[place] for place in self._raw):
+            return None
+        return dict(zip(self._places, columns[:: self._step], strict=True))
 
-    # Below, copies are made by `map`, since a call from C costs half of one from Python.
+    def _lines(self, events: list[Any]) -> bytes:
+        """For each event a line with the list of its values, as JSON; b"" where an event does not fit."""
+        if not (events[0].startswith(self._first) and events[-1].endswith(self._last)):
+            return b""
+        rows = list(map(self._inside, events))
+        # These bytes have a line end between two events and no other: if they are the same, no event has one in it.
+        if self._first + self._between.join(rows) + self._last != _LINE_END.join(events):
+            return b""
+        if not self._cuts:
+            return _LINE_END.join(rows)
+        lines = b"[" + b"]\n[".join(rows) + b"]"
+        for literal, mark in self._cuts:
+            rows = lines.rsplit(literal)  # and joined again, in half the time that replacing it takes
+            if len(rows) != len(events) + 1:
+                return b""
+            lines = mark.join(rows)
+        return lines
 
-    def chunks(self, texts: list[str], events: list[bytes]) -> list[ModelResponseStream]:
-        """The chunks that decoding the events, which have these texts, would come to."""
-        choice = self._chunk.choices[0]
-        has_unknown = self._has_unknown
-        chunks: list[ModelResponseStream] = list(map(copy_fields, repeat(self._chunk, len(texts))))
-        choices, deltas = map(copy_fields, repeat(choice)), map(copy_fields, repeat(choice.delta))
-        for chunk, choice, delta, text, event in zip(chunks, choices, deltas, texts, events, strict=False):
-            delta.content = text
-            choice.delta = delta
-            chunk.choices = [choice]
-            chunk._origin = event
-            if has_unknown:
-                delta._origin = event
-        return chunks
+    def take(self, columns: dict[_Place, Column], assembler: Assembler) -> bool:
+        """Add what the events bring to the answer; False where they need the long way round, and nothing is added."""
+        indexes = columns.get(_INDEX)
+        if indexes is None:
+            return self._take(columns, assembler, self._choice.index)
+        found = set(indexes)
+        if len(found) > _MOST_CHOICES or _ARGUMENTS in columns or any(assembler.begun(index) is None for index in found):
+            return False
+        for index in found:
+            is_its = list(map(index.__eq__, indexes))
+            self._take({place: list(compress(column, is_its)) for place, column in columns.items()}, assembler, index)
+        if _USAGE in columns:
+            assembler.usage = columns[_USAGE][-1]
+        return True
 
-    def pieces(self, texts: list[str], events: list[bytes]) -> list[GenericStreamingChunk]:
+    def _take(self, columns: dict[_Place, Column], assembler: Assembler, index: int | None) -> bool:
+        state = assembler.begun(index)
+        if state is None:
+            return False
+        state.add_role(self._choice.delta)
+        if _ARGUMENTS in columns and not state.extend_call(self._piece.tool_use, columns[_ARGUMENTS]):
+            return False
+        for place in self._texts:
+            state.extend_text(_TEXTS[place], columns[place])
+        if _LOGPROBS in columns:
+            state.extend_logprobs(columns[_LOGPROBS])
+        if _USAGE in columns:
+            assembler.usage = columns[_USAGE][-1]
+        return True
+
+    def chunks(self, columns: dict[_Place, Column], events: list[bytes]) -> list[Any]:
+        """What decoding the events, which have these values, would give."""
+        return _maker(self._places, self._has_unknown)(self._originals, events, *columns.values())
+
+    def pieces(self, columns: dict[_Place, Column], events: list[bytes]) -> list[Any]:
         """The same as flat chunks."""
-        pieces: list[GenericStreamingChunk] = list(map(copy_fields, repeat(self._piece, len(texts))))
-        for piece, text, event in zip(pieces, texts, events, strict=True):
-            piece.text = text
-            piece._origin = event
-        return pieces
+        call = self._piece.tool_use
+        originals = {"piece": self._piece, "call": call, "function": call and call.function}
+        return _flat_maker(self._places)(originals, events, *columns.values())
 
 
-def flat_piece(id: str | int | None, model: str | None, text: str, event: bytes) -> GenericStreamingChunk:
-    """A flat chunk that brings text and nothing else."""
-    piece = copy_fields(_EMPTY)  # in C, and faster than calling the class
-    piece.text, piece.id, piece.model = text, id, model
-    piece._origin = event
-    return piece
+@cache
+def _decoder(places: tuple[_Place, ...], step: int) -> Callable[[bytes], list[Any]]:
+    """Decodes lines: the values at these places, or lists of them with a mark between two."""
+    kinds = [_KINDS.get(place, _UNNAMED).type for place in places]
+    if len(kinds) == 1:
+        return msgspec.json.Decoder(kinds[0]).decode_lines
+    marked = [kind for n, kind in enumerate(kinds) for kind in (kind, Literal[n])]  # type: ignore[valid-type]
+    types = kinds if step == 1 else marked[:-1]
+    return msgspec.json.Decoder(tuple[*types]).decode_lines  # type: ignore[valid-type]
 
 
-def template_of(event: bytes) -> Template | None:
-    """The template that an event with nothing but a piece of text gives, None if the text's place can't be proved."""
-    chunk = _decode_chat(event)
-    text = chunk.choices[0].delta.content
-    start = event.rfind(_KEY) + len(_KEY)
-    while event[start : start + 1] == b" ":
-        start += 1
-    text_json = msgspec.json.encode(text)
-    if start < len(_KEY) or not event.startswith(text_json, start):
-        return None  # written with escapes of the server's own, perhaps; the next one may do
-    prefix, suffix = event[: start + 1], event[start + len(text_json) - 1 :]
-    probe = _decode_chat(prefix + msgspec.json.encode(_PROBE)[1:-1] + suffix)
-    if len(probe.choices) != 1 or probe.choices[0].delta.content != _PROBE:
+_Make: TypeAlias = Callable[..., list[Any]]
+
+
+@cache
+def _maker(places: tuple[_Place, ...], knows_event: bool) -> _Make:
+    """Makes chunks of the columns at these places; `knows_event`: their choices have fields that no struct names."""
+    kinds = [_KINDS.get(place, _UNNAMED) for place in places]
+    stores = [f"{kind.having}.{kind.stored} = v{n}" for n, kind in enumerate(kinds) if kind.having]
+    links = ["choice.delta = delta", "chunk.choices = [choice]", *([f"choice.{SOURCE_SLOT} = event"] if knows_event else [])]
+    if _ARGUMENTS not in places:
+        return _written(places, ("chunk", "choice", "delta"), stores + links)
+    links = ["call.function = function", "delta.tool_calls = [call]", *links]
+    return _written(places, ("chunk", "choice", "delta", "call", "function"), stores + links)
+
+
+@cache
+def _flat_maker(places: tuple[_Place, ...]) -> _Make:
+    """Makes flat chunks of the columns at these places."""
+    stores = [f"piece.{kind.flat} = v{n}" for n, place in enumerate(places) if (kind := _KINDS.get(place, _UNNAMED)).flat]
+    if _ARGUMENTS not in places:
+        return _written(places, ("piece",), stores)
+    stores += [f"function.arguments = v{places.index(_ARGUMENTS)}", "call.function = function", "piece.tool_use = call"]
+    return _written(places, ("piece", "call", "function"), stores)
+
+
+def _written(places: tuple[_Place, ...], copied: tuple[str, ...], stores: list[str]) -> _Make:
+    """Code that stores a row's values in copies of some records, and gives the first of these copies.
+
+    A store in a loop costs a third of the call that stores one value of a column.
+    """
+    first, *others = copied
+    values = [f"v{n}" for n in range(len(places))]
+    stores = [*stores, f"{first}.{SOURCE_SLOT} = event"]
+    for usage in [f"v{n}" for n, place in enumerate(places) if place == _USAGE]:
+        parts = [f"{usage}.{child.key}" for child in children(Usage)]
+        stores += [f"set_source({usage}, event)", *(f"if {part} is not None: set_source({part}, event)" for part in parts)]
+    copies = ["made", *(f"map(copy, repeat(originals[{name!r}]))" for name in others)]
+    line_end = "\n        "
+    source = f"""
+def make(originals, events, {", ".join(f"c{value}" for value in values)}):
+    made = list(map(copy, repeat(originals[{first!r}], len(events))))
+    for {", ".join([*copied, *values, "event"])} in zip({", ".join([*copies, *(f"c{value}" for value in values), "events"])}):
+        {line_end.join(stores)}
+    return made
+"""
+    namespace: dict[str, Any] = {"copy": copy_fields, "repeat": repeat, "set_source": set_source}
+    exec(source, namespace)  # noqa: S102  (made from names of fields)
+    return namespace["make"]
+
+
+class TemplateCache:
+    """The template of one stream, and whether it is worth making another.
+
+    A server whose events never fit is not served so for ever: after some templates in vain no more are made.
+    """
+
+    __slots__ = ("_lessons", "_template")
+
+    def __init__(self) -> None:
+        self._template: Template | None = None
+        self._lessons = LESSONS
+
+    @property
+    def learns(self) -> bool:
+        """Whether another template may be of use."""
+        return self._lessons > 0
+
+    def match(self, events: list[Any]) -> tuple[Template, dict[_Place, Column]] | None:
+        """The template that all the events fit, and their values; None where there is none."""
+        if self._template is None or len(events) < 2:
+            return None
+        columns = self._template.columns(events)
+        if columns is None:
+            return None
+        self._lessons = LESSONS
+        return self._template, columns
+
+    def learn(self, event: bytes, before: bytes) -> None:
+        """Make the template of two events that were taken in the quick way, from a read full of them."""
+        self._template = template_of(event, before) if self._lessons > 0 else None
+        self._lessons -= 1
+
+
+def template_of(event: bytes, other: bytes) -> Template | None:
+    """The template of an event, with holes for what mostly varies, and for what is different in another one.
+
+    None where the events differ in more, or a hole's place can't be proved.
+    """
+    if _LINE_END in event:
         return None
-    probe.choices[0].delta.content = text
-    return Template(prefix, suffix, chunk) if probe == chunk else None
+    try:
+        found = dict(_values(event))
+        usual = {place for place, where in found.items() if _mostly_varies(place, event[where])}
+        template = _proved(event, found, usual)
+        if template is None or template.columns([event, other]) is not None:
+            return template
+        others = dict(_values(other))
+    except ValueError:  # duplicate keys, or keys in escapes of the server's own
+        return None
+    if found.keys() != others.keys():
+        return None
+    different = {place for place, where in found.items() if event[where] != other[others[place]]}
+    may_vary = all(_may_vary(place, event[found[place]]) for place in different)
+    return _proved(event, found, usual | different) if may_vary else None
+
+
+def _mostly_varies(place: _Place, value: bytes) -> bool:
+    return place in _KINDS and place != _INDEX and value.startswith((b'"', b"{"))
+
+
+def _may_vary(place: _Place, value: bytes) -> bool:
+    is_named = place[-1] in _NAMED.get(place[:-1], place[-1:])
+    return place in _KINDS or (value.startswith(b'"') and not is_named)
+
+
+def _proved(event: bytes, found: dict[_Place, slice], places: set[_Place]) -> Template | None:
+    """The template of an event with holes at these places, if a probe in each shows where the values are."""
+    holes = [place for place in found if place in places]  # in their order in the event
+    chunk = _decode_chat(event)
+    if not holes or any(call.id or _ARGUMENTS not in places for call in chunk.choices[0].delta.tool_calls or ()):
+        return None  # it may begin a call
+    literals = _between(event, [found[place] for place in holes])
+    kinds = [_KINDS.get(place, _UNNAMED) for place in holes]
+    parts = chain.from_iterable(zip(literals, [*(kind.probe for kind in kinds), b""], strict=True))
+    probed = _decode_chat(b"".join(parts))
+    expected = dict(zip(_CLASSES, _records(_decode_chat(event)), strict=False))
+    for kind in kinds:
+        if kind.having:
+            setattr(expected[kind.having], kind.stored, msgspec.json.decode(kind.probe, type=kind.type))
+    return Template(literals, holes, chunk) if _encode(probed) == _encode(expected["chunk"]) else None
+
+
+def _records(chunk: ModelResponseStream) -> Iterator[Any]:
+    """A chunk and the records below it, in the order of `_CLASSES`."""
+    choice = chunk.choices[0]
+    yield from (chunk, choice, choice.delta)
+    for call in choice.delta.tool_calls or ():
+        yield from (call, call.function)
+
+
+def _between(event: bytes, places: list[slice]) -> list[bytes]:
+    starts, ends = [0, *(place.stop for place in places)], [*(place.start for place in places), len(event)]
+    return [event[start:end] for start, end in zip(starts, ends, strict=True)]
+
+
+def _values(data: bytes, place: _Place = (), start: int = 0) -> Iterator[tuple[_Place, slice]]:
+    """Where the values in an object stand in an event, those of the objects that are looked into.
+
+    Args:
+        data: the object.
+        place, start: where it stands.
+
+    Raises:
+        ValueError: that can't be seen.
+    """
+    at = 0
+    for name, raw in _decode_object(data).items():
+        value, inner = bytes(raw), (*place, name)
+        at = _after(data, _encode(name), at, (b"{", b","))
+        at = _after(data, value, at, (b":",)) - len(value)
+        items = _decode_list(value) if inner in _LOOKED_INTO and value.startswith(b"[") else []
+        if len(items) == 1:
+            item = bytes(items[0])
+            yield from _values(item, (*inner, 0), start + at + value.index(item, 1))
+        elif inner in _LOOKED_INTO and value.startswith(b"{"):
+            yield from _values(value, inner, start + at)
+        else:
+            yield inner, slice(start + at, start + at + len(value))
+        at += len(value)
+
+
+def _after(data: bytes, wanted: bytes, at: int, between: tuple[bytes, ...]) -> int:
+    """Where `wanted` ends, which comes next, after white space and one of the bytes in `between`."""
+    found = data.index(wanted, at)
+    if data[at:found].strip() not in between:
+        raise ValueError
+    return found + len(wanted)

@@ -1,8 +1,8 @@
 """Clients that are not ours, each a process of its own: what they print of the same handlers.
 
-They are no dependencies. To run them, make an environment for each and name it:
+They are no dependencies. A JDK is used if it is there. To run the others, make an environment for each and name it:
 
-    python -m venv /somewhere && /somewhere/bin/pip install langchain-openai litellm mcp
+    python -m venv /somewhere && /somewhere/bin/pip install anthropic langchain-openai litellm mcp
     npm install --prefix /elsewhere ai @ai-sdk/openai-compatible
     CLIENTS_PYTHON=/somewhere/bin/python CLIENTS_NODE=/elsewhere python -m pytest tests/server/clients
 """
@@ -24,9 +24,10 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import handlers, socket, uvicorn
 from tokenwire.server import create_app
+from tokenwire.server.protocol import HTTPProtocol
 listener = socket.create_server(("127.0.0.1", 0))
 print(f"http://127.0.0.1:{listener.getsockname()[1]}/v1", flush=True)
-config = uvicorn.Config(create_app(handlers.MODELS, api_keys=["sk-key"]), log_config=None, ws="none")
+config = uvicorn.Config(create_app(handlers.MODELS, api_keys=["sk-key"]), log_config=None, ws="none", http=HTTPProtocol)
 uvicorn.Server(config).run(sockets=[listener])
 """
 
@@ -53,6 +54,19 @@ error: nobody OpenAIModelNotFoundError 404
 broken: APIError 503
 """
 
+ANTHROPIC = """\
+whole: Once upon a time end_turn 2+3
+streamed: Once upon a time end_turn 2+3
+async: Once upon a time
+tools: add {'a': 1, 'b': 2} tool_use 2+3
+tools streamed: add {'a': 1, 'b': 2} tool_use 2+3
+result: Once upon a time end_turn 2+3
+models: words tools busy broken vectors
+error: busy RateLimitError 429 rate_limit_error True
+error: nobody NotFoundError 404 not_found_error True
+broken: Once overloaded_error
+"""
+
 AI_SDK = """\
 whole: Once upon a time stop 5
 streamed: Once upon a time stop 5
@@ -62,6 +76,12 @@ embedding: [1,0.5]
 error: busy AI_APICallError 429
 error: nobody AI_APICallError 404
 broken: Once then the model is gone
+"""
+
+JAVA = """\
+200 Once upon a time
+200 Once upon a time [DONE]
+200 Once upon a time
 """
 
 
@@ -86,8 +106,12 @@ def run(*command: Any) -> str:
 
 @pytest.mark.parametrize(
     "package, script, printed",
-    [("litellm", "litellm_client.py", LITELLM), ("langchain_openai", "langchain_client.py", LANGCHAIN)],
-    ids=["litellm", "langchain"],
+    [
+        ("litellm", "litellm_client.py", LITELLM),
+        ("langchain_openai", "langchain_client.py", LANGCHAIN),
+        ("anthropic", "anthropic_client.py", ANTHROPIC),
+    ],
+    ids=["litellm", "langchain", "anthropic"],
 )
 def test_python_clients(package: str, script: str, printed: str, url: str) -> None:
     python = os.environ.get("CLIENTS_PYTHON")
@@ -106,3 +130,10 @@ def test_vercels_ai_sdk(url: str) -> None:
     if not Path(folder, "node_modules", "@ai-sdk", "openai-compatible").exists():
         pytest.skip("@ai-sdk/openai-compatible is not installed in CLIENTS_NODE")
     assert run("node", HERE / "ai_sdk_client.mjs", folder, url) == AI_SDK
+
+
+def test_the_jdks_http_client(url: str) -> None:
+    java = shutil.which("java")
+    if java is None or shutil.which("javac") is None:
+        pytest.skip("there is no JDK")
+    assert run(java, HERE / "JavaClient.java", url) == JAVA

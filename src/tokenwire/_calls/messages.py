@@ -1,0 +1,91 @@
+"""The messages of a call, checked: what would reach an endpoint as something else, or as nothing, is named before it is sent.
+
+A handler may take messages of its own making; of those, only the shape is checked.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ..exceptions import refused, wrong
+from ..types._record import Record, in_own_terms
+from ..wire.history import is_flat, plain
+from .unknown import nearest
+
+# OpenAI's, and those that chat templates of open models have beside them (Llama, ChatGLM, Gemma, Granite).
+ROLES: Final = (
+    "system", "developer", "user", "assistant", "tool", "function",
+    "ipython", "observation", "model", "document", "control",
+)  # fmt: skip
+
+_SAID_WITHOUT_CONTENT: Final = frozenset({"assistant", "model"})  # by calling tools, thinking or refusing
+
+
+def checked_messages(messages: object, *, for_endpoint: bool) -> list[dict[str, Any]]:
+    """The messages as new dicts: a response's `Message`, or a pydantic model, is taken apart.
+
+    Raises:
+        BadRequestError: they are not a list of messages; for an endpoint also: a role that nobody knows, no content, or a
+            content that can't be said in JSON. The message says which, as `messages[2]` does.
+    """
+    if messages is None:
+        return []
+    if not isinstance(messages, (list, tuple)):
+        raise wrong("messages", 'a list such as [{"role": "user", "content": "Hi"}]', messages)
+    checked = [_message(index, message) for index, message in enumerate(messages)]
+    if for_endpoint:
+        for index, message in enumerate(checked):
+            if type(message.get("content")) is not str or message["role"] not in ROLES:
+                _check(f"messages[{index}]", message)
+    return checked
+
+
+def _message(index: int, message: object) -> dict[str, Any]:
+    if type(message) is dict and is_flat(message) and type(message.get("role")) is str:
+        return message.copy()
+    if type(message) is not dict and not isinstance(message, Record):
+        message = dict(message) if isinstance(message, Mapping) else in_own_terms(message)
+        if not isinstance(message, dict):
+            raise wrong(f"messages[{index}]", "a dict", message)
+    try:
+        fields = plain(message)
+    except RecursionError as error:
+        raise refused("messages", f"messages[{index}] can't be sent as JSON: {error}") from None
+    if not isinstance(fields.get("role"), str):
+        raise refused("messages", f'messages[{index}] must have a role, such as "user": {fields!r:.80}')
+    return fields
+
+
+def _check(name: str, message: dict[str, Any]) -> None:
+    role = message["role"]
+    if role not in ROLES:
+        near = nearest(role, ROLES, shortest=3)
+        hint = f"did you mean {near!r}?" if near else f"there are {', '.join(ROLES[:6])}"
+        raise refused("messages", f"{name} has a role that nobody knows, {role!r}: {hint}")
+    content = message.get("content", ...)
+    if type(content) is str:
+        return
+    if content is ... and (role not in _SAID_WITHOUT_CONTENT or message.keys() <= {"role", "name"}):
+        near = next((key for key in message if nearest(key, ("content",))), None)
+        hint = f", but {near!r}: did you mean content?" if near else ": it would say nothing"
+        raise refused("messages", f"{name} has no content{hint}")
+    if isinstance(content, bytes | bytearray | memoryview):
+        raise refused(
+            "messages", f"{name} has bytes as content: decode them to a str, or send a part of type image_url or file"
+        )
+    if isinstance(content, list):
+        for place, part in enumerate(content):
+            refuse_unsayable("messages", f"{name}.content[{place}]", part)
+
+
+def refuse_unsayable(param: str, name: str, value: object) -> None:
+    """Refuse what JSON would say as something else: bytes as base64, and a number that is none as null."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            refuse_unsayable(param, f"{name}.{key}", item)
+    elif isinstance(value, bytes | bytearray | memoryview):
+        raise refused(param, f"{name} has bytes, which JSON can't say: base64.b64encode(...).decode() makes a text of them")
+    elif isinstance(value, float) and (value != value or value in _INFINITE):
+        raise refused(param, f"{name} is {value}, which JSON can't say")
+
+
+_INFINITE: Final = (float("inf"), float("-inf"))

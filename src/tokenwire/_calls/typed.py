@@ -1,0 +1,103 @@
+"""What a call asks for beyond text: a type as `response_format`, functions as `tools`, and in which way.
+
+Imported by calls that have one of these keywords alone.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from .._keywords import TYPED
+from ..exceptions import refused, wrong
+from ..llms.backend import Kind
+from ..results.answer import Mode, answer_of
+from ..results.asked import Asked
+from ..schemas.described import is_type
+
+_MODES: Final = {mode.value: mode for mode in Mode}
+_NEEDS_TYPE = "needs a type as response_format, which this call has not"
+
+
+def ask(
+    kind: Kind,
+    content: object,
+    params: dict[str, Any],
+    given: Mapping[str, Any],
+    own: Mapping[str, Any],
+    *,
+    stream: bool,
+    usual: str,
+) -> tuple[Asked | None, Any]:
+    """What a call asks for, and its content with what the prompt has to say of that.
+
+    Args:
+        params: the model's; types and functions in it are replaced by what is sent of them.
+        given: what the call and its client say to this library.
+        own: the call's own keywords: what its client says for all calls must not make sense for each.
+        usual: the mode of who answers, where nobody names one.
+
+    Raises:
+        BadRequestError: an argument is wrong; the message names it.
+    """
+    mode, retries = _mode(given.get("json_mode"), usual), _retries(given.get("retry_invalid", 0))
+    wanted, tools = params.get("response_format"), params.get("tools")
+    if wanted is not None and not is_type(wanted) and not isinstance(wanted, Mapping):
+        raise wrong("response_format", 'a type, or a dict such as {"type": "json_object"}', wanted)
+    if wanted is None or not is_type(wanted):
+        _refuse_without_type(own)
+        answer = None
+    else:
+        if stream and own.get("retry_invalid"):
+            raise refused("retry_invalid", "retry_invalid is for whole answers: what was streamed can't be taken back")
+        answer = answer_of(wanted, mode)
+        params["response_format"] = answer.response_format
+        if answer.response_format is None:
+            del params["response_format"]
+        content = content if answer.instruction is None else _with_instruction(kind, content, answer.instruction)
+    functions = _functions(tools, params)
+    if answer is None and functions is None:
+        return None, content
+    return Asked(answer, functions, 0 if answer is None or stream else retries), content
+
+
+def _mode(value: object, usual: str) -> Mode:
+    mode = _MODES.get(usual if value is None else value) if isinstance(value, str | None) else None
+    if mode is None:
+        raise wrong("json_mode", '"schema", "object" or "prompt"', value)
+    return mode
+
+
+def _retries(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise wrong("retry_invalid", "a whole number, 0 or more", value)
+    return value
+
+
+def _refuse_without_type(own: Mapping[str, Any]) -> None:
+    for name in TYPED:
+        if own.get(name):
+            raise refused(name, f"{name} {_NEEDS_TYPE}")
+
+
+def _with_instruction(kind: Kind, content: Any, instruction: str) -> Any:
+    """The messages, the last of the user's with what the answer must be: not every model has a place for a system message."""
+    if kind != "chat":
+        raise refused("json_mode", 'json_mode must be "schema" where a prompt is completed: there is no place for instructions')
+    place = max((number for number, message in enumerate(content) if message["role"] == "user"), default=None)
+    if place is None:
+        return [*content, {"role": "user", "content": instruction}]
+    said = content[place].get("content")
+    more = [*said, {"type": "text", "text": instruction}] if isinstance(said, list) else f"{said or ''}\n\n{instruction}"
+    return [*content[:place], {**content[place], "content": more}, *content[place + 1 :]]
+
+
+def _functions(tools: object, params: dict[str, Any]) -> Any:
+    """The functions among the tools; None where there are none, and the tools are sent as they are."""
+    if callable(tools) or isinstance(tools, str | bytes | int | float | Mapping):
+        raise wrong("tools", "a list of functions and dicts", tools)
+    if not isinstance(tools, list | tuple) or not any(map(callable, tools)):
+        return None
+    from ..results.tools import Tools
+
+    found = Tools(tools)
+    params["tools"] = found.sent
+    return found

@@ -1,0 +1,173 @@
+"""Keywords that stand in no list: refused where they are a mistake, else the model's.
+
+A misspelled parameter would reach the server, and most servers ignore what they do not know; a misspelled `api_key` would
+even put the key into the body. So a keyword that stands in no list below and is nearly one that does is refused, with the
+right one named. What a server takes beyond these lists can be said in `extra_body`, whatever it looks like.
+"""
+
+from collections.abc import Container, Iterable
+from functools import lru_cache
+
+from .. import _keywords
+from ..exceptions import refused
+from ..types.params import (
+    CallParams,
+    ChatOpenAIParams,
+    EmbeddingOpenAIParams,
+    ImageOpenAIParams,
+    TextOpenAIParams,
+    TypedChatOpenAIParams,
+)
+
+# What servers take in a body beside OpenAI's parameters, each by its own sources of November 2026.
+_OF_SERVERS = {
+    # openai 3.57, `create` of chat completions, completions, embeddings and images, where no TypedDict of ours names it
+    "openai": """
+        complexity frame_count frame_duration_ms moderation output_compression partial_images prompt_cache_options
+        prompt_cache_retention svg
+    """,
+    # litellm 1.110.2, `completion` and `OPENAI_CHAT_COMPLETION_PARAMS`
+    "litellm": "include_server_side_tool_invocations thinking",
+    # vllm/entrypoints/openai/{chat_completion,completion}/protocol.py
+    "vllm": """
+        add_generation_prompt add_special_tokens allowed_token_ids bad_words cache_salt chat_template chat_template_kwargs
+        continue_final_message documents ec_transfer_params guided_choice guided_grammar guided_json guided_regex
+        ignore_eos include_reasoning include_stop_str_in_output kv_transfer_params length_penalty media_io_kwargs min_p
+        min_tokens mm_processor_kwargs priority prompt_embeds prompt_logprobs repetition_detection repetition_penalty
+        request_id return_assistant_tokens_mask return_prompt_text return_token_ids return_token_offsets
+        return_tokens_as_token_ids skip_special_tokens spaces_between_special_tokens stop_token_ids structured_outputs
+        thinking_token_budget top_k truncate_prompt_tokens truncation_side use_beam_search vllm_xargs
+    """,
+    # python/sglang/srt/entrypoints/openai/protocol.py
+    "sglang": """
+        bootstrap_host bootstrap_port bootstrap_room custom_labels ebnf extra_key json_schema lora_path no_stop_trim
+        reasoning regex return_hidden_states rid separate_reasoning session_params stop_regex stream_reasoning
+    """,
+    # llama.cpp, tools/server/server-schema.cpp
+    "llama.cpp": """
+        adaptive_decay adaptive_target backend_sampling cache_prompt chat_format chat_parser dry_allowed_length dry_base
+        dry_multiplier dry_penalty_last_n dry_sequence_breakers dynatemp_exponent dynatemp_range generation_prompt grammar
+        grammar_lazy grammar_triggers grammar_type id_slot lora min_keep mirostat mirostat_eta mirostat_tau n_cache_reuse
+        n_cmpl n_discard n_indent n_keep n_predict n_probs parse_tool_calls post_sampling_probs preserved_tokens
+        reasoning_budget_end_tag reasoning_budget_end_tags reasoning_budget_message reasoning_budget_start_tag
+        reasoning_budget_tokens reasoning_control reasoning_format repeat_last_n repeat_penalty response_fields
+        return_progress return_tokens samplers sse_ping_interval t_max_predict_ms timings_per_token top_n_sigma typical_p
+        verbose xtc_probability xtc_threshold
+    """,
+    # ollama, openai/openai.go and api/types.go
+    "ollama": """
+        context format images keep_alive main_gpu num_batch num_ctx num_gpu num_keep num_predict num_thread options raw
+        system template tfs_z think truncate use_mlock use_mmap
+    """,
+    # anthropic 2.14, `create` of messages, but for what chat says in another way
+    "anthropic": """
+        container context_management diagnostics inference_geo mcp_servers output_config speed user_profile_id workspace_id
+    """,
+    # openrouter.ai/docs/api-reference/overview and .../parameters
+    "openrouter": "cache_control image_config models plugins provider route session_id top_a trace transforms usage",
+}
+
+_OURS = CallParams.__annotations__.keys() | {"stream", "messages", "model", "prompt", "input"}
+_OPENAIS = frozenset().union(
+    *(
+        params.__annotations__
+        for params in (ChatOpenAIParams, TypedChatOpenAIParams, TextOpenAIParams, EmbeddingOpenAIParams, ImageOpenAIParams)
+    )
+)
+_MEANT = _OURS | _OPENAIS | frozenset(" ".join(_OF_SERVERS.values()).split())  # what one may be taken for
+KNOWN = _MEANT | _keywords.OURS
+
+# What is said elsewhere than to a call, or in another word that no spelling leads to.
+_ELSEWHERE = {
+    "concurrency": "pass it to amap() or map(), or bound a client's calls: AsyncClient(gate=Gate(max_concurrency=...))",
+    "gate": "pass it to AsyncClient(gate=...)",
+    "handlers": "pass it to AsyncClient(handlers=...)",
+    "http_client": "pass it to the call as client=..., or to AsyncClient(http_client=...)",
+    "retries": "did you mean num_retries?",
+    "transport": "pass it to AsyncClient(transport=...)",
+}
+
+_SETTINGS = (*_keywords.SETTINGS, "custom_provider_map")
+
+_SHORT, _LONG = 6, 8  # letters: a shorter keyword is never taken for another, in a longer one two letters may be wrong
+
+# Endings of what is meant to be kept secret. A model has no use for it, whoever it belongs to.
+_SECRETS = ("_api_key", "_access_key", "_credentials", "_password", "_secret", "_secret_key")
+
+
+def refuse_mistakes(names: Iterable[str], heard: Container[str] = ()) -> None:
+    """Refuse what is nearly a keyword, is said elsewhere, or is somebody's secret.
+
+    Args:
+        names: the keywords of a call, in its order.
+        heard: those that the handler which answers has in its signature.
+
+    Raises:
+        BadRequestError: nobody takes one of them as it is spelled, and it is nearly one that is known, or belongs to a
+            client, or looks like a secret; `param` and the message name it.
+    """
+    for name in names:
+        if name in KNOWN or name in heard:
+            continue
+        by_hand = f'can be sent as extra_body={{"{name}": ...}}'
+        if name.endswith(_SECRETS):
+            raise refused(name, f"{name} looks like a secret, which is not sent to a model unasked: it {by_hand}")
+        if (advice := _ELSEWHERE.get(name) or _meant(name)) is not None:
+            raise refused(name, f"no call takes a keyword {name}: {advice} (A server's own of that name {by_hand}.)")
+
+
+def refuse_misspelled_setting(name: str) -> None:
+    """The same for what is assigned to the package itself, where nothing would ever read it.
+
+    Raises:
+        BadRequestError: it is nearly one of `_keywords.SETTINGS`; `param` and the message name it.
+    """
+    if name not in _SETTINGS and (meant := nearest(name, _SETTINGS)) is not None:
+        raise refused(name, f"tokenwire has no setting {name}: did you mean {meant}?")
+
+
+@lru_cache(1000)
+def _meant(name: str) -> str | None:
+    meant = nearest(name, _MEANT)
+    return None if meant is None else f"did you mean {meant}?"
+
+
+def nearest(word: str, known: Iterable[str], *, shortest: int = _SHORT) -> str | None:
+    """The known word that another is nearly; the nearest, then the first by the alphabet. None for one that is like none.
+
+    Args:
+        shortest: the letters below which a word is like none.
+    """
+    wrong = 0 if len(word) < shortest else 1 if len(word) < _LONG else 2
+    near = ((_difference(word.lower(), other, wrong), other) for other in known if len(other) >= shortest - 1)
+    edits, meant = min(near, default=(1, ""))
+    return meant if 0 < wrong >= edits else None
+
+
+def _difference(a: str, b: str, most: int) -> int:
+    """As `_edits`; a plural is the same word, and so "num_retry" no more than one off from "num_retries"."""
+    return min(_edits(a, b, most), 1 + _edits(_singular(a), _singular(b), most - 1))
+
+
+def _singular(name: str) -> str:
+    return f"{name[:-3]}y" if name.endswith("ies") else name.removesuffix("s")
+
+
+def _edits(a: str, b: str, most: int) -> int:
+    """How many letters must be put in, left out, exchanged or swapped with the next to make one word the other.
+
+    That is the optimal string alignment distance (Damerau-Levenshtein without moves over a distance); any number above
+    `most` stands for all of them.
+    """
+    if abs(len(a) - len(b)) > most:
+        return most + 1
+    before: list[int] = []
+    row = list(range(len(b) + 1))
+    for i, letter in enumerate(a, start=1):
+        before, last, row = row, before, [i]
+        for j, other in enumerate(b, start=1):
+            cost = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != other))
+            if i > 1 and j > 1 and letter == b[j - 2] and other == a[i - 2]:
+                cost = min(cost, last[j - 2] + 1)
+            row.append(cost)
+    return row[-1]

@@ -1,0 +1,508 @@
+"""`AsyncClient`: the calls, with defaults of their own, a lifetime and a connection pool.
+
+The package's functions are the methods of `default_client`; see `functions`.
+"""
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
+
+from .._calls.plain import call
+from .._calls.request import Defaults, parse_request
+from .._calls.routing import bridges_of, route
+from .._calls.stream import AsyncStream, ParsedAsyncStream, opened
+from .._calls.streamed import stream_call
+from .._calls.targets import target_of
+from .._settings import module_settings
+from ..exceptions import TokenwireError, refused, wrong
+from ..llms.backend import Kind, Request, SharedBackend, check_http_client
+from ..llms.bridge import Bridge
+from ..types import (
+    EmbeddingResponse,
+    GenericStreamingChunk,
+    ImageResponse,
+    ModelList,
+    ModelResponse,
+    ModelResponseStream,
+    ParsedResponse,
+    TextCompletionResponse,
+)
+from ..types.attempts import PoolStats
+from ..wire.convert import Shape
+from .pools import ClientPools
+
+T = TypeVar("T")
+
+if TYPE_CHECKING:
+    import httpx
+    from typing_extensions import Unpack
+
+    from .._calls.deployments import Deployments
+    from .._calls.gate import Gate
+    from ..http.transport import HTTPTransport
+    from ..jobs.map import Inputs, Results
+    from ..types.params import CallParams, ChatParams, EmbeddingParams, ImageParams, Messages, TextParams, TypedChatParams
+
+
+class AsyncClient:
+    """Calls models, from any asyncio or trio task.
+
+    Args:
+        http_client: an `httpx.AsyncClient` to send through, for proxies of your own, HTTP/2 or event hooks; it is used
+            as it is and not closed. In which event loops it can be used is its own affair.
+        transport: an `HTTPTransport` with limits or an SSL context of your own; it is closed with the client. It belongs
+            to one event loop, and then so does the client. Without either, the client has a transport of its own for each
+            event loop and each `ssl_verify`, and goes through httpx where the environment names a proxy (`HTTPS_PROXY`,
+            `NO_PROXY`, ..., as curl reads them).
+        handlers: by provider, handlers that answer this client's calls and nobody else's; whatever `register` takes,
+            `Deployments` too. They come before the registered ones.
+        gate: a `Gate`, which bounds its calls together with those of other clients that are given the same one.
+        **defaults: keywords for every call made through this client, such as `api_base`, `api_key`, `timeout`,
+            `num_retries`, `headers`, `limits` or `temperature`; a call's own keywords win. Headers are merged.
+
+    Use it in `async with`, or call `aclose()`. A client may be used in several event loops, in one thread after the other
+    or in several at once, and keeps connections for each, which are closed when that loop shuts down, or when the client is
+    dropped and no stream needs them. Its methods are those of the package, and raise the same errors.
+
+    Raises:
+        BadRequestError: one of the first four is wrong; at the call, when a default is. The message names it.
+        RuntimeError: at the call, when the client is closed, or its `transport` belongs to another event loop.
+    """
+
+    def __init__(
+        self,
+        *,
+        http_client: "httpx.AsyncClient | None" = None,
+        transport: "HTTPTransport | None" = None,
+        handlers: Mapping[str, Any] | None = None,
+        gate: "Gate | None" = None,
+        **defaults: "Unpack[ChatParams]",
+    ) -> None:
+        keywords: dict[str, Any] = dict(defaults)
+        if "headers" in keywords:  # a call's own are merged with them
+            keywords["default_headers"] = keywords.pop("headers")
+        check_http_client("http_client", http_client)
+        if transport is not None:
+            _check_transport(transport)
+        self._handlers = {} if handlers is None else bridges_of(handlers)
+        if gate is not None:
+            _check_gate(gate)
+        self._gate = gate
+        self._defaults = Defaults(keywords)
+        self._pools = ClientPools(http_client, transport)
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<AsyncClient {'closed' if self._pools.closed else 'open'}>"
+
+    def __reduce__(self) -> str:
+        if self is default_client:  # so that the package's functions, which are its methods, can be pickled
+            return "default_client"
+        raise TypeError("a client can't be pickled or copied: it has keys and connections; make another one")
+
+    async def aclose(self) -> None:
+        """Close the client, and its connections in this event loop, those of open streams too.
+
+        What it has open in other loops is closed when they shut down. Safe to call twice; bounded, and done even when
+        cancelled.
+        """
+        await self._pools.aclose()
+
+    async def warm(self, count: int = 1, *, api_base: str | None = None) -> None:
+        """Open connections ahead, so that the first calls find them.
+
+        Args:
+            count: how many should stand ready.
+            api_base: where; the client's own `api_base` where it is not given.
+
+        Raises:
+            APIConnectionError, Timeout: they could not be opened.
+            BadRequestError: there is no address.
+        """
+        from ..http.transport import warm
+
+        address = api_base or self._defaults.given.get("api_base")
+        if not isinstance(address, str):
+            raise refused("api_base", "api_base must say where to connect")
+        await warm(self._pools.transport(), address, count)
+
+    @property
+    def stats(self) -> PoolStats | None:
+        """The `open`, `idle` and `waiting` counts of its pools in this event loop, as `HTTPTransport.stats`.
+
+        None before the first call here.
+
+        Raises:
+            RuntimeError: no event loop is running here.
+        """
+        return self._pools.stats
+
+    @overload
+    async def acompletion(
+        self,
+        model: str,
+        messages: "Messages | None" = None,
+        *,
+        response_format: type[T],
+        stream: Literal[False] = False,
+        **params: "Unpack[TypedChatParams]",
+    ) -> ParsedResponse[T]: ...
+    @overload
+    async def acompletion(
+        self,
+        model: str,
+        messages: "Messages | None" = None,
+        *,
+        response_format: type[T],
+        stream: Literal[True],
+        **params: "Unpack[TypedChatParams]",
+    ) -> ParsedAsyncStream[ModelResponseStream, T]: ...
+    @overload
+    async def acompletion(
+        self, model: str, messages: "Messages | None" = None, *, stream: Literal[False] = False, **params: "Unpack[ChatParams]"
+    ) -> ModelResponse: ...
+    @overload
+    async def acompletion(
+        self, model: str, messages: "Messages | None" = None, *, stream: Literal[True], **params: "Unpack[ChatParams]"
+    ) -> AsyncStream[ModelResponseStream]: ...
+    @overload
+    async def acompletion(
+        self, model: str, messages: "Messages | None" = None, *, stream: bool, **params: "Unpack[ChatParams]"
+    ) -> ModelResponse | AsyncStream[ModelResponseStream]: ...
+    async def acompletion(
+        self, model: str, messages: "Messages | None" = None, *, stream: bool = False, **params: "Unpack[ChatParams]"
+    ) -> ModelResponse | AsyncStream[ModelResponseStream]:
+        """Ask a model for a chat completion.
+
+        Args:
+            model: "<provider>/<model>": "openai/..." for any OpenAI-compatible endpoint, or the name of a registered handler.
+            messages: a list of dicts with `role` and `content`; a `Message` from an earlier answer can stand in it as it is.
+            stream: answer in chunks.
+            **params: OpenAI's parameters (`temperature`, `tools`, `n`, ...) and the call's own (`api_base`, `api_key`,
+                `timeout`, `num_retries`, ...: see `types.params.CallParams`). A keyword that is neither goes into the
+                request's body, and into `optional_params` for handlers; one of LiteLLM's that tokenwire does not have is
+                refused, and can be sent in `extra_body`.
+
+        Returns:
+            The whole completion; with `stream=True` an `AsyncStream` of chunks in OpenAI's shape, once the response has begun.
+
+        Raises:
+            BadRequestError: an argument is wrong; nothing was sent. Also the server's own 400.
+            UnknownProviderError: nobody answers for this model; nothing was sent.
+            AuthenticationError: no key where one is needed (nothing was sent), or the server refused it.
+            Timeout: a deadline ran out; its `budget` says which.
+            APIConnectionError: no connection, or a broken one.
+            APIResponseValidationError: the answer is not what the protocol says.
+            APIError: any other failure, as the class of its status (`RateLimitError`, `InternalServerError`, ...).
+
+        Cancelling the task releases the connection at once. The protocol is OpenAI's "Create chat completion".
+        """
+        request = self._request("chat", model, messages, params, stream)
+        if request.stream:
+            return await opened(self._stream(request, ModelResponseStream))
+        return cast(ModelResponse, await call(request, self._pools, self._gate))
+
+    @overload
+    def astreaming(
+        self,
+        model: str,
+        messages: "Messages | None" = None,
+        *,
+        response_format: type[T],
+        **params: "Unpack[TypedChatParams]",
+    ) -> ParsedAsyncStream[GenericStreamingChunk, T]: ...
+    @overload
+    def astreaming(
+        self, model: str, messages: "Messages | None" = None, **params: "Unpack[ChatParams]"
+    ) -> AsyncStream[GenericStreamingChunk]: ...
+    def astreaming(
+        self, model: str, messages: "Messages | None" = None, **params: "Unpack[ChatParams]"
+    ) -> AsyncStream[GenericStreamingChunk]:
+        """Stream a chat completion as flat chunks, the fastest way there is: `async for chunk in astreaming(...)`.
+
+        Takes what `acompletion` takes. Nothing is sent before the first chunk is asked for, which is where the errors
+        come that `acompletion` raises; only wrong arguments are refused at once.
+
+        Returns:
+            An `AsyncStream` of `GenericStreamingChunk`: `chunk.text` is what each adds. It needs no `await`.
+
+        Raises:
+            BadRequestError, UnknownProviderError, AuthenticationError: as `acompletion`, before anything is sent.
+        """
+        return self._stream(self._request("chat", model, messages, params, True), GenericStreamingChunk)
+
+    @overload
+    async def atext_completion(
+        self,
+        model: str,
+        prompt: "str | Sequence[Any] | None" = None,
+        *,
+        stream: Literal[False] = False,
+        **params: "Unpack[TextParams]",
+    ) -> TextCompletionResponse: ...
+    @overload
+    async def atext_completion(
+        self, model: str, prompt: "str | Sequence[Any] | None" = None, *, stream: Literal[True], **params: "Unpack[TextParams]"
+    ) -> AsyncStream[TextCompletionResponse]: ...
+    @overload
+    async def atext_completion(
+        self, model: str, prompt: "str | Sequence[Any] | None" = None, *, stream: bool, **params: "Unpack[TextParams]"
+    ) -> TextCompletionResponse | AsyncStream[TextCompletionResponse]: ...
+    async def atext_completion(
+        self, model: str, prompt: "str | Sequence[Any] | None" = None, *, stream: bool = False, **params: "Unpack[TextParams]"
+    ) -> TextCompletionResponse | AsyncStream[TextCompletionResponse]:
+        """Ask a model to continue a text, by OpenAI's older `/completions`.
+
+        Args:
+            model: as for `acompletion`. Handlers get the prompt as a user's message; token ids only if they name `prompt`.
+            prompt: a str, a list of them (a choice each), a list of token ids, or a list of such lists.
+            stream: answer in chunks.
+            **params: as for `acompletion`.
+
+        Returns:
+            The whole completion; with `stream=True` an `AsyncStream` of pieces of one.
+
+        Raises:
+            APIError: as `acompletion`.
+        """
+        request = self._request("text", model, prompt, params, stream)
+        if request.stream:
+            return await opened(self._stream(request, TextCompletionResponse))
+        return cast(TextCompletionResponse, await call(request, self._pools, self._gate))
+
+    async def aembedding(
+        self, model: str, input: "str | Sequence[Any] | None" = None, **params: "Unpack[EmbeddingParams]"
+    ) -> EmbeddingResponse:
+        """Embed texts.
+
+        Args:
+            model: as for `acompletion`.
+            input: a str, a list of them, or token ids.
+            **params: as for `acompletion`; `dimensions` and `encoding_format` are OpenAI's. With `encoding_format="base64"`,
+                `item.array()` gives each vector as an array at a fraction of what a list of floats costs.
+
+        Returns:
+            A vector for each input, in `data`.
+
+        Raises:
+            APIError: as `acompletion`.
+        """
+        request = self._request("embedding", model, input, params, False)
+        return cast(EmbeddingResponse, await call(request, self._pools, self._gate))
+
+    async def aimage_generation(self, prompt: str, model: str, **params: "Unpack[ImageParams]") -> ImageResponse:
+        """Make images.
+
+        Args:
+            prompt: what they should show.
+            model: as for `acompletion`.
+            **params: as for `acompletion`; `n`, `size` and `quality` are OpenAI's.
+
+        Returns:
+            The images in `data`, by address or as base64 text.
+
+        Raises:
+            APIError: as `acompletion`.
+        """
+        request = self._request("image", model, prompt, params, False)
+        return cast(ImageResponse, await call(request, self._pools, self._gate))
+
+    async def alist_models(self, model: str = "openai/*", **params: "Unpack[CallParams]") -> ModelList:
+        """List the models that an endpoint offers, by `GET /models`.
+
+        Args:
+            model: names the provider alone; what stands behind the "/" is not looked at.
+            **params: `api_base`, `api_key` and the other keywords of every call.
+
+        Returns:
+            The models in `data`.
+
+        Raises:
+            APIError: as `acompletion`; also for a handler that has no method `alist_models`.
+        """
+        request = self._request("models", model, None, params, False)
+        return cast(ModelList, await call(request, self._pools, self._gate))
+
+    def handler_keywords(
+        self, model: str, *, stream: bool = False, custom_llm_provider: str | None = None
+    ) -> frozenset[str] | None:
+        """The keywords that a model's handler names, or all of them where several share its calls; None where only endpoints do.
+
+        For whoever calls handlers on behalf of others: what a handler names, it knows. Of the parameters that change what an
+        answer looks like, `n`, `best_of`, `echo` and `logprobs` are passed to a method that names them, as `prompt` is.
+
+        Args:
+            model, custom_llm_provider: as for `acompletion`.
+            stream: whether to look at the method that answers streams.
+
+        Raises:
+            UnknownProviderError: nobody answers for this model.
+        """
+        _, _, backend = route(model, custom_llm_provider, "text", self._handlers, module_settings())
+        if isinstance(backend, SharedBackend):
+            each = [self.handler_keywords(name, stream=stream) for name in cast("Deployments", backend).models]
+            named = [keywords for keywords in each if keywords is not None]
+            return frozenset.intersection(*named) if named else None
+        return backend.keywords(stream=stream) if isinstance(backend, Bridge) else None
+
+    @overload
+    def amap(
+        self,
+        model: str,
+        inputs: "Inputs",
+        *,
+        response_format: type[T],
+        concurrency: int | None = None,
+        ordered: bool = False,
+        stream: Literal[False] = False,
+        on_error: Literal["return", "raise"] = "return",
+        **params: "Unpack[TypedChatParams]",
+    ) -> "Results[ParsedResponse[T]]": ...
+    @overload
+    def amap(
+        self,
+        model: str,
+        inputs: "Inputs",
+        *,
+        response_format: type[T],
+        concurrency: int | None = None,
+        ordered: bool = False,
+        stream: Literal[True],
+        on_error: Literal["return", "raise"] = "return",
+        **params: "Unpack[TypedChatParams]",
+    ) -> "Results[ParsedAsyncStream[ModelResponseStream, T]]": ...
+    @overload
+    def amap(
+        self,
+        model: str,
+        inputs: "Inputs",
+        *,
+        concurrency: int | None = None,
+        ordered: bool = False,
+        stream: Literal[False] = False,
+        on_error: Literal["return", "raise"] = "return",
+        **params: "Unpack[ChatParams]",
+    ) -> "Results[ModelResponse]": ...
+    @overload
+    def amap(
+        self,
+        model: str,
+        inputs: "Inputs",
+        *,
+        concurrency: int | None = None,
+        ordered: bool = False,
+        stream: Literal[True],
+        on_error: Literal["return", "raise"] = "return",
+        **params: "Unpack[ChatParams]",
+    ) -> "Results[AsyncStream[ModelResponseStream]]": ...
+    def amap(
+        self,
+        model: str,
+        inputs: "Inputs",
+        *,
+        concurrency: int | None = None,
+        ordered: bool = False,
+        stream: bool = False,
+        on_error: Literal["return", "raise"] = "return",
+        **params: "Unpack[ChatParams]",
+    ) -> "Results[Any]":
+        """Ask a model many times, so many at once: `async with client.amap(...) as results: async for result in results`.
+
+        Args:
+            model: as for `acompletion`.
+            inputs: an iterable or async iterable of prompts, message lists, or dicts of keywords with "messages" or "prompt"
+                among them, which win over those given here. It is read only as calls can begin. An iterable must not block;
+                an async generator is closed at the end.
+            concurrency: calls under way at once, a stream until it ends; the `max_concurrency` of the client's gate where it
+                is not given, else 64. Memory is bounded by it: at most twice as many results wait to be taken or are made.
+            ordered: results in the inputs' order; otherwise as they come.
+            stream: results have open streams, to be read or closed before others can begin. Leaving the block closes them.
+            on_error: "return" results with an `error`, or "raise" it.
+            **params: as for `acompletion`, for every call.
+
+        Returns:
+            A `Result` for each input, with `index`, `input`, `response` or `error`, `attempts` and `timings`. Leaving the
+            block cancels the calls that are under way.
+
+        Raises:
+            BadRequestError, UnknownProviderError, AuthenticationError: an argument is wrong; nothing was sent. What is wrong
+                with one input alone is the `error` of its result.
+        """
+        from ..jobs.map import CONCURRENCY, Results, asking
+
+        target_of(self._request("chat", model, [], params, stream))
+        if concurrency is None:
+            concurrency = (self._gate.max_concurrency if self._gate is not None else None) or CONCURRENCY
+        ask = asking(self.acompletion, model, {**params, "stream": True} if stream else {**params})
+        return Results(ask, inputs, concurrency=concurrency, ordered=ordered, on_error=on_error)
+
+    async def abatch_completion(
+        self, model: str, messages: "Sequence[Messages]" = (), *, max_workers: int = 100, **params: "Unpack[ChatParams]"
+    ) -> list[ModelResponse | TokenwireError]:
+        """Ask a model for a completion of each of several conversations, as LiteLLM's `batch_completion` does.
+
+        Args:
+            model: as for `acompletion`.
+            messages: a list of message lists.
+            max_workers: calls under way at once.
+            **params: as for `acompletion`, for every call.
+
+        Returns:
+            The answers in the order of `messages`; in place of one that failed, its exception.
+
+        Raises:
+            BadRequestError, UnknownProviderError, AuthenticationError: an argument is wrong; nothing was sent.
+        """
+        if not isinstance(messages, list | tuple):
+            raise wrong("messages", "a list of message lists", messages)
+        if params.get("stream"):
+            raise refused("stream", "batch_completion returns whole answers: map(..., stream=True) returns streams")
+        async with self.amap(model, messages, concurrency=max_workers, ordered=True, **params) as results:
+            return [cast("ModelResponse | TokenwireError", result.response or result.error) async for result in results]
+
+    def _request(self, kind: Kind, model: object, content: object, params: Mapping[str, Any], stream: object) -> Request:
+        return parse_request(kind, model, content, stream, params, self._defaults, self._handlers)
+
+    def _stream(self, request: Request, shape: Shape) -> AsyncStream[Any]:
+        return AsyncStream(stream_call(request, self._pools, shape, self._gate))
+
+
+def _check_gate(gate: object) -> None:
+    from .._calls.gate import Gate
+
+    if not isinstance(gate, Gate):
+        raise wrong("gate", "a tokenwire.Gate", gate)
+
+
+def _check_transport(transport: object) -> None:
+    from ..http.transport import HTTPTransport
+
+    if not isinstance(transport, HTTPTransport):
+        raise refused(
+            "transport",
+            f"transport must be a tokenwire.HTTPTransport, not {type(transport).__name__}; another of httpx's goes into"
+            " http_client=httpx.AsyncClient(transport=...)",
+        )
+
+
+def pools_of(client: AsyncClient) -> ClientPools:
+    """What a client's calls are sent through: for the sync face, which closes it from other threads."""
+    return client._pools
+
+
+default_client = AsyncClient()
+
+
+async def aclose() -> None:
+    """Close the connections that the package's own functions keep in this event loop; the next call opens new ones.
+
+    There is no need to call it: they are closed when the event loop shuts down.
+    """
+    await default_client._pools.leave_loop()

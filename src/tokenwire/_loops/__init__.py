@@ -1,0 +1,162 @@
+"""The event loops by name: asyncio (uvloop is one) and trio. Everything above runs on anyio, or on what is here.
+
+Lives here: sockets (`sockets`), a flag that one task waits for (`flag`), and waits in a handler's code that a deadline or
+another task can end (`waiting`), for the loop that is running. All of them take a deadline as `clock` counts, which is the
+only place that knows what it counts on. A loop's modules are imported when they are first needed: a program that only uses
+handlers loads no sockets.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import cache
+from typing import Any, Protocol
+
+from anyio import lowlevel
+
+from .._reading import Readable
+
+
+class Socket(Readable[bytes], Protocol):
+    """A connected socket, which may speak TLS. `take` raises `httpx.ReadError` where the connection broke."""
+
+    def write(self, data: bytes) -> bool:
+        """Send `data`. False where not all of it could be sent at once: await `drain` before the next write.
+
+        Raises:
+            httpx.WriteError: the connection broke.
+        """
+        ...
+
+    async def drain(self, deadline: float) -> None:
+        """Wait until what was written is sent, or will be.
+
+        Raises:
+            httpx.WriteTimeout: the deadline passed first.
+            httpx.WriteError: the connection broke.
+        """
+        ...
+
+    def is_idle(self) -> bool:
+        """Whether the connection is open and nothing has arrived on it."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once, without close_notify. Safe in any state; ends a wait."""
+        ...
+
+    def drop(self) -> None:
+        """Close, where nobody has it any more who could wait for it. Safe in any thread, and in a finalizer."""
+        ...
+
+    def call_soon(self, callback: Callable[[], object]) -> None:
+        """Have the event loop call this soon. Safe in any thread, and in a finalizer."""
+        ...
+
+    def extra_info(self, name: str) -> object:
+        """By httpcore's names: "socket", "ssl_object", "server_addr", "client_addr"."""
+        ...
+
+
+class Waiting(Protocol):
+    """`with waiting.until(deadline): await ...`, one wait after another, in any task; each is a cancel scope.
+
+    Attributes:
+        is_on: whether a task waits.
+        interrupted: whether the latest wait was ended from outside, which its task does not see.
+    """
+
+    interrupted: bool
+
+    @property
+    def is_on(self) -> bool: ...
+
+    def until(self, deadline: float) -> AbstractContextManager[None, bool | None]:
+        """The next wait, which ends when `clock` reaches `deadline`."""
+        ...
+
+    def interrupt(self) -> None:
+        """End the wait, if there is one."""
+        ...
+
+    def close(self) -> None:
+        """No wait follows."""
+        ...
+
+
+def on_trio() -> bool:
+    """Whether the running event loop is trio's."""
+    return lowlevel.current_token().backend_class.__module__.endswith("_trio")
+
+
+def asyncio_loop() -> Any:
+    """The loop of the asyncio task that runs this; None elsewhere, so on trio. Ten times as fast as asking anyio."""
+    asyncio = sys.modules.get("asyncio")
+    try:
+        task = None if asyncio is None else asyncio.current_task()
+    except RuntimeError:  # no loop of asyncio's runs here
+        return None
+    return None if task is None else task.get_loop()
+
+
+def is_being_cancelled() -> bool:
+    """Whether somebody cancels the asyncio task that runs this, by a cancel scope or by itself. True elsewhere, so on trio: there,
+    nothing but that raises `Cancelled`."""
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None or asyncio_loop() is None:
+        return True
+    return asyncio.current_task().cancelling() > 0
+
+
+def clock() -> Callable[[], float]:
+    """What deadlines count on in the task that runs this: `time.monotonic`, or the loop's own clock where that is another.
+
+    A loop of asyncio's has its timers fire by its `time()`, which may begin anywhere and go at any pace.
+    """
+    asyncio = sys.modules.get("asyncio")
+    loop = None if asyncio is None else asyncio._get_running_loop()
+    if loop is None or _is_monotonic(type(loop)) or asyncio_loop() is None:  # a guest run of trio's may be on a loop
+        return time.monotonic
+    return loop.time
+
+
+def now() -> float:
+    """The time by `clock`, for those who ask once."""
+    return clock()()
+
+
+@cache
+def _is_monotonic(kind: Any) -> bool:
+    """Whether loops of this class tell the time by `time.monotonic`, which is faster to ask, and never behind their work."""
+    known = [sys.modules["asyncio"].BaseEventLoop, getattr(sys.modules.get("uvloop"), "Loop", None)]
+    return any(kind.time is loop.time for loop in known if loop is not None)
+
+
+def sockets():
+    """The sockets of the event loop that is running: the module whose `connect` opens one."""
+    if on_trio():
+        from . import trio_sockets
+
+        return trio_sockets
+    from . import asyncio_sockets
+
+    return asyncio_sockets
+
+
+def flag():
+    """A flag that is set once and that one task waits for, in the event loop that is running."""
+    if on_trio():
+        from .trio_waits import Flag
+    else:
+        from .asyncio_waits import Flag
+    return Flag()
+
+
+def waiting() -> Waiting:
+    """A `Waiting` for the event loop that is running."""
+    if on_trio():
+        from .trio_waits import Waiting
+    else:
+        from .asyncio_waits import Waiting
+    return Waiting()

@@ -1,0 +1,102 @@
+"""Deadlines on asyncio and uvloop: a deadline is a number, and a wait needs no timer.
+
+A loop's `Watch` looks at all that may wait every few seconds, and arms a timer for those whose deadline passes before it
+looks again. So a stream whose deadlines are far away has no timer at all: thousands of them would be a heap of objects to
+keep, and the garbage collector's work. A deadline that is near has a timer, which looks at the deadline when it fires,
+and waits again where that has moved on.
+"""
+
+import asyncio
+from contextvars import Context
+from weakref import ReferenceType, WeakKeyDictionary, ref
+
+from .._reading import FOREVER
+
+LOOK_SECONDS = 5.0
+
+
+class Watched:
+    """What one task at a time waits for, until a deadline."""
+
+    __slots__ = ("_deadline", "_timer", "_timer_at", "_watch")
+
+    def __init__(self) -> None:
+        self._watch: Watch = watch_of(asyncio.get_running_loop())
+        self._deadline: float = FOREVER
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at: float = FOREVER
+
+    def interrupt(self) -> None:
+        """End the wait, if there is one: its deadline has passed."""
+        raise NotImplementedError
+
+    def arm(self) -> None:
+        """Have a timer at the deadline, or before it, if it passes before the watch looks again."""
+        if self._deadline < self._watch.next_look and self._deadline < self._timer_at:
+            self.disarm()
+            if self._deadline <= self._watch.loop.time():  # the watch looked late, as it may while a test holds the clock
+                self._watch.loop.call_soon(self._look)
+                return
+            self._timer_at = self._deadline
+            self._timer = self._watch.loop.call_at(self._deadline, self._look, context=self._watch.context)
+
+    def disarm(self) -> None:
+        """Have no timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._timer_at = None, FOREVER
+
+    def _look(self) -> None:
+        self._timer, self._timer_at = None, FOREVER
+        if self._watch.loop.time() < self._deadline:
+            self.arm()
+        else:
+            self._deadline = FOREVER
+            self.interrupt()
+
+
+class Watch:
+    """Looks after the deadlines of one event loop.
+
+    Attributes:
+        loop: the event loop.
+        watched: what it looks after.
+        next_look: deadlines from here on need no timer yet.
+        context: an empty one for all timers: each would copy the current one.
+    """
+
+    __slots__ = ("__weakref__", "context", "loop", "next_look", "watched")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop: asyncio.AbstractEventLoop = loop
+        self.watched: set[Watched] = set()
+        self.next_look: float = FOREVER
+        self.context: Context = Context()
+
+    def add(self, watched: Watched) -> None:
+        """Look after this from now on."""
+        self.watched.add(watched)
+        if self.next_look == FOREVER:
+            self._look()
+
+    def _look(self) -> None:
+        self.next_look = FOREVER
+        if self.watched:
+            self.next_look = self.loop.time() + LOOK_SECONDS
+            self.loop.call_at(self.next_look, self._look, context=self.context)
+        for watched in self.watched:
+            watched.arm()
+
+
+# A watch lives as long as something that may wait: held here, it would keep its loop.
+_watches: WeakKeyDictionary[asyncio.AbstractEventLoop, ReferenceType[Watch]] = WeakKeyDictionary()
+
+
+def watch_of(loop: asyncio.AbstractEventLoop) -> Watch:
+    """The loop's watch."""
+    found = _watches.get(loop)
+    watch = None if found is None else found()
+    if watch is None:
+        watch = Watch(loop)
+        _watches[loop] = ref(watch)
+    return watch

@@ -1,0 +1,83 @@
+"""Waits that end at a deadline, on trio, whose cancel scopes are cheap: for a flag, and in a handler's code."""
+
+import time
+from types import TracebackType
+
+import trio
+
+from .._reading import FOREVER
+
+
+def scope_until(deadline: float) -> trio.CancelScope:
+    """A cancel scope that ends when `time.monotonic()` reaches `deadline`; trio's own clock may have another zero."""
+    return trio.CancelScope(deadline=trio.current_time() + deadline - time.monotonic())
+
+
+class Flag:
+    """See the asyncio one."""
+
+    __slots__ = ("_event", "_token")
+
+    def __init__(self) -> None:
+        self._event = trio.Event()
+        self._token = trio.lowlevel.current_trio_token()
+
+    def set(self) -> None:
+        """End the wait."""
+        self._event.set()
+
+    def set_from_anywhere(self) -> None:
+        """End the wait, from any thread."""
+        try:
+            self._token.run_sync_soon(self._event.set, idempotent=True)
+        except trio.RunFinishedError:  # and nobody waits
+            pass
+
+    async def wait(self, deadline: float) -> bool:
+        """Wait until it is set; False when `deadline` passed first."""
+        with scope_until(deadline):
+            await self._event.wait()
+        return self._event.is_set()
+
+
+class Waiting:
+    """See `Waiting` of this room."""
+
+    __slots__ = ("_deadline", "_scope", "interrupted")
+
+    def __init__(self) -> None:
+        self._deadline = FOREVER
+        self._scope: trio.CancelScope | None = None
+        self.interrupted: bool = False
+
+    @property
+    def is_on(self) -> bool:
+        """Whether a task waits."""
+        return self._scope is not None
+
+    def until(self, deadline: float) -> "Waiting":
+        """The next wait, which ends when `clock` reaches `deadline`."""
+        self._deadline = deadline
+        return self
+
+    def __enter__(self) -> None:
+        self._scope = scope_until(self._deadline)
+        self._scope.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        scope, self._scope = self._scope, None
+        if scope is None:
+            return False
+        swallowed = scope.__exit__(kind, error, traceback)
+        self.interrupted = scope.cancel_called
+        return swallowed
+
+    def interrupt(self) -> None:
+        """End the wait, if there is one."""
+        if self._scope is not None:
+            self._scope.cancel()
+
+    def close(self) -> None:
+        """No wait follows."""

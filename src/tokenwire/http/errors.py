@@ -1,0 +1,94 @@
+"""What goes wrong below a call, in our exceptions: the one place where httpx's are translated.
+
+Our transport raises httpx's exceptions inside, as httpx2's clients raise httpx2's: one table says what each class becomes.
+httpx2 is looked for among the modules that are loaded, for nothing else can have raised its exceptions.
+"""
+
+import sys
+from types import ModuleType
+from typing import Any, TypeAlias
+
+import httpx
+
+from .. import _loops
+from ..exceptions import (
+    APIConnectionError,
+    APIError,
+    APIResponseValidationError,
+    BadRequestError,
+    LimitExceededError,
+    Timeout,
+    without_secrets,
+)
+from .protocol import HeadersTooLarge
+
+# What an exception becomes: the class of ours, what happened, and what else the class is told.
+Rule: TypeAlias = tuple[type[APIError], str, dict[str, Any]]
+
+_MISTAKE: Rule = BadRequestError, "the request can't be sent to", {"fault": "caller"}  # no retry could help
+_LATE: Rule = Timeout, "nothing arrived in time", {}
+_REST = "the request failed to"
+
+
+def _rules(edition: ModuleType) -> dict[type[BaseException], Rule]:
+    """What the exceptions of httpx, or of another edition of it, become."""
+    return {
+        edition.ConnectTimeout: (Timeout, "no connection in time", {"budget": "connect"}),
+        edition.PoolTimeout: (Timeout, "no free connection in time", {"budget": "pool"}),
+        edition.WriteTimeout: (Timeout, "the request could not be sent in time", {"budget": "write"}),
+        edition.TimeoutException: _LATE,
+        edition.LocalProtocolError: _MISTAKE,
+        edition.UnsupportedProtocol: _MISTAKE,
+        edition.InvalidURL: _MISTAKE,
+        edition.DecodingError: (APIResponseValidationError, "cannot decompress the body from", {}),
+        edition.ConnectError: (APIConnectionError, "cannot connect to", {}),
+        edition.ProxyError: (APIConnectionError, "the proxy gave no way to", {}),
+        edition.RemoteProtocolError: (APIConnectionError, "no valid HTTP from", {}),
+        edition.NetworkError: (APIConnectionError, "the connection broke to", {}),
+        edition.TransportError: (APIConnectionError, _REST, {}),
+        edition.TooManyRedirects: (APIConnectionError, "redirected in circles by", {}),
+    }
+
+
+_table: dict[type[BaseException], Rule] = {**_rules(httpx), TimeoutError: _LATE}
+
+
+def _rule_of(error: BaseException) -> Rule | None:
+    """The rule for the most specific of the exception's classes."""
+    httpx2 = sys.modules.get("httpx2")
+    if httpx2 is not None and httpx2.TransportError not in _table:
+        _table.update(_rules(httpx2))
+    return next((_table[kind] for kind in type(error).__mro__ if kind in _table), None)
+
+
+def is_network_error(error: BaseException) -> bool:
+    """Whether an exception that anyone raised means that the network, or the other side, failed: httpx's, or the system's."""
+    rule = _rule_of(error)
+    return isinstance(error, OSError) if rule is None else issubclass(rule[0], APIConnectionError)
+
+
+def translated(error: Exception, url: str) -> APIError:
+    """Our exception for what httpx, or the layers under and over it, raised while talking to `url`."""
+    url = without_secrets(url)
+    if isinstance(error, HeadersTooLarge):
+        return LimitExceededError(f"{error}: {url}", limit="max_header_bytes")
+    kind, text, details = _rule_of(error) or _unknown(error)
+    return kind(f"{text}: {url}" if kind is Timeout else f"{text} {url}: {reason_of(error)}", **details)
+
+
+def _unknown(error: Exception) -> Rule:
+    """The system's error; or a hook's own bug, or a client that is closed."""
+    return APIConnectionError, _REST, {"fault": "network" if isinstance(error, OSError) else "caller"}
+
+
+def failure_of(error: Exception, url: str, deadline: float) -> APIError:
+    """`translated`, for a request that had to be answered before `deadline`."""
+    ours = error if isinstance(error, APIError) else translated(error, url)
+    if isinstance(ours, Timeout) and _loops.now() >= deadline:
+        ours.budget = None  # which of the caller's budgets it was, only the caller knows: it cut the smaller ones short
+    return ours
+
+
+def reason_of(error: BaseException) -> str:
+    """What an exception says, or at least what it is."""
+    return str(error) or type(error).__name__

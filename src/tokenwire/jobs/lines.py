@@ -1,0 +1,246 @@
+"""The lines of a batch's input: OpenAI's batch format, or plain ones. No event loop here.
+
+::
+
+    {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"model": ..., "messages": [...]}}
+    {"messages": [...], "temperature": 0, "label": "carried through"}
+    {"prompt": "Hi"}
+"""
+
+import re
+import sys
+from array import array
+from collections.abc import Callable
+from typing import Any, NamedTuple, cast
+from zlib import crc32
+
+import msgspec
+
+from ..exceptions import refused
+from ..types.params import EMBEDDING_PARAMS, OPENAI_PARAMS, TEXT_PARAMS, CallParams
+
+# By the end of a line's url: the method of a client, the body's field with the content.
+ENDPOINTS = {
+    "/chat/completions": ("acompletion", "messages"),
+    "/completions": ("atext_completion", "prompt"),
+    "/embeddings": ("aembedding", "input"),
+}
+KNOWN_URLS = "/v1/chat/completions, /v1/completions or /v1/embeddings"
+RESULT_FIELDS = ("id", "custom_id", "response", "error")
+PARAMS = frozenset({"model", *OPENAI_PARAMS, *TEXT_PARAMS, *EMBEDDING_PARAMS})  # the fields of a plain line that are sent
+CALL_PARAMS = frozenset(CallParams.__annotations__)
+
+BOM = b"\xef\xbb\xbf"
+BUCKETS = 4096
+KEY_BYTES = 8
+LONGEST_BEFORE_ID = 64
+
+
+class Line(NamedTuple):
+    """One call of a batch.
+
+    Attributes:
+        number: of the line, 1 for the first.
+        custom_id: the caller's name for it.
+        method: the client's, which makes the call.
+        content: messages, prompt or input.
+        params: the body's other fields.
+        carried: a plain line's further fields, for the output.
+    """
+
+    number: int
+    custom_id: str
+    method: str
+    content: Any
+    params: dict[str, Any]
+    carried: dict[str, Any]
+
+
+class _Head(msgspec.Struct, gc=False):
+    """What names a line; the rest is passed over."""
+
+    custom_id: Any = None
+    id: Any = None
+    url: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    body: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+_head = msgspec.json.Decoder(_Head)
+
+
+class Ids:
+    """A set of ids in 8 bytes each: 64 bits of their hashes, in buckets that are searched as bytes."""
+
+    def __init__(self) -> None:
+        self._buckets = [array("q") for _ in range(BUCKETS)]
+
+    def add(self, name: bytes) -> bool:
+        """Add an id; False where it was there."""
+        value = hash(name)
+        bucket = self._buckets[value % BUCKETS]
+        there, key = bucket.tobytes(), value.to_bytes(KEY_BYTES, sys.byteorder, signed=True)
+        place = there.find(key)
+        while place >= 0 and place % KEY_BYTES:
+            place = there.find(key, place + 1)
+        if place < 0:
+            bucket.append(value)
+        return place < 0
+
+    def add_new(self, names: list[bytes]) -> None:
+        """Add those that are known not to be there, which costs a fraction."""
+        buckets = self._buckets
+        for value in map(hash, names):
+            buckets[value % BUCKETS].append(value)
+
+
+def _no_ids(_: bytes) -> list[bytes]:
+    return []
+
+
+def _finder_of_ids(line: bytes) -> Callable[[bytes], list[bytes]]:
+    """What finds the ids of many lines in which they stand behind the same as in this one."""
+    try:
+        custom_id = _head.decode(line).custom_id
+    except msgspec.MsgspecError:
+        return _no_ids
+    before, found, _ = line.partition(b'"%s"' % str(custom_id).encode())
+    if not found or len(before) > LONGEST_BEFORE_ID:
+        return _no_ids
+    return re.compile(rb'^%s"([^"\\\n]+)".*$' % re.escape(before), re.MULTILINE).findall
+
+
+class Reader:
+    """Reads and checks lines.
+
+    Args:
+        model: for every line; None where each names its own.
+        number_ids: give a line whose id is missing or was there before one with its number, in place of an error.
+    """
+
+    def __init__(self, name: str, *, model: str | None, number_ids: bool) -> None:
+        self._name = name
+        self._model = model
+        self._number_ids = number_ids
+        self._ids = Ids()
+        self._find_ids = _no_ids
+
+    def read(self, number: int, data: bytes) -> Line | None:
+        """A line's call; None for an empty line.
+
+        Raises:
+            BadRequestError: it is wrong; the message names line and field.
+        """
+        data = (data.removeprefix(BOM) if number == 1 else data).strip()
+        if not data:
+            return None
+        try:
+            fields: object = msgspec.json.decode(data)
+        except msgspec.DecodeError as error:
+            raise self.wrong(number, f"is not JSON: {error}") from None
+        if not isinstance(fields, dict):
+            raise self.wrong(number, f"must be a JSON object, not {data[:40].decode('utf-8', 'replace')!r}")
+        found = cast("dict[str, Any]", fields)
+        line = self._plain(number, found) if "body" not in found and "url" not in found else self._batched(number, found)
+        if self._model is not None:
+            line.params["model"] = self._model
+        if not isinstance(line.params.get("model"), str) or not line.params["model"]:
+            raise self.wrong(number, "has no model: put one into body.model, or name one for every line (-m)")
+        if line.params.pop("stream", None):
+            raise self.wrong(number, "has stream, which a batch's answers can't be")
+        return line
+
+    def are_done(self, lines: list[bytes], marks: "array[int]") -> bool:
+        """Whether lines that an earlier run has checked have the ids of these results, as far as a look at them tells.
+
+        Where ids stand in the lines' text, one of them has taught. What stands there is the id if it has the mark of the
+        line's result, so that nearly all lines need not be parsed.
+        """
+        data = b"".join(lines)
+        for find_ids in (self._find_ids, _finder_of_ids(lines[-1])):
+            found = find_ids(data)
+            if array("I", map(crc32, found)) == marks:
+                self._find_ids = find_ids
+                self._ids.add_new(found)
+                return True
+        return False
+
+    def id_of(self, number: int, data: bytes) -> str:
+        """The id of a line that an earlier run has checked, which costs less than reading it.
+
+        Raises:
+            BadRequestError: it has none.
+        """
+        try:
+            head = _head.decode(data.removeprefix(BOM) if number == 1 else data)
+        except msgspec.MsgspecError as error:
+            raise self.wrong(number, f"is not JSON: {error}") from None
+        custom_id = head.custom_id
+        if custom_id is None and head.url is head.body is msgspec.UNSET:  # a plain one
+            if head.id is None:
+                return str(number)
+            custom_id = head.id
+        if isinstance(custom_id, str) and custom_id and self._ids.add(custom_id.encode()):
+            return custom_id
+        return self._id(number, custom_id)
+
+    def wrong(self, number: int, words: str) -> Exception:
+        """The error for a line."""
+        return refused("input", f"{self._name}, line {number} {words}")
+
+    def _batched(self, number: int, fields: dict[str, Any]) -> Line:
+        url, body = fields.get("url"), fields.get("body")
+        ending = url.removeprefix("/v1") if isinstance(url, str) else None
+        if ending not in ENDPOINTS:
+            raise self.wrong(number, f"has the url {url!r:.80}; expected {KNOWN_URLS}")
+        if fields.get("method", "POST") != "POST":
+            raise self.wrong(number, f'has the method {fields["method"]!r:.40}; expected "POST"')
+        if not isinstance(body, dict):
+            raise self.wrong(number, f"must have an object as body, not {body!r:.40}")
+        params = cast("dict[str, Any]", body)
+        method, content_name = ENDPOINTS[ending]
+        custom_id = self._id(number, fields.get("custom_id"))
+        return Line(number, custom_id, method, self._content(number, params, content_name, "body."), params, {})
+
+    def _plain(self, number: int, fields: dict[str, Any]) -> Line:
+        names = [name for name in ("messages", "prompt") if name in fields]
+        if len(names) != 1:
+            raise self.wrong(number, f"must have messages, prompt, or url and body: it has {sorted(fields)}")
+        content, method = self._content(number, fields, names[0], ""), "acompletion"
+        if isinstance(content, str):
+            content = [{"role": "user", "content": content}]
+        elif names[0] == "prompt":
+            method = "atext_completion"
+        custom_id = fields.pop("custom_id", None)
+        custom_id = fields.pop("id", None) if custom_id is None else custom_id
+        for name in RESULT_FIELDS:
+            if name in fields:
+                raise self.wrong(number, f"has the field {name}, which the output has itself")
+        params = {name: value for name, value in fields.items() if name in PARAMS or name == "stream"}
+        carried = {name: value for name, value in fields.items() if name not in params}
+        name = str(number) if custom_id is None else self._id(number, custom_id)
+        return Line(number, name, method, content, params, carried)
+
+    def _content(self, number: int, fields: dict[str, Any], name: str, place: str) -> Any:
+        content = fields.pop(name, None)
+        good = isinstance(content, list) if name == "messages" else isinstance(content, str | list)
+        if not good:
+            expected = "a list of messages" if name == "messages" else "a str or a list"
+            raise self.wrong(number, f"must have {expected} as {place}{name}, not {content!r:.40}")
+        if place:
+            for field in sorted(CALL_PARAMS & fields.keys()):
+                raise self.wrong(number, f"has {place}{field}, which is the client's to say, and not sent")
+        return content
+
+    def _id(self, number: int, custom_id: object) -> str:
+        name = str(custom_id) if isinstance(custom_id, int) and not isinstance(custom_id, bool) else custom_id
+        if isinstance(name, str) and name and self._ids.add(name.encode()):
+            return name
+        if not isinstance(name, str) or not name:
+            if not self._number_ids:
+                raise self.wrong(
+                    number, f"must have a str as custom_id, not {custom_id!r:.40}; or ask for numbers (--number-ids)"
+                )
+            name = "line"
+        elif not self._number_ids:
+            raise self.wrong(number, f"has the custom_id {name!r:.80} of a line before it; or ask for numbers (--number-ids)")
+        return f"{name}-{number}"

@@ -1,0 +1,270 @@
+"""A batch's output: lines that are appended, and found again by the next run. No event loop here.
+
+A line is written at once and as a whole, so that a process that is killed loses nothing that was written; `sync` makes
+what was written outlast a power cut. What either leaves of a last line, without its line break, is cut off by the next run. A
+result's `id` has the number of its input line, which says exactly what is done; its custom_id says whether that is the
+same input. The file itself is locked while it is open; the lock ends with the process, however that ends.
+
+Of an answered line as `Batch` writes it, the next run looks at no more than the beginning and the end, which takes a fraction
+of the time that parsing its answer would: those hold all that it must know. Every other line is parsed.
+"""
+
+import io
+import os
+import re
+import sys
+import zlib
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..exceptions import refused
+
+ID = "batch_req_"  # of results, before the line's number
+TRUNCATED = "length"
+MAY_BE_TRUNCATED = b'"length"'
+READ_BYTES = 1 << 17
+
+# The lines of answers, with number and id. `,"error":null}` at an object's end can be nothing but its own last field.
+_answered = re.compile(rb'^\{"id":"batch_req_([1-9][0-9]*)","custom_id":"([^"\\\n]+)".*,"error":null\}$', re.MULTILINE)
+
+
+class _Choice(msgspec.Struct, gc=False):
+    finish_reason: Any = None
+
+
+class _Written(msgspec.Struct, gc=False):
+    """What is looked at of a result that was written."""
+
+    id: str
+    custom_id: str
+    error: dict[str, Any] | str | None = None
+
+
+_decoder = msgspec.json.Decoder(_Written)
+
+
+class Done:
+    """Which input lines have a result, in 4 bytes each, and what became of them.
+
+    Attributes:
+        count, failed, truncated: how many have one, and how many of these are not as they should be.
+    """
+
+    def __init__(self) -> None:
+        self._marks = array("I")  # by line number, the check sum of its id; 0 for none
+        self.count: int = 0
+        self.failed: int = 0
+        self.truncated: int = 0
+
+    def add_all(self, numbers: list[int], custom_ids: Iterable[bytes]) -> int | None:
+        """Note lines; the number of the first that was noted before, None where all are new."""
+        marks, most = self._marks, max(numbers)
+        if most >= len(marks):
+            marks.extend(bytes(max(most + 1 - len(marks), len(marks) // 16)))
+        for number, crc in zip(numbers, map(zlib.crc32, custom_ids), strict=True):
+            if marks[number]:
+                return number
+            marks[number] = crc or 1
+        self.count += len(numbers)
+        return None
+
+    def marks_of(self, number: int, count: int) -> "array[int] | None":
+        """The marks of so many lines from one on, None where not all of them have a result."""
+        marks = self._marks[number : number + count]
+        return None if len(marks) < count or 0 in marks else marks
+
+    def mark_of(self, number: int) -> int:
+        """The mark of a line's result, which is that of its id; 0 where it has none."""
+        return self._marks[number] if number < len(self._marks) else 0
+
+
+def mark(custom_id: bytes) -> int:
+    """The check sum of an id, above 0."""
+    return zlib.crc32(custom_id) or 1
+
+
+class Output:
+    """One file of results, or standard output for "-", which can't be found again.
+
+    Raises:
+        BadRequestError: it can't be opened, another process has it, or it has something else than results.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.is_stdout: bool = path == "-"
+        if path.endswith((".gz", ".zst")):
+            raise refused("output", f"{path}: the output is appended to as answers come, uncompressed: compress it afterwards")
+        self._file = sys.stdout.fileno() if self.is_stdout else _opened(path)
+        self._is_dirty = False
+
+    def read(self, done: Done, *, keep_failed: bool = True) -> None:
+        """Note what is done, and cut off what is torn.
+
+        Args:
+            keep_failed: whether failed lines stay; else they are taken out, to be made again.
+        """
+        if self.is_stdout:
+            return
+        kept: Callable[[bytes], object] | None = None
+        copy: int | None = None
+        if not keep_failed:
+            copy = _opened(f"{self.path}.part", fresh=True)
+            kept = lambda data: write_all(copy, data)  # noqa: E731
+        place = end = 0
+        for data in _whole_lines(self._file):
+            if kept is not None or not self._note_answered(done, data):
+                for number, line in enumerate(io.BytesIO(data), start=place + 1):
+                    self._note(done, number, line, kept)
+            place += data.count(b"\n")
+            end += len(data)
+        if copy is None:
+            if os.fstat(self._file).st_size > end:
+                os.ftruncate(self._file, end)
+        else:
+            os.fsync(copy)
+            os.replace(f"{self.path}.part", self.path)
+            os.close(self._file)
+            self._file = copy
+            _sync_folder(self.path)
+
+    def _note_answered(self, done: Done, data: bytes) -> bool:
+        """Note many lines at once; False where one of them is not an answer, or may be cut short."""
+        found = _answered.findall(data)
+        if len(found) != data.count(b"\n") or b"\0" in data or MAY_BE_TRUNCATED in data:  # zeros are what a power cut leaves
+            return False
+        numbers, custom_ids = zip(*found, strict=True)
+        self._check(done.add_all(list(map(int, numbers)), custom_ids))
+        return True
+
+    def _note(self, done: Done, place: int, data: bytes, kept: Callable[[bytes], object] | None) -> None:
+        seen = None if b"\0" in data else _answered.match(data)
+        number, custom_id, failed = self._parsed(place, data) if seen is None else (int(seen[1]), seen[2], False)
+        if kept is not None:
+            if failed:
+                return
+            kept(data)
+        self._check(done.add_all([number], [custom_id]))
+        if failed:
+            done.failed += 1
+        elif is_truncated(data):
+            done.truncated += 1
+
+    def _check(self, doubled: int | None) -> None:
+        if doubled is not None:
+            raise refused("output", f"{self.path} has two results of line {doubled}")
+
+    def _parsed(self, place: int, data: bytes) -> tuple[int, bytes, bool]:
+        """The number and id of a result, and whether it failed."""
+        try:
+            found = _decoder.decode(data)
+            prefix, number = found.id[: len(ID)], int(found.id[len(ID) :])
+            if prefix != ID or number < 1:
+                raise ValueError
+        except (msgspec.MsgspecError, ValueError):
+            raise refused("output", f"{self.path}, line {place} is not a result of a batch: write to another file") from None
+        return number, found.custom_id.encode(), found.error is not None
+
+    def append(self, line: bytes) -> None:
+        """Write a result."""
+        write_all(self._file, line)
+        self._is_dirty = True
+
+    def sync(self) -> None:
+        """Make what was written outlast a power cut. Blocks."""
+        if self._is_dirty and not self.is_stdout:
+            self._is_dirty = False
+            os.fsync(self._file)
+
+    def close(self) -> None:
+        """Let others have it."""
+        if not self.is_stdout:
+            os.close(self._file)
+
+
+class _Body(msgspec.Struct, gc=False):
+    choices: list[_Choice] = msgspec.field(default_factory=list[_Choice])
+
+
+class _Response(msgspec.Struct, gc=False):
+    body: _Body
+
+
+class _Answer(msgspec.Struct, gc=False):
+    response: _Response
+
+
+def is_truncated(result: bytes) -> bool:
+    """Whether a choice of a result ended because it might not be longer."""
+    if MAY_BE_TRUNCATED not in result:  # which is nearly always all there is to do
+        return False
+    try:
+        answer = msgspec.json.decode(result, type=_Answer)
+    except msgspec.ValidationError:
+        return False
+    return any(choice.finish_reason == TRUNCATED for choice in answer.response.body.choices)
+
+
+def write_all(file: int, data: bytes) -> None:
+    """Write all of it."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(file, view) :]
+
+
+def _opened(path: str, *, fresh: bool = False) -> int:
+    """The file, locked, at its end."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if fresh else 0) | getattr(os, "O_BINARY", 0)
+    try:
+        file = os.open(path, flags, 0o644)
+    except OSError as error:
+        raise refused("output", f"{path}: {error.strerror}") from None
+    try:
+        _lock(file, path)
+        if os.fstat(file).st_ino != os.stat(path).st_ino:  # replaced in the very moment
+            raise refused("output", f"{path}: another process writes to it")
+        if not fresh:
+            _sync_folder(path)
+    except BaseException:
+        os.close(file)
+        raise
+    return file
+
+
+def _lock(file: int, path: str) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows, where this is left to the user
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise refused("output", f"{path}: another process writes to it") from None
+
+
+def _sync_folder(path: str) -> None:
+    """Make the file's name outlast a power cut."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    folder = os.open(Path(path).absolute().parent, os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _whole_lines(file: int) -> Iterator[bytes]:
+    """A file from its beginning, as many lines at a time as are read at once; not what has no line break."""
+    pieces: list[bytes] = []
+    os.lseek(file, 0, os.SEEK_SET)
+    while data := os.read(file, READ_BYTES):
+        end = data.rfind(b"\n") + 1
+        if not end:
+            pieces.append(data)
+            continue
+        yield b"".join((*pieces, data[:end]))
+        pieces = [data[end:]]

@@ -1,0 +1,341 @@
+"""A handler's stream as a source of chunks.
+
+What its items hold becomes chunks of the caller's shape, and what it raises becomes one of our exceptions. The handler's
+own objects are never changed.
+"""
+
+from collections.abc import Awaitable
+from typing import Any
+
+import msgspec
+
+from .._reading import ready
+from ..exceptions import APIError
+from ..types import (
+    Delta,
+    GenericStreamingChunk,
+    Message,
+    ModelResponse,
+    ModelResponseStream,
+    StreamingChoices,
+    TextCompletionResponse,
+)
+from ..types._record import Record, in_own_terms, sent
+from ..types._source import has_source, source_of
+from ..wire.assemble import Assembler
+from ..wire.chunks import has_content
+from ..wire.convert import Converter, Shape, chat_response, piece_of, response_chunks, whole_class
+from ..wire.fields import content_of
+from ..wire.quick import take_piece
+from .base import ChunkSource
+from .handler_errors import cause_of, is_handlers_own, translated, unusable
+from .handler_items import Items
+
+# How other vendors' reasons are called in OpenAI's words; whatever is not here stays as the handler said it.
+FINISH_REASONS = {
+    **dict.fromkeys(("eos", "eos_token", "stop_sequence", "end_turn", "COMPLETE", "STOP"), "stop"),
+    **dict.fromkeys(("max_tokens", "MAX_TOKENS"), "length"),
+    "tool_use": "tool_calls",
+    **dict.fromkeys(("refusal", "SAFETY", "RECITATION", "guardrail_intervened"), "content_filter"),
+}
+
+_PLAIN_KEYS = frozenset({"text", "is_finished", "finish_reason", "usage", "index", "tool_use"})  # LiteLLM's own six
+_MORE_KEYS = _PLAIN_KEYS | {"reasoning_content", "logprobs"}
+_COUNTS = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
+_NULL = msgspec.Raw(b"null")
+
+# Where text is looked for in vain, if a field of this name and kind is none of the record's.
+_TEXT_HOLDERS: dict[str, Any] = {
+    **dict.fromkeys(("text", "content"), str | list),
+    **dict.fromkeys(("delta", "message"), dict | Record),
+    "choices": list,
+}
+
+CHUNKS = "str, GenericStreamingChunk, ModelResponseStream or a dict of one"
+
+
+class HandlerSource(ChunkSource[Any]):
+    """The chunks of what a handler yields.
+
+    `done` is set when the end of the items is itself the answer's end: for handlers that yield bare text and so have no
+    other way to say it. A handler that yields chunks says in them that it is finished.
+
+    Args:
+        items: the handler's; closed with the source.
+        name: the handler's, for messages.
+    """
+
+    __slots__ = (
+        "_convert",
+        "_converter",
+        "_ended",
+        "_failure",
+        "_items",
+        "_model",
+        "_name",
+        "_plain_chunk",
+        "_text_only",
+        "assembler",
+        "bare_text",
+        "done",
+        "had_content",
+        "headers",
+        "shape",
+    )
+
+    def __init__(self, items: Items, name: str, model: str, shape: Shape) -> None:
+        converter = Converter(shape, model)
+        self.shape: Shape = shape
+        self.headers: dict[str, str] = {}
+        self.had_content: bool = False
+        self.done: bool = False
+        self.bare_text: bool = False
+        self.assembler: Assembler = Assembler(whole_class(shape), **converter.head)
+        self._items = items
+        self._name, self._model = name, model
+        self._converter = converter
+        self._convert, self._plain_chunk = converter.convert, converter.plain_chunk
+        self._failure: APIError | None = None  # after chunks of the same items
+        self._text_only = False
+        self._ended = False
+
+    def take(self) -> list[Any] | None:
+        """The chunks of the items that have arrived; see `ChunkSource`."""
+        while not self._ended:
+            if self._failure is not None:
+                self._ended = True
+                raise self._failure
+            try:
+                items = self._items.take()
+            except BaseException as error:
+                if not is_handlers_own(error):
+                    raise
+                raise translated(error) from cause_of(error)
+            if items is None:
+                return None
+            if not items:
+                self._ended = True
+                return self._ending() if self._text_only else []
+            chunks = self._chunks_of_items(items)
+            if chunks:
+                return chunks
+        return []
+
+    def wait(self, deadline: float) -> Awaitable[bool]:
+        """As `ChunkSource.wait`: for an item, which need not make a chunk."""
+        return ready() if self._ended or self._failure is not None else self._items.wait(deadline)
+
+    async def aclose(self) -> None:
+        """Close the handler's iterator, so that its `finally` blocks run; bounded."""
+        self._ended = True
+        await self._items.aclose()
+
+    def _chunks_of_items(self, items: list[Any]) -> list[Any]:
+        self.had_content = False
+        chunks: list[Any] = []
+        for item in items:
+            if item is not None:
+                try:
+                    chunks += self._chunks_for_caller(item)
+                except APIError as error:
+                    if not chunks:
+                        raise
+                    self._failure = error
+                    break
+        self.assembler.count(len(chunks))
+        return chunks
+
+    def _chunks_for_caller(self, item: object) -> list[Any]:
+        """What the caller gets of one of the handler's items."""
+        text = _plain_text(item)
+        if text and self.assembler.knows_choice_0:
+            self._text_only = self._text_only or item is text
+            self.had_content = True
+            self.assembler.first_text.append(text)
+            if self.bare_text:
+                return [text]
+            return [item if type(item) is self.shape else self._plain_chunk(text)]
+        piece = _piece_of(item)
+        if piece is not None and (chunk := self._continued(piece)) is not None:
+            self.had_content = True
+            return [chunk]
+        try:
+            taken: list[Any] = []
+            for chunk in self._chunks_of(item):
+                self.assembler.add(chunk)
+                self.had_content = self.had_content or has_content(chunk)
+                taken += self._convert(chunk, self.assembler.call_numbers)
+            return taken
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # it holds other things than it should
+            raise unusable(self._name, item, f"{CHUNKS} ({error})") from error
+
+    def _continued(self, piece: GenericStreamingChunk) -> Any:
+        """What the caller gets of a piece that continues its choice; None for one that needs a closer look."""
+        if not self._converter.continues(piece):
+            return None
+        taken = take_piece(self.assembler, piece)
+        return None if taken is None else self._converter.continued(taken)
+
+    def _chunks_of(self, item: object) -> list[Any]:
+        if isinstance(item, str):
+            self._text_only = True
+            return [GenericStreamingChunk(text=item)]
+        item = in_own_terms(item)
+        if isinstance(item, dict):
+            item = _record_of_dict(item)
+        if isinstance(item, ModelResponse):
+            item = piece_of(item) or item
+        if isinstance(item, ModelResponse | TextCompletionResponse):
+            return self._chunks_of_whole(item)
+        if isinstance(item, GenericStreamingChunk):
+            item = _with_reasoning(item)
+            _require_text(item.text)
+        elif isinstance(item, ModelResponseStream):
+            for choice in item.choices:
+                _require_text(choice.delta.content or "")
+        else:
+            raise unusable(self._name, item, CHUNKS)
+        refuse_hidden_text(item)
+        return [_in_openai_words(item)]
+
+    def _chunks_of_whole(self, whole: ModelResponse | TextCompletionResponse) -> list[Any]:
+        if isinstance(whole, TextCompletionResponse):
+            whole = chat_response(whole)
+        refuse_hidden_text(whole)
+        chunks = response_chunks(whole)
+        for chunk in chunks:
+            chunk.model = chunk.model or self._model
+        return chunks
+
+    def _ending(self) -> list[Any]:
+        """The last chunk of a handler that yields bare text: its return is the end of the answer."""
+        self.done = True
+        self.had_content = False
+        if self.assembler.is_complete():
+            return []
+        ending = GenericStreamingChunk(is_finished=True, finish_reason="stop")
+        self.assembler.add(ending)
+        return self._convert(ending)
+
+
+def _plain_text(item: object) -> str | None:
+    """The text of an item that brings text for choice 0 and nothing else; None for any other."""
+    if type(item) is str:
+        return item
+    if type(item) is GenericStreamingChunk:
+        is_plain = (
+            item.index == 0
+            and not (item.is_finished or item.finish_reason or item.reasoning_content)
+            and item.tool_use is None
+            and item.usage is None
+            and item.id is None
+            and item.model is None
+            and item.logprobs is None
+            and item.provider_specific_fields is None
+            and not has_source(item)
+        )
+        return item.text if is_plain and type(item.text) is str else None
+    if type(item) is dict and item.keys() <= _PLAIN_KEYS:
+        is_plain = (
+            not (item.get("is_finished") or item.get("finish_reason") or item.get("index"))
+            and item.get("tool_use") is None
+            and item.get("usage") is None
+        )
+        text = item.get("text")
+        return text if is_plain and type(text) is str else None
+    return None
+
+
+def _piece_of(item: object) -> GenericStreamingChunk | None:
+    """A flat chunk that adds to an answer and does not end it, and has no other field; None of any other item.
+
+    A dict with the usual types of values needs no constructor that understands every other.
+    """
+    if type(item) is GenericStreamingChunk:
+        is_more = not (item.is_finished or item.finish_reason or item.id or item.model or item.provider_specific_fields)
+        return item if is_more and not has_source(item) and type(item.text) is str else None
+    if type(item) is not dict or not item.keys() <= _MORE_KEYS or item.get("is_finished") or item.get("finish_reason"):
+        return None
+    usage, call = item.get("usage"), item.get("tool_use")
+    if type(usage) is dict and not usage.keys() <= _COUNTS:
+        return None
+    logprobs = item.get("logprobs")
+    try:
+        piece = msgspec.convert({**item, "logprobs": _NULL}, GenericStreamingChunk)
+    except msgspec.ValidationError:
+        return None
+    piece.logprobs = logprobs
+    if type(call) is dict and piece.tool_use is not None and "type" not in call:
+        piece.tool_use.type = "function"
+    return piece
+
+
+def whole_class_of(fields: dict[str, Any]) -> type[ModelResponse] | type[TextCompletionResponse] | None:
+    """What kind of whole answer a dict is; None for one that is none, such as a chunk."""
+    choices = fields.get("choices") or ()
+    if any("message" in choice for choice in choices):
+        return ModelResponse
+    return TextCompletionResponse if any("text" in choice for choice in choices) else None
+
+
+def _record_of_dict(fields: dict[str, Any]) -> object:
+    if "choices" in fields:
+        return (whole_class_of(fields) or ModelResponseStream)(**fields)
+    if fields.keys() & {"text", "is_finished", "finish_reason", "usage", "tool_use"}:
+        return GenericStreamingChunk(**fields)
+    raise TypeError(f"a dict with {', '.join(map(str, fields)) or 'nothing'} in it")
+
+
+def _require_text(text: object) -> None:
+    if not isinstance(text, str):
+        raise TypeError(f"text is {type(text).__name__}, not str")
+
+
+def _with_reasoning(chunk: GenericStreamingChunk) -> GenericStreamingChunk:
+    """The chunk, with the reasoning that LiteLLM's handlers give in `provider_specific_fields`: a copy where there is some."""
+    bag = sent(chunk, "provider_specific_fields")
+    if chunk.reasoning_content is not None or not isinstance(bag, dict):
+        return chunk
+    reasoning = next((bag[name] for name in ("reasoning_content", "reasoning") if bag.get(name) is not None), None)
+    return chunk if reasoning is None else chunk.model_copy(update={"reasoning_content": reasoning})
+
+
+def refuse_hidden_text(answer: GenericStreamingChunk | ModelResponseStream | ModelResponse) -> None:
+    """Refuse an answer or a piece that brings nothing but has something where nobody looks for it: that would be lost.
+
+    Raises:
+        TypeError: it does.
+    """
+    parts: list[Record] = [answer]
+    if not isinstance(answer, GenericStreamingChunk):
+        for choice in answer.choices:
+            parts += [choice, choice.delta if isinstance(choice, StreamingChoices) else choice.message]
+    if any(map(_brings_something, parts)):
+        return
+    for part in parts:
+        source = source_of(part)
+        made = source if isinstance(source, dict) else {}  # by Python code
+        hidden = [name for name, kinds in _TEXT_HOLDERS.items() if made.get(name) and isinstance(made[name], kinds)]
+        if hidden:
+            raise TypeError(f"there is {hidden[0]} in a {type(part).__name__}, which has no such field")
+
+
+def _brings_something(part: Record) -> bool:
+    if isinstance(part, GenericStreamingChunk):
+        return has_content(part)
+    return isinstance(part, Delta | Message) and any(content_of(part))
+
+
+def _in_openai_words(chunk: GenericStreamingChunk | ModelResponseStream) -> GenericStreamingChunk | ModelResponseStream:
+    """The chunk with its finish reason in OpenAI's words: a copy where that changes it, for chunks are the handler's."""
+    if isinstance(chunk, GenericStreamingChunk):
+        said = chunk.finish_reason or ("stop" if chunk.is_finished else "")
+        reason = FINISH_REASONS.get(said, said)
+        return chunk if reason == (chunk.finish_reason or "") else chunk.model_copy(update={"finish_reason": reason})
+    if not any(choice.finish_reason in FINISH_REASONS for choice in chunk.choices):
+        return chunk
+    choices = [
+        choice.model_copy(update={"finish_reason": FINISH_REASONS.get(choice.finish_reason or "", choice.finish_reason)})
+        for choice in chunk.choices
+    ]
+    return chunk.model_copy(update={"choices": choices})

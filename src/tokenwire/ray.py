@@ -1,0 +1,268 @@
+"""Many calls in Ray Data: a class for `Dataset.map_batches`. Needs `pip install 'tokenwire[ray]'`.
+
+::
+
+    from tokenwire.ray import Completions
+
+    dataset.map_batches(
+        Completions,
+        fn_constructor_kwargs={"model": "openai/any-model", "input": "prompt", "max_concurrency": 512, "actors": 8},
+        compute=ray.data.ActorPoolStrategy(size=8),
+        batch_format="pyarrow",
+        batch_size=256,
+    )
+
+How it works. Ray makes one `Completions` in each actor and awaits several batches of it at a time, on one event loop. All
+of their rows share the actor's places and its gate, so that a batch's slowest row keeps nobody else's waiting. A row that
+fails is a row whose `error` says why. Ray itself makes the rows again that a lost actor had under way.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import anyio
+
+from . import AsyncClient, Gate, ModelResponse, Result
+from .exceptions import refused, wrong
+from .jobs.map import CONCURRENCY, Results, asking
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from .types.params import ChatParams
+
+__all__ = ["Completions"]
+
+
+def _text(result: Result[ModelResponse]) -> str | None:
+    choices = () if result.response is None else result.response.choices
+    return choices[0].message.content if choices else None
+
+
+def _finish_reason(result: Result[ModelResponse]) -> str | None:
+    choices = () if result.response is None else result.response.choices
+    return choices[0].finish_reason if choices else None
+
+
+def _used(name: str) -> Callable[[Result[ModelResponse]], int | None]:
+    def used(result: Result[ModelResponse]) -> int | None:
+        usage = None if result.response is None else result.response.usage
+        return None if usage is None else getattr(usage, name)
+
+    return used
+
+
+# What there is to say of a row: its type in Arrow, which doesn't depend on the rows of a batch, and where it is found.
+_VALUES: dict[str, tuple[str, Callable[[Result[ModelResponse]], object]]] = {
+    "text": ("string", _text),
+    "finish_reason": ("string", _finish_reason),
+    "prompt_tokens": ("int64", _used("prompt_tokens")),
+    "completion_tokens": ("int64", _used("completion_tokens")),
+    "total_tokens": ("int64", _used("total_tokens")),
+    "attempts": ("int64", lambda result: len(result.attempts)),
+    "seconds": ("float64", lambda result: sum(attempt.seconds for attempt in result.attempts)),
+    "waited": ("float64", lambda result: sum(attempt.waited for attempt in result.attempts)),
+    "error": ("string", lambda result: None if result.error is None else type(result.error).__name__),
+    "error_message": ("string", lambda result: None if result.error is None else str(result.error)),
+    "response": ("string", lambda result: None if result.response is None else result.response.model_dump_json()),
+}
+_ON_REQUEST = "response"
+
+
+class Completions:
+    """Asks a model for a completion of each row of a batch: a class for `map_batches`.
+
+    Args:
+        model: as for `acompletion`.
+        input: the column of prompts (str) or message lists; nulls inside of messages, which Arrow has for fields that other
+            rows have, are left out, but for `content`.
+        row_params: columns whose values are keywords of their row's call, such as "temperature"; nulls are left out.
+        columns: what to add, by the name of its column: any of "text" (the first choice's), "finish_reason",
+            "prompt_tokens", "completion_tokens", "total_tokens", "attempts" (how many there were), "seconds" (that they took),
+            "waited" (seconds before and between them), "error" (the exception's name, null for an answer), "error_message",
+            and "response" (the whole answer as JSON). All but the last under these names, where it is not given.
+        actors: the most actors that there will be. The three limits are for all of them together, and each keeps to its
+            share: of max_concurrency=512 and rpm=30_000 with 8 actors, 64 calls at once and 3750 requests a minute.
+        max_concurrency: calls under way at once; 64 for each actor where it is not given.
+        rpm, tpm: requests and tokens a minute, as `Gate` bounds them.
+        adaptive: learn how many calls the servers bear, as `Gate` does.
+        on_error: "return" a row with `error`, or "raise" the first error, which ends the whole job.
+        handlers: as for `AsyncClient`; they are sent to the actors.
+        **params: keywords for every call, such as `api_base`, `num_retries`, `timeout` or `temperature`. Without `api_key` it
+            is `OPENAI_API_KEY` in the actor's environment.
+
+    Raises:
+        BadRequestError, UnknownProviderError, AuthenticationError: an argument is wrong; nothing was sent.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        input: str = "prompt",
+        row_params: Sequence[str] = (),
+        columns: Mapping[str, str] | None = None,
+        actors: int = 1,
+        max_concurrency: int | None = None,
+        rpm: float | None = None,
+        tpm: float | None = None,
+        adaptive: bool = False,
+        on_error: Literal["return", "raise"] = "return",
+        handlers: Mapping[str, Any] | None = None,
+        **params: "Unpack[ChatParams]",
+    ) -> None:
+        self._input = _checked_name("input", input)
+        self._row_params = _checked_names("row_params", row_params)
+        self._columns = _checked_columns(columns)
+        most = _checked_count("actors", actors) * CONCURRENCY if max_concurrency is None else max_concurrency
+        if _checked_count("max_concurrency", most) < actors:
+            raise refused("max_concurrency", f"max_concurrency must be at least actors, {actors}: it is for all; not {most}")
+        self._actors = actors
+        self._concurrency = most // actors
+        self._sums = {"calls at once": self._concurrency * actors, "requests a minute": rpm, "tokens a minute": tpm}
+        gate = Gate(max_concurrency=self._concurrency, rpm=_share(rpm, actors), tpm=_share(tpm, actors), adaptive=adaptive)
+        self._client = AsyncClient(gate=gate, handlers=handlers)
+        self._client.amap(model, (), on_error=on_error, **params)  # what is wrong is told before any row is asked
+        self._on_error = on_error
+        self._model = model
+        self._asked = asking(self._client.acompletion, model, {**params})
+        # Waiting here is not on a call's clock, as waiting at the gate is.
+        self._places = anyio.Semaphore(self._concurrency)
+
+    def __repr__(self) -> str:
+        shares = (f"{total / self._actors:g} of {total:g} {of}" for of, total in self._sums.items() if total)
+        return f"<Completions {self._model}, one of {self._actors} actors: {', '.join(shares)}>"
+
+    async def __call__(self, batch: object) -> Any:
+        """Make the calls of a batch.
+
+        Args:
+            batch: an Arrow table, a pandas frame, or a dict of columns: numpy arrays or lists.
+
+        Returns:
+            The batch with the columns that were asked for: of a dict of lists a dict of lists, else an Arrow table.
+
+        Raises:
+            BadRequestError: it lacks a column, or has one of those that are to be added.
+            APIError: a row's, where `on_error="raise"` was asked for.
+        """
+        inputs = self._inputs(batch)
+        results: list[Result[ModelResponse] | None] = [None] * len(inputs)
+        asked = Results(self._ask, inputs, concurrency=self._concurrency, ordered=False, on_error=self._on_error)
+        async with asked:
+            async for result in asked:
+                results[result.index] = result
+        return _with_columns(batch, self._columns, cast("list[Result[ModelResponse]]", results))
+
+    async def aclose(self) -> None:
+        """Close the client. There is no need in Ray, whose actors end with their processes."""
+        await self._client.aclose()
+
+    async def _ask(self, index: int, item: object) -> ModelResponse:
+        async with self._places:
+            return await self._asked(index, item)
+
+    def _inputs(self, batch: object) -> list[Any]:
+        """A row's input for each row, as `amap` takes it."""
+        names = _names_of(batch)
+        taken = [column for column in self._columns.values() if column in names]
+        if taken:
+            raise refused("columns", f"the batch has the column {taken[0]!r}: name another, columns={{'text': 'answer', ...}}")
+        if not names:  # Ray's empty blocks have no columns
+            return []
+        for argument, wanted in [("input", self._input), *(("row_params", name) for name in self._row_params)]:
+            if wanted not in names:
+                raise refused(argument, f"{argument} names the column {wanted!r}, but the batch has {', '.join(names)}")
+        contents = _cells(batch, self._input)
+        if not self._row_params:
+            return contents
+        rows = zip(*(_cells(batch, name) for name in self._row_params), strict=True)
+        return [self._with_params(content, row) for content, row in zip(contents, rows, strict=True)]
+
+    def _with_params(self, content: object, row: Iterable[Any]) -> Any:
+        own = {name: value for name, value in zip(self._row_params, row, strict=True) if value is not None}
+        return content if content is None else {"prompt" if isinstance(content, str) else "messages": content, **own}
+
+
+def _names_of(batch: Any) -> list[str]:
+    if isinstance(batch, Mapping):
+        return list(cast("Mapping[str, Any]", batch))
+    return list(batch.column_names if hasattr(batch, "column_names") else batch.columns)
+
+
+def _cells(batch: Any, name: str) -> list[Any]:
+    """A column's values, as Python has them."""
+    column = batch[name]
+    return [_plain(value) for value in (column.to_pylist() if hasattr(column, "to_pylist") else column)]
+
+
+def _plain(value: Any) -> Any:
+    """A value without numpy's types, and without the nulls that Arrow puts where another row has a field."""
+    if hasattr(value, "tolist"):
+        return _plain(value.tolist())
+    if isinstance(value, dict):
+        found = cast("dict[str, Any]", value)
+        return {name: _plain(item) for name, item in found.items() if item is not None or name == "content"}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in cast("Sequence[Any]", value)]
+    return value
+
+
+def _with_columns(batch: object, columns: Mapping[str, str], results: list[Result[ModelResponse]]) -> Any:
+    found = {columns[name]: (kind, list(map(look, results))) for name, (kind, look) in _VALUES.items() if name in columns}
+    if isinstance(batch, Mapping) and all(isinstance(column, list) for column in batch.values()):
+        return {**batch, **{name: values for name, (_, values) in found.items()}}
+    import pyarrow as pa  # pyright: ignore[reportMissingImports]
+
+    table = _table_of(batch)
+    for name, (kind, values) in found.items():
+        table = table.append_column(name, pa.array(values, kind))
+    return table
+
+
+def _table_of(batch: object) -> Any:
+    """A batch as Arrow has it: a column of nulls alone keeps its type there, as the files of a job must agree on them."""
+    if hasattr(batch, "append_column"):
+        return batch
+    from ray.data.block import BlockAccessor  # pyright: ignore[reportMissingImports]
+
+    return BlockAccessor.for_block(BlockAccessor.batch_to_block(batch)).to_arrow()
+
+
+def _share(total: float | None, actors: int) -> float | None:
+    if total is None or isinstance(total, bool) or not isinstance(total, int | float):
+        return total  # nonsense is the gate's to name
+    return total / actors
+
+
+def _checked_name(argument: str, value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise wrong(argument, "the name of a column", value)
+    return value
+
+
+def _checked_names(argument: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise wrong(argument, "a list of columns", value)
+    return tuple(_checked_name(argument, name) for name in cast("Sequence[object]", value))
+
+
+def _checked_columns(value: object) -> dict[str, str]:
+    if value is None:
+        return {name: name for name in _VALUES if name != _ON_REQUEST}
+    if not isinstance(value, Mapping):
+        raise wrong("columns", "a dict of column names, such as {'text': 'answer'}", value)
+    found = cast("Mapping[object, object]", value)
+    for name in found:
+        if name not in _VALUES:
+            raise refused("columns", f"columns has {name!r:.40}; expected some of {', '.join(_VALUES)}")
+    names = {str(name): _checked_name("columns", column) for name, column in found.items()}
+    if len(set(names.values())) < len(names):
+        raise refused("columns", f"columns has one name for two columns: {', '.join(names.values())}")
+    return names
+
+
+def _checked_count(argument: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise wrong(argument, "a whole number, 1 or more", value)
+    return value

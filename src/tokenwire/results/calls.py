@@ -1,0 +1,157 @@
+"""The tool calls of a stream, each once as soon as it is whole; and what is known of each before.
+
+A call is whole when the next one begins and its arguments are complete, or when the message ends. That its arguments are
+complete is not enough: some servers send them once more, or name the call late. Which piece belongs to which call is
+`wire.tool_calls`' business.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from msgspec import UNSET
+
+from ..exceptions import APIResponseValidationError
+from ..schemas.decoding import is_json
+from ..types.tool_calls import ChatCompletionDeltaToolCall, ChatCompletionMessageToolCall
+from ..wire.partial_json import PartialJSON
+from ..wire.tool_calls import ToolCalls
+from .answer import CUT
+from .reading import calls_in
+from .tools import incomplete
+
+if TYPE_CHECKING:
+    from .tools import Tools
+
+
+class PartialToolCall:
+    """A tool call that is arriving. One object for each: it grows.
+
+    Attributes:
+        index: its place among the calls of the message, as the server counts them.
+        id, name: as soon as they are known.
+        call: the whole call, None while it is arriving.
+    """
+
+    __slots__ = ("_parser", "_takes", "call", "id", "index", "name")
+
+    def __init__(self, index: int) -> None:
+        self.index: int = index
+        self.id: str | None = None
+        self.name: str | None = None
+        self.call: ChatCompletionMessageToolCall | None = None
+        self._parser = PartialJSON()
+        self._takes = True
+
+    @property
+    def value(self) -> Any:
+        """The arguments so far, as plain values; None while nothing is known. They grow in place: copy what must not change."""
+        known = self._parser.value
+        return None if known is UNSET else known
+
+    @property
+    def done(self) -> bool:
+        """Whether the call is whole."""
+        return self.call is not None
+
+    def feed(self, piece: str) -> None:
+        """Take in a piece of the arguments."""
+        if self._takes:
+            try:
+                self._parser.feed(piece)
+            except APIResponseValidationError:  # no JSON, or said in another way: the whole call has what they came to
+                self._takes = False
+
+    def settle(self, arguments: str) -> None:
+        """The arguments have ended, and came to these: which may not be what their pieces say."""
+        if not self._takes:
+            self._parser, self._takes = PartialJSON(), True
+            self.feed(arguments)
+
+    def __repr__(self) -> str:
+        return f"<PartialToolCall {self.index} {self.name} {'done' if self.done else self.value!r}>"
+
+
+class ArrivingCalls:
+    """The tool calls of choice 0 of a stream.
+
+    Args:
+        tools: finds the functions that were offered, once it is known who answers; None where there are none.
+        is_complete: whether the stream ended as it should.
+    """
+
+    __slots__ = ("_calls", "_finish_reason", "_is_complete", "_latest", "_open", "_tools")
+
+    def __init__(self, tools: "Callable[[], Tools | None]", is_complete: Callable[[], bool]) -> None:
+        self._tools, self._is_complete = tools, is_complete
+        self._calls = ToolCalls()
+        self._open: dict[int, PartialToolCall | None] = {}  # by number; None once it was found whole
+        self._latest: int | None = None
+        self._finish_reason: str | None = None
+
+    def take_whole(self, chunks: Iterable[Any]) -> list[ChatCompletionMessageToolCall]:
+        """Take in more chunks; returns the calls that are whole now, and were not before."""
+        return [partial.call for partial in self.take(chunks) if partial.call is not None]
+
+    def take(self, chunks: Iterable[Any]) -> list[PartialToolCall]:
+        """Take in more chunks; returns the calls of which there is news in them, each once."""
+        news: dict[int, PartialToolCall] = {}
+        for chunk in chunks:
+            pieces, finish_reason = calls_in(chunk)
+            for piece in pieces:
+                self._take_piece(piece, news)
+            if finish_reason is not None:
+                self._finish_reason = finish_reason
+                self._end(finish_reason, news)
+        return list(news.values())
+
+    def finish_whole(self) -> list[ChatCompletionMessageToolCall]:
+        """`finish`, of the whole calls."""
+        return [partial.call for partial in self.finish() if partial.call is not None]
+
+    def finish(self) -> list[PartialToolCall]:
+        """The stream has ended: the calls that became whole by that.
+
+        Raises:
+            OutputIncompleteError: a call was cut short.
+        """
+        news: dict[int, PartialToolCall] = {}
+        self._end((self._finish_reason or "stop") if self._is_complete() else None, news)
+        cut = next((partial for partial in self._open.values() if partial is not None), None)
+        if cut is not None and not news:
+            arguments = self._calls.call(cut.index)["function"].get("arguments") or ""
+            raise incomplete(cut.name, self._finish_reason, arguments)
+        return list(news.values())
+
+    def _take_piece(self, piece: ChatCompletionDeltaToolCall, news: dict[int, PartialToolCall]) -> None:
+        number = self._calls.add(piece, {})
+        if number != self._latest and self._latest is not None:
+            self._settle(self._latest, news, whole_if=is_json)
+        self._latest = number
+        partial = self._open.setdefault(number, PartialToolCall(number))
+        if partial is None:  # said once more
+            return
+        if piece.id or piece.function is None or piece.function.name:
+            known = self._calls.call(number)
+            partial.id, partial.name = known.get("id"), (known.get("function") or known.get("custom") or {}).get("name")
+        if piece.function is not None and piece.function.arguments:
+            partial.feed(piece.function.arguments)
+        news[number] = partial
+
+    def _end(self, finish_reason: str | None, news: dict[int, PartialToolCall]) -> None:
+        for number in sorted(self._open):
+            self._settle(number, news, whole_if=is_json if finish_reason in CUT else None)
+
+    def _settle(self, number: int, news: dict[int, PartialToolCall], whole_if: Callable[[str], bool] | None) -> None:
+        """Find a call whole, if it is."""
+        partial = self._open[number]
+        fields = self._calls.call(number) if partial is not None else {}
+        arguments = (fields.get("function") or {}).get("arguments") or ""
+        if partial is None or (whole_if is not None and not whole_if(arguments)):
+            return
+        partial.call = ChatCompletionMessageToolCall(**fields)
+        partial.call.id = fields.get("id")  # none is made up
+        if (tools := self._tools()) is not None:
+            tools.mark([partial.call], "tool_calls")
+        partial.settle(arguments)
+        self._open[number] = None
+        news[number] = partial

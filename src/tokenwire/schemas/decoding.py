@@ -1,0 +1,148 @@
+"""JSON text → a value of a type, or what does not fit, and where.
+
+Decoded by msgspec in one pass, into the type; by pydantic where it is one of its models. Only where that fails is the text
+looked at a second time: a null in place of a field that may be absent, which the schema had to allow, is taken out.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+_PLACE = re.compile(r"(.*) - at (?:`key` in )?`\$?([^`]*)`", re.DOTALL)
+_STEP = re.compile(r"\.([^.\[]+)|\[[^\]]*\]")
+_MISSING = re.compile(r"missing required field `([^`]+)`")
+_INSTEAD_OF_NOTHING = "got `null`"  # so msgspec says that a null is not what the type wants
+
+# What the two libraries raise for a text that is not a value: msgspec's own, and the ValueErrors that pydantic's errors and
+# those about half of a surrogate pair are.
+NOT_A_VALUE: Final = (msgspec.DecodeError, ValueError, RecursionError)
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is JSON, and all of it."""
+    try:
+        msgspec.json.decode(text)
+    except NOT_A_VALUE:
+        return False
+    return True
+
+
+class Misfit(Exception):
+    """A text is not a value of the type.
+
+    Attributes:
+        expected: what was wanted, and what came.
+        path: where, such as "lines[2].price"; "" for the whole.
+    """
+
+    def __init__(self, expected: str, path: str) -> None:
+        super().__init__(expected)
+        self.expected: str = expected
+        self.path: str = path
+
+
+class Decoder:
+    """Decodes texts into one type.
+
+    Attributes:
+        cls: the type.
+        fast: decodes a text that fits, and raises one of `NOT_A_VALUE` where it does not: `explained` knows what to do.
+    """
+
+    __slots__ = ("cls", "fast")
+
+    def __init__(self, cls: object) -> None:
+        self.cls: Any = cls
+        self.fast: Callable[[str], Any] = _fast(cls)
+
+    def decode(self, text: str) -> Any:
+        """The value.
+
+        Raises:
+            Misfit: the text is none.
+        """
+        try:
+            return self.fast(text)
+        except NOT_A_VALUE as error:
+            return self.explained(text, error)
+
+    def explained(self, text: str, error: Exception) -> Any:
+        """The value of a text for which `fast` raised an error, where it is one after all.
+
+        Raises:
+            Misfit: it is none.
+        """
+        if isinstance(error, msgspec.DecodeError):
+            return _second_look(text, self.cls, error)
+        first = getattr(error, "errors", None)
+        raise (Misfit(str(error), "") if first is None else Misfit(*_first(error))) from error
+
+
+def _fast(cls: Any) -> Callable[[str], Any]:
+    if hasattr(cls, "model_validate_json"):
+        return cls.model_validate_json
+    if hasattr(cls, "__pydantic_validator__"):
+        from pydantic import TypeAdapter
+
+        return TypeAdapter(cls).validate_json
+    return msgspec.json.Decoder(cls, dec_hook=_model).decode
+
+
+def _first(error: Any) -> tuple[str, str]:
+    """What the first of pydantic's errors wants, and where."""
+    first = error.errors(include_url=False)[0]
+    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
+    return first["msg"], path.removeprefix(".")
+
+
+def _model(cls: Any, value: Any) -> Any:
+    """A pydantic model among msgspec's types."""
+    if not hasattr(cls, "model_validate"):
+        raise NotImplementedError
+    if value is None:
+        raise ValueError(f"Expected `object`, {_INSTEAD_OF_NOTHING}")  # as msgspec says it of its own
+    try:
+        return cls.model_validate(value)
+    except ValueError as exc:
+        expected, path = _first(exc)
+        raise ValueError(f"{expected} (there at {path})" if path else expected) from exc  # msgspec says the way to here
+
+
+def _misfit(error: msgspec.DecodeError) -> Misfit:
+    found = _PLACE.fullmatch(str(error))
+    return Misfit(str(error), "") if found is None else Misfit(found[1], found[2].removeprefix("."))
+
+
+def _second_look(text: str, wanted: object, error: msgspec.DecodeError) -> Any:
+    """The value without the nulls that stand for nothing; `Misfit` where that does not help."""
+    misfit = _misfit(error)
+    if not isinstance(error, msgspec.ValidationError) or _INSTEAD_OF_NOTHING not in misfit.expected:
+        raise misfit from error
+    plain = msgspec.json.decode(text)
+    dropped: dict[str, Misfit] = {}
+    while _drop_nulls(plain, [found[1] for found in _STEP.finditer(f".{misfit.path}")]):
+        dropped[misfit.path] = misfit
+        try:
+            return msgspec.convert(plain, wanted, str_keys=True, dec_hook=_model)
+        except msgspec.ValidationError as exc:
+            misfit = _misfit(exc)
+            if (missing := _MISSING.search(misfit.expected)) is not None:  # that null was not for us to take out
+                misfit = dropped.get(f"{misfit.path}.{missing[1]}".removeprefix("."), misfit)
+            if missing is not None or _INSTEAD_OF_NOTHING not in misfit.expected:
+                raise misfit from exc
+    raise misfit from error
+
+
+def _drop_nulls(value: object, steps: list[str | None]) -> bool:
+    """Take out every null that stands for a field at a path (a step of None is any item); whether there was one."""
+    step, *rest = steps or [None]
+    if step is None:
+        items = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []
+        return bool(rest) and sum(_drop_nulls(item, rest) for item in items) > 0
+    if not isinstance(value, dict) or step not in value:
+        return False
+    if rest:
+        return _drop_nulls(value[step], rest)
+    return value[step] is None and value.pop(step) is None

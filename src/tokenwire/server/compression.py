@@ -1,0 +1,54 @@
+"""Bodies that clients have compressed."""
+
+from collections.abc import Callable, Iterator
+
+import httpx
+
+from tokenwire import BadRequestError
+from tokenwire.http.decoding import ACCEPTED_ENCODINGS, Inflater, inflater_for
+
+FED_BYTES = 64 * 1024  # at once: a small body can stand for a very large one, and what is left over is copied
+
+
+def undoing(encoding: str, max_bytes: int) -> Callable[[bytes], bytes]:
+    """What undoes a `content-encoding`: a function of the whole body.
+
+    It raises BadRequestError for a body that is not what the encoding says, or is longer than `max_bytes` without it (413).
+
+    Raises:
+        BadRequestError: nothing here undoes it (415; RFC 9110, 15.5.16).
+    """
+    try:
+        inflater = inflater_for(encoding)
+    except httpx.DecodingError:
+        message = (
+            f"the request's body has the content-encoding {encoding:.80}, which is not known here; {ACCEPTED_ENCODINGS} are"
+        )
+        raise BadRequestError(
+            message, status_code=415, code="unsupported_encoding", headers={"accept-encoding": ACCEPTED_ENCODINGS}
+        ) from None
+
+    def undo(body: bytes) -> bytes:
+        return body if inflater is None else b"".join(_pieces(inflater, body, max_bytes))
+
+    return undo
+
+
+def too_large(max_bytes: int) -> BadRequestError:
+    """The error for a body that is longer than bodies may be."""
+    return BadRequestError(f"the request's body is larger than {max_bytes} bytes", status_code=413, code="request_too_large")
+
+
+def _pieces(inflater: Inflater, body: bytes, max_bytes: int) -> Iterator[bytes]:
+    size = 0
+    try:
+        for start in range(0, len(body), FED_BYTES):
+            inflater.feed_data(body[start : start + FED_BYTES])
+            while piece := inflater.take():
+                size += len(piece)
+                if size > max_bytes:
+                    raise too_large(max_bytes)
+                yield piece
+        inflater.feed_eof()
+    except (httpx.DecodingError, httpx.RemoteProtocolError) as error:
+        raise BadRequestError(str(error), code="invalid_encoding") from None

@@ -1,0 +1,32 @@
+"""The keys that clients send: where they stand, and whether one of them is known."""
+
+from collections.abc import Iterable, Mapping
+from hmac import compare_digest
+
+from tokenwire import AuthenticationError
+
+# OpenAI's, and with a scheme; Azure's; Anthropic's.
+BEARER, PLAIN = b"authorization", (b"api-key", b"x-api-key")
+# What a client shows to nobody but the server.
+SECRET_HEADERS = frozenset((BEARER, *PLAIN, b"cookie", b"proxy-authorization"))
+
+
+def check_key(headers: Mapping[bytes, bytes], known: Iterable[bytes]) -> None:
+    """Refuse a request whose headers have none of the keys that are `known`.
+
+    Raises:
+        AuthenticationError: see above.
+    """
+    given = _keys_in(headers)
+    if not given:
+        message = "no API key: send one as `Authorization: Bearer KEY`, or as `api-key` or `x-api-key`"
+        raise AuthenticationError(message, code="missing_api_key")
+    matches = [compare_digest(key, one) for key in known for one in given]  # all, so that the time it takes says nothing
+    if not any(matches):
+        raise AuthenticationError("this API key is not known here", code="invalid_api_key")
+
+
+def _keys_in(headers: Mapping[bytes, bytes]) -> list[bytes]:
+    scheme, _, token = headers.get(BEARER, b"").partition(b" ")
+    bearer = token.strip() if scheme.lower() == b"bearer" else b""
+    return [key for key in (bearer, *(headers.get(name, b"").strip() for name in PLAIN)) if key]

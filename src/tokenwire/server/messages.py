@@ -1,0 +1,55 @@
+"""Anthropic's Messages: what of that API is this server's; the rest is in `wire.messages`."""
+
+from typing import Any, ClassVar
+
+import msgspec
+
+from tokenwire import ModelResponse
+
+from ..wire.messages.answers import message_fields
+from ..wire.messages.asked import MessagesRequest
+from ..wire.messages.encode import PING, EventEncoder, event
+from ..wire.messages.failures import failure_of, is_failure
+from .errors import Refusal
+from .models import Model, id_of
+
+
+class MessagesEvents(EventEncoder):
+    """Encodes the chunks of one answer as events; its bytes are never an endpoint's own."""
+
+    keep_alive: ClassVar[bytes] = PING
+
+    def __init__(self, model: Model, request: MessagesRequest, *, from_endpoint: bool) -> None:
+        super().__init__(request.stop_sequences)
+        self._model = model
+
+    def head_of(self, chunk: Any) -> tuple[str, str]:
+        """See `EventEncoder`."""
+        return _id_of(getattr(chunk, "id", None)), self._model.shown(getattr(chunk, "model", None))
+
+    def error_event(self, refusal: Refusal) -> bytes:
+        """The event that ends a stream which failed."""
+        _, fields = failure_of(refusal.status, refusal.error.get("message"), "")
+        if is_failure(refusal.beside, refusal.error):
+            fields["error"] = refusal.error
+        return event("error", {"error": fields["error"]})
+
+
+def message_body(response: ModelResponse, model: Model, request: MessagesRequest) -> bytes:
+    """The body of a whole answer."""
+    shown = model.shown(response.model)
+    fields = message_fields(response, id=_id_of(response.id), model=shown, stops=request.stop_sequences or ())
+    return msgspec.json.encode(fields)
+
+
+def messages_refusal(refusal: Refusal, request_id: str) -> tuple[int, bytes]:
+    """What went wrong, as Anthropic says it; what an endpoint says in the same way goes on as it came."""
+    if is_failure(refusal.beside, refusal.error) and refusal.sent is not None:
+        return refusal.status, refusal.sent
+    status, fields = failure_of(refusal.status, refusal.error.get("message"), request_id)
+    return status, msgspec.json.encode(fields)
+
+
+def _id_of(given: object) -> str:
+    known = id_of(given, "msg_")
+    return known if known.startswith("msg_") else f"msg_{known}"

@@ -1,0 +1,96 @@
+"""What is asked of a handler, and what is done here: which of OpenAI's parameters a handler knows can't be seen from outside.
+
+- `prompt`: a call for each. The choices of prompt `p` have the indexes from `p * n`.
+- `n`: the handler is told. Each choice that its answer lacks is another call's, which has no `n`.
+- `logprobs`: the handler is told. An answer with text and without log probabilities is an error.
+- `echo`: a method that has a parameter of this name is told. For others, the prompt is put in front of the answer here.
+- `best_of`: a method that has a parameter of this name is told. For others, it can only be what `n` is.
+
+The calls themselves are in `several`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from tokenwire import BadRequestError, UnsupportedParamsError
+
+from .requests import MOST_CHOICES, MOST_PROMPTS
+
+
+class Plan(Struct, frozen=True):
+    """What is to be asked of a handler.
+
+    Attributes:
+        keywords: of every call, without the content.
+        content: the name of that.
+        prompts: the content of each call.
+        n: how many choices each has.
+        echo: whether they are put in front of the answers here.
+        logprobs: whether answers must have log probabilities.
+    """
+
+    keywords: dict[str, Any]
+    content: str
+    prompts: list[Any]
+    n: int
+    echo: bool
+    logprobs: bool
+
+
+def may_take_several(call: Mapping[str, Any], content: str) -> bool:
+    """Whether a call asks for what a handler may not do by itself."""
+    if any(call.get(name) for name in ("n", "best_of", "echo")) or _is_asked(call.get("logprobs")):
+        return True
+    return content == "prompt" and not isinstance(call[content], str)
+
+
+def plan_of(call: Mapping[str, Any], content: str, named: frozenset[str]) -> Plan:
+    """What is to be asked of a handler.
+
+    Args:
+        call: the keywords that it was to be called with.
+        content: the name of what is to be answered: "messages" or "prompt".
+        named: the keywords that its method names.
+
+    Raises:
+        BadRequestError: neither the handler nor the server can do it; `param` says what.
+    """
+    keywords = {name: value for name, value in call.items() if name != content}
+    n = keywords.get("n") or 1
+    if n > MOST_CHOICES:
+        raise BadRequestError(f"n must be {MOST_CHOICES} or less, not {n}", param="n")
+    logprobs = _is_asked(keywords.get("logprobs"))
+    if content == "messages":
+        return Plan(keywords, content, [call[content]], n, echo=False, logprobs=logprobs)
+    prompts = _prompts_in(call[content])
+    if "best_of" not in named:
+        _check_best_of(keywords.pop("best_of", None), n)
+    echo = "echo" not in named and bool(keywords.pop("echo", None))
+    if echo and (logprobs or not all(isinstance(prompt, str) for prompt in prompts)):
+        raise UnsupportedParamsError("echo: this model can't repeat token ids, or log probabilities of a prompt", param="echo")
+    return Plan(keywords, content, prompts, n, echo, logprobs)
+
+
+def _is_asked(logprobs: object) -> bool:
+    return logprobs is not None and logprobs is not False  # 0 asks for those of the tokens that were chosen
+
+
+def _prompts_in(prompt: str | list[Any]) -> list[Any]:
+    kinds = set(map(type, prompt))
+    if isinstance(prompt, str) or kinds == {int}:
+        return [prompt]
+    if len(kinds) > 1 or [] in prompt:
+        raise BadRequestError("prompt must be a text, a list of token ids, or a list of one of these", param="prompt")
+    if len(prompt) > MOST_PROMPTS:
+        raise BadRequestError(f"prompt must be {MOST_PROMPTS} prompts or less, not {len(prompt)}", param="prompt")
+    return prompt
+
+
+def _check_best_of(best_of: int | None, n: int) -> None:
+    if best_of is not None and best_of < n:
+        raise BadRequestError(f"best_of must not be less than n, which is {n}, not {best_of}", param="best_of")
+    if best_of is not None and best_of > n:
+        message = f"best_of: this model can't choose among more completions than it returns; leave it out, or make it {n}"
+        raise UnsupportedParamsError(message, param="best_of")

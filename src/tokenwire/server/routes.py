@@ -1,0 +1,157 @@
+"""All routes of the endpoint. Each path is written here and nowhere else: the app finds its way by this list, the figures
+take their labels from it, and the description is made of it.
+
+A new endpoint is one more route, with a struct that checks its requests (`requests`) and encoders for its answers
+(`bodies`, `events`).
+"""
+
+import msgspec
+
+from tokenwire import APIError, AsyncClient
+
+from ..wire.messages.asked import MessagesRequest, chat_keywords as message_keywords, plain
+from ..wire.responses.request import (
+    ResponsesRequest,
+    chat_keywords as response_keywords,
+    plain as plain_response_call,
+)
+from .bodies import chat_body, embedding_body, image_body, text_body
+from .events import ChatEvents, TextEvents
+from .messages import MessagesEvents, message_body, messages_refusal
+from .openapi import (
+    CHAT_COMPLETION,
+    COMPLETION,
+    EMBEDDINGS,
+    FIGURES,
+    HEALTH,
+    IMAGES,
+    MESSAGE,
+    MESSAGE_ERROR,
+    MESSAGE_EVENTS,
+    MODEL,
+    MODEL_LIST,
+    RESPONSE,
+    RESPONSE_EVENTS,
+    describe,
+)
+from .requests import ChatRequest, EmbeddingRequest, ImageRequest, TextRequest
+from .responses import ResponsesEvents, response_body
+from .route import ID_HEADERS, JSON, ModelCall, Route
+
+
+def _json(value: object) -> tuple[bytes, str]:
+    return msgspec.json.encode(value), JSON
+
+
+def _cannot_count(*_: object) -> tuple[bytes, str]:
+    raise APIError("the models of this server can't count tokens before they answer", status_code=501, code="not_supported")
+
+
+_FRONT = {"name": "tokenwire"}  # some clients look here whether anybody is there
+
+ROUTES = (
+    Route(
+        "POST",
+        "/chat/completions",
+        ModelCall(ChatRequest, "messages", AsyncClient.acompletion, chat_body, ChatEvents),
+        "createChatCompletion",
+        "Continue a conversation.",
+        CHAT_COMPLETION,
+    ),
+    Route(
+        "POST",
+        "/completions",
+        ModelCall(TextRequest, "prompt", AsyncClient.atext_completion, text_body, TextEvents),
+        "createCompletion",
+        "Continue one or several texts.",
+        COMPLETION,
+    ),
+    Route(
+        "POST",
+        "/responses",
+        ModelCall(
+            ResponsesRequest,
+            "messages",
+            AsyncClient.acompletion,
+            response_body,
+            ResponsesEvents,
+            response_keywords,
+            RESPONSE_EVENTS,
+            plain_response_call,
+        ),
+        "createResponse",
+        "Answer a conversation.",
+        RESPONSE,
+    ),
+    Route(
+        "POST",
+        "/responses/input_tokens",
+        _cannot_count,
+        "countResponseTokens",
+        "Count the tokens of a prompt, which no model here can do.",
+        None,
+    ),
+    Route(
+        "POST",
+        "/messages",
+        ModelCall(
+            MessagesRequest,
+            "messages",
+            AsyncClient.acompletion,
+            message_body,
+            MessagesEvents,
+            message_keywords,
+            MESSAGE_EVENTS,
+            plain,
+        ),
+        "createMessage",
+        "Continue a conversation of content blocks.",
+        MESSAGE,
+        refusal=messages_refusal,
+        failure=MESSAGE_ERROR,
+        id_headers=(*ID_HEADERS, b"request-id"),
+    ),
+    Route(
+        "POST",
+        "/messages/count_tokens",
+        _cannot_count,
+        "countMessageTokens",
+        "Count the tokens of a prompt, which no model here can do.",
+        None,
+        refusal=messages_refusal,
+        failure=MESSAGE_ERROR,
+        id_headers=(*ID_HEADERS, b"request-id"),
+    ),
+    Route(
+        "POST",
+        "/embeddings",
+        ModelCall(EmbeddingRequest, "input", AsyncClient.aembedding, embedding_body),
+        "createEmbedding",
+        "Turn texts into vectors.",
+        EMBEDDINGS,
+    ),
+    Route(
+        "POST",
+        "/images/generations",
+        ModelCall(ImageRequest, "prompt", AsyncClient.aimage_generation, image_body),
+        "createImage",
+        "Make images.",
+        IMAGES,
+    ),
+    Route(
+        "GET", "/models", lambda app, _: _json(app.models.entries()), "listModels", "The models that are served.", MODEL_LIST
+    ),
+    Route(
+        "GET",
+        "/models/{model}",
+        lambda app, name: _json(app.models.entry(app.models.find(name))),
+        "retrieveModel",
+        "One of them.",
+        MODEL,
+    ),
+    Route("GET", "/", lambda *_: _json(_FRONT), "front", "What this is.", None, needs_key=False),
+    Route("GET", "/health", lambda *_: _json({"status": "ok"}), "health", "Whether the server runs.", HEALTH, needs_key=False),
+    Route("GET", "/openapi.json", lambda app, _: _json(describe(app)), "describe", "This description.", None),
+)
+
+METRICS = Route("GET", "/metrics", lambda app, _: app.figures(), "metrics", "Figures, as Prometheus reads them.", FIGURES)

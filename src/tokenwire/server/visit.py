@@ -1,0 +1,242 @@
+"""The client at the other end of one HTTP request, as ASGI has it.
+
+It can leave at any moment: what takes long is run by `while_connected`, beside one task that waits for the
+client's leaving and, once a stream has begun, sends a comment whenever the handler has been silent for long. That task
+is the only thing a request costs beyond its own work; a chunk costs no task, timer or lock.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from os import urandom
+from typing import Any, Literal, TypeAlias, TypeVar
+from urllib.parse import quote
+
+import anyio
+
+from tokenwire import ClientRequest
+
+from .compression import too_large, undoing
+from .keys import SECRET_HEADERS
+from .route import ID_HEADERS, JSON, Events, Route
+from .upstream import is_safe, passed_on
+
+T = TypeVar("T")
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Outcome: TypeAlias = Literal["complete", "truncated", "error", "cancelled"]
+
+EVENT_STREAM = (
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),  # nginx would hold the events back
+)
+
+
+class ClientLeft(Exception):
+    """The client has closed the connection; there is nobody to answer."""
+
+
+class Visit:
+    """One client's request, and what has become of it.
+
+    Attributes:
+        method, path: of the request; the path without a version prefix and without where the app is mounted.
+        asked: the path as the client has it.
+        headers: the request's, names in lower case; of several with one name the last.
+        request_id: sent as `x-request-id`; that of the endpoint behind this one, once it has answered with one.
+        route: the one that the path leads to, None until it is known, or where nothing is there.
+        model: the model asked for, None until it is known to be one that is served: a client can ask for anything.
+        events: encodes the stream that answers; None until there is one.
+        status: of the response, None until it has begun.
+        started_at, first_chunk_at, ended_at: `time.monotonic()` values, None for what has not happened.
+        chunks: how many chunks of a stream have been sent.
+        outcome: "complete", "truncated", "error" or "cancelled" (the client left), None while it goes on.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._scope = scope
+        self.started_at: float = time.monotonic()
+        self.method: str = scope["method"]
+        self.path: str = _path_of(scope)
+        self.asked: str = scope["path"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.request_id: str = f"req_{urandom(16).hex()}"
+        self.route: Route | None = None
+        self.model: str | None = None
+        self.events: Events | None = None
+        self.status: int | None = None
+        self.first_chunk_at: float | None = None
+        self.ended_at: float | None = None
+        self.chunks: int = 0
+        self.outcome: Outcome | None = None
+        self._receive, self._send = receive, send
+        self._left = False
+        self._passed_on: list[tuple[bytes, bytes]] = []
+        self._sending = False
+        self._comment_sent: anyio.Event | None = None  # while a comment is on its way
+
+    def client_request(self, body: dict[str, Any]) -> ClientRequest:
+        """What a handler may know of the client."""
+        scope, client = self._scope, self._scope.get("client")
+        headers = {
+            name.decode("latin-1"): text.decode("latin-1") for name, text in self.headers.items() if name not in SECRET_HEADERS
+        }
+        host = headers.get("host") or ":".join(map(str, scope.get("server") or ("localhost",)))
+        path = (scope.get("raw_path") or quote(self.asked).encode()).decode("latin-1")
+        url = f"{scope.get('scheme', 'http')}://{host}{path}"
+        if query := scope.get("query_string"):
+            url = f"{url}?{query.decode('latin-1')}"
+        return ClientRequest(self.request_id, self.method, url, headers, client[0] if client else None, body)
+
+    def relay(self, headers: Mapping[str, str], request_id: str | None) -> None:
+        """Answer with what an endpoint says in its headers, names in lower case, and with its id for the request."""
+        self._passed_on = passed_on(headers)
+        if request_id is not None and is_safe(request_id):
+            self.request_id = request_id
+
+    def end(self, outcome: Outcome) -> None:
+        """Say how it ended; the first word counts."""
+        if self.outcome is None:
+            self.outcome, self.ended_at = outcome, time.monotonic()
+
+    async def read(self, max_bytes: int) -> bytes:
+        """The request's body, decompressed.
+
+        Raises:
+            BadRequestError: it is longer than `max_bytes`, as it came or decompressed (413), compressed in a way that is not
+                known here (415), or not what its `content-encoding` says.
+            ClientLeft: it never came to its end.
+        """
+        length, encoding = self.headers.get(b"content-length", b""), self.headers.get(b"content-encoding")
+        if length.isdigit() and int(length) > max_bytes:
+            raise too_large(max_bytes)
+        undo = undoing(encoding.decode("latin-1"), max_bytes) if encoding else None
+        parts: list[bytes] = []
+        size, more = 0, True
+        while more:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientLeft
+            part, more = message.get("body", b""), message.get("more_body", False)
+            parts.append(part)
+            size += len(part)
+            if size > max_bytes:
+                raise too_large(max_bytes)
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        return body if undo is None else undo(body)
+
+    async def respond(
+        self, body: bytes, status: int = 200, *, media_type: str = JSON, headers: Iterable[tuple[bytes, bytes]] = ()
+    ) -> None:
+        """Send a whole response."""
+        about_body = ((b"content-type", media_type.encode()), (b"content-length", b"%d" % len(body)))
+        await self._start(status, [*about_body, *headers])
+        await self._send_body(body, more=False)
+
+    async def send_event(self, data: bytes, chunks: int = 1) -> None:
+        """Send the bytes of a stream's next chunks, after the response's head if they are its first; waits for a slow reader."""
+        if self.status is None:
+            self.first_chunk_at = time.monotonic()
+            await self._start(200, EVENT_STREAM)
+        if self._comment_sent is not None:
+            await self._comment_sent.wait()
+        self._sending = True
+        try:
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        except OSError:
+            raise ClientLeft from None
+        self._sending = False
+        self.chunks += chunks
+
+    async def end_stream(self, data: bytes) -> None:
+        """Send the last bytes of a stream. After that, servers say that the client has left."""
+        if self.status is None:
+            await self._start(200, EVENT_STREAM)
+        if self._comment_sent is not None:
+            await self._comment_sent.wait()
+        self._sending = True  # for good: no comment comes after the end
+        await self._send_body(data, more=False)
+
+    async def while_connected(self, work: Callable[[], Awaitable[T]], keepalive_seconds: float | None = None) -> T:
+        """Run `work` for as long as the client is there; it is cancelled at once when the client leaves.
+
+        Args:
+            work: raises what it likes.
+            keepalive_seconds: a stream that has begun is never silent for longer than this; None lets it be.
+
+        Raises:
+            ClientLeft: the client did.
+        """
+        result: Any = None
+        failure: Exception | None = None
+
+        async def run() -> None:
+            nonlocal result, failure
+            try:
+                result = await work()
+            except Exception as error:  # noqa: BLE001  (a task group would wrap it in a group)
+                failure = error
+            tasks.cancel_scope.cancel("answered")  # with a reason, or anyio looks for one in the task's repr
+
+        # The work has the task of its own, not the watch: a chunk then wakes none of the coroutines that lead to here.
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run)
+            await self._attend(tasks.cancel_scope, keepalive_seconds)
+        if self._left:
+            raise ClientLeft
+        if failure is not None:
+            raise failure
+        return result
+
+    async def _attend(self, work: anyio.CancelScope, keepalive_seconds: float | None) -> None:
+        """Wait for the client's leaving; twice in `keepalive_seconds`, look whether the stream has moved on."""
+        tick = None if keepalive_seconds is None else keepalive_seconds / 2
+        chunks_seen = 0
+        while True:
+            with anyio.move_on_after(tick):
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    self._left = True
+                    work.cancel("the client left")
+                    return
+                continue
+            if self.status is not None and not self._sending and self.chunks == chunks_seen:
+                await self._send_comment()
+            chunks_seen = self.chunks
+
+    async def _send_comment(self) -> None:
+        assert self.events is not None, "only streams are kept alive"
+        self._comment_sent = anyio.Event()
+        try:
+            await self._send_body(self.events.keep_alive, more=True)
+        finally:
+            self._comment_sent.set()
+            self._comment_sent = None
+
+    async def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        self.status = status
+        self._sending = True  # no comment comes beside the head
+        id_headers = ID_HEADERS if self.route is None else self.route.id_headers
+        passed_on = [header for header in self._passed_on if header[0] not in id_headers]
+        head = [*headers, *passed_on, *((name, self.request_id.encode()) for name in id_headers)]
+        await self._send_message({"type": "http.response.start", "status": status, "headers": head})
+        self._sending = False
+
+    async def _send_body(self, data: bytes, *, more: bool) -> None:
+        await self._send_message({"type": "http.response.body", "body": data, "more_body": more})
+
+    async def _send_message(self, message: MutableMapping[str, Any]) -> None:
+        try:
+            await self._send(message)
+        except OSError:  # how ASGI servers may say that the client has left
+            raise ClientLeft from None
+
+
+def _path_of(scope: Scope) -> str:
+    path: str = scope["path"]
+    mounted_at: str = scope.get("root_path", "").rstrip("/")  # ASGI has it in front of the path as well
+    if path.startswith(f"{mounted_at}/"):
+        path = path[len(mounted_at) :]
+    return path.removeprefix("/v1") if path.startswith("/v1/") else path

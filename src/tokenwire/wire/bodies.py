@@ -1,0 +1,66 @@
+"""The body of an answer that is not streamed → a struct that keeps its bytes: one decode, and a second look where that fails."""
+
+from collections.abc import Callable
+from functools import cache
+from operator import attrgetter
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import UNSET
+
+from ..types._record import stored_names
+from ..types._response import Response
+from ..types._source import attach_document, keep_as_understood, tree_of
+from .elsewhere import is_elsewhere
+from .errors import error_from_object, unusable
+from .undecoded import UNDECODABLE, decode_or_text, error_in, says_nothing, second_look
+
+R = TypeVar("R", bound=Response)
+
+BOM = b"\xef\xbb\xbf"
+
+
+def decode_body(data: bytes, cls: type[R]) -> R:
+    """The body of an answer that is not streamed, as a `cls` that keeps the bytes.
+
+    Raises:
+        APIError: the body is an error object in spite of its status.
+        APIResponseValidationError: it is not JSON, or not the JSON of a `cls`.
+    """
+    data = data.removeprefix(BOM)
+    decode, look, content = _reading(cls)
+    try:
+        record: R = decode(data)
+    except UNDECODABLE as refusal:
+        record = _understood_body(data, cls, refusal)
+    else:
+        if is_elsewhere(record, data) and (again := second_look().mended(data, cls)) is not None:
+            record = again
+        else:
+            attach_document(record, data)
+    error, items = look(record)
+    if error is not UNSET and error is not None and not (says_nothing(error) and items):
+        raise error_from_object(error, body=decode_or_text(data))
+    if not items:
+        fields = tree_of(record) or decode_or_text(data)
+        if not isinstance(fields, dict) or content not in fields:
+            raise unusable(data, f"it has no {content}")
+    keep_as_understood(record)
+    return record
+
+
+def _understood_body(data: bytes, cls: type[R], error: Exception) -> R:
+    """What can be understood of a body that did not decode."""
+    if data.startswith(b"[") and (found := error_in(data)) is not None:  # else it might be taken for a list of models
+        raise found
+    record = second_look().understood(data, cls)
+    if record is not None:
+        return record
+    raise error_in(data) or unusable(data, str(error))
+
+
+@cache
+def _reading(cls: type[Response]) -> tuple[Callable[[bytes], Any], Callable[[Any], tuple[Any, Any]], str]:
+    """How to decode a body of this class, to find an error and the answer in it, and the name of what it must have."""
+    content = "choices" if "choices" in cls.__struct_fields__ else "data"
+    return msgspec.json.Decoder(cls).decode, attrgetter(stored_names(cls)["error"], content), content

@@ -1,0 +1,100 @@
+"""What a message in a history is sent as: a received one goes back as it came, field for field.
+
+Each record in a message has one of three sources:
+
+- Received whole: it goes as the server sent it, with its nulls, its names (`reasoning` stays that) and the fields that no
+  struct names. What Python code has changed since goes as it is now; what it has set to None is left out.
+- Put together from a stream, which can't tell null from absent: what is not None goes, under the names that it came by,
+  and the content, which is null where no text came.
+- Made by Python code: what is not None goes.
+
+A message always says its role.
+"""
+
+from typing import Any, Final
+
+from msgspec import DecodeError, json
+from msgspec.structs import astuple
+
+from ..exceptions import APIError
+from ..types._record import Record, sent, stored_names
+from ..types._source import (
+    Assembled,
+    Fields,
+    OddDocument,
+    Path,
+    added_fields,
+    is_extended,
+    object_as_sent,
+    place_of,
+    source_of,
+    unknown_fields,
+)
+from ..types.chat import Message, ModelResponse
+from .bodies import decode_body
+
+_decode = json.Decoder(ModelResponse).decode
+
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
+
+
+def is_flat(fields: Fields) -> bool:
+    """Whether these have no records in them, nor anything else that has to be looked into, as most messages have not."""
+    return _SCALARS.issuperset(map(type, fields.values()))
+
+
+def plain(value: object) -> Any:
+    """A value out of a message, with the records in it as what they are sent as."""
+    if type(value) in _SCALARS:
+        return value
+    if isinstance(value, dict):
+        return {name: item if type(item) in _SCALARS else plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return _plain_record(value) if isinstance(value, Record) else value
+
+
+def _plain_record(record: Record) -> Fields:
+    fields = _received(record)
+    if fields is None:
+        is_assembled = isinstance(source_of(record), Assembled)
+        fields = _assembled(record) if is_assembled else record.model_dump(exclude_none=True)
+    if isinstance(record, Message):
+        fields["role"] = fields.get("role") or "assistant"
+    return fields
+
+
+def _received(record: Record) -> Fields | None:
+    """What a record came as, with what has been changed since; None for one that was not received."""
+    place = place_of(record)
+    was, came = (None, None) if place is None else (_as_it_was(record, *place), object_as_sent(*place))
+    if was is None or not isinstance(came, dict):
+        return None
+    has_additions = is_extended(record)
+    if not has_additions and astuple(record) == astuple(was):  # nobody has touched it
+        return {**came}
+    fields = {**came, **{name: plain(value) for name, value in added_fields(record).items()}}
+    for name in stored_names(type(record)):
+        value, before = sent(record, name), sent(was, name)
+        if value != before or (has_additions and isinstance(value, Record | list)):
+            fields[name] = plain(value)
+            if value is None:
+                del fields[name]
+    return fields
+
+
+def _as_it_was(record: Record, data: bytes, path: Path) -> Record | None:
+    """The record as it was decoded from the body of a completion; None where it was decoded from something else."""
+    try:
+        found: Any = decode_body(data, ModelResponse) if isinstance(data, OddDocument) else _decode(data)
+        for step in path:
+            found = found[step]
+    except (APIError, LookupError, DecodeError, UnicodeDecodeError):
+        return None
+    return found if type(found) is type(record) else None
+
+
+def _assembled(record: Record) -> Fields:
+    fields = {name: plain(value) for name in stored_names(type(record)) if (value := sent(record, name)) is not None}
+    unknown = {name: plain(value) for name, value in unknown_fields(record).items()}
+    return {**({"content": None} if isinstance(record, Message) else {}), **fields, **unknown}

@@ -1,0 +1,197 @@
+"""The quick second look: for a chunk of which some values are of another type than their fields, as many servers send them.
+
+Twins of a chunk's classes take any value in any field; decoding into them costs what the exact decoder does. A function that
+is written out from the same annotations then looks at each field, deals with those that are odd, and turns the twins into
+what they are twins of. What this can't do is left to `mending`: documents of another structure, and what is not JSON.
+"""
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import NODEFAULT, UNSET
+
+from ..types._record import Record, RecordMeta, stored_names
+from ..types._source import SOURCE_SLOT, Odd, OddDocument, Path, set_source
+from .mending import Rule, rules_of
+from .odd_values import as_raw, texts_of
+
+R = TypeVar("R", bound=Record)
+
+_Look: TypeAlias = Callable[[Any, Path, OddDocument], None]
+
+_OTHER_PARTS: Final = ("reasoning_content", "refusal")
+_NOT_OBJECT: Final = None | bool | int | float | str
+_NOT_LIST: Final = _NOT_OBJECT | dict[str, Any]
+
+
+class OtherStructureError(Exception):
+    """The document has to be mended before anything can be made of it."""
+
+
+def loosely(data: bytes, cls: type[R]) -> R:
+    """A chunk as a `cls` whose source is an `OddDocument`.
+
+    Raises:
+        OtherStructureError: that can't be done in this way.
+        ValueError, RecursionError: the same.
+    """
+    document = OddDocument(data)
+    decode, look = _ways(cls, is_sealed=True)
+    try:
+        record = decode(data)
+    except msgspec.ValidationError:
+        decode, look = _ways(cls, is_sealed=False)
+        record = decode(data)
+    else:
+        document.is_sealed = True
+    look(record, (), document)
+    return record
+
+
+@cache
+def _ways(cls: type[Record], *, is_sealed: bool) -> tuple[Callable[[bytes], Any], _Look]:
+    """How to decode a `cls`, and how to look at it."""
+    return msgspec.json.Decoder(_twin(cls, is_sealed)).decode, _looker(cls, is_sealed)
+
+
+# The twins.
+
+
+@cache
+def _twin(cls: type[Record], is_sealed: bool) -> type[Any]:
+    """A class laid out as `cls`, with fields that take any value; other fields are refused where `cls` does and `is_sealed`."""
+    namespace: dict[str, Any] = {"__module__": __name__, "__annotations__": {}}
+    for field in msgspec.structs.fields(cls):
+        namespace["__annotations__"][field.name] = _any(field.type, rules_of(cls).get(field.encode_name), is_sealed)
+        namespace[field.name] = _with_default(field)
+    forbid = is_sealed and _is_sealed(cls)
+    return RecordMeta(f"Loose{cls.__name__}", (cls,), namespace, forbid_unknown_fields=forbid)
+
+
+def _is_sealed(cls: type[Record]) -> bool:
+    return cls.__struct_config__.forbid_unknown_fields
+
+
+def _any(annotation: object, rule: Rule | None, is_sealed: bool) -> Any:
+    if rule is not None and rule.record is not None:
+        twin = _twin(rule.record, is_sealed)
+        return list[twin] | _NOT_LIST if rule.is_list else twin | _NOT_OBJECT
+    return annotation if rule is not None and rule.take is as_raw else Any
+
+
+def _with_default(field: msgspec.structs.FieldInfo) -> Any:
+    if field.default_factory is NODEFAULT:
+        return msgspec.field(default=field.default, name=field.encode_name)
+    return msgspec.field(default_factory=field.default_factory, name=field.encode_name)
+
+
+def _default_of(field: msgspec.structs.FieldInfo) -> Callable[[], Any]:
+    return partial(_itself, field.default) if field.default_factory is NODEFAULT else field.default_factory
+
+
+def _itself(value: object) -> object:
+    return value
+
+
+# Looking at them.
+
+
+class _Field(NamedTuple):
+    """A field that is looked at.
+
+    Attributes:
+        name: in JSON.
+        write: sets it.
+        take: as its rule has it.
+        has_records: whether there are records in it.
+        is_nullable: whether it may be null.
+        place: where its record usually stands, if that has no source but for what is odd; else None.
+        default: makes what it holds where nothing was sent.
+    """
+
+    name: str
+    write: Callable[[Any, Any], None]
+    take: Callable[[Any], Any]
+    has_records: bool
+    is_nullable: bool
+    place: Path | None
+    default: Callable[[], Any]
+
+
+def _take(record: Record, field: _Field, sent: object, path: Path, document: OddDocument) -> None:
+    """Put what can be understood in the place of a value of another type."""
+    name, write, take, has_records, is_nullable, place, default = field
+    if name == "content" and isinstance(sent, list | dict):
+        taken = _spread(record, sent)
+    else:
+        taken = UNSET if sent is None else take(sent)
+    if has_records and taken is not UNSET:
+        raise OtherStructureError
+    write(record, default() if taken is UNSET else taken)
+    document.note((*path, name), Odd(sent, taken) if is_nullable or not has_records else None)
+    if place is not None:
+        set_source(record, document if path == place else (document, path))
+
+
+def _spread(record: Record, content: object) -> Any:
+    """The text in parts of content; other texts in them are given to the fields that they belong to, if these have none."""
+    names = stored_names(type(record))
+    texts = texts_of(content)
+    for name in _OTHER_PARTS:
+        if texts[name] and name in names and not getattr(record, names[name]):
+            setattr(record, names[name], texts[name])
+    return texts["content"] or UNSET
+
+
+@cache
+def _looker(cls: type[Record], is_sealed: bool) -> _Look:
+    """What looks at a twin of `cls` and all below it, tells them where they came from, and makes them what they should be."""
+    namespace: dict[str, Any] = {"CLS": cls, "PLACE": cls._place, "take": _take, "OtherStructureError": OtherStructureError}
+    lines = ["def look(record, path, document):"]
+    for number, field in enumerate(msgspec.structs.fields(cls)):
+        rule = rules_of(cls).get(field.encode_name)
+        if rule is not None and rule.take is not as_raw:
+            namespace[f"field_{number}"], namespace[f"exact_{number}"] = _seen(cls, field, rule), rule.exact
+            if rule.record is not None:
+                namespace[f"twin_{number}"] = _twin(rule.record, is_sealed)
+                namespace[f"look_{number}"] = _looker(rule.record, is_sealed)
+            lines += [f"    value = record.{field.name}", *_lines(number, field.encode_name, rule)]
+    if not (is_sealed and _is_sealed(cls)):
+        lines.append(f"    record.{SOURCE_SLOT} = document if path == PLACE else (document, path)")
+    exec("\n".join([*lines, "    record.__class__ = CLS"]), namespace)  # noqa: S102  (made from the annotations alone)
+    return namespace["look"]
+
+
+def _seen(cls: type[Record], field: msgspec.structs.FieldInfo, rule: Rule) -> _Field:
+    place = cls._place if _is_sealed(cls) else None
+    has_records = rule.record is not None
+    write = getattr(cls, field.name).__set__
+    return _Field(field.encode_name, write, rule.take, has_records, rule.is_nullable, place, _default_of(field))
+
+
+def _lines(number: int, name: str, rule: Rule) -> list[str]:
+    """What looks at the value of a field."""
+    take = f"take(record, field_{number}, value, path, document)"
+    if rule.record is None:
+        return [f"    if {_is_odd(rule, f'exact_{number}')}: {take}"]
+    if not rule.is_list:
+        lines = [f"    if type(value) is twin_{number}: look_{number}(value, (*path, {name!r}), document)"]
+    else:
+        lines = [
+            "    if type(value) is list:",
+            "        for index, item in enumerate(value):",
+            f"            if type(item) is not twin_{number}: raise OtherStructureError",
+            f"            look_{number}(item, (*path, {name!r}, index), document)",
+        ]
+    if rule.is_nullable:
+        return [*lines, f"    elif value is not None: {take}"]
+    return [*lines, f"    else: {'raise OtherStructureError' if rule.is_list else take}"]
+
+
+def _is_odd(rule: Rule, exact: str) -> str:
+    if rule.is_nullable and len(rule.exact) == 2:
+        (kind,) = rule.exact - {type(None)}
+        return f"value is not None and type(value) is not {kind.__name__}"
+    return f"type(value) not in {exact}"

@@ -1,0 +1,19 @@
+"""Anthropic's "Create a message" (`/v1/messages`), as its documentation has it for `anthropic-version: 2023-06-01`."""
+
+from ..dialect import Dialect
+from .answers import answer_of
+from .events import MessageDecoder
+from .requests import UNSUPPORTED, request_body
+
+VERSION = "2023-06-01"
+
+MESSAGES = Dialect(
+    path="/v1/messages",
+    body=request_body,
+    answer=answer_of,
+    decoder=MessageDecoder,
+    key_header="x-api-key",
+    headers=(("anthropic-version", VERSION),),
+    kinds=frozenset({"chat", "models"}),
+    unsupported=frozenset(UNSUPPORTED),
+)

@@ -1,0 +1,201 @@
+"""A client's request for a message → the keywords of a chat call.
+
+==============================================  ======================================================================
+a request's field                               in a chat call
+==============================================  ======================================================================
+`system`, `messages`                            `messages`: results of tools are messages of their own, see `turns`
+`stop_sequences`                                `stop`
+`tools`, `tool_choice`                          the same; `disable_parallel_tool_use` is `parallel_tool_calls`
+`output_config.effort`, `output_config.format`  `reasoning_effort`, `response_format`
+`metadata.user_id`                              `user`
+`service_tier`                                  the same, "default" for "standard_only"
+`max_tokens`, `temperature`, `top_p`            the same
+`thinking`, `top_k`, and others in `_HANDED_ON`   the same, for handlers and for endpoints that speak Messages: see `plain`
+`cache_control`, `is_error`, notes of tools     stay where they stand, for the same
+tools of the server, `mcp_servers`, `container`  can't be said; an error names it
+==============================================  ======================================================================
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, Final, TypeAlias
+
+from msgspec import Meta, Struct
+
+from ...types._source import Fields
+from .described import CHOICE, SYSTEM_BLOCK, TOOL, TURN
+from .turns import chat_messages, wrong_at
+
+_SEEN_TO: Final = frozenset({"model", "stream", "system", "messages"})
+
+# What chat has no word for, and a handler may know.
+_HANDED_ON: Final = frozenset(
+    "cache_control context_management diagnostics inference_geo speed thinking top_k user_profile_id".split()
+)
+_TOOL_FIELDS: Final = frozenset({"type", "name", "description", "input_schema", "strict"})
+_CHOICES: Final = {"auto": "auto", "any": "required", "none": "none"}
+
+# Parts of a call that endpoints which speak chat are not sent.
+_NOTES_OF_MESSAGES: Final = ("cache_control", "is_error", "thinking_blocks", "reasoning_content", "provider_specific_fields")
+
+
+Turn: TypeAlias = Annotated[dict[str, Any], Meta(extra_json_schema=TURN)]
+Turns: TypeAlias = Annotated[list[Turn], Meta(min_length=1)]
+System: TypeAlias = str | list[Annotated[dict[str, Any], Meta(extra_json_schema=SYSTEM_BLOCK)]]
+Tool: TypeAlias = Annotated[dict[str, Any], Meta(extra_json_schema=TOOL)]
+Choice: TypeAlias = Annotated[dict[str, Any], Meta(extra_json_schema=CHOICE)]
+
+
+class Who(Struct, forbid_unknown_fields=True):
+    """Whom the answer is for."""
+
+    user_id: str | None = None
+
+
+class Format(Struct, tag_field="type", tag="json_schema"):
+    """The JSON of what a schema describes."""
+
+    schema: dict[str, Any]
+
+
+class OutputConfig(Struct, forbid_unknown_fields=True):
+    """What the answer is to be like."""
+
+    effort: str | None = None
+    format: Format | None = None
+
+
+class MessagesRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The body of a request for a message."""
+
+    model: str
+    messages: Turns
+    max_tokens: Annotated[int, Meta(ge=1)]
+    cache_control: dict[str, Any] | None = None
+    context_management: dict[str, Any] | None = None
+    diagnostics: dict[str, Any] | None = None
+    inference_geo: str | None = None
+    metadata: Who | None = None
+    output_config: OutputConfig | None = None
+    service_tier: str | None = None
+    speed: str | None = None
+    stop_sequences: list[str] | None = None
+    stream: bool | None = None
+    system: System | None = None
+    temperature: float | None = None
+    thinking: dict[str, Any] | None = None
+    tool_choice: Choice | None = None
+    tools: list[Tool] | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    user_profile_id: str | None = None
+
+
+def chat_keywords(_: Struct, fields: Fields) -> Fields:
+    """The keywords of the call that a request asks for: all but the model and `stream`.
+
+    Args:
+        fields: of the request, as they came; those of a `MessagesRequest`.
+
+    Raises:
+        BadRequestError: a field is wrong, or chat has no way to say it; the message names it.
+    """
+    keywords: Fields = {"messages": chat_messages(fields.get("system"), fields["messages"])}
+    for name, value in fields.items():
+        if value is None or name in _SEEN_TO:
+            continue
+        if (say := _SAID.get(name)) is not None:
+            say(keywords, value)
+        else:
+            keywords[name] = value
+    return keywords
+
+
+def plain(call: Fields) -> tuple[Fields, list[str]]:
+    """A call for an endpoint that speaks chat, which may refuse what it does not know: without what chat has no word for.
+
+    Returns:
+        The keywords, and the names of what was left out.
+    """
+    left_out = {name for name in call if name in _HANDED_ON}
+    kept = {name: value for name, value in call.items() if name not in left_out}
+    kept["messages"] = [_plain_message(message, left_out) for message in call["messages"]]
+    if tools := call.get("tools"):
+        kept["tools"] = [_without(tool, tool.keys() - {"type", "function"}, left_out) for tool in tools]
+    return kept, sorted(left_out)
+
+
+def _plain_message(message: Fields, left_out: set[str]) -> Fields:
+    message = _without(message, _NOTES_OF_MESSAGES, left_out)
+    if isinstance(content := message.get("content"), list):
+        message["content"] = [_without(part, ("cache_control",), left_out) for part in content]
+    return message
+
+
+def _without(fields: Fields, names: Iterable[str], left_out: set[str]) -> Fields:
+    gone = {name for name in names if name in fields}
+    left_out |= gone
+    return {name: value for name, value in fields.items() if name not in gone}
+
+
+def _stop(keywords: Fields, value: object) -> None:
+    keywords["stop"] = value
+
+
+def _metadata(keywords: Fields, value: Mapping[str, Any]) -> None:
+    if value.get("user_id") is not None:
+        keywords["user"] = value["user_id"]
+
+
+def _service_tier(keywords: Fields, value: object) -> None:
+    keywords["service_tier"] = "default" if value == "standard_only" else value
+
+
+def _output_config(keywords: Fields, value: Mapping[str, Any]) -> None:
+    if value.get("effort") is not None:
+        keywords["reasoning_effort"] = value["effort"]
+    if value.get("format") is not None:
+        schema = {"name": "answer", "schema": value["format"]["schema"], "strict": True}
+        keywords["response_format"] = {"type": "json_schema", "json_schema": schema}
+
+
+def _tools(keywords: Fields, value: list[Fields]) -> None:
+    if tools := [_tool(f"tools.{index}", tool) for index, tool in enumerate(value)]:
+        keywords["tools"] = tools
+
+
+def _tool(where: str, tool: Fields) -> Fields:
+    kind, name, schema = tool.get("type"), tool.get("name"), tool.get("input_schema")
+    if kind not in (None, "custom"):
+        raise wrong_at(
+            f"{where}.type", f"{kind!r:.60} is a tool of the server's, and this one has none: give a tool of your own"
+        )
+    if not isinstance(name, str) or not name:
+        raise wrong_at(f"{where}.name", "must be a tool's name")
+    if not isinstance(schema, dict):
+        raise wrong_at(f"{where}.input_schema", "must be a JSON schema")
+    function: Fields = {"name": name, "parameters": schema}
+    function |= {known: tool[known] for known in ("description", "strict") if tool.get(known) is not None}
+    notes = {known: said for known, said in tool.items() if known not in _TOOL_FIELDS and said is not None}
+    return {"type": "function", "function": function, **notes}
+
+
+def _tool_choice(keywords: Fields, value: Fields) -> None:
+    kind = value.get("type")
+    if kind == "tool" and isinstance(value.get("name"), str):
+        keywords["tool_choice"] = {"type": "function", "function": {"name": value["name"]}}
+    elif isinstance(kind, str) and kind in _CHOICES:
+        keywords["tool_choice"] = _CHOICES[kind]
+    else:
+        raise wrong_at("tool_choice", 'must be of type "auto", "any", "none", or "tool" with a name')
+    if value.get("disable_parallel_tool_use"):
+        keywords["parallel_tool_calls"] = False
+
+
+_SAID: Final[dict[str, Callable[[Fields, Any], None]]] = {
+    "stop_sequences": _stop,
+    "metadata": _metadata,
+    "service_tier": _service_tier,
+    "output_config": _output_config,
+    "tools": _tools,
+    "tool_choice": _tool_choice,
+}

@@ -1,0 +1,232 @@
+"""Chat chunks → the events of a streamed message.
+
+The message begins with the first chunk; a content block begins with its first piece, and ends where another begins. The
+common chunk, the next piece of the same text, costs one encoding in C: what stands around it is known.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import uuid4
+
+import msgspec
+
+from ...types._record import build
+from ...types._source import Fields
+from ...types.chat import Delta, ModelResponseStream, StreamingChoices, Usage
+from .answers import refuse_unsayable, stop_of, usage_fields
+from .blocks import THINKING, joined
+
+_encode = msgspec.json.Encoder().encode
+_values = msgspec.structs.astuple
+
+_PROBE = "\x01"
+_PROBE_JSON = _encode(_PROBE).strip(b'"')
+_CONTENT, _REASONING = (Delta.__struct_fields__.index(name) for name in ("content", "_reasoning_content"))
+_NOTHING: Final = _values(build(Delta))
+_BESIDE_CONTENT: Final = _NOTHING[_CONTENT + 1 :]
+_BESIDE_REASONING: Final = _NOTHING[_CONTENT:_REASONING], _NOTHING[_REASONING + 1 :]
+
+PING: Final = b'event: ping\ndata: {"type":"ping"}\n\n'
+
+
+def event(kind: str, fields: Mapping[str, Any]) -> bytes:
+    """One event."""
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), _encode({"type": kind, **fields}))
+
+
+class _Block(msgspec.Struct):
+    """The content block that is open.
+
+    Attributes:
+        key: what it holds: "text", "thinking", or a tool call by its number.
+        around: what stands around a piece of it in an event.
+        sent: the pieces of thinking so far.
+    """
+
+    key: str | int
+    index: int
+    around: tuple[bytes, bytes]
+    sent: list[str]
+
+
+_DELTAS: Final = {"text": ("text_delta", "text"), "thinking": ("thinking_delta", "thinking")}
+_INPUT: Final = ("input_json_delta", "partial_json")
+
+
+class _Call(msgspec.Struct):
+    """A tool call whose block has not begun: its name may come in pieces."""
+
+    id: str | None = None
+    name: str = ""
+
+
+class EventEncoder:
+    """Encodes the chunks of one answer.
+
+    Args:
+        stops: the stop sequences that were asked for.
+    """
+
+    def __init__(self, stops: list[str] | None) -> None:
+        self._stops = stops or []
+        self._begun = False
+        self._open: _Block | None = None
+        self._around: tuple[bytes, bytes] | None = None  # a piece of it, while text is open
+        self._blocks = 0
+        self._calls: dict[int, _Block | _Call] = {}
+        self._finish: str | None = None
+        self._ending: Fields = {}
+        self._refused = False
+        self._usage: Usage | None = None
+
+    def encode(self, chunk: Any) -> bytes:
+        """The events of a chunk, or of bare text; b"" where nothing is in it.
+
+        Raises:
+            APIError: the answer has what Messages has no way to say.
+        """
+        if type(chunk) is str:
+            around = self._around
+            return self._piece("text", chunk) if around is None else around[0] + _encode(chunk)[1:-1] + around[1]
+        if self._open is not None and len(chunk.choices) == 1:
+            choice = chunk.choices[0]
+            if choice.finish_reason is None and choice.index == 0:
+                values = _values(choice.delta)
+                if values[_CONTENT] and values[_CONTENT + 1 :] == _BESIDE_CONTENT:
+                    return self._piece("text", values[_CONTENT])
+                if values[_REASONING] and (values[:_REASONING], values[_REASONING + 1 :]) == _BESIDE_REASONING:
+                    return self._piece("thinking", values[_REASONING])
+        return self._encode_any(chunk)
+
+    def ending(self, usage: Usage | None) -> bytes:
+        """What follows the last chunk."""
+        begun = b"" if self._begun else self._begin(None)
+        held = b"".join(self._start_call(number) for number, call in self._calls.items() if isinstance(call, _Call))
+        finish = "content_filter" if self._refused else self._finish
+        if self._calls and finish in (None, "stop"):
+            finish = "tool_calls"  # as some servers have it, which were told which tool to call
+        delta = stop_of(finish, self._ending, self._stops)
+        last = event("message_delta", {"delta": delta, "usage": usage_fields(usage or self._usage)})
+        return begun + held + self._stop() + last + event("message_stop", {})
+
+    def head_of(self, chunk: object) -> tuple[str, str]:
+        """The id and the model of the message that begins with a chunk, or with nothing."""
+        raise NotImplementedError
+
+    def _begin(self, chunk: ModelResponseStream | None) -> bytes:
+        self._begun = True
+        given, model = self.head_of(chunk)
+        usage = None if chunk is None else chunk.usage
+        message = {"id": given, "type": "message", "role": "assistant", "model": model, "content": []}
+        so_far = {"stop_reason": None, "stop_sequence": None, "usage": usage_fields(usage)}
+        return event("message_start", {"message": {**message, **so_far}})
+
+    def _encode_any(self, chunk: ModelResponseStream) -> bytes:
+        parts = [] if self._begun else [self._begin(chunk)]
+        if chunk.usage is not None:
+            self._usage = chunk.usage
+        for choice in chunk.choices:
+            parts += self._choice(choice)
+        return b"".join(parts)
+
+    def _choice(self, choice: StreamingChoices) -> list[bytes]:
+        delta = choice.delta
+        refuse_unsayable({"audio": delta.audio, "images": delta.images, "choices": choice.index})
+        parts = self._thoughts(delta)
+        if delta.content:
+            parts.append(self._piece("text", delta.content))
+        if delta.refusal:
+            self._refused = True
+            parts.append(self._piece("text", delta.refusal))
+        for call in delta.tool_calls or ():
+            function = call.function
+            given = call.custom or {}
+            name = (function and function.name) or given.get("name")
+            arguments = (function and function.arguments) or given.get("input")
+            parts.append(self._tool(call.index or 0, call.id, name, arguments))
+        if delta.function_call is not None:
+            parts.append(self._tool(0, None, delta.function_call.name, delta.function_call.arguments))
+        if choice.finish_reason:
+            self._finish = choice.finish_reason
+        if isinstance(own := choice.provider_specific_fields, dict):
+            self._ending |= own
+        return parts
+
+    def _thoughts(self, delta: Delta) -> list[bytes]:
+        """Reasoning as it comes, and the blocks that it is part of: whole ones, or pieces of them."""
+        text = delta.reasoning_content
+        parts = [self._piece("thinking", text)] if text else []
+        for block in joined(delta.thinking_blocks or ()):
+            thinking, signature = block.get("thinking"), block.get("signature")
+            if block.get("type") not in THINKING:
+                continue
+            if block["type"] == "redacted_thinking":
+                parts += [self._stop(), self._whole(block)]
+                continue
+            block_open = self._open
+            is_sent = block_open is not None and thinking in ("".join(block_open.sent), text)
+            if thinking and not is_sent:
+                parts.append(self._piece("thinking", thinking))
+            if signature and self._open is not None and self._open.key == "thinking":
+                signed = {"type": "signature_delta", "signature": signature}
+                parts += [event("content_block_delta", {"index": self._open.index, "delta": signed}), self._stop()]
+            elif signature:
+                parts += [self._stop(), self._whole(block)]
+        return parts
+
+    def _piece(self, kind: str, text: str) -> bytes:
+        """The event of a piece of text or thinking, after those that begin its block."""
+        block = self._open
+        if block is not None and block.key == kind:
+            before = b""
+        else:
+            before = (b"" if self._begun else self._begin(None)) + self._stop()
+            empty: Fields = {"type": kind, kind: ""} | ({"signature": ""} if kind == "thinking" else {})
+            block, started = self._start(kind, empty, *_DELTAS[kind])
+            before += started
+        if kind == "thinking":
+            block.sent.append(text)
+        return before + block.around[0] + _encode(text)[1:-1] + block.around[1]
+
+    def _start(self, key: str | int, block: Fields, kind: str, field: str) -> tuple[_Block, bytes]:
+        index, self._blocks = self._blocks, self._blocks + 1
+        probe = event("content_block_delta", {"index": index, "delta": {"type": kind, field: _PROBE}})
+        before, after = probe.split(_PROBE_JSON)
+        self._open = _Block(key, index, (before, after), [])
+        self._around = self._open.around if key == "text" else None
+        return self._open, event("content_block_start", {"index": index, "content_block": block})
+
+    def _whole(self, block: Fields) -> bytes:
+        """A block that came in one piece."""
+        index, self._blocks = self._blocks, self._blocks + 1
+        return event("content_block_start", {"index": index, "content_block": block}) + event(
+            "content_block_stop", {"index": index}
+        )
+
+    def _stop(self) -> bytes:
+        """The end of the block that is open, if one is."""
+        block, self._open, self._around = self._open, None, None
+        return b"" if block is None else event("content_block_stop", {"index": block.index})
+
+    def _tool(self, number: int, call_id: str | None, name: str | None, arguments: str | None) -> bytes:
+        call = self._calls.setdefault(number, _Call())
+        if isinstance(call, _Call):
+            call.id = call.id or call_id or None
+            if name and name != call.name:
+                call.name += name
+            if not arguments:
+                return b""
+            before = self._start_call(number)
+            call = self._calls[number]
+            assert isinstance(call, _Block)
+        else:
+            before = b""
+        return before + call.around[0] + _encode(arguments)[1:-1] + call.around[1] if arguments else before
+
+    def _start_call(self, number: int) -> bytes:
+        call = self._calls[number]
+        assert isinstance(call, _Call)
+        stopped = self._stop()
+        block = {"type": "tool_use", "id": call.id or f"toolu_{uuid4().hex}", "name": call.name, "input": {}}
+        self._calls[number], started = self._start(number, block, *_INPUT)
+        return stopped + started

@@ -1,0 +1,294 @@
+"""A chat call → the body of a request.
+
+What Messages has no way to say is refused by name; what is said as Messages itself says it (blocks of its own types, tools
+with an `input_schema`, `thinking`, `top_k`, ...) goes as it is. These notes beside a conversation are left out: a message's
+`name`, an image's `detail`, what a received message says beside its text, calls and signed thinking, and reasoning that
+another model has not signed.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from ...exceptions import BadRequestError, UnsupportedParamsError, refused, wrong
+from ...types._source import Fields
+from .blocks import Block, blocks_of
+from .parts import content_of
+
+# Parameters that Messages has nothing for; those values of theirs that ask for nothing.
+UNSUPPORTED: Final[dict[str, tuple[Any, ...]]] = {
+    "audio": (),
+    "frequency_penalty": (0,),
+    "function_call": (),
+    "functions": (),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "modalities": (["text"],),
+    "n": (1,),
+    "prediction": (),
+    "presence_penalty": (0,),
+    "prompt_cache_key": (),
+    "safety_identifier": (),
+    "seed": (),
+    "store": (False,),
+    "top_logprobs": (0,),
+    "verbosity": (),
+    "web_search_options": (),
+}
+
+_SYSTEM: Final = frozenset({"system", "developer"})
+_CHOICES: Final = {"auto": "auto", "required": "any", "none": "none"}
+_TOOL_FIELDS: Final = frozenset({"name", "description", "parameters", "strict"})
+
+
+def request_body(model: str, messages: object, params: Mapping[str, Any]) -> Fields:
+    """The request for a chat call: all but `stream`.
+
+    Raises:
+        BadRequestError: Messages has no way to say something; the message says where it stands.
+    """
+    body: Fields = {"model": model}
+    for name, value in params.items():
+        _add_param(body, name, value)
+    _mind_parallel_calls(body, params)
+    system, turns = _conversation(messages)
+    if system:
+        body["system"] = _system_of(system)
+    body["messages"] = turns
+    return body
+
+
+def _add_param(body: Fields, name: str, value: object) -> None:
+    """Say one parameter; null asks for nothing."""
+    if name in UNSUPPORTED:
+        if not any(value == nothing and isinstance(value, bool) == isinstance(nothing, bool) for nothing in UNSUPPORTED[name]):
+            raise _unsupported(name)
+    elif (say := _PARAMS.get(name)) is not None:
+        say(body, value)
+    else:
+        body[name] = value
+
+
+def _unsupported(name: str, more: str = "") -> BadRequestError:
+    message = f"{name}: Anthropic's API has nothing for it{more}; leave it out, or name it in additional_drop_params"
+    return UnsupportedParamsError(message, param=name.partition(".")[0], fault="caller")
+
+
+def _max_tokens(body: Fields, value: object) -> None:
+    body["max_tokens"] = value
+
+
+def _stop(body: Fields, value: object) -> None:
+    body["stop_sequences"] = [value] if isinstance(value, str) else value
+
+
+def _user(body: Fields, value: object) -> None:
+    body["metadata"] = {**body.get("metadata", {}), "user_id": value}
+
+
+def _metadata(body: Fields, value: object) -> None:
+    if not isinstance(value, Mapping):
+        raise wrong("metadata", "a mapping", value)
+    if others := sorted(map(str, value.keys() - {"user_id"})):
+        raise _unsupported(f"metadata.{others[0]}", ", only for user_id")
+    body["metadata"] = {**body.get("metadata", {}), **value}
+
+
+def _service_tier(body: Fields, value: object) -> None:
+    body["service_tier"] = "standard_only" if value == "default" else value
+
+
+def _effort(body: Fields, value: object) -> None:
+    if value == "none":
+        body["thinking"] = {"type": "disabled"}
+        return
+    _output_config(body, {"effort": value})
+
+
+def _output_config(body: Fields, value: object) -> None:
+    if not isinstance(value, Mapping):
+        raise wrong("output_config", "a mapping", value)
+    body["output_config"] = {**body.get("output_config", {}), **value}
+
+
+def _response_format(body: Fields, value: Any) -> None:
+    kind = value.get("type") if isinstance(value, Mapping) else value
+    if kind == "text":
+        return
+    if kind != "json_schema":
+        raise _unsupported("response_format", f" of type {kind!r:.40}, only for json_schema")
+    schema = value.get("json_schema")
+    schema = schema.get("schema") if isinstance(schema, Mapping) else value.get("schema")
+    if not isinstance(schema, Mapping):
+        raise refused("response_format", "response_format must have the schema at json_schema.schema")
+    _output_config(body, {"format": {"type": "json_schema", "schema": schema}})
+
+
+def _stream_options(body: Fields, value: object) -> None:
+    """Nothing to say: the usage is always sent."""
+    if not isinstance(value, Mapping):
+        raise wrong("stream_options", "a mapping", value)
+
+
+def _tools(body: Fields, value: object) -> None:
+    if not isinstance(value, list | tuple):
+        raise wrong("tools", "a list", value)
+    body["tools"] = [_tool(f"tools[{index}]", tool) for index, tool in enumerate(value)]
+
+
+def _tool(where: str, tool: object) -> Fields:
+    if not isinstance(tool, Mapping):
+        raise wrong(where, "a dict", tool)
+    kind, function = tool.get("type"), tool.get("function")
+    if not isinstance(function, Mapping):
+        if "input_schema" not in tool and (kind is None or kind in ("custom", "function")):
+            what = "custom tools" if kind == "custom" else "this tool"
+            raise refused("tools", f"{where}: Anthropic's API has nothing for {what}: it wants a function, or an input_schema")
+        return dict(tool)  # Anthropic's own
+    said = {name: value for name, value in tool.items() if name not in ("type", "function")}
+    if others := sorted(function.keys() - _TOOL_FIELDS):
+        raise refused("tools", f"{where}.function.{others[0]}: Anthropic's API has nothing for it")
+    said["name"] = function.get("name")
+    said["input_schema"] = function.get("parameters") or {"type": "object", "properties": {}}
+    return said | {name: function[name] for name in ("description", "strict") if function.get(name) is not None}
+
+
+def _tool_choice(body: Fields, value: object) -> None:
+    if isinstance(value, str) and value in _CHOICES:
+        body["tool_choice"] = {"type": _CHOICES[value]}
+        return
+    function = value.get("function") if isinstance(value, Mapping) else None
+    if isinstance(function, Mapping):
+        body["tool_choice"] = {"type": "tool", "name": function.get("name")}
+    elif isinstance(value, Mapping) and value.get("type") in ("auto", "any", "none", "tool"):
+        body["tool_choice"] = dict(value)
+    else:
+        raise wrong("tool_choice", '"auto", "required", "none", or a function\'s name as chat says it', value)
+
+
+def _parallel(body: Fields, value: object) -> None:
+    if not isinstance(value, bool):
+        raise wrong("parallel_tool_calls", "True or False", value)
+
+
+def _mind_parallel_calls(body: Fields, params: Mapping[str, Any]) -> None:
+    """Messages says it in the tool choice."""
+    asked = params.get("parallel_tool_calls")
+    if asked is False and body.get("tools"):
+        choice = body.get("tool_choice") or {"type": "auto"}
+        if choice.get("type") != "none":
+            body["tool_choice"] = {**choice, "disable_parallel_tool_use": True}
+
+
+_PARAMS: Final[dict[str, Callable[[Fields, Any], None]]] = {
+    "max_tokens": _max_tokens,
+    "max_completion_tokens": _max_tokens,
+    "stop": _stop,
+    "user": _user,
+    "metadata": _metadata,
+    "service_tier": _service_tier,
+    "reasoning_effort": _effort,
+    "output_config": _output_config,
+    "response_format": _response_format,
+    "stream_options": _stream_options,
+    "tools": _tools,
+    "tool_choice": _tool_choice,
+    "parallel_tool_calls": _parallel,
+}
+
+
+def _conversation(messages: Any) -> tuple[list[Fields], list[Fields]]:
+    """The system messages in front, and the turns: results of tools stand in one turn, with what the user says after them."""
+    system: list[Fields] = []
+    turns: list[Fields] = []
+    results: list[Block] | None = None  # of the turn that began with some
+    for index, message in enumerate(messages):
+        where, role = f"messages[{index}]", message["role"]
+        if role in _SYSTEM and not turns:
+            system.append({"where": where, **message})
+            continue
+        if role in ("tool", "function"):
+            if results is None:
+                results = []
+                turns.append({"role": "user", "content": results})
+            results.append(_result(where, message))
+            continue
+        turn = _turn(where, message, role)
+        if results is not None and turn["role"] == "user":
+            results += [{"type": "text", "text": turn["content"]}] if isinstance(turn["content"], str) else turn["content"]
+        else:
+            turns.append(turn)
+        results = None
+    return system, turns
+
+
+def _system_of(messages: Iterable[Fields]) -> str | list[Block]:
+    contents = [content_of(message.get("where", "messages"), message) for message in messages]
+    if len(contents) == 1:
+        return contents[0]
+    return [
+        block
+        for content in contents
+        for block in ([{"type": "text", "text": content}] if isinstance(content, str) else content)
+    ]
+
+
+def _turn(where: str, message: Fields, role: str) -> Fields:
+    if role == "assistant":
+        return {"role": role, "content": _assistant(where, message)}
+    if role not in ("user", *_SYSTEM):
+        raise refused("messages", f"{where}.role: Anthropic's API knows no role {role!r:.40}")
+    return {"role": "system" if role in _SYSTEM else role, "content": content_of(where, message)}
+
+
+def _assistant(where: str, message: Fields) -> str | list[Block]:
+    """What the assistant said: its text alone, or blocks."""
+    if message.get("audio"):
+        raise refused("messages", f"{where}.audio: Anthropic's API has nothing for it")
+    _check_said(where, message)
+    content = message.get("content")
+    if isinstance(content, list) and any(_is_more_than_text(part) for part in content):
+        said = blocks_of({**message, "content": None})
+        place = sum(block.get("type") != "tool_use" for block in said)
+        blocks = content_of(where, message)
+        assert isinstance(blocks, list), "a list of parts is a list of blocks"
+        return [*said[:place], *blocks, *said[place:]]
+    blocks = blocks_of(message)
+    is_text = len(blocks) == 1 and blocks[0].keys() == {"type", "text"}
+    mark = message.get("cache_control")
+    if mark is not None and blocks:
+        return [*blocks[:-1], {**blocks[-1], "cache_control": mark}]
+    return blocks[0]["text"] if is_text else blocks or ""
+
+
+def _check_said(where: str, message: Fields) -> None:
+    """Refuse calls and thinking that are not as chat has them."""
+    for name in ("thinking_blocks", "tool_calls"):
+        value = message.get(name)
+        if value is not None and not (isinstance(value, list) and all(isinstance(item, dict) for item in value)):
+            raise refused("messages", f"{where}.{name} must be a list of objects")
+    for index, call in enumerate(message.get("tool_calls") or ()):
+        function = call.get("function") or call.get("custom")
+        if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
+            raise refused("messages", f"{where}.tool_calls[{index}].function must have a name")
+    called, content = message.get("function_call"), message.get("content")
+    if called is not None and not isinstance(called, Mapping):
+        raise refused("messages", f"{where}.function_call must be an object")
+    if content is not None and not isinstance(content, str | list):
+        raise refused("messages", f"{where}.content must be a text or a list of parts, not {type(content).__name__}")
+
+
+def _is_more_than_text(part: object) -> bool:
+    return not isinstance(part, Mapping) or part.get("type") not in ("text", "refusal") or "cache_control" in part
+
+
+def _result(where: str, message: Fields) -> Block:
+    """What a tool answered."""
+    call_id = message.get("tool_call_id")
+    if not isinstance(call_id, str) or not call_id:
+        raise refused("messages", f"{where}.tool_call_id must name the call that this is the result of")
+    content = content_of(where, {**message, "cache_control": None})
+    block: Block = {"type": "tool_result", "tool_use_id": call_id, "content": content}
+    for name in ("is_error", "cache_control"):
+        if message.get(name) is not None:
+            block[name] = message[name]
+    return block

@@ -1,0 +1,139 @@
+"""How a value of another type than its field has is understood; what can't be is UNSET."""
+
+import math
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from msgspec import UNSET
+
+
+def take_for(name: str, kinds: Iterable[Any]) -> Callable[[Any], Any]:
+    """What makes a value of a field of this name and these types out of any other value."""
+    return _BY_NAME.get(name) or next((_BY_TYPE[kind] for kind in kinds if kind in _BY_TYPE), _nothing)
+
+
+def _nothing(_: object) -> Any:
+    return UNSET
+
+
+def as_raw(value: object) -> Any:
+    """JSON as it came, of whatever it is, for a field that is decoded when somebody looks."""
+    import json  # which writes what msgspec does not, as -Infinity
+
+    return msgspec.Raw(json.dumps(value).encode())
+
+
+def _as_text(value: object) -> Any:
+    """A number's text."""
+    return _json(value) if isinstance(value, int | float) and not isinstance(value, bool) else UNSET
+
+
+def _as_whole(value: object) -> Any:
+    """A number without what is behind its point, also one that is written as text."""
+    number = _as_number(value)
+    return UNSET if number is UNSET else int(number)
+
+
+def _as_number(value: object) -> Any:
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return UNSET
+    return value if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) else UNSET
+
+
+def _as_list(value: object) -> Any:
+    """An object in the place of a list of objects is a list of one."""
+    return [value] if isinstance(value, dict) and value else UNSET
+
+
+def _as_moment(value: object) -> Any:
+    """Seconds since the epoch, also of a date; one without a zone is UTC."""
+    number = _as_number(value)
+    if number is not UNSET or not isinstance(value, str):
+        return number
+    try:
+        when = datetime.fromisoformat(value)
+        return (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return UNSET
+
+
+def _as_words(value: object) -> Any:
+    """The text in a list of parts; the reasoning among them has its own field."""
+    return texts_of(value)["content"] or UNSET
+
+
+def _as_message(value: object) -> Any:
+    """A message of which there is only the content."""
+    return {"content": value} if isinstance(value, str | list) and value else UNSET
+
+
+def _as_reason(value: object) -> Any:
+    """The JSON of whatever ended the choice; false, 0 and what is empty did not."""
+    return _json(value) if value else UNSET
+
+
+def _as_arguments(value: object) -> Any:
+    return _json(value)
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+_BY_NAME: dict[str, Callable[[Any], Any]] = {
+    "arguments": _as_arguments,
+    "content": _as_words,
+    "created": _as_moment,
+    "delta": _as_message,
+    "finish_reason": _as_reason,
+    "message": _as_message,
+    "reasoning_content": _as_words,
+    "refusal": _as_words,
+    "text": _as_words,
+}
+
+_BY_TYPE: dict[Any, Callable[[Any], Any]] = {
+    str: _as_text,
+    int: _as_whole,
+    float: _as_number,
+    list: _as_list,
+    msgspec.Raw: as_raw,
+}
+
+
+# Parts of content.
+
+
+def texts_of(value: object) -> dict[str, str]:
+    """The texts in what is sent in the place of a text, by the fields of a message that they belong to."""
+    if not isinstance(value, list | dict):
+        text = _as_text(value)
+        return {"content": "" if text is UNSET else text}
+    texts = {"content": "", "reasoning_content": "", "refusal": ""}
+    for part in value if isinstance(value, list) else [value]:
+        kind = part.get("type") if isinstance(part, dict) else None
+        name = _FIELD_OF_PARTS.get(kind, "content") if isinstance(kind, str) else "content"
+        texts[name] += _text_in(part)
+    return texts
+
+
+_FIELD_OF_PARTS = {"thinking": "reasoning_content", "reasoning": "reasoning_content", "refusal": "refusal"}
+
+
+def _text_in(part: object) -> str:
+    if isinstance(part, str):
+        return part
+    if not isinstance(part, dict):
+        return "".join(map(_text_in, part)) if isinstance(part, list) else ""
+    for name in _TEXT_NAMES:
+        if (value := part.get(name)) is not None:
+            return _text_in(value)
+    return ""
+
+
+_TEXT_NAMES = ("text", "thinking", "reasoning", "refusal", "summary", "content", "value")

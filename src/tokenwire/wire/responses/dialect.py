@@ -1,0 +1,14 @@
+"""The Responses API as endpoints speak it."""
+
+from ..dialect import Dialect
+from .answers import answer_of
+from .reading import ResponseDecoder
+from .request import UNSUPPORTED, responses_body
+
+RESPONSES = Dialect(
+    path="/responses",
+    body=responses_body,
+    answer=answer_of,
+    decoder=ResponseDecoder,
+    unsupported=UNSUPPORTED,
+)

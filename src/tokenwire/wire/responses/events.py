@@ -1,0 +1,310 @@
+"""A chat completion's chunks → the events of a response, and its whole answer → the response.
+
+An answer is a list of items, and each item has texts that grow: the parts of a message, reasoning, the arguments of a call.
+Events say when an item or a part begins, what is added, and when it ends; they are numbered. The last one says how the
+answer ended: `completed`, `incomplete` (cut at a limit, or filtered) or `failed`, with all of it once more.
+
+- Text, reasoning and refusals follow one another: what begins ends what was before. Calls stay open until the answer ends,
+  since servers may send pieces of several in turn.
+- A text's pieces are kept as JSON, and joined as such: nothing is encoded twice.
+- A whole answer is what the last event of the same answer says: there is one way from chat completions to responses.
+
+What a response has no place for is an error that names it (sounds, pictures, several choices), unless it is about the
+answer and no part of it: a fingerprint, fields that no struct names. Signatures of thinking are sealed
+(`sealed`) where the client includes encrypted reasoning.
+"""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+
+from ...exceptions import InternalServerError
+from ...types._source import Fields
+from ...types.chat import (
+    ChatCompletionDeltaToolCall,
+    Delta,
+    ModelResponse,
+    ModelResponseStream,
+    StreamingChoices,
+    Usage,
+)
+from ..convert import response_chunks
+from ..tool_calls import ToolCalls
+from .deltas import only_text, tokens_of
+from .items import responses_annotation
+from .parts import beside
+from .request import ResponsesRequest
+from .resource import INCOMPLETE, asked_for, error_of, usage_of
+from .sealed import seal
+from .texts import ARGUMENTS, BEGINNINGS, INPUT, REASONING, REFUSAL, SUMMARY, TEXT, Item, Kind, Text
+
+_encode = msgspec.json.Encoder().encode
+
+
+class EventEncoder:
+    """Encodes one answer to a request.
+
+    Args:
+        request: the client's.
+    """
+
+    def __init__(self, request: ResponsesRequest) -> None:
+        self._request = request
+        self._asked: bytes | None = None  # what the response says of it; None until the answer has begun
+        self._head: Fields = {}
+        self._number = 0  # of the next event
+        self._items: list[Item] = []
+        self._open: Text | None = None  # the one that text may be added to
+        self._calls: ToolCalls = ToolCalls()
+        self._arguments: dict[int, Text] = {}  # by the number of the call
+        self._held: dict[int, str] = {}  # arguments of calls whose name has not come yet
+        self._thinking: list[Any] = []  # blocks that are not sealed yet
+        self._finish_reason: str | None = None
+
+    def encode(self, chunk: object) -> bytes:
+        """The events of a chunk, or of bare text; b"" where it brings nothing."""
+        text = chunk if type(chunk) is str else only_text(chunk)
+        open_ = self._open
+        if text and open_ is not None and open_.kind is TEXT:
+            return self._grown(open_, text)
+        return b"".join(self._encode_any(chunk))
+
+    def ending(self, usage: Usage | None) -> bytes:
+        """What follows the last chunk: the ends of all that is open, and that of the answer."""
+        return b"".join(self._end(usage))
+
+    def whole(self, response: ModelResponse) -> bytes:
+        """The body that a whole answer is."""
+        for chunk in response_chunks(response):
+            self.encode(chunk)
+        self.ending(response.usage)
+        return self._response(self._ended(response.usage))
+
+    def failed(self, error: Fields, status: int) -> bytes:
+        """What ends an answer that failed, with what there is of it.
+
+        Args:
+            error: an error object, with a message and perhaps a code.
+            status: the status that it would have had as a response.
+        """
+        begun = b"" if self._asked is not None else b"".join(self._begin(None))
+        for text in (self._open, *self._arguments.values()):
+            if text is not None:
+                text.item.ended("incomplete")
+        ended = {"status": "failed", "error": error_of(error, status), "output": self._output()}
+        return begun + self._event("response.failed", response=msgspec.Raw(self._response(ended)))
+
+    def _head_of(self, chunk: object) -> tuple[str, int, str]:
+        """The response's id, when it began, and its model, for an answer that begins with this chunk, or without any."""
+        return f"resp_{uuid4().hex}", int(time.time()), self._request.model
+
+    def _event(self, kind: str, **fields: object) -> bytes:
+        number, self._number = self._number, self._number + 1
+        data = _encode({"type": kind, "sequence_number": number, **fields})
+        return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
+
+    def _response(self, fields: Fields) -> bytes:
+        """The response's JSON."""
+        shown: Fields = {**self._head, "completed_at": None, "error": None, "incomplete_details": None, "usage": None, **fields}
+        return _encode(shown)[:-1] + b"," + (self._asked or b"")[1:]
+
+    def _begin(self, chunk: object) -> Iterator[bytes]:
+        given_id, created, model = self._head_of(chunk)
+        self._head = {"id": given_id, "object": "response", "created_at": created, "model": model}
+        self._asked = _encode(asked_for(self._request))
+        begun = msgspec.Raw(self._response({"status": "in_progress", "output": []}))
+        yield self._event("response.created", response=begun)
+        yield self._event("response.in_progress", response=begun)
+
+    def _encode_any(self, chunk: Any) -> Iterator[bytes]:
+        if self._asked is None:
+            yield from self._begin(chunk)
+        if isinstance(chunk, str):
+            yield from self._add(TEXT, chunk)
+            return
+        given: ModelResponseStream = chunk
+        for choice in given.choices:
+            if choice.index:
+                raise _unsaid("several choices")
+            yield from self._delta(choice.delta, choice)
+            self._finish_reason = choice.finish_reason or self._finish_reason
+
+    def _delta(self, delta: Delta, choice: StreamingChoices) -> Iterator[bytes]:
+        for name in ("audio", "images"):
+            if getattr(delta, name):
+                raise _unsaid(name)
+        if delta.reasoning_content:
+            yield from self._add(SUMMARY if self._request.wants_summary else REASONING, delta.reasoning_content)
+        for item in delta.reasoning_items or ():
+            yield from self._reasoning_item(item)
+        if delta.thinking_blocks and self._request.wants_encrypted:
+            self._thinking += delta.thinking_blocks
+        tokens = tokens_of(choice)
+        if delta.content or tokens:
+            yield from self._add(TEXT, delta.content or "", tokens)
+        for annotation in delta.annotations or ():
+            yield from self._annotation(annotation)
+        if delta.refusal:
+            yield from self._add(REFUSAL, delta.refusal)
+        for piece in delta.tool_calls or ():
+            yield from self._call(piece)
+        if delta.function_call is not None:
+            yield from self._call(ChatCompletionDeltaToolCall(index=0, function=delta.function_call))
+
+    def _add(self, kind: Kind, added: str, tokens: list[Fields] | None = None) -> Iterator[bytes]:
+        """Add to the open text, or to a new one where that is of another kind."""
+        if not added and not tokens:
+            return
+        open_ = self._open
+        if open_ is None or open_.kind is not kind:
+            yield from self._close_text(unless=kind.item)
+            item = open_.item if open_ is not None and self._open is not None else None
+            if item is None:
+                item = self._new_item(kind)
+                yield self._event("response.output_item.added", output_index=item.number, item=item.so_far())
+            open_ = self._open = Text(kind, item)
+            yield self._event(f"{kind.part_event}.added", **open_.where, part=open_.part())
+        if tokens:
+            open_.extra["logprobs"] += tokens
+        yield self._grown(open_, added, tokens)
+
+    def _grown(self, text: Text, added: str, tokens: list[Fields] | None = None) -> bytes:
+        """The event that adds to a text: what stands around the addition is known."""
+        piece = _encode(added)[1:-1]
+        text.pieces.append(piece)
+        if tokens:
+            return self._event(f"{text.kind.event}.delta", **text.where, delta=added, logprobs=tokens)
+        number, self._number = self._number, self._number + 1
+        return b"%b%d%b%b%b" % (text.before, number, text.between, piece, text.after)
+
+    def _new_item(self, kind: Kind, **fields: object) -> Item:
+        given_id = f"{kind.id_prefix}{uuid4().hex}"
+        item = Item(len(self._items), {"id": given_id, "type": kind.item, **BEGINNINGS[kind.item], **fields})
+        self._items.append(item)
+        return item
+
+    def _close_text(self, unless: str = "") -> Iterator[bytes]:
+        """End the open text, and its item, unless that is of this type."""
+        text = self._open
+        if text is None:
+            return
+        yield from self._text_done(text)
+        if text.kind.item != unless:
+            self._open = None
+            yield self._item_done(text.item)
+
+    def _text_done(self, text: Text) -> Iterator[bytes]:
+        kind = text.kind
+        extra = {"logprobs": text.extra["logprobs"]} if kind is TEXT else {}
+        yield self._event(f"{kind.event}.done", **text.where, **{kind.field: text.whole()}, **extra)
+        if kind.part_event:
+            yield self._event(f"{kind.part_event}.done", **text.where, part=text.part())
+
+    def _item_done(self, item: Item, status: str = "completed") -> bytes:
+        item.ended(status)
+        if self._thinking and item.fields["type"] == "reasoning":
+            item.fields["encrypted_content"] = seal("thinking_blocks", self._thinking)
+            self._thinking = []
+        return self._event("response.output_item.done", output_index=item.number, item=item.so_far())
+
+    def _reasoning_item(self, given: object) -> Iterator[bytes]:
+        """An item as whoever made it has it. Where its text was sent before, its client has another id for it."""
+        if not isinstance(given, dict):
+            return
+        if not any(item.texts for item in self._items if item.fields["type"] == "reasoning"):
+            yield from self._reasoning(beside(given, "type"))
+            return
+        if not (given.get("encrypted_content") or self._request.wants_encrypted):
+            return
+        encrypted = {"encrypted_content": seal("reasoning_items", [given])}
+        if self._open is not None and self._open.kind.item == "reasoning":
+            self._open.item.fields |= encrypted
+            yield from self._close_text()
+        else:
+            yield from self._reasoning(encrypted)
+
+    def _reasoning(self, fields: Fields) -> Iterator[bytes]:
+        """An item without a text that grows."""
+        yield from self._close_text()
+        item = self._new_item(REASONING, **fields)
+        yield self._event("response.output_item.added", output_index=item.number, item=item.so_far())
+        yield self._item_done(item)
+
+    def _annotation(self, annotation: object) -> Iterator[bytes]:
+        text = self._open
+        if text is None or text.kind is not TEXT or not isinstance(annotation, dict):
+            return  # it is about text, and there is none
+        shown, known = responses_annotation(annotation), text.extra["annotations"]
+        yield self._event("response.output_text.annotation.added", **text.where, annotation_index=len(known), annotation=shown)
+        known.append(shown)
+
+    def _call(self, piece: ChatCompletionDeltaToolCall) -> Iterator[bytes]:
+        number = self._calls.add(piece, {})
+        function, custom = piece.function, piece.custom or {}
+        name = custom.get("name") or (function.name if function is not None else None)
+        added = custom.get("input") or (function.arguments if function is not None else None) or ""
+        text = self._arguments.get(number)
+        if text is None:
+            added = self._held.pop(number, "") + added
+            if not name:
+                self._held[number] = added
+                return
+            yield from self._close_text()
+            text = self._begin_call(number, INPUT if custom else ARGUMENTS, name, piece.id)
+            yield self._event("response.output_item.added", output_index=text.item.number, item=text.item.so_far())
+        if added:
+            yield self._grown(text, added)
+
+    def _begin_call(self, number: int, kind: Kind, name: str, call_id: str | None) -> Text:
+        item = self._new_item(kind, call_id=call_id or f"call_{uuid4().hex}", **self._named(name))
+        text = self._arguments[number] = Text(kind, item)
+        return text
+
+    def _named(self, name: str) -> Fields:
+        """The name of a tool, and its namespace."""
+        group, own = self._request.names.get(name, (None, name))
+        return {"name": own} if group is None else {"name": own, "namespace": group}
+
+    def _close_calls(self, status: str) -> Iterator[bytes]:
+        calls = self._calls.whole()
+        numbers = sorted({*self._arguments, *self._held})
+        for number, call in zip(numbers, calls, strict=True):
+            inner, text = call.get("function") or call.get("custom") or {}, self._arguments.get(number)
+            if text is None:  # nobody ever said its name
+                text = self._begin_call(number, ARGUMENTS, "", call.get("id"))
+                yield self._event("response.output_item.added", output_index=text.item.number, item=text.item.so_far())
+            text.item.fields |= self._named(inner.get("name") or "")
+            text.meant = inner.get(text.kind.field) or ""
+            yield from self._text_done(text)
+            yield self._item_done(text.item, status if text.item is self._items[-1] else "completed")
+
+    def _end(self, usage: Usage | None) -> Iterator[bytes]:
+        if self._asked is None:
+            yield from self._begin(None)
+        status = "incomplete" if self._finish_reason in INCOMPLETE else "completed"
+        if (text := self._open) is not None:
+            self._open = None
+            yield from self._text_done(text)
+            yield self._item_done(text.item, status)
+        if self._thinking:
+            yield from self._reasoning({})
+        yield from self._close_calls(status)
+        yield self._event(f"response.{status}", response=msgspec.Raw(self._response(self._ended(usage))))
+
+    def _ended(self, usage: Usage | None) -> Fields:
+        """What the response says of its end."""
+        fields: Fields = {"output": self._output(), "usage": usage_of(usage)}
+        reason = INCOMPLETE.get(self._finish_reason or "")
+        if reason is not None:
+            return {"status": "incomplete", "incomplete_details": {"reason": reason}, **fields}
+        return {"status": "completed", "completed_at": int(time.time()), **fields}
+
+    def _output(self) -> list[Fields]:
+        return [item.so_far() for item in self._items]
+
+
+def _unsaid(what: str) -> InternalServerError:
+    return InternalServerError(f"the answer has {what}, which a response can't have")

@@ -1,0 +1,327 @@
+"""Requests: what each field means in a chat completion, and the way back.
+
+======================================  ==============================================================================
+a request's field                       in a chat completion
+======================================  ==============================================================================
+`instructions`, `input`                 `messages`, see `items`
+`max_output_tokens`                     `max_tokens`
+`text.format`, `text.verbosity`         `response_format`, `verbosity`
+`reasoning.effort`                      `reasoning_effort`
+`top_logprobs`                          `logprobs`, `top_logprobs`
+`tools`, `tool_choice`                  the same, see `tools`; `parallel_tool_calls` where there are any
+temperature, metadata, and more         the same, see `_SAME`
+`reasoning.summary`                     nothing: says whether reasoning is sent as a summary or as it is
+`store`, `truncation`                   nothing: the answer says that nothing was stored or left out
+`include`, `client_metadata`            nothing: what is included is so in any case; handlers see both in the request
+what `_REFUSED` names                   can't be said; an error names it
+======================================  ==============================================================================
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from msgspec import Meta, Struct, structs
+
+from ...exceptions import UnsupportedParamsError, refused
+from ...types._source import Fields
+from .described import CHOICE, ITEM, TOOL
+from .items import items_of, messages_of
+from .parts import bad, beside
+from .tools import Names, chat_choice, chat_tools, names_of, responses_choice, responses_tools
+
+NotHere: TypeAlias = Annotated[Any, Meta(extra_json_schema={"enum": [None]})]  # see `_REFUSED`
+No: TypeAlias = Annotated[bool | None, Meta(extra_json_schema={"enum": [False, None]})]
+Item: TypeAlias = Annotated[dict[str, Any], Meta(extra_json_schema=ITEM)]
+Tool: TypeAlias = Annotated[dict[str, Any], Meta(extra_json_schema=TOOL)]
+Choice: TypeAlias = Annotated[dict[str, Any], Meta(extra_json_schema=CHOICE)]
+Include: TypeAlias = Literal[
+    "code_interpreter_call.outputs",
+    "computer_call_output.output.image_url",
+    "file_search_call.results",
+    "message.input_image.image_url",
+    "message.output_text.logprobs",
+    "reasoning.encrypted_content",
+    "web_search_call.action.sources",
+    "web_search_call.results",
+]
+
+
+class Reasoning(Struct, forbid_unknown_fields=True):
+    """How to reason, and how to tell of it; `generate_summary` is the older name of `summary`."""
+
+    effort: str | None = None
+    summary: str | None = None
+    generate_summary: str | None = None
+
+
+class PlainText(Struct, tag_field="type", tag="text", forbid_unknown_fields=True):
+    """Any text."""
+
+
+class JSONObject(Struct, tag_field="type", tag="json_object", forbid_unknown_fields=True):
+    """The JSON of an object."""
+
+
+class JSONSchema(Struct, tag_field="type", tag="json_schema", forbid_unknown_fields=True):
+    """The JSON of what a schema describes."""
+
+    name: str
+    schema: dict[str, Any]
+    description: str | None = None
+    strict: bool | None = None
+
+
+class Text(Struct, forbid_unknown_fields=True):
+    """How the answer's text is to be."""
+
+    format: PlainText | JSONObject | JSONSchema | None = None
+    verbosity: str | None = None
+
+
+class ResponseStreamOptions(Struct, forbid_unknown_fields=True):
+    """How to stream."""
+
+    include_obfuscation: No = None
+
+
+class ResponsesRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The body of a request for a response."""
+
+    model: str
+    input: str | list[Item]
+    instructions: str | None = None
+    stream: bool | None = None
+    stream_options: ResponseStreamOptions | None = None
+    access_programs: NotHere = None
+    background: No = None
+    background_options: NotHere = None
+    client_metadata: dict[str, Any] | None = None
+    context_management: NotHere = None
+    conversation: NotHere = None
+    frequency_penalty: float | None = None
+    image: NotHere = None
+    include: list[Include] | None = None
+    max_output_tokens: int | None = None
+    max_tool_calls: NotHere = None
+    metadata: dict[str, Any] | None = None
+    moderation: NotHere = None
+    parallel_tool_calls: bool | None = None
+    presence_penalty: float | None = None
+    previous_response_id: NotHere = None
+    prompt: NotHere = None
+    prompt_cache_key: str | None = None
+    prompt_cache_options: dict[str, Any] | None = None
+    prompt_cache_retention: str | None = None
+    reasoning: Reasoning | None = None
+    safety_identifier: str | None = None
+    service_tier: str | None = None
+    store: bool | None = None
+    temperature: float | None = None
+    text: Text | None = None
+    tool_choice: Literal["auto", "none", "required"] | Choice | None = None
+    tools: list[Tool] | None = None
+    top_logprobs: int | None = None
+    top_p: float | None = None
+    truncation: Literal["auto", "disabled"] | None = None
+    user: str | None = None
+
+    @property
+    def names(self) -> Names:
+        """The tools' names, by those that they have in chat completions."""
+        return names_of(self.tools)
+
+    @property
+    def wants_encrypted(self) -> bool:
+        """Whether the client will send encrypted reasoning back."""
+        return _ENCRYPTED in (self.include or ())
+
+    @property
+    def wants_summary(self) -> bool:
+        """Whether reasoning is to be sent as a summary."""
+        return self.reasoning is not None and bool(self.reasoning.summary or self.reasoning.generate_summary)
+
+
+_SAME: Final = (
+    "frequency_penalty", "metadata", "presence_penalty", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention",
+    "safety_identifier", "service_tier", "temperature", "top_p", "user",
+)  # fmt: skip
+
+_NOT_STORED = "nothing is stored here: send the whole conversation as input"
+_REFUSED: Final = {
+    "access_programs": "there are none here",
+    "background": "answers are given at once here; leave it out",
+    "background_options": "answers are given at once here; leave it out",
+    "context_management": "conversations are not compacted here",
+    "conversation": _NOT_STORED,
+    "image": "pictures are passed on as they are",
+    "max_tool_calls": "no tool is called here: bound the calls where they are made",
+    "moderation": "nothing is moderated here",
+    "previous_response_id": _NOT_STORED,
+    "prompt": "no prompts are stored here: send instructions and input",
+}
+_ENCRYPTED: Final = "reasoning.encrypted_content"
+_LOGPROBS: Final = "message.output_text.logprobs"
+
+
+def chat_keywords(request: ResponsesRequest, _: object = None) -> Fields:
+    """The keywords of the chat completion that a request asks for, but for the model and `stream`.
+
+    Raises:
+        BadRequestError: something in it can't be said in a chat completion; the error names it.
+    """
+    for name, why in _REFUSED.items():
+        if getattr(request, name):
+            raise refused(name, f"{name}: {why}")
+    if request.stream_options is not None and request.stream_options.include_obfuscation:
+        raise refused("stream_options.include_obfuscation", "stream_options.include_obfuscation: streams are not padded here")
+    keywords: Fields = {"messages": messages_of(request.input, request.instructions)}
+    keywords |= {name: value for name in _SAME if (value := getattr(request, name)) is not None}
+    if request.max_output_tokens is not None:
+        keywords["max_tokens"] = request.max_output_tokens
+    if request.text is not None:
+        keywords |= _text_keywords(request.text)
+    if request.reasoning is not None and request.reasoning.effort is not None:
+        keywords["reasoning_effort"] = request.reasoning.effort
+    keywords |= _tool_keywords(request)
+    if request.top_logprobs or _LOGPROBS in (request.include or ()):
+        keywords["logprobs"] = True
+        if request.top_logprobs:
+            keywords["top_logprobs"] = request.top_logprobs
+    if request.stream:
+        keywords["stream_options"] = {"include_usage": True}  # a response always says it
+    return keywords
+
+
+# What endpoints that speak chat are not sent: some refuse what they do not know.
+_NOTES: Final = ("phase", "reasoning_items", "thinking_blocks")
+_ITS_OWN: Final = ("responses/", "openai/responses/")  # models whose endpoints speak the Responses API themselves
+
+
+def plain(call: Fields) -> tuple[Fields, list[str]]:
+    """The call for an endpoint, and the names of what was left out of it."""
+    if call["model"].startswith(_ITS_OWN):
+        return call, []
+    left_out = {"web_search_options"} & call.keys()
+    messages: list[Fields] = []
+    for message in call["messages"]:
+        noted = [name for name in _NOTES if name in message]
+        left_out.update(noted)
+        messages.append(beside(message, *noted))
+    kept = {name: value for name, value in call.items() if name != "web_search_options"}
+    return {**kept, "messages": messages}, sorted(left_out)
+
+
+def _text_keywords(text: Text) -> Fields:
+    keywords: Fields = {} if text.verbosity is None else {"verbosity": text.verbosity}
+    form = text.format
+    if isinstance(form, JSONSchema):
+        schema = {name: value for name, value in structs.asdict(form).items() if value is not None}
+        keywords["response_format"] = {"type": "json_schema", "json_schema": schema}
+    elif isinstance(form, JSONObject):
+        keywords["response_format"] = {"type": "json_object"}
+    return keywords
+
+
+def _tool_keywords(request: ResponsesRequest) -> Fields:
+    """What is said of tools; a choice among none says nothing, and servers refuse it."""
+    keywords = chat_tools(request.tools or ())
+    choice = None if request.tool_choice is None else chat_choice(request.tool_choice)
+    if "tools" not in keywords:
+        if choice not in (None, "auto", "none"):
+            raise refused("tool_choice", "tool_choice: there are no tools to choose from")
+        return keywords
+    if choice is not None:
+        keywords["tool_choice"] = choice
+    if request.parallel_tool_calls is not None:
+        keywords["parallel_tool_calls"] = request.parallel_tool_calls
+    return keywords
+
+
+# What chat completions call it → where the Responses API has it.
+_MOVED: Final = {
+    "max_tokens": ("max_output_tokens",),
+    "max_completion_tokens": ("max_output_tokens",),
+    "reasoning_effort": ("reasoning", "effort"),
+    "verbosity": ("text", "verbosity"),
+}
+# What an endpoint of the Responses API has no place for.
+UNSUPPORTED: Final = frozenset("audio best_of function_call functions logit_bias modalities n prediction seed stop".split())
+
+
+def responses_body(model: str, messages: object, params: Mapping[str, Any]) -> Fields:
+    """The body of the request that asks for a chat completion's answer.
+
+    Args:
+        model: the model's bare name.
+        messages: the conversation.
+        params: the caller's parameters; what is not chat completions' goes along as it is.
+
+    Raises:
+        BadRequestError: the Responses API has no way to say something; the error names it.
+    """
+    body: Fields = {"model": model, "input": items_of(messages)}
+    for name, value in params.items():
+        if name in UNSUPPORTED and not (name == "n" and value == 1):
+            message = f"{name}: endpoints that speak the Responses API have no such parameter; leave it out"
+            raise UnsupportedParamsError(message, param=name, fault="caller")
+        _put(body, name, value)
+    return body
+
+
+def _put(body: Fields, name: str, value: Any) -> None:
+    """Say one parameter."""
+    if name in _MOVED:
+        *outer, inner = _MOVED[name]
+        place = body
+        for step in outer:
+            place = place.setdefault(step, {})
+        place[inner] = value
+    elif name == "tools":
+        body.setdefault("tools", []).extend(responses_tools(value))
+    elif name == "tool_choice":
+        body["tool_choice"] = responses_choice(value)
+    elif name == "response_format":
+        body.setdefault("text", {})["format"] = _format(value)
+    elif name == "logprobs":
+        if value:
+            body.setdefault("include", []).append(_LOGPROBS)
+    elif name == "stream_options":
+        _put_stream_options(body, value)
+    elif name in ("include", "reasoning", "text"):
+        _add(body, name, value)
+    elif name == "web_search_options":
+        _check(name, value, Mapping)
+        body.setdefault("tools", []).append({"type": "web_search", **value})
+    elif name != "n":
+        body[name] = value
+
+
+def _add(body: Fields, name: str, value: Any) -> None:
+    """Say a field in the API's own words, which other parameters add to as well."""
+    if name == "include":
+        _check(name, value, list)
+        body.setdefault(name, []).extend(value)
+    else:
+        _check(name, value, Mapping)
+        body[name] = {**body.get(name, {}), **value}
+
+
+def _check(name: str, value: object, cls: type[Any]) -> None:
+    if not isinstance(value, cls):
+        raise bad(name, "a list" if cls is list else "a dict", value)
+
+
+def _put_stream_options(body: Fields, options: object) -> None:
+    """The usage is sent in any case."""
+    if not isinstance(options, Mapping):
+        raise bad("stream_options", "a mapping", options)
+    others = {name: value for name, value in options.items() if name != "include_usage"}
+    if others:
+        body["stream_options"] = others
+
+
+def _format(value: object) -> Fields:
+    if not isinstance(value, Mapping):
+        raise bad("response_format", "a dict with a type", value)
+    inner = value.get("json_schema")
+    return {"type": "json_schema", **inner} if isinstance(inner, Mapping) else dict(value)

@@ -1,0 +1,172 @@
+"""Tools and the choice among them, both ways.
+
+A namespace, which is a group of tools, becomes its tools under joined names; `Names` leads from such a name back to the
+group and the tool's own name. A web search becomes chat completions' `web_search_options`: who answers may know them.
+The other tools that OpenAI's servers run by themselves can't be asked for in a chat completion.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, TypeAlias
+
+from ...exceptions import refused
+from ...types._source import Fields
+from .parts import bad, beside, kind_of, text_in
+
+Names: TypeAlias = dict[str, tuple[str | None, str]]
+"""The namespace and the own name of each tool, by its name in chat completions."""
+
+_FUNCTION: Final = ("name", "description", "parameters", "strict")
+_CUSTOM: Final = ("name", "description")
+_MODES: Final = ("auto", "none", "required")
+
+
+def chat_name(namespace: object, name: str) -> str:
+    """A tool's name in chat completions."""
+    return f"{namespace}__{name}" if namespace else name
+
+
+def names_of(tools: Iterable[Fields] | None) -> Names:
+    """The names of tools that `chat_tools` has taken."""
+    return {chat_name(group, tool["name"]): (group, tool["name"]) for tool, group, _ in _each(tools or ()) if "name" in tool}
+
+
+def chat_tools(tools: Iterable[Fields]) -> Fields:
+    """The keywords of a call that say which tools there are.
+
+    Raises:
+        BadRequestError: one of them is not a tool, or can't be said; the error names its place.
+    """
+    made: list[Fields] = []
+    keywords: Fields = {"tools": made}
+    taken: set[str] = set()
+    for tool, group, where in _each(tools):
+        kind = kind_of(tool)
+        if kind == "web_search" and group is None:
+            keywords["web_search_options"] = beside(tool, "type")
+            continue
+        make = _TO_CHAT.get(kind)
+        if make is None:
+            raise refused(f"{where}.type", f"{where}.type: there is no tool {tool.get('type')!r} here; {_KNOWN}")
+        found = make(tool, chat_name(group, text_in(tool, "name", where)), where)
+        name = found[found["type"]]["name"]
+        if name in taken:
+            raise refused(where, f"{where}: the name {name!r} is taken by another tool")
+        taken.add(name)
+        made.append(found)
+    if not made:
+        del keywords["tools"]
+    return keywords
+
+
+def _each(tools: Iterable[object]) -> Iterator[tuple[Fields, str | None, str]]:
+    """Each tool with its namespace and its place; the description of a namespace stands before those of its tools."""
+    for index, tool in enumerate(tools):
+        where = f"tools[{index}]"
+        if not isinstance(tool, dict):
+            raise bad(where, "an object with a type", tool)
+        if tool.get("type") != "namespace":
+            yield tool, None, where
+            continue
+        group, about, inner = text_in(tool, "name", where), tool.get("description"), tool.get("tools")
+        if not isinstance(inner, list):
+            raise bad(f"{where}.tools", "a list of tools", inner)
+        for number, one in enumerate(inner):
+            place = f"{where}.tools[{number}]"
+            if not isinstance(one, dict):
+                raise bad(place, "an object with a type", one)
+            told = "\n\n".join(text for text in (about, one.get("description")) if isinstance(text, str) and text)
+            yield {**one, **({"description": told} if told else {})}, group, place
+
+
+def _function(tool: Fields, name: str, where: str) -> Fields:
+    _check_fields(tool, _FUNCTION, where)
+    given = {field: tool[field] for field in _FUNCTION if tool.get(field) is not None}
+    return {"type": "function", "function": {**given, "name": name}}
+
+
+def _custom(tool: Fields, name: str, where: str) -> Fields:
+    _check_fields(tool, (*_CUSTOM, "format"), where)
+    made = {field: tool[field] for field in _CUSTOM if tool.get(field) is not None} | {"name": name}
+    form = tool.get("format")
+    if isinstance(form, dict) and form.get("type") == "grammar":
+        form = {"type": "grammar", "grammar": beside(form, "type")}
+    return {"type": "custom", "custom": made if form is None else {**made, "format": form}}
+
+
+def _check_fields(tool: Fields, known: tuple[str, ...], where: str) -> None:
+    for name, value in tool.items():
+        if name not in ("type", *known) and value is not None and value is not False:
+            raise refused(f"{where}.{name}", f"{where}.{name}: this can't be done here; leave it out")
+
+
+_TO_CHAT: dict[str, Callable[[Fields, str, str], Fields]] = {"function": _function, "custom": _custom}
+_KNOWN = "those of the types 'function', 'custom', 'namespace' and 'web_search' are known"
+
+
+def chat_choice(choice: object) -> object:
+    """`tool_choice` as chat completions have it.
+
+    Raises:
+        BadRequestError: it is not one, or can't be said.
+    """
+    if choice in _MODES:
+        return choice
+    if not isinstance(choice, dict):
+        raise bad("tool_choice", "'auto', 'none', 'required' or an object", choice)
+    if choice.get("type") == "allowed_tools":
+        tools = choice.get("tools")
+        if not isinstance(tools, list):
+            raise bad("tool_choice.tools", "a list", tools)
+        named = [_named(tool, f"tool_choice.tools[{index}]") for index, tool in enumerate(tools)]
+        return {"type": "allowed_tools", "allowed_tools": {"mode": choice.get("mode") or "auto", "tools": named}}
+    return _named(choice, "tool_choice")
+
+
+def _named(choice: object, where: str) -> Fields:
+    if not isinstance(choice, dict):
+        raise bad(where, "an object with a type", choice)
+    kind = kind_of(choice)
+    if kind not in _TO_CHAT:
+        raise bad(f"{where}.type", "'function' or 'custom'", choice.get("type"))
+    return {"type": kind, kind: {"name": chat_name(choice.get("namespace"), text_in(choice, "name", where))}}
+
+
+def responses_tools(tools: object) -> list[Fields]:
+    """A call's tools as the Responses API has them.
+
+    Raises:
+        BadRequestError: one of them is neither a function nor a custom tool.
+    """
+    if not isinstance(tools, list | tuple):
+        raise bad("tools", "a list of tools", tools)
+    return [_flat(tool, f"tools[{index}]") for index, tool in enumerate(tools)]
+
+
+def _flat(tool: object, where: str) -> Fields:
+    if not isinstance(tool, Mapping):
+        raise bad(where, "a dict with a type", tool)
+    kind = kind_of(dict(tool))
+    inner = tool.get(kind) if kind in _TO_CHAT else None
+    if kind in _TO_CHAT and not isinstance(inner, Mapping):
+        raise bad(f"{where}.{kind}", "a dict", inner)
+    if inner is None:
+        return dict(tool)  # in the endpoint's own words, such as {"type": "web_search"}
+    flat = {"type": kind, **inner, **beside(dict(tool), "type", kind)}
+    form = flat.get("format")
+    if isinstance(form, dict) and isinstance(form.get("grammar"), dict):
+        flat["format"] = {"type": "grammar", **form["grammar"]}
+    return flat
+
+
+def responses_choice(choice: object) -> object:
+    """`tool_choice` as the Responses API has it; what is not chat completions' is the endpoint's own word."""
+    if not isinstance(choice, Mapping):
+        return choice
+    kind: Any = choice.get("type")
+    inner: Any = choice.get(kind) if isinstance(kind, str) else None
+    if not isinstance(inner, Mapping):
+        return dict(choice)
+    flat = {"type": kind, **inner}
+    if kind == "allowed_tools" and isinstance(inner.get("tools"), list):
+        flat["tools"] = [responses_choice(tool) for tool in inner["tools"]]
+    return flat

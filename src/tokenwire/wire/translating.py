@@ -1,0 +1,46 @@
+"""What the decoders of other APIs' events have in common: the head of their chunks, and where these go."""
+
+from typing import Any, ClassVar
+
+from ..exceptions import APIError
+from ..types._record import build, copy_fields
+from ..types._source import Path
+from ..types.chat import GenericStreamingChunk, ModelResponse, ModelResponseStream
+from .assemble import Assembler
+from .convert import Converter, Shape, response_chunks, whole_class
+
+_FLAT = build(GenericStreamingChunk)
+
+
+class TranslatingDecoder:
+    """The state of an `EventDecoder` whose events become chunks of chat completions."""
+
+    reads_names: ClassVar[bool] = False  # each event says in its data what it is
+
+    def __init__(self, shape: Shape, model: str) -> None:
+        self.assembler: Assembler = Assembler(whole_class(shape))
+        self.done: bool = False
+        self.had_content: bool = False
+        self.error: APIError | None = None
+        self.odd: set[Path] = set()
+        self._is_flat: bool = shape is GenericStreamingChunk
+        self._converter: Converter | None = None if shape is ModelResponseStream else Converter(shape, model)
+        self._model: str = model
+        self._head: ModelResponseStream | None = None  # what all chunks have in common
+        self._flat: GenericStreamingChunk = _FLAT
+        self._calls: int = 0
+
+    def _begin_with(self, head: ModelResponseStream) -> None:
+        self._head = head
+        self._flat = copy_fields(_FLAT)
+        self._flat.id, self._flat.model = head.id, head.model
+
+    def _take(self, chunk: ModelResponseStream) -> list[Any]:
+        """A chunk that is not a common one, as part of the answer."""
+        self.assembler.add(chunk)
+        return [chunk] if self._converter is None else self._converter.convert(chunk)
+
+    def _take_whole(self, answer: ModelResponse) -> list[Any]:
+        """A whole answer that came where events were asked for."""
+        self.done = True
+        return [piece for chunk in response_chunks(answer) for piece in self._take(chunk)]

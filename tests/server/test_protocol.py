@@ -1,0 +1,221 @@
+"""Requests as bytes on a connection: offers of other protocols, HTTP/1.0, and what follows them."""
+
+import json
+import socket
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+
+from tokenwire.server import create_app
+
+from ..conftest import LOOPS
+from .conftest import on_uvicorn
+
+pytestmark = pytest.mark.anyio
+
+# What a JDK's HttpClient sends over http://, whether or not there is a body.
+OFFER = (
+    b"Connection: Upgrade, HTTP2-Settings\r\nHost: 127.0.0.1\r\nHTTP2-Settings: AAEAAEAAAAIAAAAAAAMAAAAAAAQBAAAAAAUAAEAABgAGAAA\r\n"
+    b"Upgrade: h2c\r\nUser-Agent: Java-http-client/17.0.15\r\n"
+)
+WEBSOCKET = (
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+)
+
+
+@pytest.fixture(params=[loop for loop in LOOPS if loop.id != "trio"])  # uvicorn's
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+async def tells(scope: Any, receive: Any, send: Any) -> None:
+    """An app that answers with what it was asked, and in two pieces without a length where the path says so."""
+    if scope["type"] != "http":
+        return
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    told = {"method": scope["method"], "path": scope["path"], "body": body.decode()}
+    told["headers"] = sorted(name.decode() for name, _ in scope["headers"])
+    answer = json.dumps(told).encode()
+    headers = [] if scope["path"].endswith("/stream") else [(b"Content-Length", b"%d" % len(answer))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    if not headers:
+        await send({"type": "http.response.body", "body": answer[:10], "more_body": True})
+        answer = answer[10:]
+    await send({"type": "http.response.body", "body": answer})
+
+
+def sized(body: bytes, head: bytes = OFFER, target: bytes = b"POST /one HTTP/1.1") -> bytes:
+    return target + b"\r\n" + head + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+def chunked(body: bytes, head: bytes = OFFER) -> bytes:
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (body[:2], body[2:]))
+    return b"POST /one HTTP/1.1\r\n" + head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + b"0\r\n\r\n"
+
+
+LAST = b"GET /last HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+Exchange = Callable[..., Awaitable[bytes]]
+
+
+@asynccontextmanager
+async def exchanging(app: Any, **options: Any) -> AsyncGenerator[Exchange, None]:
+    """`await exchange(data, ...)`: what the server sends on one connection, sent these pieces, until it closes."""
+    async with on_uvicorn(app, **options) as url:
+        port = int(url.rsplit(":", 1)[1])
+
+        async def exchange(*pieces: bytes) -> bytes:
+            received = b""
+            with anyio.fail_after(10):
+                async with await anyio.connect_tcp("127.0.0.1", port) as connection:
+                    raw = connection.extra(anyio.abc.SocketAttribute.raw_socket)
+                    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    for piece in pieces:
+                        await connection.send(piece)
+                        await anyio.lowlevel.checkpoint()
+                    try:
+                        while True:
+                            received += await connection.receive()
+                    except anyio.EndOfStream:
+                        return received
+
+        yield exchange
+
+
+def answers(received: bytes) -> list[dict[str, Any]]:
+    """What `tells` was asked, by whole answers."""
+    found: list[dict[str, Any]] = []
+    while received:
+        head, _, rest = received.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200 "), received
+        length = next(int(line.split(b":")[1]) for line in head.lower().splitlines() if line.startswith(b"content-length:"))
+        found.append(json.loads(rest[:length]))
+        received = rest[length:]
+    return found
+
+
+@pytest.mark.parametrize("request_", [sized(b"body"), chunked(b"body")], ids=["sized", "chunked"])
+async def test_an_offer_of_another_protocol_is_ignored(request_: bytes) -> None:
+    """The body arrives, and the connection lives on; so also when the bytes come one by one."""
+    async with exchanging(tells) as exchange:
+        for pieces in ([request_ + LAST], [request_, LAST], [bytes([byte]) for byte in request_ + LAST]):
+            first, last = answers(await exchange(*pieces))
+            assert (first["method"], first["path"], first["body"]) == ("POST", "/one", "body")
+            assert "user-agent" in first["headers"]
+            assert "upgrade" not in first["headers"]
+            assert last["path"] == "/last"
+
+
+async def test_offers_on_pipelined_requests_are_ignored() -> None:
+    requests = [sized(b"a"), b"GET /two HTTP/1.1\r\n" + OFFER + b"\r\n", chunked(b"bcd"), sized(b""), LAST]
+    async with exchanging(tells) as exchange:
+        told = answers(await exchange(b"".join(requests)))
+    assert [(each["path"], each["body"]) for each in told] == [
+        ("/one", "a"), ("/two", ""), ("/one", "bcd"), ("/one", ""), ("/last", "")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+async def test_an_offer_on_a_connection_s_last_request_is_ignored(version: bytes) -> None:
+    head = OFFER.replace(b"Connection: ", b"Connection: close, ")
+    async with exchanging(tells) as exchange:
+        [told] = answers(await exchange(sized(b"body", head, b"POST /one HTTP/" + version)))
+    assert told["body"] == "body"
+
+
+async def test_a_client_with_an_offer_may_wait_for_100_continue() -> None:
+    async with exchanging(tells) as exchange:
+        received = await exchange(sized(b"body", OFFER + b"Expect: 100-continue\r\n") + LAST)
+    interim, _, rest = received.partition(b"\r\n\r\n")
+    assert interim == b"HTTP/1.1 100 Continue"
+    assert answers(rest)[0]["body"] == "body"
+
+
+async def test_a_websocket_is_an_offer_like_others_where_there_are_none() -> None:
+    async with exchanging(tells) as exchange:
+        told = answers(await exchange(b"GET /ws HTTP/1.1\r\nHost: x\r\n" + WEBSOCKET + b"\r\n" + sized(b"more") + LAST))
+    assert [each["path"] for each in told] == ["/ws", "/one", "/last"]
+
+
+async def test_a_websocket_is_taken_where_uvicorn_has_them() -> None:
+    made: list[Any] = []
+
+    class Spoken:
+        """In place of one of uvicorn's, which need other packages."""
+
+        def __init__(self, **_: Any) -> None:
+            made.append(self)
+
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            assert b"upgrade: websocket\r\n" in data
+            self.transport.write(b"HTTP/1.1 101 Switching Protocols\r\n\r\n")
+            self.transport.close()
+
+        def pause_writing(self) -> None: ...
+        def resume_writing(self) -> None: ...
+        def connection_lost(self, error: Any) -> None: ...
+
+    async with exchanging(tells, ws=Spoken) as exchange:
+        received = await exchange(b"GET /ws HTTP/1.1\r\nHost: x\r\n" + WEBSOCKET + b"\r\n")
+        assert received.startswith(b"HTTP/1.1 101 ")
+        assert answers(await exchange(sized(b"body") + LAST))[0]["body"] == "body"
+    assert len(made) == 1
+
+
+@pytest.mark.parametrize(
+    "connection", [b"", b"Connection: keep-alive\r\n", b"Connection: close\r\n"], ids=["", "keep", "close"]
+)
+async def test_http_1_0_is_not_sent_chunks(connection: bytes) -> None:
+    """What has no length ends with the connection, whatever the client hopes for."""
+    async with exchanging(tells) as exchange:
+        received = await exchange(sized(b"body", connection, b"POST /stream HTTP/1.0"))
+        whole = answers(await exchange(sized(b"body", connection, b"POST /one HTTP/1.0")))
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert b"transfer-encoding" not in head.lower()
+    assert b"keep-alive" not in head.lower()
+    assert json.loads(body)["body"] == "body"
+    assert whole[0]["body"] == "body"
+
+
+async def test_http_1_1_still_is() -> None:
+    async with exchanging(tells) as exchange:
+        received = await exchange(sized(b"body", b"Host: x\r\nConnection: close\r\n", b"POST /stream HTTP/1.1"))
+    assert b"transfer-encoding: chunked" in received
+    assert received.endswith(b"0\r\n\r\n")
+
+
+async def test_a_stream_over_http_1_0() -> None:
+    async def handler(**_: Any) -> Any:
+        yield "Hel"
+        yield "lo"
+
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": True}).encode()
+    async with exchanging(create_app({"m": handler}), lifespan="on") as exchange:
+        received = await exchange(sized(body, target=b"POST /v1/chat/completions HTTP/1.0"))
+    events = received.partition(b"\r\n\r\n")[2]
+    assert events.startswith(b'data: {"')
+    assert events.endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"POST /one HTTP/1.1\r\n" + OFFER + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nbody",
+        b"POST /one HTTP/1.1\r\n" + OFFER + b"Content-Length: x\r\n\r\nbody",
+        b"POST /one HTTP/1.1\r\n" + OFFER + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"POST /one HTTP/1.1\r\n" + OFFER + b"X: a\r\n b\r\nContent-Length: 0\r\n\r\n",
+    ],
+    ids=["two lengths", "no length", "no chunk", "a folded line"],
+)
+async def test_what_is_no_request_is_none_with_an_offer_either(data: bytes) -> None:
+    async with exchanging(tells) as exchange:
+        assert (await exchange(data)).startswith(b"HTTP/1.1 400 ")
