@@ -1,4 +1,4 @@
-"""The three event loops behind one face."""
+"""The three event loops, called in one way."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any

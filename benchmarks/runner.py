@@ -7,23 +7,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from . import environments, machine
-from .contenders import CONTENDERS, Contender, groups
+from .contenders import ROOT, Contender, groups
 from .measures import MEASURES
 from .worker import MARK
 
-ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".venv-bench"  # git ignores it, as it does every .venv*
 QUICK_S = 90  # after so many seconds a quick run starts nothing new
-LONGEST_S = 60  # for one process
+LONGEST_S = 60  # for one process; who takes half of that is not measured again
 LONGEST_QUICK_S = 25
-SLOW_S = 30  # who takes that long is not measured again
 
 
 class Results:
@@ -38,46 +36,75 @@ class Results:
         return self.rows.setdefault((measure, cell, contender), empty)
 
 
-def run(*, measures: list[str], contenders: list[str], quick: bool, rounds: int) -> dict[str, Any]:
-    """Measure, showing progress; returns what results.json holds. Ctrl-C ends it early, with what there is."""
+def run(
+    *,
+    measures: list[str],
+    contenders: dict[str, Contender],
+    quick: bool,
+    rounds: int,
+    only_cells: Container[str] = (),
+    before: Path | None = None,
+    longest: float | None = None,
+) -> dict[str, Any]:
+    """Measure, showing progress; returns what results.json holds. Ctrl-C ends it early, with what there is.
+
+    Args:
+        only_cells: variants of the measures; those of a measure that has none of them are all measured.
+        before: the checkout that the contenders with a `before_of` import tokenwire from.
+        longest: seconds that one process may take.
+    """
     started = datetime.now(UTC)
     about = machine.describe()
-    pythons, versions, broken = _prepare({CONTENDERS[name].group for name in contenders} | {"own"})
+    pythons, versions, broken = _prepare({contender.group for contender in contenders.values()} | {"own"})
     results = Results()
-    cells = [(name, cell, parameters) for name in measures for cell, parameters in MEASURES[name].cells(quick).items()]
+    cells = [(name, *cell) for name in measures for cell in _cells(MEASURES[name].cells(quick), only_cells)]
     steps = [(*cell, names) for names in _passes(contenders, quick) for cell in cells]
-    bench = Bench(pythons, quick=quick)
+    bench = Bench(pythons, quick=quick, longest=longest)
     stopped = False
     try:
         for place, (measure, cell, parameters, names) in enumerate(steps, 1):
-            able = _able(measure, cell, names, broken, results)
+            able = _able(measure, cell, [contenders[name] for name in names], broken, results)
             print(f"\n[{place}/{len(steps)}] {MEASURES[measure].TITLE}{f' ({cell})' if cell else ''}", flush=True)
             with serving(pythons["own"]) as bench.origins:
                 for turn in range(rounds if able else 0):
-                    first = turn % len(able)
-                    for name in able[first:] + able[:first]:
-                        bench.measure(results.row(measure, cell, name), CONTENDERS[name], parameters, f"{turn + 1}/{rounds}")
+                    for name in _in_turn(able, turn):
+                        bench.measure(results.row(measure, cell, name), contenders[name], parameters, f"{turn + 1}/{rounds}")
     except KeyboardInterrupt:
         stopped = True
     return {
         "date": started.isoformat(timespec="seconds"),
         "commit": machine.commit(ROOT),
+        "before": None if before is None else machine.commit(before),
         "machine": about,
         "quick": quick,
         "stopped": stopped,
         "rounds": rounds,
         "minutes": round((datetime.now(UTC) - started).total_seconds() / 60, 1),
         "versions": versions,
-        "contenders": {name: {"group": CONTENDERS[name].group, "floor": CONTENDERS[name].floor} for name in contenders},
+        "contenders": {
+            name: {"group": contender.group, "loop": contender.loop, "floor": contender.floor, "before_of": contender.before_of}
+            for name, contender in contenders.items()
+        },
         "results": [{key: row[key] for key in row if key != "skip"} for row in results.rows.values()],
     }
 
 
-def _passes(contenders: list[str], quick: bool) -> list[list[str]]:
+def _cells(offered: dict[str, Any], wanted: Container[str]) -> list[tuple[str, Any]]:
+    return [(cell, offered[cell]) for cell in offered if cell in wanted] or list(offered.items())
+
+
+def _in_turn(names: list[str], turn: int) -> list[str]:
+    """The order in a round: each begins one, and every other round runs backwards, so that nobody always follows the same."""
+    first = turn % len(names)
+    order = names[first:] + names[:first]
+    return order[::-1] if turn % 2 else order
+
+
+def _passes(contenders: dict[str, Contender], quick: bool) -> list[list[str]]:
     """Who is measured together. A quick run begins with its own, so that the time that is left goes to the slower others."""
     if not quick:
-        return [contenders]
-    own = [name for name in contenders if CONTENDERS[name].group == "own"]
+        return [list(contenders)]
+    own = [name for name in contenders if contenders[name].group == "own"]
     return [names for names in (own, [name for name in contenders if name not in own]) if names]
 
 
@@ -122,12 +149,11 @@ def serving(python: Path) -> Iterator[dict[str, str]]:
             process.stdout.close()
 
 
-def _able(measure: str, cell: str, names: list[str], broken: dict[str, str], results: Results) -> list[str]:
+def _able(measure: str, cell: str, contenders: list[Contender], broken: dict[str, str], results: Results) -> list[str]:
     """Who can be measured; why the others can't be is recorded."""
     able: list[str] = []
-    for name in names:
-        contender = CONTENDERS[name]
-        missing = _missing(measure, contender)
+    for contender in contenders:
+        name, missing = contender.name, _missing(measure, contender)
         if contender.group in broken:
             results.row(measure, cell, name)["failures"].append(f"not installed: {broken[contender.group]}")
         elif missing:
@@ -141,7 +167,7 @@ def _missing(measure: str, contender: Contender) -> str | None:
     """Why a measure does not concern a contender, None if it does."""
     if measure == "imports":
         return None if contender.statement else "the same as on asyncio"
-    if measure in ("sync_stream",) and contender.loop != "asyncio":
+    if measure in ("sync_stream", "kinds_sync") and contender.loop != "asyncio":
         return "the same as on asyncio"
     lacks = [name for name in MEASURES[measure].NEEDS if name not in _names_in(contender.module)]
     return f"has no {', '.join(lacks)}" if lacks else None
@@ -165,32 +191,33 @@ class Bench:
     Args:
         pythons: the interpreters by group.
         quick: whether time is short: then a process gets less of it, and after a while none is started.
+        longest: seconds that a process gets, in place of the usual ones.
 
     Attributes:
         origins: the canned server's, as `serving` gives them; to be set before measuring.
     """
 
-    def __init__(self, pythons: dict[str, Path], *, quick: bool) -> None:
+    def __init__(self, pythons: dict[str, Path], *, quick: bool, longest: float | None = None) -> None:
         self.origins: dict[str, str] = {}
         self._pythons = pythons
-        self._longest = LONGEST_QUICK_S if quick else LONGEST_S
+        self._longest = longest or (LONGEST_QUICK_S if quick else LONGEST_S)
         self._deadline = time.monotonic() + (QUICK_S if quick else float("inf"))
 
     def measure(self, row: dict[str, Any], contender: Contender, parameters: dict[str, Any], turn: str) -> None:
-        """Measure once; the row gets a sample or a failure. Who failed or is very slow is not measured again."""
+        """Measure once; the row gets a sample or a failure. Who failed is not measured again, nor who is slow and not ours."""
         if row.get("skip"):
             return
         started = time.monotonic()
         if started > self._deadline:
             sample, failure = None, "left out, for a quick run's time was up"
         else:
-            sample, failure = self._in_a_process(self._job(row["measure"], contender, parameters), contender.group)
+            sample, failure = self._in_a_process(self._job(row["measure"], contender, parameters), contender)
         took = time.monotonic() - started
         if sample is None:
             row["failures"].append(failure)
         else:
             row["samples"].append(sample)
-        row["skip"] = sample is None or took > SLOW_S
+        row["skip"] = sample is None or (took > self._longest / 2 and contender.source is None)
         _show(row, turn, sample, failure, took)
 
     def _job(self, measure: str, contender: Contender, parameters: dict[str, Any]) -> dict[str, Any]:
@@ -204,16 +231,16 @@ class Bench:
             "control": self.origins["http"],
         }
 
-    def _in_a_process(self, job: dict[str, Any], group: str) -> tuple[dict[str, Any] | None, str]:
+    def _in_a_process(self, job: dict[str, Any], contender: Contender) -> tuple[dict[str, Any] | None, str]:
         """The worker's values, or None and why there are none."""
-        paths = [str(ROOT / "src"), str(ROOT)] if group == "own" else [str(ROOT)]
+        paths = [str(path) for path in (contender.source, ROOT) if path is not None]
         more = {
             "PYTHONPATH": os.pathsep.join(paths),
             "SSL_CERT_FILE": self.origins["certificate"],
             "NO_PROXY": "127.0.0.1",
             "PYTHONDONTWRITEBYTECODE": "",  # what runs from `src` is compiled once, as what is installed was
         }
-        command = [str(self._pythons[group]), "-m", "benchmarks.worker", json.dumps(job)]
+        command = [str(self._pythons[contender.group]), "-m", "benchmarks.worker", json.dumps(job)]
         return values_of(command, more, self._longest)
 
 

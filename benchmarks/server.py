@@ -2,23 +2,28 @@
 
 The model's name in a request says what comes back, on a plain and on a TLS port:
 
-- `burst-N`: a stream of N text chunks as fast as the client takes them. Each event is an HTTP chunk of its own, as
-  servers write them, and many of those go into one write.
+- `burst-N-KIND`: a stream of N chunks of a kind as fast as the client takes them, of text where no kind is named; see
+  `kinds`. Each event is an HTTP chunk of its own, as servers write them, and many of those go into one write.
 - `first`: a stream at zero latency: the head and the first text in one write, the rest in the next.
 - `inflight-MS`: the same with MS milliseconds (give or take a half) between the two.
-- `hold`: the same, but the rest comes when `/control/release` says so.
-- `paced-N-RATE`: the same, but from `/control/go` until then N more texts come, RATE each second, each in a packet of its
-  own. The streams are out of step.
-- `whole`: an answer that is not streamed.
+- `hold-KIND`: the same with chunks of a kind, but the rest comes when `/control/release` says so.
+- `paced-N-RATE-KIND`: the same with chunks of a kind, but from `/control/go` until then N more come, RATE each second, each
+  in a packet of its own. The streams are out of step.
+- `partials-N-SHAPE`: about N KB of JSON in deltas of four characters; see `objects`.
+- `whole-MS`: an answer that is not streamed, after MS milliseconds, at once where there is no number.
+- `vectors-N-D`: N vectors of D numbers, as base64 text where the request asks for that, else as lists.
 
 `/control/...` gives numbers: `cpu` (seconds used), `held` (streams that wait for the release).
 """
 
 import asyncio
+import base64
 import json
+import random
 import ssl
 import sys
 import time
+from array import array
 from collections.abc import Callable
 from typing import Any
 
@@ -27,14 +32,11 @@ import trustme
 import uvloop
 
 from .clock import GO_S
+from .kinds import GOLDEN, KINDS, OPENAI, WORDS, Kind
+from .objects import pieces_of
 from .worker import raise_file_limit
 
 EVENTS_PER_WRITE = 64
-WORDS = (
-    " the| and| of| stream| token| a| quick|er|,| it| is|.|\n\n| \u201cyes\u201d| na\u00efve| because| 3|.14| \\| \"so\"| however|ing|s| "
-    "wire| language| model| answers| with| words| that| arrive| one| by"
-).split("|")  # fmt: skip
-
 EVENT_STREAM_HEAD = (
     b"HTTP/1.1 200 OK\r\n"
     b"date: Mon, 05 Oct 2026 10:00:00 GMT\r\n"
@@ -48,13 +50,6 @@ EVENT_STREAM_HEAD = (
     b"x-ratelimit-remaining-requests: 9999\r\n"
     b"x-request-id: req_4d1c0ffee0a94a6fb0f2a1c3d5e7f901\r\n\r\n"
 )
-ABOUT = {
-    "id": "chatcmpl-C7k2mQxV9uWbYt3Jr5sZpLh8AaDfE",
-    "created": 1790000000,
-    "model": "gpt-4o-mini-2024-07-18",
-    "service_tier": "default",
-    "system_fingerprint": "fp_560af6e559",
-}
 USAGE = {"prompt_tokens": 9, "completion_tokens": 12, "total_tokens": 21}
 
 
@@ -62,21 +57,47 @@ def _chunked(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-def _event(delta: dict[str, Any], finish_reason: str | None = None) -> bytes:
-    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
-    chunk = {"object": "chat.completion.chunk", **ABOUT, "choices": [choice], "usage": None}
+def _event(chunk: dict[str, Any]) -> bytes:
     return _chunked(b"data: " + json.dumps(chunk, separators=(",", ":"), ensure_ascii=False).encode() + b"\n\n")
 
 
-TEXTS = [_event({"content": word}) for word in WORDS]
-OPENING = EVENT_STREAM_HEAD + _event({"role": "assistant", "content": "", "refusal": None})
-ENDING = _event({}, "stop") + _chunked(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+class Canned:
+    """A kind of stream, rendered. Attributes: `opening` and `ending`, what is written around its events."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.opening: bytes = EVENT_STREAM_HEAD + b"".join(map(_event, kind.opening))
+        self.ending: bytes = b"".join(map(_event, kind.ending)) + _chunked(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+        self._kind = kind
+        self._events: list[bytes] = []
+        self._bursts: dict[int, list[bytes]] = {}
+
+    def events(self, count: int) -> list[bytes]:
+        """Its first events, that many or more."""
+        self._events += [_event(self._kind.event(place)) for place in range(len(self._events), count)]
+        return self._events
+
+    def burst(self, count: int) -> list[bytes]:
+        """The writes of so many events, as few as a server needs."""
+        if count not in self._bursts:
+            events = self.events(count)[:count]
+            groups = [b"".join(events[start : start + EVENTS_PER_WRITE]) for start in range(0, count, EVENTS_PER_WRITE)]
+            self._bursts[count] = [self.opening, *groups, self.ending]
+        return self._bursts[count]
+
+
+_DONE = _chunked(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+CANNED = {name: Canned(kind) for name, kind in KINDS.items()}
+TEXT = CANNED["text"]
+FIRST = TEXT.opening + TEXT.events(1)[0]
 
 
 def _whole() -> bytes:
     message = {"role": "assistant", "content": "".join(WORDS), "refusal": None, "annotations": []}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
-    body = json.dumps({"object": "chat.completion", **ABOUT, "choices": [choice], "usage": USAGE}).encode()
+    return _with_head(json.dumps({"object": "chat.completion", **OPENAI, "choices": [choice], "usage": USAGE}).encode())
+
+
+def _with_head(body: bytes) -> bytes:
     head = EVENT_STREAM_HEAD.replace(b"text/event-stream; charset=utf-8", b"application/json")
     return head.replace(b"transfer-encoding: chunked", b"content-length: %d" % len(body)) + body
 
@@ -84,26 +105,36 @@ def _whole() -> bytes:
 WHOLE = _whole()
 
 
-def _burst(count: int) -> list[bytes]:
-    """The writes of a burst."""
-    events = [TEXTS[place % len(TEXTS)] for place in range(count)]
-    groups = [b"".join(events[start : start + EVENTS_PER_WRITE]) for start in range(0, count, EVENTS_PER_WRITE)]
-    return [OPENING, *groups, ENDING]
+def _vectors(count: int, dimensions: int, *, as_base64: bool) -> bytes:
+    numbers = random.Random(1)
+    vector = array("f", (numbers.gauss(0, 0.03) for _ in range(dimensions)))
+    said = base64.b64encode(vector.tobytes()).decode() if as_base64 else vector.tolist()
+    data = [{"object": "embedding", "index": place, "embedding": said} for place in range(count)]
+    return _with_head(json.dumps({"object": "list", "model": OPENAI["model"], "data": data, "usage": USAGE}).encode())
+
+
+def _partials(kilobytes: int, shape: str) -> list[bytes]:
+    """The writes of a JSON answer, each event in a write of its own."""
+    chunk = {"object": "chat.completion.chunk", **OPENAI}
+    deltas = [{"role": "assistant", "content": ""}, *({"content": piece} for piece in pieces_of(kilobytes, shape)), {}]
+    choices = [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": None if delta else "stop"} for delta in deltas]
+    return [EVENT_STREAM_HEAD, *(_event({**chunk, "choices": [each]}) for each in choices), _DONE]
 
 
 class Server:
     """What all connections share."""
 
     def __init__(self) -> None:
-        self.held: set[Connection] = set()
+        self.held: dict[Connection, bytes] = {}  # with what each ends by
         self.ready: dict[Connection, Callable[[], None]] = {}  # held too, and waiting for "go"
-        self.bursts: dict[int, list[bytes]] = {}
+        self.vectors: dict[tuple[int, int, bool], bytes] = {}
+        self.partials: dict[tuple[int, str], list[bytes]] = {}
         self._served = 0
 
     def spread(self) -> float:
         """A number from 0 to 1, another each time, evenly spread: streams shall not march in step."""
         self._served += 1
-        return self._served * 0.6180339887 % 1.0
+        return self._served * GOLDEN % 1.0
 
     def control(self, what: str) -> float:
         """Answer a question about the server itself."""
@@ -114,8 +145,8 @@ class Server:
                 start()
             self.ready.clear()
         if what == "release":
-            for connection in self.held:
-                connection.write(ENDING)
+            for connection, ending in self.held.items():
+                connection.write(ending)
             self.held.clear()
         return len(self.held)
 
@@ -141,7 +172,7 @@ class Connection(asyncio.Protocol):
         self._parser.feed_data(data)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._server.held.discard(self)
+        self._server.held.pop(self, None)
         self._server.ready.pop(self, None)
         self._waiting.clear()
         if self._timer is not None:
@@ -167,20 +198,34 @@ class Connection(asyncio.Protocol):
             self.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s" % (len(answer), answer))
             self._transport.close()
             return
-        model = json.loads(b"".join(self._body))["model"]
+        self._asked: dict[str, Any] = json.loads(b"".join(self._body))
         self._body.clear()
-        kind, *numbers = model.split("-")
-        getattr(self, f"_reply_{kind}")(*map(int, numbers))
+        reply, *words = self._asked["model"].split("-")
+        getattr(self, f"_reply_{reply}")(*(int(word) if word.isdigit() else word for word in words))
 
     # --- replies
 
-    def _reply_whole(self) -> None:
-        self.write(WHOLE)
+    def _reply_whole(self, milliseconds: int = 0) -> None:
+        if milliseconds:
+            self._timer = self._loop.call_later(milliseconds / 1000, self.write, WHOLE)
+        else:
+            self.write(WHOLE)
 
-    def _reply_burst(self, count: int) -> None:
-        if count not in self._server.bursts:
-            self._server.bursts[count] = _burst(count)
-        self._waiting = self._server.bursts[count][::-1]
+    def _reply_partials(self, kilobytes: int, shape: str) -> None:
+        key = kilobytes, shape
+        if key not in self._server.partials:
+            self._server.partials[key] = _partials(kilobytes, shape)
+        self._waiting = self._server.partials[key][::-1]
+        self._pour()
+
+    def _reply_vectors(self, count: int, dimensions: int) -> None:
+        key = count, dimensions, self._asked.get("encoding_format") == "base64"
+        if key not in self._server.vectors:
+            self._server.vectors[key] = _vectors(count, dimensions, as_base64=key[2])
+        self.write(self._server.vectors[key])
+
+    def _reply_burst(self, count: int, kind: str = "text") -> None:
+        self._waiting = CANNED[kind].burst(count)[::-1]
         self._pour()
 
     def _pour(self) -> None:
@@ -188,29 +233,31 @@ class Connection(asyncio.Protocol):
             self.write(self._waiting.pop())
 
     def _reply_first(self) -> None:
-        self.write(OPENING + TEXTS[0])
-        self._loop.call_soon(self.write, ENDING)
+        self.write(FIRST)
+        self._loop.call_soon(self.write, TEXT.ending)
 
     def _reply_inflight(self, milliseconds: int) -> None:
-        self.write(OPENING + TEXTS[0])
-        self._timer = self._loop.call_later(milliseconds / 1000 * (0.5 + self._server.spread()), self.write, ENDING)
+        self.write(FIRST)
+        self._timer = self._loop.call_later(milliseconds / 1000 * (0.5 + self._server.spread()), self.write, TEXT.ending)
 
-    def _reply_hold(self) -> None:
-        self.write(OPENING + TEXTS[0])
-        self._server.held.add(self)
+    def _reply_hold(self, kind: str = "text") -> None:
+        canned = CANNED[kind]
+        self.write(canned.opening + canned.events(1)[0])
+        self._server.held[self] = canned.ending
 
-    def _reply_paced(self, count: int, rate: int) -> None:
-        self._reply_hold()
-        self._server.ready[self] = lambda: self._pace(count, 1 / rate)
+    def _reply_paced(self, count: int, rate: int, kind: str = "text") -> None:
+        self._reply_hold(kind)
+        events = CANNED[kind].events(count + 1)[: count + 1]
+        self._server.ready[self] = lambda: self._pace(events, 1 / rate)
 
-    def _pace(self, count: int, interval: float) -> None:
-        self._tick(1, count, interval, self._loop.time() + GO_S + interval * self._server.spread())
+    def _pace(self, events: list[bytes], interval: float) -> None:
+        self._tick(events, 1, interval, self._loop.time() + GO_S + interval * self._server.spread())
 
-    def _tick(self, place: int, count: int, interval: float, at: float) -> None:
+    def _tick(self, events: list[bytes], place: int, interval: float, at: float) -> None:
         if place > 1:
-            self.write(TEXTS[place % len(TEXTS)])
-        if place <= count:
-            self._timer = self._loop.call_at(at, self._tick, place + 1, count, interval, at + interval)
+            self.write(events[place - 1])
+        if place < len(events):
+            self._timer = self._loop.call_at(at, self._tick, events, place + 1, interval, at + interval)
 
 
 async def serve(certificate_file: str) -> None:

@@ -6,10 +6,19 @@ from typing import Any
 import openai
 from any_llm import AnyLLM
 
+from ..kinds import KINDS, LOOKS as OBJECT_LOOKS
 from . import API_KEY, MESSAGES
 from .openai import room_for_all
 
 OPTIONS: dict[str, Any] = {"api_key": API_KEY, "max_retries": 0, "timeout": 600.0}
+
+
+def _reasoning(chunk: Any) -> object:
+    reasoning = chunk.choices[0].delta.reasoning
+    return reasoning and reasoning.content
+
+
+LOOKS = {**OBJECT_LOOKS, "reasoning": _reasoning}
 
 
 def connect(base_url: str) -> AnyLLM:
@@ -22,6 +31,16 @@ async def read(client: AnyLLM, model: str) -> int:
     stream: Any = await client.acompletion(model=model, messages=MESSAGES, stream=True)  # type: ignore[arg-type]
     async for chunk in stream:
         if chunk.choices[0].delta.content:
+            count += 1
+    return count
+
+
+async def read_kind(client: AnyLLM, model: str, kind: str) -> int:
+    look = LOOKS[KINDS[kind].brings]
+    count = 0
+    stream: Any = await client.acompletion(model=model, messages=MESSAGES, stream=True)  # type: ignore[arg-type]
+    async for chunk in stream:
+        if look(chunk):
             count += 1
     return count
 

@@ -1,7 +1,7 @@
 """The floor on asyncio and uvloop: what it takes at least, with no library and no promise kept.
 
-An `asyncio.Protocol`, llhttp, a split at the empty lines and one msgspec decode for each event, into structs with what a
-reader of a stream reads. No deadline, no limit, no error but what Python raises, no event but `data: {...}`.
+An `asyncio.Protocol`, llhttp, a split at the empty lines and one msgspec decode for each event (see `floor_chunks`), and for
+the kinds of chunks a list that keeps them, as whoever wants the answer at the end must. No deadline, no limit, no error but what Python raises, no event but `data: {...}`.
 """
 
 import asyncio
@@ -9,101 +9,16 @@ import socket
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from itertools import cycle, islice
 from typing import Any
 from urllib.parse import urlsplit
 
-import httptools
 import msgspec
 
+from ..kinds import CYCLE, KINDS, LOOKS, flat_chunks
 from . import API_KEY, MESSAGES, WORDS
-
-DONE = b"[DONE]"
-
-
-class Delta(msgspec.Struct, gc=False):
-    role: str | None = None
-    content: str | None = None
-    refusal: str | None = None
-
-
-class Choice(msgspec.Struct, gc=False):
-    delta: Delta
-    index: int = 0
-    finish_reason: str | None = None
-
-
-class Chunk(msgspec.Struct, gc=False):
-    id: str
-    created: int
-    model: str
-    choices: list[Choice]
-
-
-class Message(msgspec.Struct, gc=False):
-    role: str
-    content: str | None = None
-
-
-class WholeChoice(msgspec.Struct, gc=False):
-    message: Message
-    index: int = 0
-    finish_reason: str | None = None
-
-
-class Whole(msgspec.Struct, gc=False):
-    id: str
-    created: int
-    model: str
-    choices: list[WholeChoice]
-    usage: dict[str, int] | None = None
-
-
-decode_chunk = msgspec.json.Decoder(Chunk).decode
-decode_whole = msgspec.json.Decoder(Whole).decode
-
-
-class Response:
-    """Bytes in, chunks out; the floor on trio uses it too."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-        self.on_body = self._pieces.append
-        self._parser = httptools.HttpResponseParser(self)
-        self._tail = b""
-        self.is_complete = False
-
-    def on_message_complete(self) -> None:
-        self.is_complete = True
-
-    def feed_data(self, data: bytes) -> list[Chunk]:
-        """The chunks that these bytes complete."""
-        self._parser.feed_data(data)
-        pieces = self._pieces
-        body = self._tail + (pieces[0] if len(pieces) == 1 else b"".join(pieces))
-        pieces.clear()
-        end = body.rfind(b"\n\n")
-        if end < 0:
-            self._tail = body
-            return []
-        self._tail = body[end + 2 :]
-        events = body[6:end].rsplit(b"\n\ndata: ")  # from the right: the fastest of all ways to split
-        if events[-1] == DONE:
-            events.pop()
-        return [decode_chunk(event) for event in events]
-
-    def feed_whole(self, data: bytes) -> Whole | None:
-        """The answer, once it is complete."""
-        self._parser.feed_data(data)
-        if not self.is_complete:
-            return None
-        body = b"".join(self._pieces)
-        self._pieces.clear()
-        return decode_whole(body)
-
-    def begin(self) -> None:
-        """A request goes out."""
-        self.is_complete = False
+from .floor_chunks import DECODERS, Decode, Response
 
 
 class Connection(asyncio.Protocol):
@@ -192,6 +107,23 @@ async def read(client: Client, model: str) -> int:
     return count
 
 
+async def read_kind(client: Client, model: str, kind: str, decoders: Mapping[str, Decode] = DECODERS) -> int:
+    look = LOOKS[KINDS[kind].brings]
+    connection = await ask(client, model)
+    response = connection.response
+    response.decode = decoders[kind]
+    kept: list[Any] = []
+    count = 0
+    while not response.is_complete:
+        chunks = response.feed_data(await connection.receive())
+        kept += chunks
+        for chunk in chunks:
+            if look(chunk):
+                count += 1
+    client.idle.append(connection)
+    return count
+
+
 async def read_first(client: Client, model: str) -> float:
     connection = await ask(client, model)
     response = connection.response
@@ -239,6 +171,23 @@ def read_sync(client: tuple[Client, socket.socket], model: str) -> int:
     return count
 
 
+def read_sync_kind(client: tuple[Client, socket.socket], model: str, kind: str) -> int:
+    look = LOOKS[KINDS[kind].brings]
+    about, connection = client
+    connection.sendall(about.request(model, stream=True))
+    response = Response()
+    response.decode = DECODERS[kind]
+    kept: list[Any] = []
+    count = 0
+    while not response.is_complete:
+        chunks = response.feed_data(connection.recv(256 * 1024))
+        kept += chunks
+        for chunk in chunks:
+            if look(chunk):
+                count += 1
+    return count
+
+
 def close_sync(client: tuple[Client, socket.socket]) -> None:
     client[1].close()
 
@@ -264,3 +213,37 @@ async def read_handler(count: int) -> int:
         if piece["text"]:
             texts += 1
     return texts
+
+
+async def whole_handler() -> int:
+    return len("".join(WORDS))
+
+
+async def _round_and_round(chunks: list[dict[str, Any]], count: int) -> AsyncIterator[dict[str, Any]]:
+    for chunk in islice(cycle(chunks), count):
+        yield chunk
+
+
+async def read_handler_kind(count: int, kind: str) -> int:
+    found = 0
+    async for chunk in _round_and_round(flat_chunks(kind), count):
+        if chunk:
+            found += 1
+    return found
+
+
+# --- the floor for servers: one encoding for each chunk
+
+
+async def serve_kind(count: int, kind: str) -> int:
+    sent = 0
+
+    async def send(message: dict[str, Any]) -> None:
+        nonlocal sent
+        sent += bool(message["body"])
+
+    encode = msgspec.json.Encoder().encode
+    events = [KINDS[kind].event(place) for place in range(CYCLE)]
+    async for event in _round_and_round(events, count):
+        await send({"type": "http.response.body", "body": b"data: " + encode(event) + b"\n\n", "more_body": True})
+    return sent

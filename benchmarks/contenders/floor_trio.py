@@ -5,7 +5,18 @@ from typing import Any
 import trio
 
 from . import floor
-from .floor import Response, close as close, read as read, read_first as read_first, whole as whole
+from .floor import (
+    close as close,
+    read as read,
+    read_first as read_first,
+    read_handler as read_handler,
+    read_handler_kind as read_handler_kind,
+    read_kind as read_kind,
+    serve_kind as serve_kind,
+    whole as whole,
+    whole_handler as whole_handler,
+)
+from .floor_chunks import Response
 
 READ_BYTES = 256 * 1024  # what asyncio's transports read at most
 

@@ -1,12 +1,13 @@
 """httpx with httpx-sse, as httpx-sse's documentation shows it: what one writes without any of the libraries."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
 from httpx_sse import aconnect_sse, connect_sse
 
+from ..kinds import KINDS
 from . import API_KEY, MESSAGES
 
 OPTIONS: dict[str, Any] = {
@@ -24,26 +25,55 @@ def connect(base_url: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=base_url, **OPTIONS)
 
 
-async def _deltas(client: httpx.AsyncClient, model: str) -> AsyncIterator[dict[str, Any]]:
+def _arguments(chunk: dict[str, Any]) -> object:
+    calls = chunk["choices"][0]["delta"].get("tool_calls")
+    return calls and calls[0]["function"]["arguments"]
+
+
+def _all(chunk: dict[str, Any]) -> object:
+    choice = chunk["choices"][0]
+    logprobs = choice["logprobs"]
+    return (
+        logprobs
+        and logprobs["content"][0]["logprob"] <= 0
+        and chunk["usage"]["completion_tokens"]
+        and choice["delta"]["content"]
+    )
+
+
+LOOKS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "text": lambda chunk: chunk["choices"][0]["delta"].get("content"),
+    "reasoning": lambda chunk: chunk["choices"][0]["delta"].get("reasoning_content"),
+    "arguments": _arguments,
+    "all": _all,
+}
+
+
+async def _chunks(client: httpx.AsyncClient, model: str) -> AsyncIterator[dict[str, Any]]:
     async with aconnect_sse(client, "POST", "/chat/completions", json=_body(model, stream=True)) as source:
         source.response.raise_for_status()
         async for event in source.aiter_sse():
             if event.data != "[DONE]":
-                yield event.json()["choices"][0]["delta"]
+                yield event.json()
 
 
 async def read(client: httpx.AsyncClient, model: str) -> int:
+    return await read_kind(client, model, "text")
+
+
+async def read_kind(client: httpx.AsyncClient, model: str, kind: str) -> int:
+    look = LOOKS[KINDS[kind].brings]
     count = 0
-    async for delta in _deltas(client, model):
-        if delta.get("content"):
+    async for chunk in _chunks(client, model):
+        if look(chunk):
             count += 1
     return count
 
 
 async def read_first(client: httpx.AsyncClient, model: str) -> float:
     first = 0.0
-    async for delta in _deltas(client, model):
-        if not first and delta.get("content"):
+    async for chunk in _chunks(client, model):
+        if not first and LOOKS["text"](chunk):
             first = time.perf_counter()
     return first
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import openai
 
+from ..kinds import KINDS, LOOKS
 from . import API_KEY, MESSAGES
 
 OPTIONS: dict[str, Any] = {"api_key": API_KEY, "max_retries": 0, "timeout": 600.0}
@@ -32,6 +33,16 @@ async def read(client: openai.AsyncOpenAI, model: str) -> int:
     return count
 
 
+async def read_kind(client: openai.AsyncOpenAI, model: str, kind: str) -> int:
+    look = LOOKS[KINDS[kind].brings]
+    count = 0
+    stream = await client.chat.completions.create(model=model, messages=MESSAGES, stream=True)  # type: ignore[arg-type]
+    async for chunk in stream:
+        if look(chunk):
+            count += 1
+    return count
+
+
 async def read_first(client: openai.AsyncOpenAI, model: str) -> float:
     first = 0.0
     stream = await client.chat.completions.create(model=model, messages=MESSAGES, stream=True)  # type: ignore[arg-type]
@@ -46,6 +57,17 @@ async def whole(client: openai.AsyncOpenAI, model: str) -> int:
     return len(response.choices[0].message.content or "")
 
 
+async def read_partials(client: openai.AsyncOpenAI, model: str) -> str:
+    from .partial_objects import Answer
+
+    text = ""
+    async with client.chat.completions.stream(model=model, messages=MESSAGES, response_format=Answer) as stream:  # type: ignore[arg-type]
+        async for event in stream:
+            if event.type == "content.delta":
+                text, _ = event.snapshot, event.parsed
+    return text
+
+
 async def close(client: openai.AsyncOpenAI) -> None:
     await client.close()
 
@@ -58,6 +80,15 @@ def read_sync(client: openai.OpenAI, model: str) -> int:
     count = 0
     for chunk in client.chat.completions.create(model=model, messages=MESSAGES, stream=True):  # type: ignore[arg-type]
         if chunk.choices[0].delta.content:
+            count += 1
+    return count
+
+
+def read_sync_kind(client: openai.OpenAI, model: str, kind: str) -> int:
+    look = LOOKS[KINDS[kind].brings]
+    count = 0
+    for chunk in client.chat.completions.create(model=model, messages=MESSAGES, stream=True):  # type: ignore[arg-type]
+        if look(chunk):
             count += 1
     return count
 

@@ -6,6 +6,8 @@
     cells(quick) -> dict      its variants: label -> parameters; `https` among them asks for the TLS port
     NEEDS                     the names a contender's module must have
     run(job) -> dict          measures, in the contender's process
+    BASE                      only where the cells are `benchmarks.kinds`, which are compared in one table: what a kind's figure
+                              is set against, "floor" or another cell
 
 Standard library alone, as `worker` says. The order is that of the report.
 """
@@ -20,11 +22,19 @@ MEASURES: dict[str, Any] = {
         "paced",
         "first_token",
         "whole",
+        "vectors",
+        "partials",
         "in_flight",
         "memory",
         "sync_stream",
         "handler",
+        "handler_call",
         "cold",
         "imports",
+        "kinds_burst",
+        "kinds_paced",
+        "kinds_sync",
+        "kinds_handler",
+        "kinds_server",
     )
 }

@@ -1,5 +1,7 @@
 """One stream after another, each as fast as it comes."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from .. import loops
@@ -20,25 +22,32 @@ def run(job: Job) -> dict[str, Any]:
     return loops.run(job.loop, lambda: _measure(job, **job.parameters))
 
 
-async def _measure(job: Job, chunks: int, least_cpu_s: float) -> dict[str, Any]:
+async def _measure(job: Job, chunks: int, least_cpu_s: float, kind: str = "") -> dict[str, Any]:
     contender = job.load()
     client = contender.connect(job.base_url)
-    model = f"burst-{chunks}"
-    check(await contender.read(client, model), chunks)  # warms up
-    count = 0
-    clock = Clock(job.control)
-    while clock.cpu < least_cpu_s:
-        count += await contender.read(client, model)
-    values = clock.stop()
-    check(count % chunks, 0)
-    await contender.close(client)
+    read, model = of_kind(contender, "read", kind), f"burst-{chunks}-{kind or 'text'}"
+    try:
+        check(await read(client, model), chunks)  # warms up
+        count = 0
+        clock = Clock(job.control)
+        while clock.cpu < least_cpu_s:
+            count += await read(client, model)
+        values = clock.stop()
+        check(count % chunks, 0)
+    finally:
+        await contender.close(client)
     return per_chunk(values, count)
+
+
+def of_kind(contender: Any, name: str, kind: str) -> Callable[..., Any]:
+    """A contender's function for one of `benchmarks.kinds`, as it is for text where none is named."""
+    return partial(getattr(contender, f"{name}_kind"), kind=kind) if kind else getattr(contender, name)
 
 
 def check(got: int, expected: int) -> None:
     """Whoever does not do the work is not measured."""
     if got != expected:
-        raise AssertionError(f"{got} chunks with text were read, not {expected}")
+        raise AssertionError(f"{got} chunks with what they bring were read, not {expected}")
 
 
 def per_chunk(values: dict[str, float], count: int) -> dict[str, Any]:

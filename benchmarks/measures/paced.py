@@ -10,7 +10,7 @@ from typing import Any
 from .. import loops
 from ..clock import GO_S, Clock, ask_server, wait_until_held
 from ..worker import Job
-from .burst import check, per_chunk
+from .burst import check, of_kind, per_chunk
 
 TITLE = "Paced: 100 streams at once, 50 events/s each, one event per packet"
 METRICS = {"us_per_chunk": ("µs", "CPU per chunk"), "late": ("", "time taken / time at the server's pace")}
@@ -29,7 +29,7 @@ def run(job: Job) -> dict[str, Any]:
     return loops.run(job.loop, lambda: _measure(job, **job.parameters))
 
 
-async def _measure(job: Job, streams: int, rate: int, events: int, https: bool = False) -> dict[str, Any]:
+async def _measure(job: Job, streams: int, rate: int, events: int, https: bool = False, kind: str = "") -> dict[str, Any]:
     contender = job.load()
     client = contender.connect(job.base_url)
     found: dict[str, Any] = {}
@@ -47,7 +47,8 @@ async def _measure(job: Job, streams: int, rate: int, events: int, https: bool =
             ask_server(job.control, "release")
         return 0
 
-    counts = await loops.gather([*[partial(contender.read, client, f"paced-{events}-{rate}")] * streams, conduct])
+    read = partial(of_kind(contender, "read", kind), client, f"paced-{events}-{rate}-{kind or 'text'}")
+    counts = await loops.gather([*[read] * streams, conduct])
     check(sum(counts), streams * (events + 1))
     await contender.close(client)
     return {**per_chunk(found, streams * events), "late": found["late"]}

@@ -4,7 +4,7 @@ from typing import Any
 
 from ..clock import Clock
 from ..worker import Job
-from .burst import cells as cells, check, per_chunk
+from .burst import cells as cells, check, of_kind, per_chunk
 
 TITLE = "Sync: one stream as fast as it comes, read by sync code"
 METRICS = {"us_per_chunk": ("µs", "CPU per chunk"), "chunks_per_s": ("/s", "chunks per second")}
@@ -13,15 +13,18 @@ NEEDS = ("connect_sync", "read_sync", "close_sync")
 
 
 def run(job: Job) -> dict[str, Any]:
+    return _measure(job, **job.parameters)
+
+
+def _measure(job: Job, chunks: int, least_cpu_s: float, kind: str = "") -> dict[str, Any]:
     contender = job.load()
-    chunks, least_cpu_s = job.parameters["chunks"], job.parameters["least_cpu_s"]
     client = contender.connect_sync(job.base_url)
-    model = f"burst-{chunks}"
-    check(contender.read_sync(client, model), chunks)  # warms up
+    read, model = of_kind(contender, "read_sync", kind), f"burst-{chunks}-{kind or 'text'}"
+    check(read(client, model), chunks)  # warms up
     count = 0
     clock = Clock(job.control)
     while clock.cpu < least_cpu_s:
-        count += contender.read_sync(client, model)
+        count += read(client, model)
     values = clock.stop()
     check(count % chunks, 0)
     contender.close_sync(client)

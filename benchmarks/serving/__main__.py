@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import environments, machine
-from ..report import TIMES, figure
+from ..reading import TIMES, figure
 from ..runner import CACHE, ROOT, serving, values_of
 from .contenders import CONTENDERS, FLOOR, Contender, groups
 
