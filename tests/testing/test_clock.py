@@ -48,6 +48,34 @@ async def test_a_call_times_out_to_the_second(clock: FakeClock) -> None:
             assert seen[2] == ("idle", pytest.approx(60))
 
 
+def adding_up(clock: FakeClock) -> Any:
+    async def sums_up() -> None:
+        rang: list[int] = []
+
+        async def ring() -> None:
+            await anyio.sleep(20)
+            rang.append(1)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(ring)
+            await clock.aadvance(19.999)
+            assert rang == []
+            await clock.aadvance(0.001)
+            assert rang == [1]
+
+    return sums_up
+
+
+@pytest.mark.parametrize("began", [23.646, 32777.909, 99_999.1])
+def test_parts_of_a_second_add_up(began: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After some moments, 19.999 and then 0.001 are a little less than 20."""
+    monkeypatch.setattr(time, "monotonic", lambda: began)
+    with FakeClock() as clock:
+        anyio.run(adding_up(clock))
+    with FakeClock() as clock:
+        trio.run(adding_up(clock), clock=clock)
+
+
 async def test_waits_between_attempts_and_events_pass_in_order_in_one_go(clock: FakeClock) -> None:
     seen: list[Any] = []
     script = [Reply(status=429, headers={"retry-after": "20"}), Reply(events=["a", "b"], event_delay=7)]

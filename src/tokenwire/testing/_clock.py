@@ -29,6 +29,7 @@ else:
     Clock = object  # trio asks for no more, and need not be installed
 
 PATIENCE = 5.0  # real seconds in which a loop must have come to rest
+ROUNDING = 1e-9  # seconds: 19.999 and 0.001 more may be a little less than 20, and what waits for 20 is due all the same
 QUIET_TURNS = 3  # of a loop, one behind the other and a look at its sockets between them: then it is at rest
 
 _Loop: TypeAlias = asyncio.AbstractEventLoop
@@ -110,13 +111,15 @@ class FakeClock(Clock):
                 raise RuntimeError("a clock can be moved only inside its with block")
             until = self._now + seconds
             self._rest()
-            while (at := min([*(at for at, _, _ in self._timers[:1]), *self._runs.values()], default=math.inf)) <= until:
+            while (
+                at := min([*(at for at, _, _ in self._timers[:1]), *self._runs.values()], default=math.inf)
+            ) <= until + ROUNDING:
                 self._now = max(at, self._now)
                 while self._timers and self._timers[0][0] <= self._now:
                     timer = heapq.heappop(self._timers)[2]
                     timer.post(timer.run)
                 self._rest()  # trio finds by itself what is due
-            self._now = until
+            self._now = max(self._now, until)
 
     async def aadvance(self, seconds: float) -> None:
         """`advance` for async code. Cancelled, it goes all the way first, which takes a moment."""
