@@ -5,6 +5,7 @@ import gc
 import importlib.util
 import os
 import stat
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -17,6 +18,10 @@ from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
 from tokenwire.testing import FakeClock
+
+# Tests start Python a few hundred times: each would compile the library anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A slow machine is no failure, and CI tries the same examples each time.
 settings.register_profile("house", deadline=None, derandomize="CI" in os.environ, max_examples=50)
