@@ -4,6 +4,7 @@ import contextlib
 import gc
 import importlib.util
 import os
+import socket
 import stat
 import sys
 import threading
@@ -89,6 +90,14 @@ async def an_hour(clock: FakeClock, when: Callable[[], Awaitable[object]] = anyi
         with anyio.fail_after(1800):
             yield
         group.cancel_scope.cancel()
+
+
+@contextlib.contextmanager
+def nobody() -> Iterator[tuple[str, int]]:
+    """An address that refuses connections, and that nobody else is given meanwhile: it is taken, and not listened at."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()
 
 
 @pytest.fixture(params=LOOPS)
