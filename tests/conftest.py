@@ -15,7 +15,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
 from tokenwire.testing import FakeClock
@@ -25,13 +25,21 @@ sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A slow machine is no failure, and CI tries the same examples each time.
-settings.register_profile("house", deadline=None, derandomize="CI" in os.environ, max_examples=50)
+settings.register_profile(
+    "house",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+    max_examples=50,
+)
 settings.load_profile("house")
 
+# Python 3.12 and 3.13 crash where uvloop notes where coroutines come from, as it does in the development mode.
+UVLOOP = ("asyncio", {"use_uvloop": True, "debug": False})
 LOOPS = [
     pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
     pytest.param(
-        ("asyncio", {"use_uvloop": True}),
+        UVLOOP,
         id="asyncio+uvloop",
         marks=pytest.mark.skipif(importlib.util.find_spec("uvloop") is None, reason="there is no uvloop on this platform"),
     ),

@@ -17,7 +17,7 @@ from tokenwire.testing import Endpoint, FakeClock, Received, Reply
 from tokenwire.testing._script import in_order
 from tokenwire.testing._tls import contexts
 
-from ..conftest import nobody
+from ..conftest import UVLOOP, nobody
 from .matrix import Connection, Ending, Fault
 
 AT_ONCE = 10.0  # seconds in which a server must have seen that a client left, on a machine with other work to do too
@@ -27,7 +27,7 @@ MESSAGES = [{"role": "user", "content": "Hi"}]
 
 LOOPS: dict[str, tuple[str, dict[str, Any]]] = {
     "asyncio": ("asyncio", {"use_uvloop": False}),
-    "uvloop": ("asyncio", {"use_uvloop": True}),
+    "uvloop": UVLOOP,
     "trio": ("trio", {}),
 }
 

@@ -10,7 +10,6 @@ import time
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from functools import partial
-from importlib.util import find_spec
 from typing import Any
 
 import anyio
@@ -28,7 +27,7 @@ from tokenwire.http.protocol import HeadersTooLarge, render_head
 from tokenwire.http.transport import HTTPTransport
 from tokenwire.testing import Endpoint, Reply, chunks
 
-from ..conftest import PATIENCE, an_hour, nobody
+from ..conftest import LOOPS, PATIENCE, an_hour, nobody
 
 pytestmark = pytest.mark.anyio
 
@@ -38,17 +37,7 @@ CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
 
 
 # What asyncio's own room does; uvloop's transports differ from asyncio's.
-on_asyncio = pytest.mark.parametrize(
-    "anyio_backend",
-    [
-        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
-        pytest.param(
-            ("asyncio", {"use_uvloop": True}),
-            id="asyncio+uvloop",
-            marks=pytest.mark.skipif(find_spec("uvloop") is None, reason="there is no uvloop on this platform"),
-        ),
-    ],
-)
+on_asyncio = pytest.mark.parametrize("anyio_backend", LOOPS[:2])
 
 
 def answering(*answers: bytes) -> Callable[[Any], None]:
