@@ -9,6 +9,7 @@ import stat
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -49,6 +50,17 @@ one_loop = pytest.mark.parametrize("anyio_backend", LOOPS[:1])  # for what has n
 
 REAL = "tests/real/"
 MOST_PROCESSES = 4  # each collects the whole suite
+LONG = (  # where tests take long, though there are few of them: most of them start programs
+    REAL,
+    "tests/cli/",
+    "tests/faults/test_soak.py",
+    "tests/house/test_distribution.py",
+    "tests/house/test_readme.py",
+    "tests/server/clients/",
+    "tests/server/test_openapi.py",
+    "tests/test_sync_processes.py",
+    "tests/wire/test_responses_odd.py",
+)
 PORTAL_THREAD = "tokenwire"  # the sync face's threads live as long as the process
 CACHED_THREADS = ("Trio thread", "asyncio_", "AnyIO worker thread")  # idle ones that their owners keep, or end in a moment
 PATIENCE = 30.0  # seconds by which what is to happen has happened, on a machine with other work to do too
@@ -70,6 +82,12 @@ class ByFile(LoadFileScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files in the order in which they are handed out: what takes long first, so that no process ends long after the others."""
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: (not item.nodeid.startswith(LONG), -tests[item.path], item.path))
 
 
 def pytest_collection_finish() -> None:
