@@ -51,7 +51,7 @@ class Line(NamedTuple):
     number: int
     custom_id: str
     method: str
-    content: Any
+    content: object
     params: dict[str, Any]
     carried: dict[str, Any]
 
@@ -59,8 +59,8 @@ class Line(NamedTuple):
 class _Head(msgspec.Struct, gc=False):
     """What names a line; the rest is passed over."""
 
-    custom_id: Any = None
-    id: Any = None
+    custom_id: object = None
+    id: object = None
     url: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     body: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 

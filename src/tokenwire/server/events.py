@@ -276,5 +276,5 @@ class TextEvents(ChatEvents):
         return {"index": index, "text": "", "logprobs": None, "finish_reason": None, **choice}
 
 
-def _event(value: Any) -> bytes:
+def _event(value: object) -> bytes:
     return b"data: " + _encode(value) + b"\n\n"
