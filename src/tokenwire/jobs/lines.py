@@ -98,7 +98,7 @@ def _no_ids(_: bytes) -> list[bytes]:
 
 
 def _finder_of_ids(line: bytes) -> Callable[[bytes], list[bytes]]:
-    """What finds the ids of many lines in which they stand behind the same as in this one."""
+    """What finds the ids of many lines in which they come after the same bytes as in this one."""
     try:
         custom_id = _head.decode(line).custom_id
     except msgspec.MsgspecError:

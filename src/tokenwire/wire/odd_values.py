@@ -30,7 +30,7 @@ def _as_text(value: object) -> str | UnsetType:
 
 
 def _as_whole(value: object) -> object:
-    """A number without what is behind its point, also one that is written as text."""
+    """A number without its fraction, also one that is written as text."""
     number = _as_number(value)
     return UNSET if number is UNSET else int(number)
 
