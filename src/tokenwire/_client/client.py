@@ -339,7 +339,8 @@ class AsyncClient:
         answer looks like, `n`, `best_of`, `echo` and `logprobs` are passed to a method that names them, as `prompt` is.
 
         Args:
-            model, custom_llm_provider: as for `acompletion`.
+            model: as for `acompletion`.
+            custom_llm_provider: as for `acompletion`.
             stream: whether to look at the method that answers streams.
 
         Raises:

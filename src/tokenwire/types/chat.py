@@ -327,7 +327,8 @@ class GenericStreamingChunk(Record, HasProviderFields, HasLogprobs, HasRaw):
         index: which of the `n` choices this chunk belongs to.
         tool_use: a piece of a tool call.
         provider_specific_fields: what else the provider sent.
-        id, model: the completion's id and model, as the server or handler named them.
+        id: the completion's id, as the server or handler gave it.
+        model: the model, as they named it.
         reasoning_content: what this chunk adds to the reasoning.
         logprobs: log probabilities of this chunk's tokens.
     """
