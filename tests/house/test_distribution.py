@@ -8,6 +8,7 @@ import sys
 import tarfile
 import tomllib
 import zipfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,7 @@ def test_the_core_needs_five_packages() -> None:
     assert {name.split(">=")[0] for name in project()["dependencies"]} == CORE
 
 
+@cache
 def imported(folder: str) -> set[str]:
     """The packages that any module below a folder imports."""
     names: set[str] = set()

@@ -266,7 +266,7 @@ def test_the_two_commands_are_one_line_each(name: str) -> None:
     commands = [block.code for block in blocks_in(README) if block.mark == "command" and block.value == name]
     assert len(commands) == 1
     assert len(commands[0].splitlines()) == 1
-    subprocess.run(["bash", "-n", "-c", commands[0]], check=True, timeout=10)
+    subprocess.run(["bash", "-n", "-c", commands[0]], check=True, timeout=60)
 
 
 def test_the_test_command_installs_the_tests_needs() -> None:
