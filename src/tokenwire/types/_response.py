@@ -109,28 +109,25 @@ class Wanted(Protocol):
         ...
 
 
+class WantedText(Wanted, Protocol):
+    """The same of a text: what a look at it needs, so that it costs hardly more than decoding.
+
+    Attributes:
+        text: of which `made` was made; unset before.
+        made: the value.
+        fast: makes the value of a text that fits. Any exception that it raises means: ask `parsed`.
+    """
+
+    text: str | None | msgspec.UnsetType
+    made: Any
+    fast: Callable[[Any], Any]
+
+
 class HasParsed(HasSource):
     """A record in whose text there may be a value of a type that the caller named."""
 
     __slots__ = ("_wanted",)
     _wanted: Wanted | None  # unset where the call asked for none, None where nothing is known of that here
-
-    @property
-    def parsed(self) -> Any:
-        """The answer as the type that the call gave as `response_format`; None where it gave none, or a dict.
-
-        Made when it is first read. None as well where the model called tools in place of an answer.
-
-        Raises:
-            OutputValidationError: the answer is not a value of the type.
-            OutputIncompleteError: it was cut short.
-            OutputRefusedError: the model would not give one.
-        """
-        try:
-            wanted = self._wanted
-        except AttributeError:
-            return None
-        return None if wanted is None else wanted.parsed(self)
 
 
 # Says what the call asked for; what an inner call of a handler asked for is forgotten. Without the cost of a Python function.
