@@ -61,9 +61,7 @@ class _OfMessage:
 
     __slots__ = ("_answer", "_finish_reason", "_seen", "fast", "made", "text")
 
-    def __init__(
-        self, answer: Answer, finish_reason: str | None, is_refused: bool, seen: ModelResponse | None = None
-    ) -> None:
+    def __init__(self, answer: Answer, finish_reason: str | None, is_refused: bool, seen: ModelResponse | None = None) -> None:
         self._answer, self._finish_reason, self._seen = answer, finish_reason, seen
         self.fast: Callable[[Any], Any] = _nothing if is_refused else answer.fast
         self.text: str | None | UnsetType = UNSET

@@ -134,9 +134,7 @@ class Message(OpenRecord, HasReasoning, HasParsed):
     _place: ClassVar[Path] = ("choices", 0, "message")
     _slots: ClassVar[tuple[str, ...]] = (*OpenRecord._slots, "_wanted")
 
-    if TYPE_CHECKING:
-        _wanted: WantedText | None  # pyright: ignore[reportIncompatibleVariableOverride]  (not a field: a slot)
-    else:  # the checker knows it as `ParsedMessage`
+    if not TYPE_CHECKING:  # which knows it as `ParsedMessage`
         __class_getitem__ = classmethod(GenericAlias)
 
     @property
@@ -151,7 +149,7 @@ class Message(OpenRecord, HasReasoning, HasParsed):
             OutputRefusedError: the model would not give one.
         """
         try:
-            wanted = self._wanted
+            wanted: WantedText | None = self._wanted  # pyright: ignore[reportAssignmentType]  (a message's is)
         except AttributeError:
             return None
         if wanted is None:
