@@ -41,7 +41,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "results": frozenset({"exceptions", "schemas", "types", "wire"}),
     "llms": DATA | {"_loops", "_reading", "http", "results", "wire"},
     "_calls": DATA | {"_keywords", "_loops", "_reading", "llms", "results", "schemas", "wire"},
-    "jobs": DATA | {"_calls", "_loops", "_reading", PUBLIC},
+    "jobs": DATA | {"_calls", "_loops", "_reading", "wire", PUBLIC},  # of wire: the dialects of a file's lines
     "ray": frozenset({PUBLIC, "jobs", "types"}),
     "_client": DATA | {"_calls", "_loops", "http", "jobs", "llms", "wire"},  # of jobs: `map`, when it is called
     "_sync": DATA | {"_calls", "_client", "results"},

@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 if TYPE_CHECKING:
     import httpx
-    from typing_extensions import Unpack
+    from typing_extensions import TypeForm, Unpack
 
     from .._calls.deployments import Deployments
     from .._calls.gate import Gate
@@ -150,7 +150,7 @@ class AsyncClient:
         model: str,
         messages: "Messages | None" = None,
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         stream: Literal[False] = False,
         **params: "Unpack[TypedChatParams]",
     ) -> ParsedResponse[T]: ...
@@ -160,7 +160,7 @@ class AsyncClient:
         model: str,
         messages: "Messages | None" = None,
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         stream: Literal[True],
         **params: "Unpack[TypedChatParams]",
     ) -> ParsedAsyncStream[ModelResponseStream, T]: ...
@@ -215,7 +215,7 @@ class AsyncClient:
         model: str,
         messages: "Messages | None" = None,
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         **params: "Unpack[TypedChatParams]",
     ) -> ParsedAsyncStream[GenericStreamingChunk, T]: ...
     @overload
@@ -359,7 +359,7 @@ class AsyncClient:
         model: str,
         inputs: "Inputs",
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         concurrency: int | None = None,
         ordered: bool = False,
         stream: Literal[False] = False,
@@ -372,7 +372,7 @@ class AsyncClient:
         model: str,
         inputs: "Inputs",
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         concurrency: int | None = None,
         ordered: bool = False,
         stream: Literal[True],

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import httpx
-    from typing_extensions import TypedDict
+    from typing_extensions import TypedDict, TypeForm
 
     from .._settings import Hedge, Limits, RetryPolicy, Timeouts
     from .client_request import ClientRequest
@@ -63,7 +63,7 @@ class TypedChatOpenAIParams(SharedOpenAIParams, total=False):
 class ChatOpenAIParams(TypedChatOpenAIParams, total=False):
     """What `/chat/completions` takes beside model and messages."""
 
-    response_format: Mapping[str, Any] | type[Any] | UnionType | None
+    response_format: "Mapping[str, Any] | TypeForm[object] | type | UnionType | None"
 
 
 class TextOpenAIParams(SharedOpenAIParams, total=False):
