@@ -127,7 +127,8 @@ class HedgedCall(StreamCall):
         left, self.source, other.source = self.source, other.source, None
         if self.source is not None:
             self.source.bare_text = self._bare_text
-        self._timeouts, self._choices, self.opened_at = other._timeouts, other._choices, other.opened_at
+        self._timeouts, self._choices = other._timeouts, other._choices
+        self.opened_at, self.first_chunk_at = other.opened_at, other.first_chunk_at
         self.asked = other.asked
         self._waiting_since, self._handed_over_at = other._waiting_since, other._handed_over_at
         self._is_ending, self._deadline = other._is_ending, other._deadline
