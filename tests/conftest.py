@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import importlib.util
+import logging
 import os
 import socket
 import stat
@@ -24,6 +25,9 @@ from tokenwire.testing import FakeClock
 # Tests start Python a few hundred times: each would compile the library anew.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# In the development mode asyncio says how long a callback took, which depends on the machine.
+logging.getLogger("asyncio").addFilter(lambda record: not record.getMessage().startswith("Executing "))
 
 # A slow machine is no failure, and CI tries the same examples each time.
 settings.register_profile(
@@ -91,7 +95,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Thousands of tests and their modules are here to stay: the garbage collector need not walk them each time."""
+    """Thousands of tests and their modules are here to stay: the garbage collector need not walk them each time.
+
+    The programs that tests start are not in the development mode if these are: what they print is looked at.
+    """
+    os.environ.pop("PYTHONDEVMODE", None)
     gc.collect()
     gc.freeze()
 
