@@ -4,7 +4,6 @@ from typing import Any
 
 from griffe import Class, Extension, Function, Parameter, ParameterKind, Parameters
 
-
 RECORDS = ("Struct", "Record", "OpenRecord", "Response")  # msgspec's class, and those of `types` that are made of it
 
 
