@@ -78,7 +78,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "testing": frozenset({"anyio", "httptools", "msgspec", "pytest", "trio", "uvloop"}),  # the last three if they are there
     "server": frozenset({"anyio", "httptools", "httpx", "msgspec", "prometheus_client", "uvicorn", "yaml"}),
     "bench": frozenset({"anyio", "matplotlib", "msgspec"}),
-    "cli": frozenset({"anyio", "msgspec", "rich", "uvicorn"}),
+    "cli": frozenset({"anyio", "msgspec", "rich", "shtab", "uvicorn"}),
 }
 
 # What parses and decides does no input or output, so that a test can feed it at any pace.

@@ -35,9 +35,9 @@ class AsyncStream(Generic[C]):
 
     Use it in `async with`, which releases the connection however the block is left; `aclose()` does the same. After a
     complete stream the connection is kept for the next call, otherwise it is closed. Cancelling the task that iterates
-    releases it as well. One task at a time may iterate.
+    releases it as well. One task at a time may iterate. Iterating raises what is listed here.
 
-    Iterating raises:
+    Raises:
         StreamTruncatedError: the body ended before the stream was complete; `partial` on the error, and `response`
             here, have what arrived. Not where the call was made with `on_truncation="return"`.
         Timeout: a deadline ran out; its `budget` says which.
@@ -128,9 +128,9 @@ class AsyncStream(Generic[C]):
 
         `partial.value` has it as plain values, and `partial.parsed` as the type that the call gave as `response_format`.
         It is one object, which grows, and comes once for each read from the network that brings text. Each step costs time
-        for the new text alone.
+        for the new text alone. Iterating it raises what is listed here.
 
-        Raises, where it is iterated:
+        Raises:
             APIResponseValidationError: the text is not JSON; the stream stays open.
             APIError: as the stream.
         """
@@ -143,11 +143,13 @@ class AsyncStream(Generic[C]):
     def tool_calls(self, *, partials: bool = False) -> "AsyncItems[Any]":
         """The tool calls of choice 0, each once, as soon as it is whole: `async for call in stream.tool_calls()`.
 
+        Iterating it raises what is listed here.
+
         Args:
             partials: show what is known of them before as well: a `PartialToolCall` for each read from the network that brings
                 something of it, the same object each time, and once more when its `call` is whole.
 
-        Raises, where it is iterated:
+        Raises:
             OutputIncompleteError: a call was cut short; it comes after the calls that are whole.
             APIError: as the stream.
         """
