@@ -19,7 +19,7 @@ from .._reading import FOREVER, receive
 from .._settings import Timeouts
 from ..exceptions import APIError, StreamClosedError, StreamTruncatedError, Timeout
 from ..llms.backend import Request, Senders
-from ..llms.base import ChunkSource
+from ..llms.base import ChunkSource, Send
 from ..types import ModelResponse, TextCompletionResponse
 from ..types._response import call_of
 from ..types.attempts import Attempt
@@ -212,6 +212,20 @@ class StreamCall:
                 self._commit()
             self._waiting_since = now
         return chunks
+
+    async def hand_on(self, send: Send) -> None:
+        """Await `send` with what arrives, as far as the source has a way of its own to do so; `wait` and `take` go on from there.
+
+        Raises what `send` raises.
+        """
+        source = self.source
+        assert source is not None
+        if self._is_ending or source.assembler.finished:
+            return
+        idle = self._timeouts.idle
+        since = await source.hand_on(send, self._clock, FOREVER if idle is None else idle, self._total_deadline)
+        if since is not None:
+            self._waiting_since, self._handed_over_at = since, None
 
     def late(self) -> Timeout:
         """The error for the deadline that has passed."""

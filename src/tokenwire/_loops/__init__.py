@@ -8,14 +8,17 @@ handlers loads no sockets.
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from anyio import lowlevel
 
 from .._reading import Readable
+
+
+T = TypeVar("T")
 
 
 class Socket(Readable[bytes], Protocol):
@@ -63,17 +66,17 @@ class Waiting(Protocol):
     """`with waiting.until(deadline): await ...`, one wait after another, in any task; each is a cancel scope.
 
     Attributes:
-        is_on: whether a task waits.
         interrupted: whether the latest wait was ended from outside, which its task does not see.
     """
 
     interrupted: bool
 
-    @property
-    def is_on(self) -> bool: ...
-
     def until(self, deadline: float) -> AbstractContextManager[None, bool | None]:
         """The next wait, which ends when `clock` reaches `deadline`."""
+        ...
+
+    def move(self, deadline: float) -> None:
+        """The wait that is on ends at another time."""
         ...
 
     def interrupt(self) -> None:
@@ -160,3 +163,18 @@ def waiting() -> Waiting:
     else:
         from .asyncio_waits import Waiting
     return Waiting()
+
+
+async def run_unless(watch: Callable[[], Coroutine[Any, Any, None]], work: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
+    """What `work` returns; None where `watch`, which runs beside it, returned first: then the work was cancelled.
+
+    The watch begins when the work first waits for something, and is cancelled, and over, when this returns.
+
+    Raises:
+        BaseException: what the work raises.
+    """
+    if on_trio():
+        from .trio_waits import run_unless
+    else:
+        from .asyncio_waits import run_unless
+    return await run_unless(watch, work)

@@ -4,7 +4,7 @@ What its items hold becomes chunks of the caller's shape, and what it raises bec
 own objects are never changed.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -27,9 +27,9 @@ from ..wire.chunks import has_content
 from ..wire.convert import Converter, Shape, chat_response, piece_of, response_chunks, whole_class
 from ..wire.fields import content_of
 from ..wire.quick import take_piece
-from .base import ChunkSource
+from .base import ChunkSource, Send
 from .handler_errors import cause_of, is_handlers_own, translated, unusable
-from .handler_items import Items
+from .handler_items import AsyncItems, Items
 
 # How other vendors' reasons are called in OpenAI's words; whatever is not here stays as the handler said it.
 FINISH_REASONS = {
@@ -124,6 +124,30 @@ class HandlerSource(ChunkSource[Any]):
     def wait(self, deadline: float) -> Awaitable[bool]:
         """As `ChunkSource.wait`: for an item, which need not make a chunk."""
         return ready() if self._ended or self._failure is not None else self._items.wait(deadline)
+
+    async def hand_on(self, send: Send, clock: Callable[[], float], idle: float, until: float) -> float | None:
+        """See `ChunkSource`."""
+        items = self._items
+        if not isinstance(items, AsyncItems) or self._ended or self._failure is not None:
+            return None
+        assembler, bare_text = self.assembler, self.bare_text
+
+        def take(item: object) -> Awaitable[object] | None:
+            text = _plain_text(item)
+            if text and assembler.knows_choice_0:
+                self._text_only = self._text_only or item is text
+                assembler.first_text.append(text)
+                chunk = text if bare_text else item if type(item) is self.shape else self._plain_chunk(text)
+            else:
+                piece = _piece_of(item)
+                chunk = None if piece is None else self._continued(piece)
+                if chunk is None:
+                    return None
+            assembler.count(1)
+            return send([chunk])
+
+        self.had_content = True
+        return await items.hand_on(take, clock, idle, until)
 
     async def aclose(self) -> None:
         """Close the handler's iterator, so that its `finally` blocks run; bounded."""

@@ -2,19 +2,22 @@
 
 It can leave at any moment: what takes long is run by `while_connected`, beside one task that waits for the
 client's leaving and, once a stream has begun, sends a comment whenever the handler has been silent for long. That task
-is the only thing a request costs beyond its own work; a chunk costs no task, timer or lock.
+is the only thing a request costs beyond its own work, and begins when this first waits for something: before, nobody could
+tell that the client has left. A chunk costs no task, timer or lock.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, MutableMapping
+from functools import partial
 from os import urandom
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 from urllib.parse import quote
 
 import anyio
 
 from tokenwire import ClientRequest
 
+from .. import _loops
 from .compression import too_large, undoing
 from .keys import SECRET_HEADERS
 from .route import ID_HEADERS, JSON, Events, Route
@@ -136,7 +139,9 @@ class Visit:
         await self._send_body(body, more=False)
 
     async def send_event(self, data: bytes, chunks: int = 1) -> None:
-        """Send the bytes of a stream's next chunks, after the response's head if they are its first; waits for a slow reader."""
+        """Send the bytes of a stream's next chunks, if there are any, after the response's head if they are its first; waits for a slow reader."""
+        if not data:
+            return
         if self.status is None:
             self.first_chunk_at = time.monotonic()
             await self._start(200, EVENT_STREAM)
@@ -159,7 +164,7 @@ class Visit:
         self._sending = True  # for good: no comment comes after the end
         await self._send_body(data, more=False)
 
-    async def while_connected(self, work: Callable[[], Awaitable[T]], keepalive_seconds: float | None = None) -> T:
+    async def while_connected(self, work: Callable[[], Coroutine[Any, Any, T]], keepalive_seconds: float | None = None) -> T:
         """Run `work` for as long as the client is there; it is cancelled at once when the client leaves.
 
         Args:
@@ -169,29 +174,18 @@ class Visit:
         Raises:
             ClientLeft: the client did.
         """
-        result: Any = None
-        failure: Exception | None = None
-
-        async def run() -> None:
-            nonlocal result, failure
-            try:
-                result = await work()
-            except Exception as error:  # noqa: BLE001  (a task group would wrap it in a group)
-                failure = error
-            tasks.cancel_scope.cancel("answered")  # with a reason, or anyio looks for one in the task's repr
-
-        # The work has the task of its own, not the watch: a chunk then wakes none of the coroutines that lead to here.
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(run)
-            await self._attend(tasks.cancel_scope, keepalive_seconds)
+        try:
+            result = await _loops.run_unless(partial(self._attend, keepalive_seconds), work)
+        except Exception:
+            if self._left:
+                raise ClientLeft from None
+            raise
         if self._left:
             raise ClientLeft
-        if failure is not None:
-            raise failure
-        return result
+        return cast(T, result)
 
-    async def _attend(self, work: anyio.CancelScope, keepalive_seconds: float | None) -> None:
-        """Wait for the client's leaving; twice in `keepalive_seconds`, look whether the stream has moved on."""
+    async def _attend(self, keepalive_seconds: float | None) -> None:
+        """Wait until the client has left; twice in `keepalive_seconds`, look whether the stream has moved on."""
         tick = None if keepalive_seconds is None else keepalive_seconds / 2
         chunks_seen = 0
         while True:
@@ -199,7 +193,6 @@ class Visit:
                 message = await self._receive()
                 if message["type"] == "http.disconnect":
                     self._left = True
-                    work.cancel("the client left")
                     return
                 continue
             if self.status is not None and not self._sending and self.chunks == chunks_seen:
