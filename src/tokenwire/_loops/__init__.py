@@ -90,7 +90,7 @@ class Waiting(Protocol):
 
 def on_trio() -> bool:
     """Whether the running event loop is trio's."""
-    return lowlevel.current_token().backend_class.__module__.endswith("_trio")
+    return asyncio_loop() is None and lowlevel.current_token().backend_class.__module__.endswith("_trio")
 
 
 def asyncio_loop() -> Any:
@@ -165,7 +165,9 @@ def waiting() -> Waiting:
     return Waiting()
 
 
-async def run_unless(watch: Callable[[], Coroutine[Any, Any, None]], work: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
+def run_unless(
+    watch: Callable[[], Coroutine[Any, Any, None]], work: Callable[[], Coroutine[Any, Any, T]]
+) -> Coroutine[Any, Any, T | None]:
     """What `work` returns; None where `watch`, which runs beside it, returned first: then the work was cancelled.
 
     The watch begins when the work first waits for something, and is cancelled, and over, when this returns.
@@ -177,4 +179,4 @@ async def run_unless(watch: Callable[[], Coroutine[Any, Any, None]], work: Calla
         from .trio_waits import run_unless
     else:
         from .asyncio_waits import run_unless
-    return await run_unless(watch, work)
+    return run_unless(watch, work)

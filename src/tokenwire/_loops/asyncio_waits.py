@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import cache
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -65,7 +66,7 @@ class Waiting(Watched):
         return self
 
     def __enter__(self) -> None:
-        self._scope = anyio.CancelScope()
+        self._scope = _scope_class()()
         self._scope.__enter__()
         self.interrupted = False
         self._watch.add(self)
@@ -97,7 +98,7 @@ class Waiting(Watched):
 
 async def run_unless(watch: Callable[[], Coroutine[Any, Any, None]], work: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
     """See `run_unless` of this room. A task of asyncio's own is a tenth of the cost of a task group, and of one in that."""
-    with anyio.CancelScope() as scope:
+    with _scope_class()() as scope:
         step = work()
         try:
             waits_for = step.send(None)
@@ -107,20 +108,31 @@ async def run_unless(watch: Callable[[], Coroutine[Any, Any, None]], work: Calla
         try:
             return await rest_of(step, waits_for)
         finally:
-            if not watcher.done():
-                with anyio.CancelScope(shield=True):
-                    await _end(watcher)
+            await _end(watcher)
+    watcher.result()  # it may have failed
     return None
 
 
 async def _cancel_after(watch: Callable[[], Coroutine[Any, Any, None]], scope: anyio.CancelScope) -> None:
-    await watch()
+    try:
+        await watch()
+    except Exception:
+        scope.cancel()
+        raise
     scope.cancel()
 
 
 async def _end(task: asyncio.Task[None]) -> None:
     """Cancel a task, and wait until it is over."""
-    over = asyncio.get_running_loop().create_future()
-    task.add_done_callback(over.set_result)
-    task.cancel()
-    await over
+    if not task.cancel():
+        return
+    over = Flag()
+    task.add_done_callback(lambda _: over.set())
+    with _scope_class()(shield=True):
+        await over.wait(FOREVER)
+
+
+@cache
+def _scope_class() -> type[anyio.CancelScope]:
+    """What anyio makes of `CancelScope(...)` on asyncio: it need not look each time on which event loop it is."""
+    return type(anyio.CancelScope())

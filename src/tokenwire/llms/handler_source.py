@@ -20,7 +20,7 @@ from ..types import (
     StreamingChoices,
     TextCompletionResponse,
 )
-from ..types._record import Record, in_own_terms, sent
+from ..types._record import Record, build, in_own_terms, sent
 from ..types._source import has_source, source_of
 from ..wire.assemble import Assembler
 from ..wire.chunks import has_content
@@ -172,10 +172,15 @@ class HandlerSource(ChunkSource[Any]):
     def _chunks_for_caller(self, item: object) -> list[Any]:
         """What the caller gets of one of the handler's items."""
         text = _plain_text(item)
-        if text and self.assembler.knows_choice_0:
+        if text:
+            is_first = not self.assembler.knows_choice_0
+            if is_first:
+                self.assembler.begin_text()
             self._text_only = self._text_only or item is text
             self.had_content = True
             self.assembler.first_text.append(text)
+            if is_first:
+                return [self._converter.opening(text)]
             if self.bare_text:
                 return [text]
             return [item if type(item) is self.shape else self._plain_chunk(text)]
@@ -237,7 +242,7 @@ class HandlerSource(ChunkSource[Any]):
         self.had_content = False
         if self.assembler.is_complete():
             return []
-        ending = GenericStreamingChunk(is_finished=True, finish_reason="stop")
+        ending = build(GenericStreamingChunk, is_finished=True, finish_reason="stop")
         self.assembler.add(ending)
         return self._convert(ending)
 

@@ -18,7 +18,7 @@ from .models import Model, Models, models_of
 from .one import OneCall
 from .plans import may_take_several, plan_of
 from .requests import parse_body
-from .route import About, ModelCall, Plain, Route, plain_refusal
+from .route import About, ModelCall, Plain, Route, methods_at, plain_refusal
 from .routes import METRICS, ROUTES
 from .several import Several
 from .slots import Slots
@@ -129,6 +129,7 @@ class App:
         self._client = self._new_client()
         routes = (*ROUTES, METRICS) if settings.metrics else ROUTES
         self._about = About(models, routes, bool(settings.api_keys), self._recorder.exposition)
+        self._by_path = {route.path: methods_at(route.path, routes) for route in routes}
 
     @property
     def in_flight(self) -> int:
@@ -178,8 +179,11 @@ class App:
         try:
             route = self._route_of(visit)
             if isinstance(route.answer, ModelCall):
-                with self._slots.one():
+                self._slots.take()
+                try:
                     await self._ask(visit, route.answer)
+                finally:
+                    self._slots.give_back()
             else:
                 body, media_type = route.answer(self._about, visit.path.removeprefix(route.prefix))
                 await visit.respond(body, media_type=media_type)
@@ -209,7 +213,7 @@ class App:
             APIError: nothing is there, or the client may not ask.
         """
         path, method = visit.path, visit.method
-        by_method = {route.method: route for route in self._about.routes if route.leads_from(path)}
+        by_method = self._by_path.get(path) or methods_at(path, self._about.routes)
         if not by_method:
             raise NotFoundError(f"there is nothing at {method} {visit.asked:.200}", code="unknown_url")
         visit.route = next(iter(by_method.values()))
