@@ -117,11 +117,14 @@ class AsyncStream(Generic[C]):
                 if call.state is COMMITTED:
                     self._receiving = True
                     try:
-                        await call.hand_on(send)
+                        since = await call.hand_on(send)
                     finally:
                         self._receiving = False
-        finally:
+                    if since is not None:
+                        call.go_on(since)
+        except BaseException:
             await self.aclose()
+            raise
 
     def take_ready(self) -> list[C]:
         """The chunks that arrived together with the last one handed out, in order, without waiting; often none.

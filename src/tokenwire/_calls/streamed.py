@@ -213,19 +213,15 @@ class StreamCall:
             self._waiting_since = now
         return chunks
 
-    async def hand_on(self, send: Send) -> None:
-        """Await `send` with what arrives, as far as the source has a way of its own to do so; `wait` and `take` go on from there.
-
-        Raises what `send` raises.
-        """
-        source = self.source
+    def hand_on(self, send: Send) -> Awaitable[float | None]:
+        """Await `send` with what arrives, as far as the source has a way of its own to do so; see `ChunkSource.hand_on`."""
+        source, idle = self.source, self._timeouts.idle
         assert source is not None
-        if self._is_ending or source.assembler.finished:
-            return
-        idle = self._timeouts.idle
-        since = await source.hand_on(send, self._clock, FOREVER if idle is None else idle, self._total_deadline)
-        if since is not None:
-            self._waiting_since, self._handed_over_at = since, None
+        return source.hand_on(send, self._clock, FOREVER if idle is None else idle, self._total_deadline)
+
+    def go_on(self, since: float) -> None:
+        """Go on by `wait` and `take` after what was handed on. Content has been waited for since then."""
+        self._waiting_since, self._handed_over_at = since, None
 
     def late(self) -> Timeout:
         """The error for the deadline that has passed."""

@@ -149,20 +149,24 @@ def sockets():
 
 def flag():
     """A flag that is set once and that one task waits for, in the event loop that is running."""
-    if on_trio():
-        from .trio_waits import Flag
-    else:
-        from .asyncio_waits import Flag
-    return Flag()
+    return _waits(on_trio()).Flag()
 
 
 def waiting() -> Waiting:
     """A `Waiting` for the event loop that is running."""
-    if on_trio():
-        from .trio_waits import Waiting
-    else:
-        from .asyncio_waits import Waiting
-    return Waiting()
+    return _waits(on_trio()).Waiting()
+
+
+@cache
+def _waits(trio: bool) -> Any:
+    """The module of waits; an import statement would look for it each time."""
+    if trio:
+        from . import trio_waits
+
+        return trio_waits
+    from . import asyncio_waits
+
+    return asyncio_waits
 
 
 def run_unless(
@@ -175,8 +179,4 @@ def run_unless(
     Raises:
         BaseException: what the work raises.
     """
-    if on_trio():
-        from .trio_waits import run_unless
-    else:
-        from .asyncio_waits import run_unless
-    return run_unless(watch, work)
+    return _waits(on_trio()).run_unless(watch, work)

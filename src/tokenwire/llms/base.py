@@ -72,7 +72,7 @@ class ChunkSource(Generic[C]):
         """
         raise NotImplementedError
 
-    async def hand_on(self, send: Send, clock: Callable[[], float], idle: float, until: float) -> float | None:
+    def hand_on(self, send: Send, clock: Callable[[], float], idle: float, until: float) -> Awaitable[float | None]:
         """Await `send` with the chunks as they come, for as long as each batch has content and nothing else is to be said of it.
 
         For sources that can do so at less cost than by `wait` and `take`, which go on where it ends. A source need not.
@@ -89,7 +89,7 @@ class ChunkSource(Generic[C]):
         Raises:
             BaseException: what `send` raises.
         """
-        return None
+        return _nothing()
 
     async def receive(self, deadline: float = FOREVER) -> list[C]:
         """The next chunks, waiting for them; an empty list when the stream has ended.
@@ -113,6 +113,10 @@ class ChunkSource(Generic[C]):
                     yield chunk
         finally:
             await self.aclose()
+
+
+async def _nothing() -> None:
+    """What was handed on where a source has no way of its own to do it."""
 
 
 def _late() -> Timeout:

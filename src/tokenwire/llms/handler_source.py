@@ -20,7 +20,7 @@ from ..types import (
     StreamingChoices,
     TextCompletionResponse,
 )
-from ..types._record import Record, build, in_own_terms, sent
+from ..types._record import Record, in_own_terms, sent
 from ..types._source import has_source, source_of
 from ..wire.assemble import Assembler
 from ..wire.chunks import has_content
@@ -125,11 +125,11 @@ class HandlerSource(ChunkSource[Any]):
         """As `ChunkSource.wait`: for an item, which need not make a chunk."""
         return ready() if self._ended or self._failure is not None else self._items.wait(deadline)
 
-    async def hand_on(self, send: Send, clock: Callable[[], float], idle: float, until: float) -> float | None:
+    def hand_on(self, send: Send, clock: Callable[[], float], idle: float, until: float) -> Awaitable[float | None]:
         """See `ChunkSource`."""
         items = self._items
-        if not isinstance(items, AsyncItems) or self._ended or self._failure is not None:
-            return None
+        if not isinstance(items, AsyncItems) or self._ended or self._failure is not None or self.assembler.finished:
+            return super().hand_on(send, clock, idle, until)
         assembler, bare_text = self.assembler, self.bare_text
 
         def take(item: object) -> Awaitable[object] | None:
@@ -147,7 +147,7 @@ class HandlerSource(ChunkSource[Any]):
             return send([chunk])
 
         self.had_content = True
-        return await items.hand_on(take, clock, idle, until)
+        return items.hand_on(take, clock, idle, until)
 
     async def aclose(self) -> None:
         """Close the handler's iterator, so that its `finally` blocks run; bounded."""
@@ -242,7 +242,10 @@ class HandlerSource(ChunkSource[Any]):
         self.had_content = False
         if self.assembler.is_complete():
             return []
-        ending = build(GenericStreamingChunk, is_finished=True, finish_reason="stop")
+        if self.assembler.knows_choice_0:
+            self.assembler.finish_text("stop")
+            return [self._converter.ending("stop")]
+        ending = GenericStreamingChunk(is_finished=True, finish_reason="stop")
         self.assembler.add(ending)
         return self._convert(ending)
 

@@ -139,7 +139,18 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection scope; see the ASGI specification, 3.0."""
         if scope["type"] == "http":
-            await self._serve(Visit(scope, receive, send))
+            visit = Visit(scope, receive, send)
+            self._recorder.begin()
+            try:
+                if self._settings.request_timeout is None:
+                    await self._answer(visit)
+                else:
+                    await self._answer_in_time(visit, self._settings.request_timeout)
+            except ClientLeft:
+                pass
+            finally:
+                visit.end("cancelled")
+                self._recorder.end(visit)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "websocket":
@@ -155,19 +166,6 @@ class App:
                 await self._slots.until_idle()
         self._client = self._new_client()
         await send({"type": "lifespan.shutdown.complete"})
-
-    async def _serve(self, visit: Visit) -> None:
-        self._recorder.begin()
-        try:
-            if self._settings.request_timeout is None:
-                await self._answer(visit)
-            else:
-                await self._answer_in_time(visit, self._settings.request_timeout)
-        except ClientLeft:
-            pass
-        finally:
-            visit.end("cancelled")
-            self._recorder.end(visit)
 
     async def _answer_in_time(self, visit: Visit, seconds: float) -> None:
         with anyio.move_on_after(seconds) as scope:

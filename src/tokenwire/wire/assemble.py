@@ -337,6 +337,11 @@ class Assembler:
         self._cls = self._cls or self._wanted or ModelResponse
         self._choice(0)
 
+    def finish_text(self, reason: str) -> None:
+        """Choice 0, which has begun, is finished."""
+        self._choices[0].finish(reason)
+        self._count_finished()
+
     @property
     def knows_choice_0(self) -> bool:
         """Whether a chunk of choice 0 was added, so that `first_text` is open for pieces that are nothing but text."""
