@@ -8,7 +8,7 @@ handlers loads no sockets.
 
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any, Protocol, TypeVar
@@ -171,7 +171,7 @@ def _waits(trio: bool) -> Any:
 
 def run_unless(
     watch: Callable[[], Coroutine[Any, Any, None]], work: Callable[[], Coroutine[Any, Any, T]]
-) -> Coroutine[Any, Any, T | None]:
+) -> Awaitable[T | None]:
     """What `work` returns; None where `watch`, which runs beside it, returned first: then the work was cancelled.
 
     The watch begins when the work first waits for something, and is cancelled, and over, when this returns.

@@ -1,7 +1,7 @@
 """The ASGI app: who may ask, for what, how much at once; and who answers."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -176,18 +176,25 @@ class App:
     async def _answer(self, visit: Visit) -> None:
         try:
             route = self._route_of(visit)
-            if isinstance(route.answer, ModelCall):
-                self._slots.take()
-                try:
-                    await self._ask(visit, route.answer)
-                finally:
-                    self._slots.give_back()
-            else:
+            if not isinstance(route.answer, ModelCall):
                 body, media_type = route.answer(self._about, visit.path.removeprefix(route.prefix))
                 await visit.respond(body, media_type=media_type)
+            else:
+                self._slots.take()
+                try:
+                    work = await self._work_for(visit, route.answer)
+                    whole = await visit.while_connected(work, self._settings.keepalive_seconds)
+                    if visit.has_left:
+                        raise ClientLeft
+                    if whole is not None:
+                        await visit.respond(whole)
+                finally:
+                    self._slots.give_back()
         except ClientLeft:
             raise
         except Exception as error:  # noqa: BLE001  (the boundary: whatever went wrong, the client is told)
+            if visit.has_left:
+                raise ClientLeft from None
             await self._refuse(visit, error)
         else:
             visit.end("complete")
@@ -224,8 +231,11 @@ class App:
             check_key(visit.headers, self._settings.api_keys)
         return route
 
-    async def _ask(self, visit: Visit, ask: ModelCall) -> None:
-        """Let a model answer, in whole or as a stream."""
+    async def _work_for(self, visit: Visit, ask: ModelCall) -> Callable[[], Coroutine[Any, Any, bytes | None]]:
+        """What a request asks for, to be run once: it returns the body of a whole answer, or sends a stream.
+
+        It is run by the caller, for every chunk of a stream wakes all coroutines that wait for each other down to the handler.
+        """
         request, fields = parse_body(await visit.read(self._settings.max_body), ask.request)
         model = self._models.find(fields["model"])
         call = _call_of(model, ask.keywords(request, fields))
@@ -235,16 +245,18 @@ class App:
         visit.model = model.name
         stream, events = bool(fields.get("stream")), ask.events
         calls = self._calls(ask, call, stream=stream)
-        if not stream:
-            response = await visit.while_connected(calls.whole)
+        if stream:
+            if events is None:
+                raise BadRequestError("stream: this answer can't be streamed", param="stream")
+            return partial(calls.stream, visit, partial(events, model, request))
+
+        async def whole() -> bytes:
+            response = await calls.whole()
             if response.response_headers:
                 visit.relay(response.response_headers, response.request_id)
-            await visit.respond(ask.body(response, model, request))
-            return
-        if events is None:
-            raise BadRequestError("stream: this answer can't be streamed", param="stream")
-        work = partial(calls.stream, visit, partial(events, model, request))
-        await visit.while_connected(work, self._settings.keepalive_seconds)
+            return ask.body(response, model, request)
+
+        return whole
 
     def _as_plain(self, visit: Visit, call: dict[str, Any], plain: Plain) -> dict[str, Any]:
         """The call as whoever answers it understands it: a handler all of it, an endpoint what its dialect says."""

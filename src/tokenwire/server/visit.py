@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, MutableMapping
 from functools import partial
 from os import urandom
-from typing import Any, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 
 import anyio
@@ -55,6 +55,7 @@ class Visit:
         status: of the response, None until it has begun.
         started_at, first_chunk_at, ended_at: `time.monotonic()` values, None for what has not happened.
         chunks: how many chunks of a stream have been sent.
+        has_left: whether the client was seen to leave.
         outcome: "complete", "truncated", "error" or "cancelled" (the client left), None while it goes on.
     """
 
@@ -75,7 +76,7 @@ class Visit:
         self.chunks: int = 0
         self.outcome: Outcome | None = None
         self._receive, self._send = receive, send
-        self._left = False
+        self.has_left: bool = False
         self._passed_on: list[tuple[bytes, bytes]] = []
         self._sending = False
         self._comment_sent: anyio.Event | None = None  # while a comment is on its way
@@ -164,25 +165,16 @@ class Visit:
         self._sending = True  # for good: no comment comes after the end
         await self._send_body(data, more=False)
 
-    async def while_connected(self, work: Callable[[], Coroutine[Any, Any, T]], keepalive_seconds: float | None = None) -> T:
-        """Run `work` for as long as the client is there; it is cancelled at once when the client leaves.
+    def while_connected(
+        self, work: Callable[[], Coroutine[Any, Any, T]], keepalive_seconds: float | None = None
+    ) -> Awaitable[T | None]:
+        """Run `work` for as long as the client is there; it is cancelled at once when the client leaves, and `has_left` says so.
 
         Args:
             work: raises what it likes.
             keepalive_seconds: a stream that has begun is never silent for longer than this; None lets it be.
-
-        Raises:
-            ClientLeft: the client did.
         """
-        try:
-            result = await _loops.run_unless(partial(self._attend, keepalive_seconds), work)
-        except Exception:
-            if self._left:
-                raise ClientLeft from None
-            raise
-        if self._left:
-            raise ClientLeft
-        return cast(T, result)
+        return _loops.run_unless(partial(self._attend, keepalive_seconds), work)
 
     async def _attend(self, keepalive_seconds: float | None) -> None:
         """Wait until the client has left; twice in `keepalive_seconds`, look whether the stream has moved on."""
@@ -192,7 +184,7 @@ class Visit:
             with anyio.move_on_after(tick):
                 message = await self._receive()
                 if message["type"] == "http.disconnect":
-                    self._left = True
+                    self.has_left = True
                     return
                 continue
             if self.status is not None and not self._sending and self.chunks == chunks_seen:
