@@ -17,7 +17,6 @@ from anyio import lowlevel
 
 from .._reading import Readable
 
-
 T = TypeVar("T")
 
 

@@ -103,6 +103,7 @@ def run_unless(
 
     It is `rest_of`, with a scope around it: a coroutine more would be one more to wake for each step of the work.
     """
+    watcher: asyncio.Task[None] | None = None
     with _scope_class()() as scope:
         step = work()
         try:
@@ -122,8 +123,7 @@ def run_unless(
             return done.value
         finally:
             yield from _end(watcher).__await__()
-    watcher.result()  # it may have failed
-    return None
+    return watcher.result() if watcher is not None else None  # it may have failed
 
 
 async def _cancel_after(watch: Callable[[], Coroutine[Any, Any, None]], scope: anyio.CancelScope) -> None:

@@ -36,6 +36,7 @@ from ..wire.assemble import Assembler
 from ..wire.convert import Shape, chat_response, piece_of, text_response
 from .backend import Request, Senders
 from .base import ChunkSource
+from .blocking import watched
 from .custom_llm import NOT_IMPLEMENTED, CustomLLMError, is_missing
 from .handler_errors import cause_of, is_handlers_own, name_of, translated, unusable
 from .handler_items import is_stream, items_of
@@ -68,8 +69,8 @@ class Method:
         wants_http_client: whether `http_client` is one, and it runs where that can be used.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
+    def __init__(self, function: Callable[..., Any], name: str) -> None:
+        self.function, self._name = function, name
         self.named: frozenset[str]
         self.named, self._takes_any = _keywords_of(function)
         # The call of a generator function of either kind only makes the generator: none of its code runs yet.
@@ -85,6 +86,8 @@ class Method:
         """Call it where it belongs: a plain function may block, so it runs in a worker thread."""
         keywords = self._taken(keywords)
         result = self.function(**keywords) if self._on_loop else await run_in_thread(self.function, **keywords)
+        if inspect.iscoroutine(result):
+            return await watched(result, self._name)
         return await result if inspect.isawaitable(result) else result
 
     def _taken(self, keywords: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -116,7 +119,7 @@ class Bridge:
         if callable(handler) and all(is_missing(getattr(handler, name, None)) for name in METHODS):
             function = handler if inspect.isroutine(handler) or isinstance(handler, partial) else handler.__call__
             self._role = _role_of(function)
-            self._methods[self._role] = Method(function)
+            self._methods[self._role] = Method(function, self.name)
 
     def prepare(self, request: Request) -> "HandlerCall":
         """See `Backend`."""
@@ -136,7 +139,7 @@ class Bridge:
         if function is None or is_missing(function):
             return None
         if method is None or method.function != function:
-            method = self._methods[name] = Method(function)
+            method = self._methods[name] = Method(function, self.name)
         return method
 
 

@@ -16,6 +16,7 @@ from .._loops import Waiting, waiting
 from .._loops.steps import rest_of, steps_of
 from .._reading import FOREVER, Readable, ready
 from ..types._record import Record
+from .blocking import BLOCKING_SECONDS, note_blocking
 from .handler_errors import is_handlers_own
 from .threaded_iterator import ThreadedIterator
 
@@ -23,9 +24,6 @@ logger: logging.Logger = logging.getLogger("tokenwire")
 
 CLOSE_SECONDS = 5.0  # how long a handler's own clean-up may take
 MAX_SECONDS_ALONE = 0.005  # a handler that waits for nothing for so long lets others run
-BLOCKING_SECONDS = 0.25  # what takes so long, and waits for nothing, is worth a warning
-
-_blocking: set[str] = set()  # the handlers that were warned of: once each
 
 Batch: TypeAlias = list[Any]
 
@@ -155,7 +153,9 @@ class AsyncItems:
             self._leave()
         return False
 
-    async def hand_on(self, take: Callable[[Any], Awaitable[object] | None], clock: Callable[[], float], idle: float, until: float) -> float:
+    async def hand_on(
+        self, take: Callable[[Any], Awaitable[object] | None], clock: Callable[[], float], idle: float, until: float
+    ) -> float:
         """Await what `take` makes of each item as it comes, up to one of which it makes None: that is there to be taken then.
 
         Args:
@@ -242,13 +242,8 @@ class AsyncItems:
         """A step that began and ended at these times waited for nothing."""
         if self._alone_since == FOREVER:
             self._alone_since = began
-        if ended - began > BLOCKING_SECONDS and self._name not in _blocking:
-            _blocking.add(self._name)
-            logger.warning(
-                "the handler %s blocked the event loop for %.2f s, and nobody else was served meanwhile: let a thread do such"
-                " work (a generator without async runs in one)",
-                *(self._name, ended - began),
-            )
+        if ended - began > BLOCKING_SECONDS:
+            note_blocking(self._name, ended - began)
 
     async def _let_others_run(self) -> None:
         await lowlevel.checkpoint()

@@ -205,7 +205,12 @@ class ChatEvents:
                 {name: own_fields(value) if name == "function" else value for name, value in own_fields(call).items()}
                 for call in calls
             ]
-        shown = {"index": choice.index, "delta": delta, "logprobs": own.get("logprobs"), "finish_reason": own.get("finish_reason")}
+        shown = {
+            "index": choice.index,
+            "delta": delta,
+            "logprobs": own.get("logprobs"),
+            "finish_reason": own.get("finish_reason"),
+        }
         return _event({**head, "choices": [shown], **({"usage": None} if self._include_usage else {})})
 
     def _begin(self, chunk: Any) -> dict[str, Any]:

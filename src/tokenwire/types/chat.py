@@ -21,7 +21,9 @@ from .tool_calls import ChatCompletionDeltaToolCall, ChatCompletionMessageToolCa
 T = TypeVar("T")
 
 
-_VARIANTS = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))  # of a random digit, the two bits that say whose layout it is
+_VARIANTS = dict(
+    zip("0123456789abcdef", "89ab" * 4, strict=True)
+)  # of a random digit, the two bits that say whose layout it is
 
 
 def new_id(prefix: str = "chatcmpl-") -> str:
