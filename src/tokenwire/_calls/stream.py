@@ -114,14 +114,12 @@ class AsyncStream(Generic[C]):
         try:
             async for chunk in self:
                 await send([chunk, *self.take_ready()])
-                if call.state is COMMITTED:
+                if call.state is COMMITTED and (handing_on := call.hand_on(send)) is not None:
                     self._receiving = True
                     try:
-                        since = await call.hand_on(send)
+                        call.go_on(await handing_on)
                     finally:
                         self._receiving = False
-                    if since is not None:
-                        call.go_on(since)
         except BaseException:
             await self.aclose()
             raise

@@ -213,7 +213,7 @@ class StreamCall:
             self._waiting_since = now
         return chunks
 
-    def hand_on(self, send: Send) -> Awaitable[float | None]:
+    def hand_on(self, send: Send) -> Awaitable[float] | None:
         """Await `send` with what arrives, as far as the source has a way of its own to do so; see `ChunkSource.hand_on`."""
         source, idle = self.source, self._timeouts.idle
         assert source is not None

@@ -72,7 +72,7 @@ class ChunkSource(Generic[C]):
         """
         raise NotImplementedError
 
-    def hand_on(self, send: Send, clock: Callable[[], float], idle: float, until: float) -> Awaitable[float | None]:
+    def hand_on(self, send: Send, clock: Callable[[], float], idle: float, until: float) -> Awaitable[float] | None:
         """Await `send` with the chunks as they come, for as long as each batch has content and nothing else is to be said of it.
 
         For sources that can do so at less cost than by `wait` and `take`, which go on where it ends. A source need not.
@@ -84,12 +84,12 @@ class ChunkSource(Generic[C]):
             until: the deadline of all.
 
         Returns:
-            Since when content is waited for; None where nothing was handed on.
+            Since when content is waited for, once awaited; None where there is no such way.
 
         Raises:
-            BaseException: what `send` raises.
+            BaseException: what `send` raises, when awaited.
         """
-        return _nothing()
+        return None
 
     async def receive(self, deadline: float = FOREVER) -> list[C]:
         """The next chunks, waiting for them; an empty list when the stream has ended.
@@ -113,10 +113,6 @@ class ChunkSource(Generic[C]):
                     yield chunk
         finally:
             await self.aclose()
-
-
-async def _nothing() -> None:
-    """What was handed on where a source has no way of its own to do it."""
 
 
 def _late() -> Timeout:

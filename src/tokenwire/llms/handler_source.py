@@ -126,11 +126,11 @@ class HandlerSource(ChunkSource[Any]):
         """As `ChunkSource.wait`: for an item, which need not make a chunk."""
         return ready() if self._ended or self._failure is not None else self._items.wait(deadline)
 
-    def hand_on(self, send: Send, clock: Callable[[], float], idle: float, until: float) -> Awaitable[float | None]:
+    def hand_on(self, send: Send, clock: Callable[[], float], idle: float, until: float) -> Awaitable[float] | None:
         """See `ChunkSource`."""
         items = self._items
         if not isinstance(items, AsyncItems) or self._ended or self._failure is not None or self.assembler.finished:
-            return super().hand_on(send, clock, idle, until)
+            return None
         assembler, bare_text, taken = self.assembler, self.bare_text, 0
 
         def take(item: object) -> Awaitable[object] | None:
