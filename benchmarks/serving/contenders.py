@@ -35,7 +35,7 @@ _ALL = [
     Contender("gateway: LiteLLM's proxy", "litellm_gateway", "litellm-proxy", is_gateway=True),
 ]
 CONTENDERS = {contender.name: contender for contender in _ALL}
-FLOOR = "bare ASGI app"
+FLOOR, FLOOR_OF_GATEWAYS = "bare ASGI app", "gateway: bare relay"
 
 
 def groups() -> dict[str, Group]:
