@@ -46,7 +46,8 @@ ROOMS: dict[str, frozenset[str]] = {
     "_client": DATA | {"_calls", "_loops", "http", "jobs", "llms", "wire"},  # of jobs: `map`, when it is called
     "_sync": DATA | {"_calls", "_client", "results"},
     "testing": frozenset({"types", "wire", "exceptions"}),
-    "server": frozenset({PUBLIC, "_keywords", "http", "wire"}),  # of http: what decompresses bodies; of wire: the dialects
+    # of _loops: a client's leaving; of http: what decompresses bodies; of wire: the dialects
+    "server": frozenset({PUBLIC, "_keywords", "_loops", "http", "wire"}),
     "bench": frozenset({PUBLIC, "jobs"}),  # of jobs: what reads a file of calls
     "cli": frozenset({PUBLIC, "bench", "jobs", "server", "testing"}),
 }

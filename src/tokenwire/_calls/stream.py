@@ -5,7 +5,7 @@ left at any point, in any task. Chunks arrive in batches, one for each read from
 a batch is a list's `pop`.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import GenericAlias, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypeVar, cast, overload
 
@@ -95,6 +95,34 @@ class AsyncStream(Generic[C]):
         chunks.reverse()
         self._batch = chunks
         return chunks.pop()
+
+    async def pass_on(self, send: Callable[[list[C | str]], Awaitable[object]]) -> None:
+        """Read the stream to its end, and await `send` with the chunks as they come: those that arrived together at once.
+
+        The fastest way to hand a stream on, and it is closed in the end, however that comes. Costs least where the chunks are a
+        handler's.
+
+        Args:
+            send: given one chunk or more, in order. A str may stand for one that brings text for choice 0 and nothing else.
+
+        Raises:
+            APIError: as iterating does.
+            BaseException: what `send` raises.
+        """
+        call = self._call
+        call.take_bare_text()
+        try:
+            async for chunk in self:
+                await send([chunk, *self.take_ready()])
+                if call.state is COMMITTED and (handing_on := call.hand_on(send)) is not None:
+                    self._receiving = True
+                    try:
+                        call.go_on(await handing_on)
+                    finally:
+                        self._receiving = False
+        except BaseException:
+            await self.aclose()
+            raise
 
     def take_ready(self) -> list[C]:
         """The chunks that arrived together with the last one handed out, in order, without waiting; often none.

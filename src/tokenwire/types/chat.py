@@ -6,9 +6,9 @@ spell in more than one way (`created` as a float, an integer id) are kept as sen
 
 import time
 from functools import partial
+from os import urandom
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
-from uuid import uuid4
 
 from msgspec import UNSET, field
 
@@ -21,9 +21,20 @@ from .tool_calls import ChatCompletionDeltaToolCall, ChatCompletionMessageToolCa
 T = TypeVar("T")
 
 
+_VARIANTS = dict(
+    zip("0123456789abcdef", "89ab" * 4, strict=True)
+)  # of a random digit, the two bits that say whose layout it is
+
+
 def new_id(prefix: str = "chatcmpl-") -> str:
     """A fresh id as OpenAI's look, for completions that no server named."""
-    return f"{prefix}{uuid4()}"
+    return prefix + new_uuid()
+
+
+def new_uuid() -> str:
+    """What `str(uuid.uuid4())` is, at a third of its cost (RFC 9562, 5.4)."""
+    digits = urandom(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANTS[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
 
 def _number_if_new(fields: Fields, prefix: str = "chatcmpl-") -> None:
