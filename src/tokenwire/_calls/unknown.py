@@ -87,7 +87,7 @@ _ELSEWHERE = {
     "transport": "pass it to AsyncClient(transport=...)",
 }
 
-_SETTINGS = (*_keywords.SETTINGS, "custom_provider_map")
+_SETTINGS = (*_keywords.SETTINGS, *_keywords.CALLBACKS, "custom_provider_map")
 
 _SHORT, _LONG = 6, 8  # letters: a shorter keyword is never taken for another, in a longer one two letters may be wrong
 

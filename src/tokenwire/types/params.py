@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import httpx
     from typing_extensions import TypedDict
 
-    from .._settings import Hedge, Limits, RetryPolicy, Timeouts
+    from .._settings import Hedge, Limits, OTel, RetryPolicy, Timeouts
     from .client_request import ClientRequest
 else:
     from typing import TypedDict
@@ -108,7 +108,8 @@ class CallParams(TypedDict, total=False):
         api_version: sent as `api-version` in the query, as Azure wants it.
         organization: sent as `openai-organization`.
         timeout: seconds, a `Timeouts` or an `httpx.Timeout`.
-        stream_timeout: the same, for streamed calls alone, in the place of `timeout`.
+        success_callback: Sequence[object] | None
+    stream_timeout: the same, for streamed calls alone, in the place of `timeout`.
         num_retries, max_retries: attempts after the first; 2 for endpoints, 0 for handlers of your own.
         retry_policy: a `RetryPolicy`, for how long to wait between them.
         hedge: a `Hedge`, for a second attempt where the first content does not come in time; False for none, where the
@@ -134,6 +135,12 @@ class CallParams(TypedDict, total=False):
         ssl_verify: False to trust any certificate, or the path of a file or folder with the authorities to trust. Calls
             that say so have connections of their own.
         client: an `httpx.AsyncClient` to send through, used as it is; handlers get whatever is passed.
+        callbacks: who is told of the call: each an `Observer`, an object with methods of LiteLLM's `CustomLogger`, or a function,
+            which is one of both lists below. The package's `tokenwire.callbacks` and the client's are told too.
+        success_callback, failure_callback: functions that are called with LiteLLM's four arguments `(kwargs,
+            completion_response, start_time, end_time)` after a call that is complete, or one that is not. Plain ones run in a
+            thread of their own.
+        otel: an `OTel`, for what OpenTelemetry is told where it is set up; False for nothing.
         client_request: a `ClientRequest`, for handlers that look who asks; it is not sent.
         mock_response, mock_tool_calls, mock_timeout, mock_delay: answer without a network.
     """
@@ -143,6 +150,7 @@ class CallParams(TypedDict, total=False):
     api_key: str | None
     api_version: str | None
     base_url: str | None
+    callbacks: Sequence[object] | None
     client: object
     client_request: "ClientRequest | None"
     context_window_fallback_dict: Mapping[str, Any] | None
@@ -150,6 +158,7 @@ class CallParams(TypedDict, total=False):
     extra_body: Mapping[str, Any] | None
     extra_headers: Mapping[str, str | None] | None
     extra_query: Mapping[str, Any] | None
+    failure_callback: Sequence[object] | None
     fallbacks: Sequence[Any] | None
     headers: Mapping[str, str | None] | None
     hedge: "Hedge | Literal[False] | None"
@@ -163,6 +172,7 @@ class CallParams(TypedDict, total=False):
     num_retries: int | None
     on_truncation: Literal["raise", "return"] | None
     organization: str | None
+    otel: "OTel | Literal[False] | None"
     retry_invalid: int | None
     retry_policy: "RetryPolicy | None"
     ssl_verify: bool | str | None
