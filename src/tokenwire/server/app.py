@@ -11,6 +11,7 @@ from msgspec import Struct
 import tokenwire
 from tokenwire import APIError, BadRequestError, NotFoundError, StreamTruncatedError, Timeout
 
+from . import tracing
 from .errors import refusal_for
 from .keys import check_key
 from .metrics import Recorder
@@ -157,6 +158,7 @@ class App:
 
     async def _serve(self, visit: Visit) -> None:
         self._recorder.begin()
+        span = tracing.begin(visit)
         try:
             if self._settings.request_timeout is None:
                 await self._answer(visit)
@@ -167,6 +169,8 @@ class App:
         finally:
             visit.end("cancelled")
             self._recorder.end(visit)
+            if span is not None:
+                tracing.end(span, visit)
 
     async def _answer_in_time(self, visit: Visit, seconds: float) -> None:
         with anyio.move_on_after(seconds) as scope:
