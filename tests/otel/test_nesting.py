@@ -64,6 +64,7 @@ async def test_a_client_inside_a_handler_fills_ours(exported: Exported) -> None:
         await client.acompletion("h/m", MESSAGES)
     found = attributes(exported.span)
     assert (found["gen_ai.usage.input_tokens"], found["gen_ai.usage.output_tokens"]) == (3, 4)
+    assert exported.metrics["gen_ai.client.inference.usage.output_tokens"][0][1] == 4
 
 
 async def test_our_own_call_inside_a_handler_is_another_call(exported: Exported) -> None:

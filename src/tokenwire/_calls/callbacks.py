@@ -9,6 +9,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Generator
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, TypeAlias
 from uuid import uuid4
 
@@ -82,7 +83,7 @@ class Callbacks:
         self._request = request
         self._entries = entries
         self._started = time.time()
-        self._call_id = request.options.for_handlers.get("litellm_call_id") or str(uuid4())
+        self._call_id: str = request.options.for_handlers.get("litellm_call_id", "")
 
     def on_attempt(self, call: CallDetails, number: int) -> Awaitable[object] | None:
         """See `Watcher`."""
@@ -164,6 +165,7 @@ class Callbacks:
     def _known(self, provider: str, model: str) -> dict[str, Any]:
         """LiteLLM's `kwargs`, as far as they are known before the call. No keys, and no headers, which hold them."""
         request = self._request
+        self._call_id = self._call_id or str(uuid4())
         return {
             "model": model,
             "messages": request.content,
@@ -199,11 +201,21 @@ def _attempt_details(call: CallDetails, number: int) -> AttemptDetails:
 
 def _method(entry: object, name: str) -> Callable[..., Any] | None:
     """An entry's method of this name; None where it has none, or only one that a base class of loggers has for all."""
-    method = getattr(entry, name, None)
-    if method is None or not callable(method):
+    has, inherits = _defined_by(type(entry))
+    if name in inherits:
         return None
-    owner = next((cls for cls in type(entry).__mro__ if name in vars(cls)), None)
-    return None if owner is not None and owner.__name__ == _BASE else method
+    if name not in has and name not in getattr(entry, "__dict__", ()) and not hasattr(type(entry), "__getattr__"):
+        return None
+    method = getattr(entry, name, None)
+    return method if callable(method) else None
+
+
+@lru_cache(maxsize=256)
+def _defined_by(cls: type) -> tuple[frozenset[str], frozenset[str]]:
+    """The methods that a class has, and those that it only inherits from a base class of loggers."""
+    owners = {name: owner.__name__ for owner in reversed(cls.__mro__) for name in _METHODS if name in vars(owner)}
+    inherited = frozenset(name for name, owner in owners.items() if owner == _BASE)
+    return frozenset(owners) - inherited, inherited
 
 
 def _of_litellm(entry: object, name: str) -> tuple[bool, Callable[..., Any] | None]:

@@ -19,7 +19,7 @@ from ..llms.backend import Prepared, Request
 from ..types import Usage
 from ..types._source import Path
 from ..types.attempts import Attempt, EndDetails, Outcome
-from .remarks import ASKED, remarks_on
+from .remarks import remarks_on
 
 if TYPE_CHECKING:
     from .._otel.spans import CallSpan
@@ -34,13 +34,13 @@ _OTEL = ("opentelemetry.trace", "opentelemetry.metrics")  # who sets OpenTelemet
 _numbers = itertools.count(1)
 
 
-class CallDetails(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class CallDetails(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What is known of a call when an attempt begins.
 
     Attributes:
         number: of all calls in this process, in the order of their beginning.
         name: who is called now, as "openai/gpt-4o-mini".
-        address: where its attempts go: "POST https://..." without secrets, or a handler.
+        prepared: what is asked.
         stream: whether it is streamed.
         started: as `time.monotonic()` counts.
         beside: whether its attempts are made beside another.
@@ -48,10 +48,15 @@ class CallDetails(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     number: int
     name: str
-    address: str
+    prepared: Prepared
     stream: bool
     started: float
     beside: bool = False
+
+    @property
+    def address(self) -> str:
+        """Where its attempts go: "POST https://..." without secrets, or a handler."""
+        return self.prepared.address
 
 
 class Watcher(Protocol):
@@ -114,7 +119,7 @@ class CallObserver:
 
     def turns_to(self, name: str, prepared: Prepared) -> None:
         """The attempts from here on are another target's."""
-        self._call = msgspec.structs.replace(self._call, name=name, address=prepared.address)
+        self._call = msgspec.structs.replace(self._call, name=name, prepared=prepared)
 
     def beside(self, name: str, prepared: Prepared) -> "CallObserver":
         """Who is told of the same call's attempt at a target that is asked beside its first."""
@@ -151,10 +156,15 @@ class CallObserver:
             request_id=request_id,
             response=answer,
             attempts=attempts,
-            remarks=remarks_on(self._asked, answer if outcome == "complete" else None, odd),
+            remarks=() if self._is_only_span else remarks_on(self._asked, answer if outcome == "complete" else None, odd),
         )
         for watcher in self._watchers:
             self._later(watcher.on_end(call, end))
+
+    @property
+    def _is_only_span(self) -> bool:
+        """Whether nobody listens who reads remarks."""
+        return len(self._watchers) == 1 and self.span is not None
 
     async def settle(self) -> None:
         """Await what the watchers want awaited: bounded, and done even when cancelled."""
@@ -205,9 +215,8 @@ def observer_of(request: Request, prepared: Prepared) -> CallObserver | None:
     if not watchers:
         return None
     name, started = f"{request.provider}/{request.model}", time.monotonic()
-    details = CallDetails(number=next(_numbers), name=name, address=prepared.address, stream=request.stream, started=started)
-    asked = {name: request.params[name] for name in ASKED if name in request.params}
-    return CallObserver(details, watchers, asked, span)
+    details = CallDetails(number=next(_numbers), name=name, prepared=prepared, stream=request.stream, started=started)
+    return CallObserver(details, watchers, request.params, span)
 
 
 def _log() -> Watcher:

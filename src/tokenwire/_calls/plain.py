@@ -57,12 +57,13 @@ async def call(request: Request, via: Senders, gate: "Gate | None" = None) -> Re
 
         return await hedged_answer(attempts, via)
 
-    async def answered() -> Response:
-        response = await attempts.until_answered(attempt, anyio.sleep)
-        return response if request.asked is None else await _until_it_fits(response, attempts, attempt)
+    def traced(work: Awaitable[Response]) -> Awaitable[Response]:
+        return work if observer is None or observer.span is None else observer.span.around(work)
 
     try:
-        response = await (answered() if observer is None or observer.span is None else observer.span.around(answered()))
+        response = await traced(attempts.until_answered(attempt, anyio.sleep))
+        if request.asked is not None:
+            response = await traced(_until_it_fits(response, attempts, attempt))
     except BaseException as error:
         attempts.release()
         observer = attempts.observer

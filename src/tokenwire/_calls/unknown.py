@@ -122,7 +122,7 @@ def refuse_misspelled_setting(name: str) -> None:
     Raises:
         BadRequestError: it is nearly one of `_keywords.SETTINGS`; `param` and the message name it.
     """
-    if name not in _SETTINGS and (meant := nearest(name, _SETTINGS)) is not None:
+    if name not in _SETTINGS and name not in _keywords.OURS and (meant := nearest(name, _SETTINGS)) is not None:
         raise refused(name, f"tokenwire has no setting {name}: did you mean {meant}?")
 
 

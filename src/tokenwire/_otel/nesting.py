@@ -12,10 +12,12 @@ The package is not imported here: where nobody has, no such instrumentation runs
 import sys
 from typing import Any
 
+import msgspec
 from opentelemetry.context import Context, get_value, set_value
 from opentelemetry.util.types import AttributeValue
 
 from ..llms.backend import Kind
+from ..types import Usage
 from ..types.attempts import EndDetails
 from .metrics import Labels
 
@@ -67,6 +69,16 @@ def filled(data: Any) -> Labels:
     """What inner instrumentations told."""
     found: dict[str, AttributeValue | None] = {name: getattr(data, field, None) for name, field in _FIELDS.items()}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def with_usage(end: EndDetails, told: Labels) -> EndDetails:
+    """The end of a call with the tokens that inner instrumentations counted, where nobody else did."""
+    prompt, completion = told.get("gen_ai.usage.input_tokens"), told.get("gen_ai.usage.output_tokens")
+    if end.usage is not None or not isinstance(prompt, int):
+        return end
+    counted = completion if isinstance(completion, int) else 0
+    usage = Usage(prompt_tokens=prompt, completion_tokens=counted, total_tokens=prompt + counted)
+    return msgspec.structs.replace(end, usage=usage)
 
 
 def _key(kind: Kind) -> str | None:

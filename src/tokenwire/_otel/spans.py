@@ -138,7 +138,7 @@ class CallSpan:
     def on_attempt(self, call: Call, number: int) -> None:
         """See `Watcher`."""
         span = self._span
-        if span is None or not span.is_recording():
+        if span is None or (number == 1 and not self._options.attempt_spans) or not span.is_recording():
             return
         attributes: Labels = {"tokenwire.attempt.number": number, "tokenwire.target": call.name}
         if call.beside:
@@ -172,7 +172,9 @@ class CallSpan:
             nesting.fill(self._outer, {**self._labels, **found}, end)
             return
         if self._inner is not None:
-            found = {**nesting.filled(self._inner), **found}
+            told = nesting.filled(self._inner)
+            found = {**told, **found}
+            end = nesting.with_usage(end, told)
         self._end_span(end, found, error)
         instruments = self._telemetry.instruments
         if instruments is None or self._request.kind == "models":
