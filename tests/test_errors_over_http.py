@@ -12,6 +12,8 @@ import pytest
 import tokenwire
 from tokenwire.testing import Endpoint, Reply, chunk, chunks, completion
 
+from .conftest import one_loop
+
 pytestmark = pytest.mark.anyio
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
@@ -19,7 +21,6 @@ SECRET = "sk-very-secret-0123456789"
 OPENAI = {"error": {"message": "No.", "type": "the_type", "param": "the_param", "code": "the_code"}}
 
 # For what is decided without a loop: one of them is enough to see it through.
-one_loop = pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
 
 STATUSES = {
     400: tokenwire.BadRequestError,

@@ -13,9 +13,9 @@ import tokenwire
 from tokenwire import APIConnectionError, AsyncClient, BadRequestError, HTTPTransport, Timeouts
 from tokenwire.testing import Endpoint, Received, Reply, chunks, completion
 
-MESSAGES = [{"role": "user", "content": "Hi"}]
+from .conftest import one_loop
 
-one_loop = pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
+MESSAGES = [{"role": "user", "content": "Hi"}]
 
 
 def answer(request: Received) -> Reply:

@@ -162,8 +162,8 @@ def retries(num_retries: int) -> RetryPolicy:
 class Hedge(msgspec.Struct, frozen=True, kw_only=True):
     """A second attempt beside one whose content does not come: the first content of the two is the answer's.
 
-    The other one is cancelled, and its connection released at once; of a handler, its task. Tokens that it used are paid
-    for all the same. A call has one hedge at most, beside its retries, and none once its content has begun.
+    The other one is cancelled, and its connection released at once; a handler is waited for until it has ended. Tokens that
+    it used are paid for all the same. A call has one hedge at most, beside its retries, and none once its content has begun.
 
     Attributes:
         after: seconds from the beginning of an attempt, or "p95": as long as 95 % of the client's latest attempts at this

@@ -19,8 +19,8 @@ from tokenwire.testing._tls import contexts
 
 from .matrix import Connection, Ending, Fault
 
-AT_ONCE = 2.0  # seconds in which a server must have seen that a client left, on a machine with other work to do too
-LONG = 20.0  # seconds by which something that hangs is found out
+AT_ONCE = 10.0  # seconds in which a server must have seen that a client left, on a machine with other work to do too
+LONG = 60.0  # seconds by which something that hangs is found out
 MOST_AT_ONCE = 16
 MESSAGES = [{"role": "user", "content": "Hi"}]
 

@@ -43,15 +43,15 @@ ROOMS: dict[str, frozenset[str]] = {
     "_otel": DATA | {"_version", "llms"},  # of llms: what a call is, before anybody answers
     "_calls": DATA | {"_keywords", "_loops", "_otel", "_reading", "llms", "results", "schemas", "wire"},
     "integrations": frozenset(),  # names of LiteLLM's, for users' own loggers
-    "jobs": DATA | {"_calls", "_loops", "_reading", PUBLIC},
+    "jobs": DATA | {"_calls", "_loops", "_reading", "wire", PUBLIC},  # of wire: the dialects of a file's lines
     "ray": frozenset({PUBLIC, "jobs", "types"}),
     "_client": DATA | {"_calls", "_loops", "http", "jobs", "llms", "wire"},  # of jobs: `map`, when it is called
     "_sync": DATA | {"_calls", "_client", "results"},
     "testing": frozenset({"types", "wire", "exceptions"}),
-    "server": frozenset(
-        {PUBLIC, "_keywords", "_otel", "http", "wire"}
-    ),  # of http: what decompresses bodies; of wire: the dialects
-    "cli": frozenset({PUBLIC, "jobs", "server", "testing"}),
+    # of _otel: the spans of requests; of http: what decompresses bodies; of wire: the dialects
+    "server": frozenset({PUBLIC, "_keywords", "_otel", "http", "wire"}),
+    "bench": frozenset({PUBLIC, "jobs"}),  # of jobs: what reads a file of calls
+    "cli": frozenset({PUBLIC, "bench", "jobs", "server", "testing"}),
 }
 
 # What a room may name besides, under `TYPE_CHECKING` alone: the types of what passes through its public names.
@@ -81,6 +81,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "_sync": frozenset({"anyio", "msgspec"}),
     "testing": frozenset({"anyio", "httptools", "msgspec", "pytest", "trio", "uvloop"}),  # the last three if they are there
     "server": frozenset({"anyio", "httptools", "httpx", "msgspec", "prometheus_client", "uvicorn", "yaml"}),
+    "bench": frozenset({"anyio", "matplotlib", "msgspec"}),
     "cli": frozenset({"anyio", "msgspec", "rich", "uvicorn"}),
 }
 

@@ -16,10 +16,11 @@ from tokenwire import (
     atext_completion,
 )
 
+from ..conftest import one_loop
+
 pytestmark = [pytest.mark.real_model, pytest.mark.anyio]
 
 # What the model says does not depend on the loop: once is enough.
-one_loop = pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
 
 MODEL = "openai/smollm2"
 COUNTING = "One, two, three,"

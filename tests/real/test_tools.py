@@ -11,10 +11,11 @@ import pytest
 
 from tokenwire import ModelResponse, acompletion, astreaming
 
+from ..conftest import one_loop
+
 pytestmark = [pytest.mark.real_model, pytest.mark.anyio]
 
 # What the model says does not depend on the loop: once is enough.
-one_loop = pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
 
 MODEL = "openai/smollm2"
 QUESTION = {"role": "user", "content": "What is the weather in Paris?"}

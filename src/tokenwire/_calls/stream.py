@@ -217,6 +217,7 @@ class AsyncStream(Generic[C]):
         call = self._call
         return Timings(
             opened=since_start(call.opened_at),
+            first_chunk=since_start(call.first_chunk_at),
             first_content=since_start(call.first_content_at),
             total=since_start(call.ended_at),
         )

@@ -88,7 +88,7 @@ class StreamCall:
         source: the latest attempt's, None before the first.
         truncation_returns: whether a stream that was cut short ends without an error.
         when_over: called once, when the stream has ended.
-        started_at, opened_at, first_content_at, ended_at: `time.monotonic()` values, None until it happened.
+        started_at, opened_at, first_chunk_at, first_content_at, ended_at: `time.monotonic()` values, None until it happened.
     """
 
     __slots__ = (
@@ -108,6 +108,7 @@ class StreamCall:
         "_waiting_since",
         "asked",
         "ended_at",
+        "first_chunk_at",
         "first_content_at",
         "opened_at",
         "source",
@@ -123,6 +124,7 @@ class StreamCall:
         self.truncation_returns: bool = False
         self.started_at: float = time.monotonic()
         self.opened_at: float | None = None
+        self.first_chunk_at: float | None = None
         self.first_content_at: float | None = None
         self.ended_at: float | None = None
         self._via: Senders | None = via  # until the first content
@@ -327,6 +329,8 @@ class StreamCall:
         try:
             while self.state is HELD:
                 chunks = await receive(self, FOREVER, self.late)
+                if not held and chunks:
+                    self.first_chunk_at = self.first_content_at or time.monotonic()
                 held += chunks
                 if not chunks:
                     break

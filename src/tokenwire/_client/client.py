@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 if TYPE_CHECKING:
     import httpx
-    from typing_extensions import Unpack
+    from typing_extensions import TypeForm, Unpack
 
     from .._calls.deployments import Deployments
     from .._calls.gate import Gate
@@ -150,7 +150,7 @@ class AsyncClient:
         model: str,
         messages: "Messages | None" = None,
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         stream: Literal[False] = False,
         **params: "Unpack[TypedChatParams]",
     ) -> ParsedResponse[T]: ...
@@ -160,7 +160,7 @@ class AsyncClient:
         model: str,
         messages: "Messages | None" = None,
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         stream: Literal[True],
         **params: "Unpack[TypedChatParams]",
     ) -> ParsedAsyncStream[ModelResponseStream, T]: ...
@@ -215,7 +215,7 @@ class AsyncClient:
         model: str,
         messages: "Messages | None" = None,
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         **params: "Unpack[TypedChatParams]",
     ) -> ParsedAsyncStream[GenericStreamingChunk, T]: ...
     @overload
@@ -318,7 +318,7 @@ class AsyncClient:
         """List the models that an endpoint offers, by `GET /models`.
 
         Args:
-            model: names the provider alone; what stands behind the "/" is not looked at.
+            model: names the provider alone; what follows the "/" is ignored.
             **params: `api_base`, `api_key` and the other keywords of every call.
 
         Returns:
@@ -339,7 +339,8 @@ class AsyncClient:
         answer looks like, `n`, `best_of`, `echo` and `logprobs` are passed to a method that names them, as `prompt` is.
 
         Args:
-            model, custom_llm_provider: as for `acompletion`.
+            model: as for `acompletion`.
+            custom_llm_provider: as for `acompletion`.
             stream: whether to look at the method that answers streams.
 
         Raises:
@@ -358,7 +359,7 @@ class AsyncClient:
         model: str,
         inputs: "Inputs",
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         concurrency: int | None = None,
         ordered: bool = False,
         stream: Literal[False] = False,
@@ -371,7 +372,7 @@ class AsyncClient:
         model: str,
         inputs: "Inputs",
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         concurrency: int | None = None,
         ordered: bool = False,
         stream: Literal[True],

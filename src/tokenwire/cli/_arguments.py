@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
+import msgspec
+
 from tokenwire import __version__
 
 N = TypeVar("N", int, float)
@@ -48,6 +50,25 @@ examples:
   tokenwire batch in.jsonl out.jsonl --retry-failed
 
 exits with 0 where every line has a whole answer, 1 where some failed or were truncated, 2 where arguments or lines are wrong
+"""
+
+BENCH = """\
+Measure an endpoint under load: first token, pace, goodput.
+
+The load is so many requests at once (--concurrency), or so many a second whether those before have ended or not (--rate).
+Several numbers, separated by commas, are measured one after the other. Figures are printed, and saved with --save: NAME.json
+in the field names of vLLM's bench, NAME.jsonl with a line for each request, and NAME.html with plots (needs
+tokenwire[bench]). Ctrl-C ends it, and sums up what was measured.
+"""
+
+BENCH_EXAMPLES = """\
+examples:
+  tokenwire bench -m openai/my-model --api-base http://localhost:8000/v1
+  tokenwire bench -m my-model --api-base URL --concurrency 1,4,16,64 --duration 30 --save results
+  tokenwire bench -m my-model --api-base URL --rate 10 --requests 600 --goodput ttft:200 tpot:50
+  tokenwire bench --compare before.json after.json
+
+exits with 0 where every request was answered in whole, 1 where one failed, 2 where arguments are wrong, 130 after Ctrl-C
 """
 
 DEMO = """\
@@ -99,6 +120,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace | None:
         arguments.parser.error(f"there is no option {options[0]}" if options else arguments.excess)
     if arguments.command == "serve":
         _check_serve(arguments)
+    if arguments.command == "bench":
+        _check_bench(arguments)
     return arguments if arguments.command else None
 
 
@@ -110,6 +133,7 @@ def parser() -> Parser:
     commands = root.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
     _add_chat(commands)
     _add_batch(commands)
+    _add_bench(commands)
     _add_serve(commands)
     _add_demo(commands)
     return root
@@ -163,6 +187,48 @@ def _add_batch(commands: "argparse._SubParsersAction[Parser]") -> None:
     batch.add_argument("--retry-failed", action="store_true", help="ask the lines again that failed before")
     batch.add_argument("--number-ids", action="store_true", help="number lines whose custom_id is missing or there twice")
     batch.add_argument("--sync-each", action="store_true", help="have each line outlast a power cut, not each second's")
+
+
+def _add_bench(commands: "argparse._SubParsersAction[Parser]") -> None:
+    bench = _add(commands, "bench", words="measure an endpoint under load", description=BENCH, epilog=BENCH_EXAMPLES)
+    bench.add_argument("-m", "--model", help="such as openai/my-model, or a bare name with --api-base")
+    bench.add_argument("--api-base", metavar="URL", help="the endpoint, such as http://localhost:8000/v1")
+    bench.add_argument("--api-key", metavar="KEY", help="other users may see it here; the environment is more discreet")
+    bench.add_argument("--timeout", metavar="SECONDS", type=_seconds, help="the longest wait for the next piece of an answer")
+    bench.add_argument("--retries", metavar="COUNT", type=_whole, default=0, help="further attempts (default: %(default)s)")
+
+    load = bench.add_argument_group("load")
+    load.add_argument("--concurrency", metavar="COUNTS", type=_counts, help="requests at once (default: 8; with --rate: any)")
+    load.add_argument("--rate", metavar="RATES", type=_rates, help="requests a second")
+    arrivals = ("poisson", "constant")
+    load.add_argument("--arrivals", choices=arrivals, default="poisson", help="how --rate is spread (default: %(default)s)")
+    end = load.add_mutually_exclusive_group()
+    end.add_argument("--requests", metavar="COUNT", type=_count, help="how many, of each load (default: 100)")
+    end.add_argument("--duration", metavar="SECONDS", type=_seconds, help="how long requests are begun, of each load")
+    load.add_argument("--warmup", metavar="COUNT", type=_whole, default=1, help="not measured (default: %(default)s)")
+
+    asked = bench.add_argument_group("what is asked")
+    source = asked.add_mutually_exclusive_group()
+    source.add_argument("--prompt", metavar="TEXT", action="append", help="repeatable")
+    source.add_argument("--prompts", metavar="FILE", help="lines of OpenAI's batch format or with a prompt, or ShareGPT's JSON")
+    source.add_argument("--words", metavar="COUNT", type=_count, default=128, help="made up, so many (default: %(default)s)")
+    asked.add_argument("--seed", metavar="COUNT", type=_whole, default=0, help="of made up words, and of Poisson's arrivals")
+    asked.add_argument("--max-tokens", metavar="COUNT", type=_count, default=128, help="of answers (default: %(default)s)")
+    asked.add_argument("--extra-body", metavar="JSON", type=_object, help="more for each request: '{\"ignore_eos\": true}'")
+
+    results = bench.add_argument_group("results")
+    results.add_argument(
+        "--goodput", metavar="NAME:MS", nargs="+", default=[], help="targets, such as ttft:200 tpot:50 e2el:3000"
+    )
+    results.add_argument("--save", metavar="NAME", help="write NAME.json, NAME.jsonl and NAME.html; what is there is replaced")
+    results.add_argument("--compare", metavar=("A.json", "B.json"), nargs=2, help="show two saved results; measure nothing")
+
+
+def _check_bench(arguments: argparse.Namespace) -> None:
+    if (arguments.compare is None) == (arguments.model is None):
+        arguments.parser.error("name either a model to measure (-m), or two results to --compare")
+    if len(arguments.concurrency or ()) > 1 and len(arguments.rate or ()) > 1:
+        arguments.parser.error("either --concurrency or --rate may have several numbers")
 
 
 def _add_serve(commands: "argparse._SubParsersAction[Parser]") -> None:
@@ -253,3 +319,18 @@ def _count(text: str) -> int:
     count = _whole(text)
     _refuse_unless(count > 0, "1 or more")
     return count
+
+
+def _counts(text: str) -> list[int]:
+    return [_count(word) for word in text.split(",")]
+
+
+def _rates(text: str) -> list[float]:
+    return [_seconds(word) for word in text.split(",")]
+
+
+def _object(text: str) -> dict[str, object]:
+    try:
+        return msgspec.json.decode(text, type=dict[str, object])
+    except msgspec.MsgspecError:
+        raise argparse.ArgumentTypeError(f"must be a JSON object, not {text!r:.40}") from None

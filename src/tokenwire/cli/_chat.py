@@ -122,6 +122,15 @@ def call_of(arguments: argparse.Namespace) -> dict[str, Any]:
         "timeout": arguments.timeout,
         "num_retries": arguments.retries,
     }
+    return call | provider_of(arguments)
+
+
+def provider_of(arguments: argparse.Namespace) -> dict[str, str]:
+    """The keyword that says who answers for the model, where its name does not.
+
+    Raises:
+        UsageError: nobody does.
+    """
     try:
         get_llm_provider(arguments.model)
     except UnknownProviderError as error:
@@ -132,10 +141,10 @@ def call_of(arguments: argparse.Namespace) -> dict[str, Any]:
             raise UsageError(
                 f"{nobody}: say where, by --api-base URL, or name it openai/{arguments.model} if it is OpenAI's"
             ) from None
-        call["custom_llm_provider"] = "openai"  # whoever names an address means what everybody speaks
+        return {"custom_llm_provider": "openai"}  # whoever names an address means what everybody speaks
     except BadRequestError as error:
         raise UsageError(in_options(error.message)) from None
-    return call
+    return {}
 
 
 def in_options(message: str) -> str:

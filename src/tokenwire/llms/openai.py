@@ -209,7 +209,7 @@ class EndpointCall:
                 raise await error_of(exchange, deadline, self._limits)
             body = await exchange.read(deadline, self._limits.max_body_bytes, "max_body_bytes")
             record = self._decode(body)
-            set_received(record, exchange, exchange.status)
+            set_received(record, exchange, exchange.status, body)
         except APIError as error:
             add_headers(error, exchange.headers)
             if isinstance(error, APIResponseValidationError):

@@ -115,6 +115,7 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         opened: the head of the response arrived.
+        first_chunk: the first chunk arrived, be it the role alone, of the attempt whose content came.
         first_content: the first text, reasoning or tool call arrived.
         total: the stream ended, one way or another.
     """
@@ -122,6 +123,7 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
     opened: float | None
     first_content: float | None
     total: float | None
+    first_chunk: float | None = None
 
 
 class Result(msgspec.Struct, Generic[R], frozen=True, kw_only=True):

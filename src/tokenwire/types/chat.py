@@ -13,7 +13,7 @@ from uuid import uuid4
 from msgspec import UNSET, field
 
 from ._record import HasProviderFields, OpenRecord, Record, build, coerce, hidden
-from ._response import HasParsed, Response
+from ._response import HasParsed, Response, WantedText
 from ._source import Fields, HasRaw, Path
 from .logprobs import HasLogprobs, Unread
 from .tool_calls import ChatCompletionDeltaToolCall, ChatCompletionMessageToolCall, DeltaFunction, FunctionCall
@@ -136,6 +136,32 @@ class Message(OpenRecord, HasReasoning, HasParsed):
 
     if not TYPE_CHECKING:  # which knows it as `ParsedMessage`
         __class_getitem__ = classmethod(GenericAlias)
+
+    @property
+    def parsed(self) -> Any:
+        """The answer as the type that the call gave as `response_format`; None where it gave none, or a dict.
+
+        Made when it is first read. None as well where the model called tools in place of an answer.
+
+        Raises:
+            OutputValidationError: the answer is not a value of the type.
+            OutputIncompleteError: it was cut short.
+            OutputRefusedError: the model would not give one.
+        """
+        try:
+            wanted: WantedText | None = self._wanted  # pyright: ignore[reportAssignmentType]  (a message's is)
+        except AttributeError:
+            return None
+        if wanted is None:
+            return None
+        text = self.content
+        if text is not wanted.text:  # all of it in this one function: short answers are decoded in less than a call takes
+            try:
+                wanted.made = wanted.fast(text)
+            except Exception:  # noqa: BLE001  (which of them say that it does not fit, `wanted` knows)
+                wanted.made = wanted.parsed(self)
+            wanted.text = text
+        return wanted.made
 
     @classmethod
     def _prepare(cls, fields: Fields, unknown: Fields) -> None:
@@ -327,7 +353,8 @@ class GenericStreamingChunk(Record, HasProviderFields, HasLogprobs, HasRaw):
         index: which of the `n` choices this chunk belongs to.
         tool_use: a piece of a tool call.
         provider_specific_fields: what else the provider sent.
-        id, model: the completion's id and model, as the server or handler named them.
+        id: the completion's id, as the server or handler gave it.
+        model: the model, as they named it.
         reasoning_content: what this chunk adds to the reasoning.
         logprobs: log probabilities of this chunk's tokens.
     """

@@ -66,7 +66,8 @@ class ChatCompletionMessageToolCall(OpenRecord, HasParsed):
             OutputValidationError: the function does not take these arguments, or no tool has this name.
             OutputIncompleteError: they were cut short.
         """
-        return super().parsed
+        wanted = getattr(self, "_wanted", None)
+        return None if wanted is None else wanted.parsed(self)
 
     def parse(self, function: Callable[..., Any]) -> Fields:
         """The arguments, as a function takes them, whichever tools were offered.
