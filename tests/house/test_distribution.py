@@ -17,7 +17,7 @@ import pytest
 import tokenwire
 
 ROOT = Path(__file__).parents[2]
-IMPORT_NAMES = {"pyyaml": "yaml"}  # where it is not the package's own name
+IMPORT_NAMES = {"opentelemetry-api": "opentelemetry", "pyyaml": "yaml"}  # where it is not the package's own name
 CORE = {"anyio", "httptools", "httpx", "httpx-sse", "msgspec"}
 MOST_BYTES = 1_000_000  # of either file
 SDIST = {"src", "tests", "benchmarks", "README.md", "LICENSE", "pyproject.toml", "PKG-INFO", ".gitignore"}

@@ -5,6 +5,7 @@ left at any point, in any task. Chunks arrive in batches, one for each read from
 a batch is a list's `pop`.
 """
 
+import weakref
 from collections.abc import Awaitable, Callable
 from types import GenericAlias, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypeVar, cast, overload
@@ -12,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypeVar
 from ..exceptions import APIError, APIResponseValidationError, StreamClosedError, StreamTruncatedError
 from ..results.reading import text_of
 from ..types import ChatCompletionMessageToolCall, ModelResponse, TextCompletionResponse, Usage
-from ..types.attempts import Attempt, Timings
+from ..types.attempts import Attempt, Outcome, Timings
 from ..types.headers import request_id_of
-from .states import OUTCOMES, Outcome, StreamState
+from .states import OUTCOMES, StreamState
 from .streamed import CLOSED_MEANWHILE, COMMITTED, StreamCall
 from .views import AsyncItems, AsyncView
 
@@ -55,6 +56,8 @@ class AsyncStream(Generic[C]):
         self._batch: list[C] = _NONE  # last chunk first
         self._closed = False  # by its user: asking for more is a mistake then, and the end of an ended stream otherwise
         self._receiving = False
+        if call.is_observed:
+            weakref.finalize(self, call.drop)
 
     async def __anext__(self) -> C:
         batch = self._batch

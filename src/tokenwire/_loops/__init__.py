@@ -87,6 +87,16 @@ class Waiting(Protocol):
         ...
 
 
+def caller() -> Callable[[Callable[[], object]], object]:
+    """What has the running event loop call a function soon: safe in any thread, and in a finalizer.
+
+    It raises RuntimeError once the loop has ended.
+    """
+    token: Any = lowlevel.current_token().native_token
+    # Both loops' own function for this: anyio's waits until the loop has come round, and for ever if it never does.
+    return getattr(token, "run_sync_soon", None) or token.call_soon_threadsafe
+
+
 def on_trio() -> bool:
     """Whether the running event loop is trio's."""
     return asyncio_loop() is None and lowlevel.current_token().backend_class.__module__.endswith("_trio")

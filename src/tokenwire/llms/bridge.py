@@ -163,6 +163,10 @@ class HandlerCall:
         """See `Prepared`."""
         return f"the handler {self._bridge.name}"
 
+    def traced(self, headers: Callable[[], dict[str, str]], waits: list[float]) -> "HandlerCall":
+        """See `Prepared`: a handler's own calls find the trace where it runs."""
+        return self
+
     async def answer(self, via: Senders, deadline: float) -> Response:
         """A whole answer: from the handler's own method, or collected from its stream; see `Prepared`."""
         return await _in_time(self._answer(via), deadline)

@@ -11,6 +11,7 @@ from msgspec import Struct
 import tokenwire
 from tokenwire import APIError, BadRequestError, NotFoundError, StreamTruncatedError, Timeout
 
+from . import tracing
 from .errors import refusal_for
 from .keys import check_key
 from .metrics import Recorder
@@ -141,6 +142,7 @@ class App:
         if scope["type"] == "http":
             visit = Visit(scope, receive, send)
             self._recorder.begin()
+            span = tracing.begin(visit)
             try:
                 if self._settings.request_timeout is None:
                     await self._answer(visit)
@@ -151,6 +153,8 @@ class App:
             finally:
                 visit.end("cancelled")
                 self._recorder.end(visit)
+                if span is not None:
+                    tracing.end(span, visit)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "websocket":

@@ -274,6 +274,7 @@ class Assembler:
         "_counts",
         "_default_head",
         "_head",
+        "_settled",
         "_unnamed",
         "_unsettled",
         "_until",
@@ -296,7 +297,7 @@ class Assembler:
         self.begun: Callable[[Any], _Choice | None] = self._choices.get
         self._head: Fields = {}
         self._unnamed: dict[int | str, _Kept] | None = None  # by a choice's index, or the side of the choices
-        self._unsettled = 0
+        self._settled = self._unsettled = 0
         self._until = BLOCK
 
     def add(self, chunk: Chunk) -> None:
@@ -371,11 +372,17 @@ class Assembler:
         """A delta's fields that no struct names, where the rest of it has been added."""
         grow_all(self._choices[index or 0].message, fields)
 
+    @property
+    def chunks(self) -> int:
+        """How many were added."""
+        return self._settled + self._unsettled
+
     def count(self, chunks: int) -> None:
         """Say that so many chunks were added: now and then that makes blocks of their pieces, which are smaller."""
         self._unsettled += chunks
         if self._unsettled > self._until:
             fields = sum(choice.settle() for choice in self._choices.values())
+            self._settled += self._unsettled
             self._unsettled, self._until = 0, max(BLOCK, fields)  # in linear time, however many fields there are
 
     def _usage_with(self, chunk: ModelResponseStream | TextCompletionResponse, usage: Usage) -> Usage:
