@@ -95,11 +95,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Thousands of tests and their modules are here to stay: the garbage collector need not walk them each time.
-
-    The programs that tests start are not in the development mode if these are: what they print is looked at.
-    """
+    """The programs that tests start are not in the development mode if these are: what they print is looked at."""
     os.environ.pop("PYTHONDEVMODE", None)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def what_stays_is_frozen() -> None:
+    """Thousands of tests, and what those before left in caches: the garbage collector need not walk it each time."""
     gc.collect()
     gc.freeze()
 

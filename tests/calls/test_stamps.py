@@ -19,11 +19,13 @@ from tokenwire import (
     Timeout,
     Timeouts,
 )
-from tokenwire.testing import Endpoint, Reply, chunk, completion, event
+from tokenwire.testing import Endpoint, FakeClock, Reply, chunk, completion, event
+
+from ..conftest import an_hour
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 ID = {"request-id": "r1", "x-other": "kept"}
-SHORT = Timeouts(first_content=0.2, idle=0.2)
+SHORT = Timeouts(first_content=20, idle=20)
 SAYS_429 = {"error": {"message": "slow down", "code": 429}}
 BUSY = Reply(status=503, headers=ID, json={"error": {"message": "busy"}})
 ROLE = chunk()  # no content yet
@@ -64,16 +66,18 @@ def check(error: APIError, cls: type[APIError], has_id: bool) -> None:
 @pytest.mark.anyio
 @pytest.mark.parametrize("flat", [True, False], ids=["flat", "opened"])
 @pytest.mark.parametrize("name", STREAMED)
-async def test_of_a_stream(name: str, flat: bool) -> None:
+async def test_of_a_stream(name: str, flat: bool, clock: FakeClock) -> None:
     reply, cls, arrived, has_id = STREAMED[name]
     keywords: dict[str, Any] = {"num_retries": 0, "timeout": SHORT}
-    with Endpoint(reply) as endpoint, pytest.raises(APIError) as caught:
-        if flat:
-            async for _ in tokenwire.astreaming("openai/m", MESSAGES, api_base=endpoint.url, **keywords):
-                pass
-        else:
-            async for _ in await tokenwire.acompletion("openai/m", MESSAGES, api_base=endpoint.url, stream=True, **keywords):
-                pass
+    with Endpoint(reply) as endpoint:
+        async with an_hour(clock, endpoint.await_silence):
+            with pytest.raises(APIError) as caught:
+                if flat:
+                    stream: Any = tokenwire.astreaming("openai/m", MESSAGES, api_base=endpoint.url, **keywords)
+                else:
+                    stream = await tokenwire.acompletion("openai/m", MESSAGES, api_base=endpoint.url, stream=True, **keywords)
+                async for _ in stream:
+                    pass
     check(caught.value, cls, has_id)
     assert text_of(caught.value) == arrived
 
@@ -91,9 +95,11 @@ async def test_of_a_stream(name: str, flat: bool) -> None:
     ],
     ids=["a bad status", "no HTTP", "no head", "HTML", "a cut body", "half a body"],
 )
-async def test_of_a_whole_call(reply: Reply, cls: type[APIError], has_id: bool) -> None:
-    with Endpoint(reply) as endpoint, pytest.raises(APIError) as caught:
-        await tokenwire.acompletion("openai/m", MESSAGES, api_base=endpoint.url, num_retries=0, timeout=SHORT)
+async def test_of_a_whole_call(reply: Reply, cls: type[APIError], has_id: bool, clock: FakeClock) -> None:
+    with Endpoint(reply) as endpoint:
+        async with an_hour(clock, endpoint.await_silence):
+            with pytest.raises(APIError) as caught:
+                await tokenwire.acompletion("openai/m", MESSAGES, api_base=endpoint.url, num_retries=0, timeout=SHORT)
     check(caught.value, cls, has_id)
 
 
