@@ -60,7 +60,7 @@ def test_the_command_s_help_names_every_field():
         (b"\xff = 1", ".toml", "no TOML"),
         (b"[]", ".json", "at least one reply"),
         (b"{}", ".json", "at least one reply"),
-        (b"[1]", ".json", "reply 1 is no table"),
+        (b"[1]", ".json", "reply 1 is not a table of fields"),
         (TOML, ".toml", "reply 2: there is no field 'body_delay'"),
         (b'[{}, {"cut": "syn"}]', ".json", "reply 2: cut must be one of fin, rst"),
         (b'[{"status": "200"}]', ".json", "reply 1: status can't be '200'"),
