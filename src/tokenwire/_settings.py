@@ -12,7 +12,7 @@ from .exceptions import refused, wrong
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
-    """The deadlines of one call, in seconds. `None` waits for ever.
+    """The deadlines of one call, in seconds. `None` is no limit.
 
     Attributes:
         connect: opening a connection, TLS included.
@@ -22,7 +22,7 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
             Comments, role-only and empty chunks are not content.
         idle: between two pieces of content.
         ending: from the last choice's finish reason to the end of the stream, in which the usage may still come. A stream
-            that is still open then is complete, for it has said all; `idle` does the same where it is shorter.
+            that is still open then is complete all the same; `idle` does the same where it is shorter.
         total: all attempts of the call together, with the waits between them. Unset, it is 600 for a call that is
             not streamed and none for a stream.
 
@@ -137,7 +137,7 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
         max_retry_after: the longest wait a server may ask for; asked for more, the error is raised at once.
 
     Raises:
-        BadRequestError: a number below 0, or none.
+        BadRequestError: a value is below 0, or not a number.
     """
 
     num_retries: int = 2

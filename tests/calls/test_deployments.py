@@ -373,7 +373,7 @@ async def test_its_own_keywords_win_over_the_call_s() -> None:
         (lambda: Deployments([{"model": "m", "weight": 0}]), r"deployments\[0\].weight must be a number above 0, not 0"),
         (lambda: Deployments([{"model": "m", "wieght": 2}]), r"deployments\[0\] has 'wieght': did you mean weight\?"),
         (lambda: Deployments([{"model": "m", "name": 1}]), r"deployments\[0\].name must be a str"),
-        (lambda: Deployments([{"model": "m", "fallbacks": []}]), r"deployments\[0\] must be without fallbacks"),
+        (lambda: Deployments([{"model": "m", "fallbacks": []}]), r"deployments\[0\] must not have fallbacks"),
         (lambda: Deployments(["m"], cool_down=0), "cool_down must be a number of seconds above 0, not 0"),
         (lambda: Deployments(["m"], failures=0), "failures must be a whole number, 1 or more, not 0"),
     ],
@@ -409,5 +409,5 @@ async def test_a_mistake_in_one_is_found_before_anything_is_sent(second: Any, me
 async def test_a_key_or_address_is_a_deployment_s_own(name: str) -> None:
     keywords: Any = {name: "http://x/v1"}
     async with AsyncClient(handlers={"pool": Deployments(["openai/m"])}) as client:
-        with pytest.raises(tokenwire.BadRequestError, match=f"{name} is said to each of the deployments of 'pool'"):
+        with pytest.raises(tokenwire.BadRequestError, match=f"{name} belongs to each of the deployments of 'pool'"):
             await client.acompletion("pool", MESSAGES, **keywords)

@@ -68,7 +68,7 @@ EXPECTED: dict[str, tuple[type[APIError], str | None]] = {
     "ProtocolError": (APIConnectionError, "the request failed to"),
     "LocalProtocolError": (BadRequestError, "the request can't be sent to"),
     "RemoteProtocolError": (APIConnectionError, "no valid HTTP from"),
-    "ProxyError": (APIConnectionError, "the proxy gave no way to"),
+    "ProxyError": (APIConnectionError, "the proxy did not connect to"),
     "UnsupportedProtocol": (BadRequestError, "the request can't be sent to"),
     "DecodingError": (APIResponseValidationError, "cannot decompress the body from"),
     "TooManyRedirects": (APIConnectionError, "redirected in circles by"),
@@ -676,6 +676,6 @@ class TestProxies:
         with Endpoint(Reply(status=407, body=b"who are you?")) as proxy:
             monkeypatch.setenv("HTTPS_PROXY", proxy.url.removesuffix("/v1"))
             async with tokenwire.AsyncClient(api_base="https://model.example/v1", api_key="key", num_retries=0) as client:
-                with pytest.raises(APIConnectionError, match=r"the proxy gave no way to https://model\.example"):
+                with pytest.raises(APIConnectionError, match=r"the proxy did not connect to https://model\.example"):
                     await client.acompletion("openai/m", MESSAGES)
             assert [received.method for received in proxy.requests] == ["CONNECT"]

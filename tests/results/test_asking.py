@@ -171,7 +171,7 @@ async def test_what_makes_no_sense_is_refused(keywords: dict[str, Any], param: s
 
 
 def test_a_prompt_has_no_place_for_instructions() -> None:
-    with pytest.raises(BadRequestError, match='json_mode must be "schema" where a prompt is completed'):
+    with pytest.raises(BadRequestError, match='json_mode must be "schema" for a text completion'):
         tokenwire.text_completion(
             "openai/m", "Where?", api_base="http://localhost:1", response_format=Point, json_mode="object"
         )  # type: ignore[call-overload]

@@ -487,7 +487,7 @@ async def test_a_gateway_to_chat_leaves_out_what_chat_has_no_word_for(ask: Any, 
     assert sent["messages"][2] == {"role": "tool", "tool_call_id": "call_1", "content": ""}
     assert sent["tools"][0].keys() == {"type", "function"}
     assert not {"thinking", "top_k"} & sent.keys()
-    assert "has no way to say cache_control, is_error, reasoning_content, thinking, thinking_blocks, top_k" in caplog.text
+    assert "does not take it: cache_control, is_error, reasoning_content, thinking, thinking_blocks, top_k" in caplog.text
 
 
 async def test_a_gateway_to_messages_says_it_all_again(ask: Any) -> None:

@@ -55,9 +55,9 @@ def test_the_command_s_help_names_every_field():
     "data, suffix, complaint",
     [
         (b"", ".yaml", "not \\*.yaml"),
-        (b"{", ".json", "no JSON"),
-        (b"replies = ", ".toml", "no TOML"),
-        (b"\xff = 1", ".toml", "no TOML"),
+        (b"{", ".json", "not JSON"),
+        (b"replies = ", ".toml", "not TOML"),
+        (b"\xff = 1", ".toml", "not TOML"),
         (b"[]", ".json", "at least one reply"),
         (b"{}", ".json", "at least one reply"),
         (b"[1]", ".json", "reply 1 is not a table of fields"),

@@ -44,8 +44,8 @@ class Deployments(SharedBackend):
 
     Args:
         targets: models' names, or dicts of a call's keywords with "model" among them, such as "api_base" and "api_key".
-            "weight" is a share of the calls, 1 unless said; "name" is what `attempts` and `stats` call it, the model unless
-            said.
+            "weight" is a share of the calls, 1 by default; "name" is what `attempts` and `stats` call it, the model by
+            default.
         cool_down: seconds.
         failures: in a row, after which a deployment cools down.
 
@@ -249,5 +249,5 @@ class _Entry:
                 raise refused("deployments", f"{place} has {word!r}: did you mean {meant}?")
         for word in _THE_CALL_S:
             if word in keywords:
-                raise refused("deployments", f"{place} must be without {word}, which is said to the call, for all of them")
+                raise refused("deployments", f"{place} must not have {word}: give it to the call, it is for all of them")
         self.model, self.weight, self.name, self.keywords = model, float(weight), name, keywords

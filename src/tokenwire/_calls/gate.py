@@ -163,7 +163,7 @@ class Gate:
     rate-limit headers say that nothing is left. One gate may be shared by several clients, event loops and threads.
 
     Raises:
-        BadRequestError: a number is not above 0, or there is none at all.
+        BadRequestError: a number is not above 0, or no limit is given.
     """
 
     def __init__(

@@ -60,7 +60,7 @@ def _check(name: str, message: dict[str, Any]) -> None:
     if role not in ROLES:
         near = nearest(role, ROLES, shortest=3)
         hint = f"did you mean {near!r}?" if near else f"there are {', '.join(ROLES[:6])}"
-        raise refused("messages", f"{name} has a role that nobody knows, {role!r}: {hint}")
+        raise refused("messages", f"{name} has an unknown role, {role!r}: {hint}")
     content = message.get("content", ...)
     if type(content) is str:
         return

@@ -157,7 +157,7 @@ def _shared(
     """The request, that can be made of each of the deployments."""
     for name in sorted(fallbacks.ONE_PROVIDER):
         if keywords.get(name) is not None:
-            raise refused(name, f"{name} is said to each of the deployments of {request.provider!r}, not to the call")
+            raise refused(name, f"{name} belongs to each of the deployments of {request.provider!r}, not to the call")
     general = fallbacks.for_anybody({name: value for name, value in keywords.items() if name != "custom_llm_provider"})
 
     def ask_one(model: object, own: Mapping[str, Any]) -> Request:

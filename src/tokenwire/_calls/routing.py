@@ -200,7 +200,7 @@ def get_llm_provider(
     api_key: str | None = None,
     litellm_params: object = None,
 ) -> tuple[str, str, str | None, str | None]:
-    """Who answers for a model: `(model without prefix, provider, api_key, api_base)`, as LiteLLM has it.
+    """The provider of a model: `(model without prefix, provider, api_key, api_base)`, as LiteLLM has it.
 
     Args:
         model: such as "openai/gpt-4o-mini", "my-llm/any", or a bare name of OpenAI's.
@@ -211,7 +211,7 @@ def get_llm_provider(
         litellm_params: an object or mapping with the other three, where they are not given.
 
     Raises:
-        UnknownProviderError: nobody does. It is a `BadRequestError`.
+        UnknownProviderError: no provider is known for it. It is a `BadRequestError`.
     """
 
     def param(name: str) -> Any:
@@ -238,7 +238,7 @@ def get_supported_openai_params(
         request_type: "chat_completion", "embeddings" or "text_completion".
 
     Raises:
-        UnknownProviderError: nobody answers for the model.
+        UnknownProviderError: no provider is known for the model.
         BadRequestError: `request_type` is something else.
     """
     from ..types.params import EMBEDDING_PARAMS, OPENAI_PARAMS, TEXT_PARAMS

@@ -14,7 +14,7 @@ from ..results.asked import Asked
 from ..schemas.described import is_type
 
 _MODES: Final = {mode.value: mode for mode in Mode}
-_NEEDS_TYPE = "needs a type as response_format, which this call has not"
+_NEEDS_TYPE = "needs a type as response_format, and this call has none"
 
 
 def ask(
@@ -81,7 +81,7 @@ def _refuse_without_type(own: Mapping[str, Any]) -> None:
 def _with_instruction(kind: Kind, content: Any, instruction: str) -> Any:
     """The messages, the last of the user's with what the answer must be: not every model has a place for a system message."""
     if kind != "chat":
-        raise refused("json_mode", 'json_mode must be "schema" where a prompt is completed: there is no place for instructions')
+        raise refused("json_mode", 'json_mode must be "schema" for a text completion: its prompt has no place for instructions')
     place = max((number for number, message in enumerate(content) if message["role"] == "user"), default=None)
     if place is None:
         return [*content, {"role": "user", "content": instruction}]

@@ -195,7 +195,7 @@ class AsyncClient:
 
         Raises:
             BadRequestError: an argument is wrong; nothing was sent. Also the server's own 400.
-            UnknownProviderError: nobody answers for this model; nothing was sent.
+            UnknownProviderError: no provider is known for this model; nothing was sent.
             AuthenticationError: no key where one is needed (nothing was sent), or the server refused it.
             Timeout: a deadline ran out; its `budget` says which.
             APIConnectionError: no connection, or a broken one.
@@ -335,7 +335,7 @@ class AsyncClient:
     ) -> frozenset[str] | None:
         """The keywords that a model's handler names, or all of them where several share its calls; None where only endpoints do.
 
-        For whoever calls handlers on behalf of others: what a handler names, it knows. Of the parameters that change what an
+        For programs that call handlers on behalf of others, as a server does: what a handler names, it knows. Of the parameters that change what an
         answer looks like, `n`, `best_of`, `echo` and `logprobs` are passed to a method that names them, as `prompt` is.
 
         Args:
@@ -344,7 +344,7 @@ class AsyncClient:
             stream: whether to look at the method that answers streams.
 
         Raises:
-            UnknownProviderError: nobody answers for this model.
+            UnknownProviderError: no provider is known for this model.
         """
         _, _, backend = route(model, custom_llm_provider, "text", self._handlers, module_settings())
         if isinstance(backend, SharedBackend):

@@ -212,7 +212,7 @@ def _add_chat(commands: "argparse._SubParsersAction[Parser]") -> None:
     _add_model(
         chat, "such as openai/gpt-4o-mini, or a bare name with --api-base", os.environ.get(MODEL_VARIABLES["chat"]) or None
     )
-    chat.add_argument("-s", "--system", metavar="TEXT", help="what the model is told before all else")
+    chat.add_argument("-s", "--system", metavar="TEXT", help="instructions for the model")
     chat.add_argument("--attach", metavar="IMAGE", action="append", default=[], help="a file to send along, repeatable")
     chat.add_argument("--temperature", metavar="NUMBER", type=_number, help="0 for the likeliest words, more for rarer ones")
     chat.add_argument("--max-tokens", metavar="COUNT", type=_count, help="the longest a reply may get")

@@ -70,4 +70,5 @@ def report(error: TokenwireError, call: Mapping[str, Any]) -> None:
     if isinstance(error, BadRequestError) and error.response is None and error.fault == "caller":
         raise UsageError(in_options(error.message)) from None
     status = f"HTTP {error.status_code}: " if isinstance(error, APIError) and error.response is not None else ""
-    complain(in_options(f"{status}{error}"), secret=call.get("api_key") or os.environ.get("OPENAI_API_KEY"))
+    message = error.message if isinstance(error, APIError) and error.fault == "caller" else str(error)
+    complain(in_options(f"{status}{message}"), secret=call.get("api_key") or os.environ.get("OPENAI_API_KEY"))

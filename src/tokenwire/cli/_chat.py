@@ -25,7 +25,7 @@ ENDINGS = {"length": "the reply ends here because it may not be longer", "conten
 
 HELP = """\
 /attach IMAGE  send a PNG, JPEG, GIF or WebP file along with the next message
-/new           begin anew: the model forgets what was said, but for --system
+/new           start a new conversation; --system stays
 /help          show this
 exit           leave, as Ctrl-D does; Ctrl-C stops a reply"""
 LEAVING = ("exit", "quit", "/exit", "/quit", "/bye")
@@ -64,7 +64,7 @@ class Conversation:
 
     Args:
         call: the keywords of every call.
-        system: what the model is told before all else.
+        system: instructions for the model.
         output: where replies are shown.
     """
 

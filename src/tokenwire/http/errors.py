@@ -42,7 +42,7 @@ def _rules(edition: ModuleType) -> dict[type[BaseException], Rule]:
         edition.InvalidURL: _MISTAKE,
         edition.DecodingError: (APIResponseValidationError, "cannot decompress the body from", {}),
         edition.ConnectError: (APIConnectionError, "cannot connect to", {}),
-        edition.ProxyError: (APIConnectionError, "the proxy gave no way to", {}),
+        edition.ProxyError: (APIConnectionError, "the proxy did not connect to", {}),
         edition.RemoteProtocolError: (APIConnectionError, "no valid HTTP from", {}),
         edition.NetworkError: (APIConnectionError, "the connection broke to", {}),
         edition.TransportError: (APIConnectionError, _REST, {}),

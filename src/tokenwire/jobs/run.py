@@ -172,7 +172,7 @@ class Batch:
         try:
             client.handler_keywords(line.params["model"], custom_llm_provider=self._provider.get("custom_llm_provider"))
         except UnknownProviderError as error:
-            raise reader.wrong(line.number, f"has a model that nobody answers for: {error.message}") from None
+            raise reader.wrong(line.number, f"has a model whose provider is not known: {error.message}") from None
 
     async def _ask_all(self, client: "AsyncClient", outputs: list[Output]) -> None:
         methods: dict[str, Any] = {name: getattr(client, name) for name in ("acompletion", "atext_completion", "aembedding")}
@@ -231,7 +231,7 @@ class Batch:
             return reader.read(number, data)
         name = reader.id_of(number, data)
         if mark(name.encode()) != expected:
-            message = f"has the custom_id {name!r:.80}, but the output's result for it has another: is it another input's?"
+            message = f"has the custom_id {name!r:.80}, but the output's result for it has another one: does the output belong to another input?"
             raise reader.wrong(number, message)
         return None
 

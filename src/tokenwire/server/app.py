@@ -273,7 +273,7 @@ class App:
             return {**call, "extra_headers": {**headers, **(call.get("extra_headers") or {})}}
         call, left_out = plain(call)
         if left_out:
-            logger.info("%s: %s has no way to say %s", visit.request_id, call["model"], ", ".join(left_out))
+            logger.info("%s: left out, since %s does not take it: %s", visit.request_id, call["model"], ", ".join(left_out))
         return call
 
     def _calls(self, ask: ModelCall, call: dict[str, Any], *, stream: bool) -> OneCall | Several:

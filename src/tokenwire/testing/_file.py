@@ -35,7 +35,7 @@ def replies_from(data: bytes, suffix: str) -> list[Reply]:
     try:
         script = SOURCES[suffix](data)
     except (msgspec.DecodeError, ValueError) as error:
-        raise ScriptError(f"this is no {suffix[1:].upper()}: {error}") from error
+        raise ScriptError(f"this is not {suffix[1:].upper()}: {error}") from error
     replies = script.get("replies") if isinstance(script, dict) else script
     if not isinstance(replies, list) or not replies:
         raise ScriptError("a script has at least one reply, in a list called replies")

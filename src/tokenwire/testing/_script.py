@@ -78,7 +78,7 @@ class Visit:
         opened_at: when it was accepted, as `time.monotonic()` counts.
         closed_at: when it ended; None while it is open.
         closed_by: "client" or "endpoint"; None while it is open.
-        error: why no TLS came about, in OpenSSL's words; None where nothing is known to have gone wrong.
+        error: why the TLS handshake failed, in OpenSSL's words; None where nothing is known to have gone wrong.
     """
 
     def __init__(self, number: int) -> None:
@@ -107,7 +107,7 @@ class Reply(msgspec.Struct, kw_only=True):
         body: bytes, sent without a content type unless `headers` has one.
         events: sent as `text/event-stream`, each event in a write of its own. A dict becomes the JSON of one event, a
             str a content chunk (see `chunk`), and bytes are written as they are (see `event`).
-        raw: the whole response as it goes over the wire, head and all: half a head, or what is no HTTP. `status`,
+        raw: the whole response as it goes over the wire, head and all: half a head, or what is not HTTP. `status`,
             `headers`, `framing` and `encoding` have no say then.
         done: whether `data: [DONE]` follows the events.
         forever: write the body again and again, until the client leaves or `after` many pieces. No `[DONE]` follows.

@@ -167,7 +167,7 @@ class GateStats(msgspec.Struct, frozen=True, kw_only=True):
         in_flight: attempts under way.
         waiting: those that wait for their turn.
         limit: how many may be under way now; infinite where nothing bounds them.
-        paused: by model and address, seconds until a server that asked for patience is asked again.
+        paused: by model and address, seconds until a server that asked to wait is asked again.
     """
 
     in_flight: int
@@ -180,7 +180,7 @@ class DeploymentStats(msgspec.Struct, frozen=True, kw_only=True):
     """One of several deployments at one moment.
 
     Attributes:
-        name: as its user called it, its model unless said.
+        name: the one that it was given; its model by default.
         state: "up"; "cooling", after failures; "due", when one call may probe it; "probed", while that is under way.
         in_flight: attempts under way.
         cooling: seconds until the cool-down is over.

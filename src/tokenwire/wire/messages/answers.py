@@ -174,7 +174,7 @@ def refuse_unsayable(message: Mapping[str, Any]) -> None:
     for name, what in _UNSAYABLE.items():
         if message.get(name):
             raise APIError(
-                f"the model's answer has {what}, which Anthropic's Messages have no way to say",
+                f"the model's answer has {what}, which Anthropic's Messages can't express",
                 status_code=500,
                 code="unsayable",
             )

@@ -167,7 +167,8 @@ def _tool(where: str, tool: Fields) -> Fields:
     kind, name, schema = tool.get("type"), tool.get("name"), tool.get("input_schema")
     if kind not in (None, "custom"):
         raise wrong_at(
-            f"{where}.type", f"{kind!r:.60} is a tool of the server's, and this one has none: give a tool of your own"
+            f"{where}.type",
+            f"{kind!r:.60} is a tool that Anthropic's servers run, and this one does not: give a tool of your own",
         )
     if not isinstance(name, str) or not name:
         raise wrong_at(f"{where}.name", "must be a tool's name")

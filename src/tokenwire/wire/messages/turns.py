@@ -138,7 +138,7 @@ def _image(where: str, block: Block) -> Fields:
 def _document(where: str, block: Block) -> Fields:
     for name in ("context", "citations"):
         if block.get(name) not in (None, {"enabled": False}):
-            raise wrong_at(f"{where}.{name}", "this server has no way to say it to a model")
+            raise wrong_at(f"{where}.{name}", "this server can't pass it on to a model")
     file: Fields = {}
     source = block.get("source")
     if isinstance(source, dict) and source.get("type") == "file" and isinstance(source.get("file_id"), str):
