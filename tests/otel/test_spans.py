@@ -8,6 +8,8 @@ from typing import Any
 import anyio
 import pytest
 from opentelemetry import context, trace
+from opentelemetry.propagators.textmap import TextMapPropagator
+from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
 
 import tokenwire
@@ -360,3 +362,37 @@ def test_streams_have_the_same(exported: Exported, monkeypatch: pytest.MonkeyPat
         list(tokenwire.streaming("openai/m", MESSAGES, api_base=endpoint.url))
     said = json.loads(attributes(exported.span)["gen_ai.output.messages"])
     assert said[0]["parts"] == [{"type": "text", "content": "Hello"}]
+
+
+# What the application's own parts do wrong costs no call.
+
+
+class Broken(SpanProcessor):
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        raise ValueError("at the start")
+
+    def on_end(self, span: Any) -> None:
+        raise ValueError("at the end")
+
+
+class BrokenPropagator(TextMapPropagator):
+    fields: Any = frozenset()
+
+    def extract(self, *args: Any, **kwargs: Any) -> Any:
+        raise ValueError("in")
+
+    def inject(self, *args: Any, **kwargs: Any) -> None:
+        raise ValueError("out")
+
+
+async def test_broken_parts_of_the_application(
+    exported: Exported, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    exported.tracer_provider.add_span_processor(Broken())
+    monkeypatch.setattr("opentelemetry.propagate._HTTP_TEXT_FORMAT", BrokenPropagator())
+    with Endpoint([Reply(text="Hello")]) as endpoint:
+        await read(api_base=endpoint.url)
+        reply = await tokenwire.acompletion("openai/m", MESSAGES, api_base=endpoint.url)
+    assert reply.text == "Hello"
+    assert "a call's span could not begin" in caplog.text
+    assert "the trace's headers could not be made" in caplog.text
