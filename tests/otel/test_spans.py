@@ -9,6 +9,7 @@ import anyio
 import pytest
 from opentelemetry import context, trace
 from opentelemetry.propagators.textmap import TextMapPropagator
+from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
 
@@ -356,12 +357,36 @@ async def test_a_word_that_is_none_of_the_modes(
     assert "gen_ai.output.messages" not in attributes(exported.span)
 
 
-def test_streams_have_the_same(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+class Records:
+    """A processor of log records that keeps them."""
+
+    def __init__(self) -> None:
+        self.records: list[Any] = []
+
+    def on_emit(self, log_data: Any) -> None:
+        self.records.append(log_data.log_record)
+
+    def shutdown(self) -> None: ...
+    def force_flush(self, timeout_millis: int = 0) -> bool:
+        return True
+
+
+def test_streams_have_the_same_and_an_event(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "SPAN_AND_EVENT")
+    kept: Any = Records()
+    provider = LoggerProvider(shutdown_on_exit=False)
+    provider.add_log_record_processor(kept)
+    monkeypatch.setattr("opentelemetry._logs._internal._LOGGER_PROVIDER", provider)
     with Endpoint([Reply(events=chunks("Hello"))]) as endpoint:
         list(tokenwire.streaming("openai/m", MESSAGES, api_base=endpoint.url))
-    said = json.loads(attributes(exported.span)["gen_ai.output.messages"])
-    assert said[0]["parts"] == [{"type": "text", "content": "Hello"}]
+    said = [{"role": "assistant", "parts": [{"type": "text", "content": "Hello"}]}]
+    span = exported.span
+    assert json.loads(attributes(span)["gen_ai.output.messages"]) == said
+    (record,) = kept.records
+    assert record.event_name == "gen_ai.client.inference.operation.details"
+    assert record.span_id == id_of(span)
+    assert record.attributes["gen_ai.output.messages"][0]["role"] == "assistant"
+    assert record.attributes["gen_ai.request.model"] == "m"
 
 
 # What the application's own parts do wrong costs no call.

@@ -90,7 +90,7 @@ class CallObserver:
         span: the watcher that is OpenTelemetry's, None for none.
     """
 
-    __slots__ = ("_asked", "_call", "_has_ended", "_watchers", "pending", "span")
+    __slots__ = ("_asked", "_call", "_watchers", "pending", "span")
 
     def __init__(
         self, call: CallDetails, watchers: tuple[Watcher, ...], asked: Mapping[str, Any], span: "CallSpan | None" = None
@@ -98,7 +98,6 @@ class CallObserver:
         self._call = call
         self._watchers = watchers
         self._asked = asked
-        self._has_ended = False
         self.pending: list[Awaitable[object]] = []  # what the watchers want awaited
         self.span: CallSpan | None = span
 
@@ -140,9 +139,6 @@ class CallObserver:
         odd: Iterable[Path] = (),
     ) -> None:
         """See `Watcher.on_end`; `first_content_at` is as `time.monotonic()` counts. Remarks are made on a complete `answer`."""
-        if self._has_ended:
-            return
-        self._has_ended = True
         call = self._call
         end = EndDetails(
             call=call.number,

@@ -23,7 +23,7 @@ def begin(visit: Visit) -> "ServerSpan | None":
     scope = visit._scope
     try:
         return server_span(visit.method, visit.asked, scope.get("scheme", "http"), visit.headers, scope.get("server"))
-    except Exception:  # noqa: BLE001  (of an application's own sampler, processor or propagator: no request fails for those)
+    except Exception:
         logger.warning("%s: a request's span could not begin", visit.request_id, exc_info=True)
         return None
 
