@@ -261,6 +261,7 @@ _REFUSED = (
 _REFUSED_KEYWORDS = {name: advice for advice, keywords, _ in _REFUSED for name in keywords.split()}
 _REFUSED_SETTINGS = _REFUSED_KEYWORDS | {name: advice for advice, _, settings in _REFUSED for name in settings.split()}
 OURS = APPLIED | FOR_HANDLERS | FULFILLED | _REFUSED_KEYWORDS.keys()
+_OPTIONS = OURS - {"stream", "custom_llm_provider", "client_request", *FALLBACKS, *TYPED}
 
 
 def is_ours(name: str) -> bool:
@@ -271,6 +272,11 @@ def is_ours(name: str) -> bool:
 def none_is_ours(names: Iterable[str]) -> bool:
     """Whether all keywords are the model's: for most calls, at one look."""
     return OURS.isdisjoint(names) and "cost" not in "".join(names)
+
+
+def none_is_an_option(names: Iterable[str]) -> bool:
+    """Whether none of the keywords says how a call is to be made, as far as `_calls.request` makes `Options` of that."""
+    return _OPTIONS.isdisjoint(names) and "cost" not in "".join(names)
 
 
 def for_handlers(keywords: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,8 +48,8 @@ ROOMS: dict[str, frozenset[str]] = {
     "_client": DATA | {"_calls", "_loops", "http", "jobs", "llms", "wire"},  # of jobs: `map`, when it is called
     "_sync": DATA | {"_calls", "_client", "results"},
     "testing": frozenset({"types", "wire", "exceptions"}),
-    # of _otel: the spans of requests; of http: what decompresses bodies; of wire: the dialects
-    "server": frozenset({PUBLIC, "_keywords", "_otel", "http", "wire"}),
+    # of _loops: a client's leaving; of _otel: the spans of requests; of http: what decompresses bodies; of wire: the dialects
+    "server": frozenset({PUBLIC, "_keywords", "_loops", "_otel", "http", "wire"}),
     "bench": frozenset({PUBLIC, "jobs"}),  # of jobs: what reads a file of calls
     "cli": frozenset({PUBLIC, "bench", "jobs", "server", "testing"}),
 }
@@ -82,7 +82,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "testing": frozenset({"anyio", "httptools", "msgspec", "pytest", "trio", "uvloop"}),  # the last three if they are there
     "server": frozenset({"anyio", "httptools", "httpx", "msgspec", "prometheus_client", "uvicorn", "yaml"}),
     "bench": frozenset({"anyio", "matplotlib", "msgspec"}),
-    "cli": frozenset({"anyio", "msgspec", "rich", "uvicorn"}),
+    "cli": frozenset({"anyio", "msgspec", "rich", "shtab", "uvicorn"}),
 }
 
 # What parses and decides does no input or output, so that a test can feed it at any pace.

@@ -92,13 +92,17 @@ def parse_request(
     else:
         given = dict(given)
         _sort(keywords, given, params)
-        options = _options(given, settings, stream)
+        if _keywords.none_is_an_option(keywords):
+            options = defaults.options(settings, stream=stream)
+        else:
+            options = _options(given, settings, stream)
+    asking = _instance(given, "client_request", ClientRequest)
     bare_model, provider, backend = route(model, _text("custom_llm_provider", given), kind, own, settings)
     refuse_control_characters("model", bare_model)
     if options.for_handlers and not isinstance(backend, Bridge | SharedBackend):
         raise _keywords.only_for_handlers(next(iter(options.for_handlers)))
     is_endpoint = not isinstance(backend, Bridge)
-    is_own = options.client_request is None and not isinstance(backend, SharedBackend)  # else a client of a server's asks
+    is_own = asking is None and not isinstance(backend, SharedBackend)  # else a client of a server's asks
     if params and is_own:
         refuse_mistakes(params, backend.keywords(stream=stream) if isinstance(backend, Bridge) else ())
     params = _params(kind, params) if params else params
@@ -120,6 +124,7 @@ def parse_request(
         params=params,
         stream=stream,
         options=options,
+        client_request=asking,
         callbacks=_callbacks(settings, defaults.callbacks, given),
     )
 
@@ -191,7 +196,6 @@ def _options(given: Mapping[str, Any], settings: Mapping[str, Any], stream: bool
         on_truncation=_on_truncation(given.get("on_truncation", "raise")),
         client=given.get("client"),
         mock=_mock(given),
-        client_request=_instance(given, "client_request", ClientRequest),
         for_handlers=_keywords.for_handlers(given),
         drop_params=bool(given.get("drop_params", settings.get("drop_params"))),
         hedge=_hedge(given, timeouts, stream),

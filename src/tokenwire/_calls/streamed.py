@@ -19,7 +19,7 @@ from .._reading import FOREVER, receive
 from .._settings import Timeouts
 from ..exceptions import APIError, StreamClosedError, StreamTruncatedError, Timeout
 from ..llms.backend import Request, Senders
-from ..llms.base import ChunkSource
+from ..llms.base import ChunkSource, Send
 from ..types import ModelResponse, TextCompletionResponse
 from ..types._response import call_of
 from ..types.attempts import Attempt
@@ -225,6 +225,16 @@ class StreamCall:
                 self._commit()
             self._waiting_since = now
         return chunks
+
+    def hand_on(self, send: Send) -> Awaitable[float] | None:
+        """Await `send` with what arrives, as far as the source has a way of its own to do so; see `ChunkSource.hand_on`."""
+        source, idle = self.source, self._timeouts.idle
+        assert source is not None
+        return source.hand_on(send, self._clock, FOREVER if idle is None else idle, self._total_deadline)
+
+    def go_on(self, since: float) -> None:
+        """Go on by `wait` and `take` after what was handed on. Content has been waited for since then."""
+        self._waiting_since, self._handed_over_at = since, None
 
     def late(self) -> Timeout:
         """The error for the deadline that has passed."""

@@ -42,7 +42,6 @@ class Options(msgspec.Struct, kw_only=True, frozen=True, eq=False, gc=False):
         client: what the caller passed as `client`: an httpx client to send through, or anything, for a handler.
         ssl_verify: see `http.tls`.
         mock: the `mock_...` keywords, {} when there are none.
-        client_request: whom a server answers by this call, None for a call that is nobody else's.
         drop_params: whether parameters that an endpoint's API has nothing for are left out.
         for_handlers: LiteLLM's keywords by which a call is known, for `litellm_params`.
         otel: what OpenTelemetry is told of the call; False for nothing.
@@ -62,7 +61,6 @@ class Options(msgspec.Struct, kw_only=True, frozen=True, eq=False, gc=False):
     ssl_verify: bool | str
     mock: dict[str, Any]
     for_handlers: dict[str, Any]
-    client_request: ClientRequest | None = None
     drop_params: bool = False
     hedge: Hedge | None = None
     otel: OTel | Literal[False] = DEFAULT_OTEL
@@ -83,6 +81,7 @@ class Request(msgspec.Struct, kw_only=True, frozen=True, eq=False, gc=False):
         fallbacks: the same call to others, in the order in which they are tried once this one has failed.
         larger: the same call to a model that takes more, for a prompt that does not fit this one.
         asked: for a type as `response_format`, for functions as tools; among `params` they are dicts. None for neither.
+        client_request: whom a server answers by this call, None for a call that is nobody else's.
         callbacks: who is told of the call, with the name of the list that they stand in.
         ask: makes the same call to another model, with keywords of its own: where `backend` has several deployments.
     """
@@ -98,6 +97,7 @@ class Request(msgspec.Struct, kw_only=True, frozen=True, eq=False, gc=False):
     asked: "Asked | None" = None
     fallbacks: "tuple[Request, ...]" = ()
     larger: "Request | None" = None
+    client_request: ClientRequest | None = None
     ask: "Callable[[object, Mapping[str, Any]], Request] | None" = None
     callbacks: tuple[Callback, ...] = ()
 

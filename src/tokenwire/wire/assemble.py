@@ -333,6 +333,16 @@ class Assembler:
         """The numbers of the tool calls, among those of a choice, that its latest chunk with some brought pieces of."""
         return self._choice(index).numbers
 
+    def begin_text(self) -> None:
+        """Begin choice 0, whose chunks bring nothing but text: `first_text` is open from now on."""
+        self._cls = self._cls or self._wanted or ModelResponse
+        self._choice(0)
+
+    def finish_text(self, reason: str) -> None:
+        """Choice 0, which has begun, is finished."""
+        self._choices[0].finish(reason)
+        self._count_finished()
+
     @property
     def knows_choice_0(self) -> bool:
         """Whether a chunk of choice 0 was added, so that `first_text` is open for pieces that are nothing but text."""
