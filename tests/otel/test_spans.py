@@ -186,6 +186,7 @@ async def test_a_fallback(exported: Exported) -> None:
     with Endpoint([BUSY, Reply(json=completion("Hello"))]) as endpoint:
         await tokenwire.acompletion("openai/m", MESSAGES, api_base=endpoint.url, num_retries=0, fallbacks=["openai/n"])
     told = dict(events(exported.span))
+    assert attributes(exported.span)["tokenwire.target"] == "openai/n"
     assert (told["tokenwire.fallback"]["tokenwire.target.before"], told["tokenwire.fallback"]["tokenwire.target"]) == (
         "openai/m",
         "openai/n",

@@ -231,6 +231,8 @@ class CallSpan:
     def _own(self, end: EndDetails) -> Labels:
         """What the document has no word for."""
         own: Labels = {"tokenwire.outcome": end.outcome}
+        if end.target != f"{self._request.provider}/{self._request.model}":
+            own["tokenwire.target"] = end.target
         if len(end.attempts) > 1:
             own["tokenwire.attempts"] = len(end.attempts)
         if self.gated > 0:
