@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import msgspec
@@ -93,7 +93,7 @@ class CallObserver:
     __slots__ = ("_asked", "_call", "_watchers", "pending", "span")
 
     def __init__(
-        self, call: CallDetails, watchers: tuple[Watcher, ...], asked: Mapping[str, Any], span: "CallSpan | None" = None
+        self, call: CallDetails, watchers: tuple[Watcher, ...], asked: Mapping[str, object], span: "CallSpan | None" = None
     ) -> None:
         self._call = call
         self._watchers = watchers
