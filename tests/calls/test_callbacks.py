@@ -53,6 +53,10 @@ class ToldLater(Observer):
         self.told.append(details.outcome)
 
 
+def thread_here() -> str:
+    return threading.current_thread().name
+
+
 class Logger(CustomLogger):
     """Notes what it is told, in whatever thread."""
 
@@ -66,7 +70,9 @@ class Logger(CustomLogger):
         self.told.put(("pre", {"model": model, "messages": messages, "kwargs": kwargs}))
 
     def log_success_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
-        self.told.put(("success", {"kwargs": kwargs, "response_obj": response_obj, "seconds": end_time - start_time}))
+        self.told.put(
+            ("success", {"kwargs": kwargs, "response_obj": response_obj, "seconds": end_time - start_time, "in": thread_here()})
+        )
 
     def log_failure_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
         self.told.put(("failure", {"kwargs": kwargs, "response_obj": response_obj}))
@@ -187,7 +193,7 @@ async def test_a_logger_of_litellms() -> None:
     assert (event, before["model"], before["messages"]) == ("pre", "m", MESSAGES)
     event, told = logger.next()
     kwargs = told["kwargs"]
-    assert event == "success"
+    assert (event, told["in"]) == ("success", "tokenwire callbacks")
     assert told["response_obj"] is reply
     assert told["response_obj"]["usage"]["total_tokens"] == 12
     assert told["seconds"] > timedelta(0)
@@ -237,7 +243,7 @@ def test_functions(monkeypatch: pytest.MonkeyPatch) -> None:
     told: SimpleQueue[tuple[str, Any, str]] = SimpleQueue()
 
     def note(name: str) -> Any:
-        return lambda kwargs, response, start, end: told.put((name, kwargs["outcome"], threading.current_thread().name))
+        return lambda kwargs, response, start, end: told.put((name, kwargs["outcome"], thread_here()))
 
     monkeypatch.setattr(tokenwire, "success_callback", [note("success")])
     monkeypatch.setattr(tokenwire, "failure_callback", [note("failure")])

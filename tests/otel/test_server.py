@@ -99,3 +99,14 @@ async def test_anothers_span_around_the_app_is_enough(exported: Exported) -> Non
     call = exported.named("chat m")
     assert call.parent is not None
     assert call.parent.span_id == outer.get_span_context().span_id
+
+
+async def test_a_broken_propagator_costs_no_request(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+    def extract(*_: Any, **__: Any) -> Any:
+        raise ValueError("in")
+
+    monkeypatch.setattr("opentelemetry.propagate.extract", extract)
+    async with client() as http:
+        response = await http.post("/chat/completions", json={"model": "m", "messages": MESSAGES})
+    assert response.status_code == 200
+    assert [span.name for span in exported.spans] == ["chat m"]

@@ -8,6 +8,9 @@ from typing import Any
 import anyio
 import pytest
 from opentelemetry import context, trace
+from opentelemetry.propagators.textmap import TextMapPropagator
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode
 
 import tokenwire
@@ -183,6 +186,7 @@ async def test_a_fallback(exported: Exported) -> None:
     with Endpoint([BUSY, Reply(json=completion("Hello"))]) as endpoint:
         await tokenwire.acompletion("openai/m", MESSAGES, api_base=endpoint.url, num_retries=0, fallbacks=["openai/n"])
     told = dict(events(exported.span))
+    assert attributes(exported.span)["tokenwire.target"] == "openai/n"
     assert (told["tokenwire.fallback"]["tokenwire.target.before"], told["tokenwire.fallback"]["tokenwire.target"]) == (
         "openai/m",
         "openai/n",
@@ -354,9 +358,67 @@ async def test_a_word_that_is_none_of_the_modes(
     assert "gen_ai.output.messages" not in attributes(exported.span)
 
 
-def test_streams_have_the_same(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
+class Records:
+    """A processor of log records that keeps them."""
+
+    def __init__(self) -> None:
+        self.records: list[Any] = []
+
+    def on_emit(self, log_data: Any) -> None:
+        self.records.append(log_data.log_record)
+
+    def shutdown(self) -> None: ...
+    def force_flush(self, timeout_millis: int = 0) -> bool:
+        return True
+
+
+def test_streams_have_the_same_and_an_event(exported: Exported, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "SPAN_AND_EVENT")
+    kept: Any = Records()
+    provider = LoggerProvider(shutdown_on_exit=False)
+    provider.add_log_record_processor(kept)
+    monkeypatch.setattr("opentelemetry._logs._internal._LOGGER_PROVIDER", provider)
     with Endpoint([Reply(events=chunks("Hello"))]) as endpoint:
         list(tokenwire.streaming("openai/m", MESSAGES, api_base=endpoint.url))
-    said = json.loads(attributes(exported.span)["gen_ai.output.messages"])
-    assert said[0]["parts"] == [{"type": "text", "content": "Hello"}]
+    said = [{"role": "assistant", "parts": [{"type": "text", "content": "Hello"}]}]
+    span = exported.span
+    assert json.loads(attributes(span)["gen_ai.output.messages"]) == said
+    (record,) = kept.records
+    assert record.event_name == "gen_ai.client.inference.operation.details"
+    assert record.span_id == id_of(span)
+    assert record.attributes["gen_ai.output.messages"][0]["role"] == "assistant"
+    assert record.attributes["gen_ai.request.model"] == "m"
+
+
+# What the application's own parts do wrong costs no call.
+
+
+class Broken(SpanProcessor):
+    def on_start(self, span: Any, parent_context: Any = None) -> None:
+        raise ValueError("at the start")
+
+    def on_end(self, span: Any) -> None:
+        raise ValueError("at the end")
+
+
+class BrokenPropagator(TextMapPropagator):
+    fields: Any = frozenset()
+
+    def extract(self, *args: Any, **kwargs: Any) -> Any:
+        raise ValueError("in")
+
+    def inject(self, *args: Any, **kwargs: Any) -> None:
+        raise ValueError("out")
+
+
+async def test_broken_parts_of_the_application(
+    exported: Exported, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    exported.tracer_provider.add_span_processor(Broken())
+    monkeypatch.setattr("opentelemetry.propagate._HTTP_TEXT_FORMAT", BrokenPropagator())
+    with Endpoint([Reply(text="Hello")]) as endpoint:
+        await read(api_base=endpoint.url)
+        reply = await tokenwire.acompletion("openai/m", MESSAGES, api_base=endpoint.url)
+    assert reply.text == "Hello"
+    assert "a call's span could not begin" in caplog.text
+    assert "the trace's headers could not be made" in caplog.text

@@ -21,7 +21,7 @@ from .observers import CallDetails
 
 logger: logging.Logger = logging.getLogger("tokenwire")
 
-Wanted: TypeAlias = tuple[Callable[..., Any], Awaitable[object]]  # a method, and what it returned
+Wanted: TypeAlias = tuple[Callable[..., object], Awaitable[object]]  # a method, and what it returned
 
 _ENTRY = "an Observer, an object with methods such as log_success_event, or a function"
 _OURS = ("on_attempt", "on_end")
@@ -111,7 +111,7 @@ class Callbacks:
         mine = "success_callback" if end.outcome == "complete" else "failure_callback"
         event = _ENDS[mine]
         methods = (event, _POST) if end.outcome != "complete" or not end.stream else (_STREAM, event, _POST)
-        told: dict[str, Any] | None = None
+        told: dict[str, object] | None = None
         for name, entry in self._entries:
             if name in _ENDS and name != mine:
                 continue
@@ -141,7 +141,7 @@ class Callbacks:
         kwargs = {**self._known(self._request.provider, self._request.model), "log_event_type": "pre_api_call"}
         return _called(method, model=kwargs["model"], messages=kwargs["messages"], kwargs=kwargs)
 
-    def _arguments(self, end: EndDetails, event: str) -> dict[str, Any]:
+    def _arguments(self, end: EndDetails, event: str) -> dict[str, object]:
         """LiteLLM's four, in the order in which functions take them, by the names by which methods do."""
         provider, _, model = end.target.partition("/")
         start = datetime.fromtimestamp(self._started)
@@ -162,7 +162,7 @@ class Callbacks:
             kwargs["traceback_exception"] = None
         return {"kwargs": kwargs, "response_obj": end.response, "start_time": start, "end_time": over}
 
-    def _known(self, provider: str, model: str) -> dict[str, Any]:
+    def _known(self, provider: str, model: str) -> dict[str, object]:
         """LiteLLM's `kwargs`, as far as they are known before the call. No keys, and no headers, which hold them."""
         request = self._request
         self._call_id = self._call_id or str(uuid4())
@@ -199,7 +199,7 @@ def _attempt_details(call: CallDetails, number: int) -> AttemptDetails:
     )
 
 
-def _method(entry: object, name: str) -> Callable[..., Any] | None:
+def _method(entry: object, name: str) -> Callable[..., object] | None:
     """An entry's method of this name; None where it has none, or only one that a base class of loggers has for all."""
     has, inherits = _defined_by(type(entry))
     if name in inherits:
@@ -218,7 +218,7 @@ def _defined_by(cls: type) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(owners) - inherited, inherited
 
 
-def _of_litellm(entry: object, name: str) -> tuple[bool, Callable[..., Any] | None]:
+def _of_litellm(entry: object, name: str) -> tuple[bool, Callable[..., object] | None]:
     """The async one of two methods, with True, or else the plain one."""
     method = _method(entry, f"async_{name}")
     return (False, _method(entry, name)) if method is None else (True, method)
@@ -229,7 +229,7 @@ def _has_no_method(entry: object) -> bool:
     return inspect.isroutine(entry) or all(_method(entry, name) is None for name in _METHODS)
 
 
-def _called(method: Callable[..., Any], *args: object, **kwargs: object) -> list[Wanted]:
+def _called(method: Callable[..., object], *args: object, **kwargs: object) -> list[Wanted]:
     """Call it; what there is to await of it."""
     try:
         result = method(*args, **kwargs)

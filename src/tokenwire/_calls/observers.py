@@ -9,7 +9,7 @@ import logging
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import msgspec
@@ -60,7 +60,7 @@ class CallDetails(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 class Watcher(Protocol):
-    """One who is told of one call or of all. Its methods run between the steps of a call: they are quick, and raise nothing.
+    """One who is told of one call or of all. Its methods run between the steps of a call, and are quick.
 
     What they return is awaited at the next step that can wait, all of it together for `CALLBACK_SECONDS` at most.
     """
@@ -90,32 +90,31 @@ class CallObserver:
         span: the watcher that is OpenTelemetry's, None for none.
     """
 
-    __slots__ = ("_asked", "_call", "_has_ended", "_watchers", "pending", "span")
+    __slots__ = ("_asked", "_call", "_watchers", "pending", "span")
 
     def __init__(
-        self, call: CallDetails, watchers: tuple[Watcher, ...], asked: Mapping[str, Any], span: "CallSpan | None" = None
+        self, call: CallDetails, watchers: tuple[Watcher, ...], asked: Mapping[str, object], span: "CallSpan | None" = None
     ) -> None:
         self._call = call
         self._watchers = watchers
         self._asked = asked
-        self._has_ended = False
         self.pending: list[Awaitable[object]] = []  # what the watchers want awaited
         self.span: CallSpan | None = span
 
     def attempt_begins(self, number: int) -> None:
         """See `Watcher.on_attempt`."""
         for watcher in self._watchers:
-            self._later(watcher.on_attempt(self._call, number))
+            self._tell(watcher.on_attempt, self._call, number)
 
     def attempt_failed(self, attempt: Attempt, error: APIError, delay: float | None) -> None:
         """See `Watcher.on_attempt_failed`."""
         for watcher in self._watchers:
-            watcher.on_attempt_failed(self._call, attempt, error, delay)
+            self._tell(watcher.on_attempt_failed, self._call, attempt, error, delay)
 
     def attempt_left(self, attempt: Attempt) -> None:
         """See `Watcher.on_attempt_left`."""
         for watcher in self._watchers:
-            watcher.on_attempt_left(self._call, attempt)
+            self._tell(watcher.on_attempt_left, self._call, attempt)
 
     def turns_to(self, name: str, prepared: Prepared) -> None:
         """The attempts from here on are another target's."""
@@ -140,9 +139,6 @@ class CallObserver:
         odd: Iterable[Path] = (),
     ) -> None:
         """See `Watcher.on_end`; `first_content_at` is as `time.monotonic()` counts. Remarks are made on a complete `answer`."""
-        if self._has_ended:
-            return
-        self._has_ended = True
         call = self._call
         end = EndDetails(
             call=call.number,
@@ -159,7 +155,7 @@ class CallObserver:
             remarks=() if self._is_only_span else remarks_on(self._asked, answer if outcome == "complete" else None, odd),
         )
         for watcher in self._watchers:
-            self._later(watcher.on_end(call, end))
+            self._tell(watcher.on_end, call, end)
 
     @property
     def _is_only_span(self) -> bool:
@@ -186,7 +182,13 @@ class CallObserver:
             waiting, self.pending = self.pending, []
             _close(waiting)
 
-    def _later(self, wanted: Awaitable[object] | None) -> None:
+    def _tell(self, method: Callable[..., Awaitable[object] | None], *details: object) -> None:
+        """No call fails for those who watch it: what OpenTelemetry's samplers and processors do is theirs."""
+        try:
+            wanted = method(*details)
+        except Exception:
+            logger.warning("call %d could not be told of", self._call.number, exc_info=True)
+            return
         if wanted is not None:
             self.pending.append(wanted)
 

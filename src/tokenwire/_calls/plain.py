@@ -75,7 +75,7 @@ async def call(request: Request, via: Senders, gate: "Gate | None" = None) -> Re
                 observer.span.gated = attempts.gated
             partial = None if failure is None else failure.partial
             observer.ends("cancelled" if failure is None else "error", failure, attempts.made, answer=partial)
-            if not isinstance(error, GeneratorExit):  # else nobody is there to wait
+            if observer.pending and not isinstance(error, GeneratorExit):  # else nobody is there to wait
                 await observer.settle()
         raise
     attempts.succeeded(200)
@@ -93,7 +93,8 @@ async def call(request: Request, via: Senders, gate: "Gate | None" = None) -> Re
         usage, odd = getattr(response, "usage", None), odd_places(response)
         request_id = response.request_id
         observer.ends("complete", None, attempts.made, usage=usage, request_id=request_id, answer=response, odd=odd)
-        await observer.settle()
+        if observer.pending:
+            await observer.settle()
     return response
 
 

@@ -268,7 +268,7 @@ class StreamCall:
         if self.source is not None:
             await self.source.aclose()
         self._attempts.release()
-        if (observer := self._attempts.observer) is not None:
+        if (observer := self._attempts.observer) is not None and observer.pending:
             await observer.settle()
 
     @property

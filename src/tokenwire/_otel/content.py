@@ -7,7 +7,6 @@ Off unless that names one of the standard's modes. The shapes are those of `gen-
 import logging
 from collections.abc import Iterable, Mapping
 from enum import Flag
-from typing import Any
 
 import msgspec
 
@@ -17,7 +16,7 @@ from ..types.attempts import EndDetails
 
 logger: logging.Logger = logging.getLogger("tokenwire")
 
-Part = dict[str, Any]
+Part = dict[str, object]
 
 
 class Capture(Flag):
@@ -44,9 +43,9 @@ def capture_of(value: str | None) -> Capture:
         return Capture.NO_CONTENT
 
 
-def said_by(request: Request, end: EndDetails) -> dict[str, list[Any]]:
+def said_by(request: Request, end: EndDetails) -> dict[str, list[object]]:
     """The attributes: what was asked, what was answered, and the tools that were offered."""
-    said: dict[str, list[Any]] = {"gen_ai.input.messages": _input(request)}
+    said: dict[str, list[object]] = {"gen_ai.input.messages": _input(request)}
     if (output := _output(end)) is not None:
         said["gen_ai.output.messages"] = output
     tools = request.params.get("tools")
@@ -60,14 +59,14 @@ def as_text(value: object) -> str:
     return msgspec.json.encode(value, enc_hook=repr).decode()
 
 
-def _input(request: Request) -> list[Any]:
+def _input(request: Request) -> list[object]:
     if request.kind == "chat":
         return [_message(message) for message in request.content]
     texts = request.content if isinstance(request.content, list | tuple) else [request.content]
     return [{"role": "user", "parts": [_text(text)]} for text in texts if isinstance(text, str)]
 
 
-def _output(end: EndDetails) -> list[Any] | None:
+def _output(end: EndDetails) -> list[object] | None:
     response = end.response
     if isinstance(response, ModelResponse):
         return [_message(_fields_of(choice.message)) for choice in response.choices]
@@ -76,7 +75,7 @@ def _output(end: EndDetails) -> list[Any] | None:
     return None
 
 
-def _fields_of(message: Message) -> dict[str, Any]:
+def _fields_of(message: Message) -> dict[str, object]:
     return {
         "role": message.role or "assistant",
         "reasoning_content": message.reasoning_content,
@@ -89,7 +88,7 @@ def _fields_of(message: Message) -> dict[str, Any]:
     }
 
 
-def _message(message: Mapping[str, Any]) -> dict[str, Any]:
+def _message(message: Mapping[str, object]) -> dict[str, object]:
     role, content = message.get("role", "user"), message.get("content")
     if role == "tool":
         parts: list[Part] = [{"type": "tool_call_response", "id": message.get("tool_call_id"), "response": content}]
@@ -101,7 +100,8 @@ def _message(message: Mapping[str, Any]) -> dict[str, Any]:
         parts += [_text(content)] if content else []
     elif isinstance(content, Iterable):
         parts += [_part(part) for part in content]
-    parts += [_call(call) for call in message.get("tool_calls") or ()]
+    calls = message.get("tool_calls")
+    parts += [_call(call) for call in calls] if isinstance(calls, Iterable) else []
     return {"role": role, "parts": parts}
 
 
@@ -143,7 +143,7 @@ def _parsed(arguments: object) -> object:
         return arguments
 
 
-def _tool(tool: object) -> dict[str, Any]:
+def _tool(tool: object) -> dict[str, object]:
     """What a tool is called, and its kind; its schema is not recorded, as the document advises."""
     function = tool.get("function") if isinstance(tool, Mapping) else None
     named = function if isinstance(function, Mapping) else tool if isinstance(tool, Mapping) else {}

@@ -104,7 +104,10 @@ class CallSpan:
 
     async def around(self, work: Awaitable[T]) -> T:
         """Do the work of attempts with the span as the current one. Raises what the work does."""
-        self._begin()
+        try:
+            self._begin()
+        except Exception:
+            logger.warning("a call's span could not begin", exc_info=True)
         token = contexts.attach(self.context)
         try:
             result = await work
@@ -121,7 +124,10 @@ class CallSpan:
         carrier: dict[str, str] = {}
         if self._options.propagate:
             span = self._attempt_spans.get(number)
-            propagate.inject(carrier, self.context if span is None else trace.set_span_in_context(span, self.context))
+            try:
+                propagate.inject(carrier, self.context if span is None else trace.set_span_in_context(span, self.context))
+            except Exception:
+                logger.warning("the trace's headers could not be made", exc_info=True)
         return {name.lower(): value for name, value in carrier.items() if value.isascii() and value.isprintable()}
 
     def chunks_arrived(self, count: int) -> None:
@@ -225,6 +231,8 @@ class CallSpan:
     def _own(self, end: EndDetails) -> Labels:
         """What the document has no word for."""
         own: Labels = {"tokenwire.outcome": end.outcome}
+        if end.target != f"{self._request.provider}/{self._request.model}":
+            own["tokenwire.target"] = end.target
         if len(end.attempts) > 1:
             own["tokenwire.attempts"] = len(end.attempts)
         if self.gated > 0:

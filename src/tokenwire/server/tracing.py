@@ -1,5 +1,6 @@
 """OpenTelemetry's span of a request, where the application has set that up."""
 
+import logging
 import sys
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,8 @@ from .visit import Visit
 
 if TYPE_CHECKING:
     from .._otel.server import ServerSpan
+
+logger: logging.Logger = logging.getLogger("tokenwire.server")
 
 _OTEL = ("opentelemetry.trace", "opentelemetry.metrics")  # who sets OpenTelemetry up has imported one of them
 
@@ -18,7 +21,11 @@ def begin(visit: Visit) -> "ServerSpan | None":
     from .._otel.server import server_span
 
     scope = visit._scope
-    return server_span(visit.method, visit.asked, scope.get("scheme", "http"), visit.headers, scope.get("server"))
+    try:
+        return server_span(visit.method, visit.asked, scope.get("scheme", "http"), visit.headers, scope.get("server"))
+    except Exception:
+        logger.warning("%s: a request's span could not begin", visit.request_id, exc_info=True)
+        return None
 
 
 def end(span: "ServerSpan", visit: Visit) -> None:
