@@ -51,7 +51,7 @@ def labels_of(request: Request, api_base: str | None) -> Labels:
         "gen_ai.operation.name": OPERATIONS[request.kind],
         "gen_ai.provider.name": _PROVIDERS.get(request.provider, request.provider),
     }
-    if request.options.client_request is not None:  # a server numbers its handlers, as several may have one name
+    if request.client_request is not None:  # a server numbers its handlers, as several may have one name
         labels["gen_ai.provider.name"] = request.provider.partition(":")[2] or request.provider
     if request.model and request.kind != "models":
         labels["gen_ai.request.model"] = request.model
