@@ -287,7 +287,7 @@ FAILURE = {"error": {"message": "no memory left", "type": "server_error", "code"
 
 
 @pytest.mark.parametrize(
-    ("reply", "error", "outcome"),
+    "reply, error, outcome",
     [
         (Reply(events=[*BEGUN, FAILURE]), APIError, "error"),
         (Reply(events=BEGUN, done=False), StreamTruncatedError, "truncated"),
