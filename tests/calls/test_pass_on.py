@@ -9,6 +9,7 @@ import anyio.lowlevel
 import pytest
 
 from tokenwire import (
+    APIError,
     AsyncClient,
     AsyncStream,
     CustomLLM,
@@ -18,7 +19,7 @@ from tokenwire import (
     Timeout,
     Timeouts,
 )
-from tokenwire.testing import Endpoint, FakeClock, Reply
+from tokenwire.testing import Endpoint, FakeClock, Reply, chunk
 
 from ..conftest import an_hour
 
@@ -100,7 +101,7 @@ async def test_an_endpoints_chunks_that_came_together_are_handed_on_together() -
     async def send(parts: list[Any]) -> None:
         batches.append(len(parts))
 
-    with Endpoint(Reply(text="one two three")) as endpoint:
+    with Endpoint(Reply(text="a b c")) as endpoint:
         async with AsyncClient(api_base=endpoint.url) as client:
             async with await client.acompletion("openai/m", MESSAGES, stream=True) as stream:
                 await stream.pass_on(send)
@@ -279,3 +280,56 @@ async def test_a_handlers_failure_comes_after_what_it_said() -> None:
         assert passed.text == "one two"
         assert getattr(caught.value, "partial").choices[0].message.content == "one two"  # noqa: B009
         assert stream.outcome == ("truncated" if expected is StreamTruncatedError else "error")
+
+
+BEGUN = [chunk("one"), chunk(" two")]
+FAILURE = {"error": {"message": "no memory left", "type": "server_error", "code": 503}}
+
+
+@pytest.mark.parametrize(
+    "reply, error, outcome",
+    [
+        (Reply(events=[*BEGUN, FAILURE]), APIError, "error"),
+        (Reply(events=BEGUN, done=False), StreamTruncatedError, "truncated"),
+    ],
+    ids=["error", "cut"],
+)
+async def test_an_endpoints_failure_comes_after_what_it_said(reply: Reply, error: type[APIError], outcome: str) -> None:
+    passed = Passed()
+    with Endpoint(reply) as endpoint:
+        async with AsyncClient(api_base=endpoint.url, num_retries=0) as client:
+            iterated = client.astreaming("openai/m", MESSAGES)
+            with pytest.raises(error) as expected:
+                await iterated.until_done()
+            stream = client.astreaming("openai/m", MESSAGES)
+            with pytest.raises(error) as caught:
+                await stream.pass_on(passed.send)
+    assert (str(caught.value), caught.value.status_code) == (str(expected.value), expected.value.status_code)
+    assert passed.text == "one two"
+    assert stream.outcome == iterated.outcome == outcome
+
+
+async def test_an_endpoint_that_falls_silent_is_given_up(clock: FakeClock) -> None:
+    passed = Passed()
+    with Endpoint(Reply(events=BEGUN, done=False, stall=True)) as endpoint:
+        async with AsyncClient(api_base=endpoint.url) as client:
+            stream = client.astreaming("openai/m", MESSAGES, timeout=Timeouts(idle=20))
+            async with an_hour(clock, endpoint.await_silence):
+                with pytest.raises(Timeout) as caught:
+                    await stream.pass_on(passed.send)
+    assert caught.value.budget == "idle"
+    assert passed.text == "one two"
+
+
+async def test_an_endpoint_that_has_said_all_need_not_end_the_stream(clock: FakeClock) -> None:
+    """Its last deadline counts from the last finish reason on."""
+    passed = Passed()
+    ending = chunk(finish_reason="stop")
+    with Endpoint(Reply(events=[*BEGUN, ending], done=False, stall=True)) as endpoint:
+        async with AsyncClient(api_base=endpoint.url) as client:
+            stream = client.astreaming("openai/m", MESSAGES, timeout=Timeouts(ending=20))
+            async with an_hour(clock, endpoint.await_silence):
+                await stream.pass_on(passed.send)
+    assert stream.outcome == "complete"
+    assert stream.timings.total is not None
+    assert stream.timings.total < 300

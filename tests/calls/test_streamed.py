@@ -121,16 +121,6 @@ async def test_what_opens_as_the_stream_is_closed_is_closed_too() -> None:
     assert streams[0].timings.opened is None
 
 
-async def test_bare_text_may_be_asked_for_before_and_after_the_first_chunk() -> None:
-    async with AsyncClient(handlers={"mine": words}) as client:
-        early = client.astreaming("mine/m", MESSAGES).take_bare_text()
-        assert [type(piece) for piece in [piece async for piece in early]][1] is str
-        late = client.astreaming("mine/m", MESSAGES)
-        assert type(await anext(late)) is tokenwire.GenericStreamingChunk
-        assert await anext(late.take_bare_text()) == "two"
-        await late.aclose()
-
-
 async def test_the_attempt_of_a_handler_has_no_status() -> None:
     async with AsyncClient(handlers={"mine": words}) as client:
         stream = client.astreaming("mine/m", MESSAGES)

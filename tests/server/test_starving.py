@@ -114,8 +114,8 @@ async def test_others_are_served_beside_a_handler_that_blocks(ask: Ask, passes: 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(app, scope, client.receive, client.send)
         answer = await ask(app, path="/health", method="GET", seconds=3600)
-        answered.set()
         assert answer.status == 200
+        answered.set()
 
 
 async def test_a_handler_that_blocks_for_long_is_named_in_the_log_once(

@@ -8,7 +8,7 @@ a batch is a list's `pop`.
 import weakref
 from collections.abc import Awaitable, Callable
 from types import GenericAlias, TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypeVar, overload
 
 from ..exceptions import APIError, APIResponseValidationError, StreamClosedError, StreamTruncatedError
 from ..results.reading import text_of
@@ -137,15 +137,6 @@ class AsyncStream(Generic[C]):
         batch, self._batch = self._batch, _NONE
         batch.reverse()
         return batch
-
-    def take_bare_text(self) -> "AsyncStream[C | str]":
-        """This stream, from now on with a str in place of a chunk that brings text for choice 0 and nothing else.
-
-        For readers that pass text on and have no use for the chunk around it, which then need not be made. Only a
-        handler's text comes so, and not all of it: be ready for both.
-        """
-        self._call.take_bare_text()
-        return cast("AsyncStream[C | str]", self)
 
     def text(self) -> "AsyncView[str]":
         """The text of choice 0, as it arrives: `async for text in stream.text()`.

@@ -10,7 +10,7 @@ servers never send any: then `[DONE]` stands for them, but only if the body ends
 send `[DONE]` and hang up when they drop a stream in its middle.
 """
 
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from enum import Enum, auto
 
 from .. import _loops
@@ -24,7 +24,7 @@ from ..wire.convert import Chunk
 from ..wire.dialect import EventDecoder
 from ..wire.errors import name_address, unusable
 from ..wire.sse import SSEDecoder
-from .base import ChunkSource
+from .base import ChunkSource, Send
 
 END_SECONDS = 5.0  # how long the end of a body may take after a `[DONE]` without any finish reason
 
@@ -55,6 +55,7 @@ class HTTPSource(ChunkSource[Chunk]):
         "_decoder",
         "_events",
         "_exchange",
+        "_failure",
         "_limits",
         "_received",
         "_state",
@@ -76,6 +77,7 @@ class HTTPSource(ChunkSource[Chunk]):
         self._state = State.SNIFFING
         self._received = b""  # while sniffing, and of a document
         self._broken: APIConnectionError | None = None  # how the body ended, where it did not end well
+        self._failure: APIError | None = None  # of what was handed on
         self._until = 0.0  # by when it must have ended, after `[DONE]`
 
     @property
@@ -122,6 +124,9 @@ class HTTPSource(ChunkSource[Chunk]):
             raise
         if self._state is not State.CLOSED:
             self._state = State.ENDED
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
         if decoder.error is not None:
             error, decoder.error = decoder.error, None
             self._take_status(error)
@@ -136,6 +141,39 @@ class HTTPSource(ChunkSource[Chunk]):
         if state is State.ENDED or state is State.CLOSED or self._decoder.error is not None:
             return ready()
         return self._wait_for_end(deadline) if state is State.DONE else self._exchange.wait(deadline)
+
+    def hand_on(self, send: Send, clock: Callable[[], float], idle: float, until: float) -> Awaitable[float] | None:
+        """See `ChunkSource`; up to the last finish reason, from where on another deadline counts."""
+        if self._state is not State.EVENTS or self.assembler.finished:
+            return None
+        return self._hand_on(send, clock, idle, until)
+
+    async def _hand_on(self, send: Send, clock: Callable[[], float], idle: float, until: float) -> float:
+        since = now = clock()
+        in_time = True
+        while not self.assembler.finished:
+            try:
+                chunks = self.take()
+            except APIError as error:
+                self._failure = error  # which the next `take` raises
+                break
+            if chunks is None:
+                deadline = min(since + idle, until)
+                if not in_time or now >= deadline:
+                    break
+                in_time = await self.wait(deadline)
+                now = clock()
+            elif not chunks:
+                break
+            elif self.had_content:
+                await send(chunks)
+                since = now = clock()
+            else:
+                began = clock()
+                await send(chunks)
+                now = clock()
+                since += now - began  # the time that the caller took is not the server's
+        return since
 
     async def aclose(self) -> None:
         """Release the connection: for reuse when the body can be read to its end in no time, else by closing it."""
