@@ -230,7 +230,7 @@ async def test_a_timeout_for_streams_alone(assign: Callable[[str, object], None]
             await anext(stream)
         async with client.astreaming("mine/m", MESSAGES, stream_timeout=Timeouts(idle=7)) as stream:
             await anext(stream)
-    assert seen == [Timeouts.parse(9, stream=False), Timeouts.parse(5, stream=True), Timeouts(idle=7)]
+    assert seen == [Timeouts.parse(9), Timeouts.parse(5), Timeouts(idle=7)]
 
 
 @pytest.mark.parametrize("streamed", [False, True])

@@ -372,6 +372,7 @@ async def test_its_own_keywords_win_over_the_call_s() -> None:
         (lambda: Deployments([{"api_key": "secret"}]), r"deployments\[0\] must be a model's name, .* not \['api_key'\]"),
         (lambda: Deployments([{"model": "m", "weight": 0}]), r"deployments\[0\].weight must be a number above 0, not 0"),
         (lambda: Deployments([{"model": "m", "wieght": 2}]), r"deployments\[0\] has 'wieght': did you mean weight\?"),
+        (lambda: Deployments([{"model": "m", "nam": "a"}]), r"deployments\[0\] has 'nam': did you mean name\?"),
         (lambda: Deployments([{"model": "m", "name": 1}]), r"deployments\[0\].name must be a str"),
         (lambda: Deployments([{"model": "m", "fallbacks": []}]), r"deployments\[0\] must be without fallbacks"),
         (lambda: Deployments(["m"], cool_down=0), "cool_down must be a number of seconds above 0, not 0"),

@@ -27,8 +27,8 @@ examples:
   tokenwire chat -m openai/gpt-4o-mini --json "Hi" | jq .choices[0].delta.content
 
 environment:
-  OPENAI_API_KEY   the key, where --api-key is not given
-  OPENAI_BASE_URL  the address, where --api-base is not given
+  OPENAI_API_KEY   the key, where --api-key is not given; of anthropic/ models ANTHROPIC_API_KEY
+  OPENAI_BASE_URL  the address, where --api-base is not given; of anthropic/ models ANTHROPIC_BASE_URL
   NO_COLOR         no colours
 """
 
@@ -158,7 +158,7 @@ def _add_batch(commands: "argparse._SubParsersAction[Parser]") -> None:
     batch.add_argument("--concurrency", metavar="COUNT", type=_count, default=64, help="calls at once (default: %(default)s)")
     batch.add_argument("--rpm", metavar="COUNT", type=_count, help="requests a minute")
     batch.add_argument("--tpm", metavar="COUNT", type=_count, help="tokens a minute")
-    batch.add_argument("--timeout", metavar="SECONDS", type=_seconds, help="the longest that a call may take")
+    batch.add_argument("--timeout", metavar="SECONDS", type=_seconds, help="the longest that an attempt may take")
     batch.add_argument("--retries", metavar="COUNT", type=_whole, help="further attempts of a call (default: 2)")
     batch.add_argument("--retry-failed", action="store_true", help="ask the lines again that failed before")
     batch.add_argument("--number-ids", action="store_true", help="number lines whose custom_id is missing or there twice")

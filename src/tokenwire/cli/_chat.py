@@ -72,7 +72,8 @@ class Conversation:
             AuthenticationError: there is no key, and one is needed.
         """
         try:
-            self._client.astreaming(messages=self.messages, **self._call)  # it sends nothing before it is iterated
+            messages = [*self.messages, {"role": "user", "content": ""}]
+            self._client.astreaming(messages=messages, **self._call)  # it sends nothing before it is iterated
         except BadRequestError as error:
             raise UsageError(in_options(error.message)) from None
         except APIError as error:
@@ -100,7 +101,7 @@ class Conversation:
     def report(self, error: TokenwireError) -> None:
         """Say what went wrong, without the key."""
         status = f"HTTP {error.status_code}: " if isinstance(error, APIError) and error.response is not None else ""
-        complain(f"{status}{error}", secret=self._call.get("api_key") or os.environ.get("OPENAI_API_KEY"))
+        complain(f"{status}{error}", secret=self._call.get("api_key"))
 
     async def aclose(self) -> None:
         """Close the connections."""
