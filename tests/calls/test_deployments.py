@@ -1,8 +1,9 @@
 """Several targets under one name: who is asked, who cools down, and what is seen of it."""
 
 import math
+import random
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -48,6 +49,9 @@ def asked(response: Any) -> list[tuple[str | None, str | None]]:
 
 # The decision.
 
+# Which call begins or ends, how, after how long a pause, what patience its server asks for, who is left out.
+Step: TypeAlias = tuple[int, Ending, float, float | None, set[int]]
+
 
 @given(
     st.lists(st.sampled_from([0.5, 1.0, 2.0, 3.0]), min_size=1, max_size=9),
@@ -62,11 +66,36 @@ def asked(response: Any) -> list[tuple[str | None, str | None]]:
         max_size=120,
     ),
 )
-def test_a_balance_against_a_model_that_looks_at_everything(
-    weights: list[float], steps: list[tuple[int, Ending, float, float | None, set[int]]]
-) -> None:
+def test_a_balance_against_a_model_that_looks_at_everything(weights: list[float], steps: list[Step]) -> None:
+    against_a_model(weights, steps)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_balance_over_many_failures_against_the_same_model(seed: int) -> None:
+    """Few deployments, that fail and come back again and again: states to which short lists of steps do not come."""
+    rng = random.Random(seed)
+    weights = [rng.choice([0.5, 1.0, 2.0]) for _ in range(rng.randint(1, 4))]
+    pauses, endings = [0.0, 0.0, 1.0, 4.0, 5.0, 30.0, 60.0], [*Ending, Ending.FAILED, Ending.REFUSED]
+    against_a_model(
+        weights,
+        [
+            (
+                rng.randrange(41),
+                rng.choice(endings),
+                rng.choice(pauses),
+                rng.choice([None, None, None, 0.0, 30.0]),
+                {rng.randrange(4)} if rng.random() < 0.3 else set(),
+            )
+            for _ in range(500)
+        ],
+        cool_down=rng.choice([5.0, 5.0, 90.0]),
+        most_failures=rng.choice([1, 2, 3]),
+    )
+
+
+def against_a_model(weights: list[float], steps: list[Step], *, cool_down: float = 5.0, most_failures: int = 2) -> None:
     """The model has a plain list and walks it; it knows no tree, no heap and no epochs but the numbers of cool-downs."""
-    balance, moment = Balance(weights, 5.0, 2), 100.0
+    balance, moment = Balance(weights, cool_down, most_failures), 100.0
     count = len(weights)
     load, until, is_probed = [0] * count, [0.0] * count, [False] * count
     failures, cooled, cools = [0] * count, [0] * count, [0] * count
@@ -110,8 +139,8 @@ def test_a_balance_against_a_model_that_looks_at_everything(
                 is_probed[number] = False
             elif ending in (Ending.FAILED, Ending.REFUSED) and is_news:
                 failures[number] += 1
-                if is_down[number] or ending is Ending.REFUSED or failures[number] >= 2:
-                    longer = min(5.0 * 2 ** cooled[number], 60.0)
+                if is_down[number] or ending is Ending.REFUSED or failures[number] >= most_failures:
+                    longer = min(cool_down * 2 ** cooled[number], max(60.0, cool_down))
                     until[number] = moment + (longer if patience is None else patience)
                     is_down[number], is_probed[number] = True, False
                     cools[number] += 1
