@@ -197,7 +197,7 @@ def test_openai_s_own_key(endpoint: Endpoint, assign: Callable[[str, object], No
     assert key_sent() == "Bearer sk-all"
     assign("api_key", None)
     assign("openai_key", 12345)
-    with pytest.raises(BadRequestError, match=r"^openai/m: openai_key must be a str, not <class 'int'>"):
+    with pytest.raises(BadRequestError, match=r"^openai/m: openai_key must be a str, not int"):
         key_sent()
 
 
