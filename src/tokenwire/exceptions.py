@@ -1,7 +1,5 @@
 """Every exception that leaves this library, and nothing else.
 
-::
-
     TokenwireError
     ├── APIError                               a call failed; the attributes below say how
     │   ├── APIConnectionError                 no complete answer arrived
@@ -121,7 +119,9 @@ class APIError(TokenwireError):
         status_code: the HTTP status, or the one LiteLLM gives this kind of failure.
         llm_provider: the provider's name, "" when none was resolved.
         model: the model as the caller named it, without the provider's prefix.
-        code, param, type: the fields of OpenAI's error object, None when absent.
+        code: OpenAI's error object has this field, as the next two: which error it is; None when absent.
+        param: the parameter that is to blame.
+        type: what kind of error it is.
         body: the decoded error body (a JSON value, or text), None when there was none.
         request_id: the server's id for this request, from its headers.
         response: an `httpx.Response` with status, headers and body; it carries no request and so no key.
@@ -139,7 +139,7 @@ class APIError(TokenwireError):
     def __init__(
         self,
         message: str = "",
-        *details: Any,
+        *details: object,
         status_code: int | None = None,
         llm_provider: str = "",
         model: str = "",
@@ -198,7 +198,7 @@ class APIError(TokenwireError):
         text = f"{where}: {self.message}" if where else self.message
         return f"{text} ({', '.join(details)})" if details else text
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[object, ...]:
         return _restore, (type(self), self.__dict__.copy())
 
 
@@ -219,7 +219,7 @@ class Timeout(APIConnectionError):
     default_status = 408
     _order = ("model", "llm_provider", "litellm_debug_info", "max_retries", "num_retries", "headers", "exception_status_code")
 
-    def __init__(self, message: str = "", *details: Any, budget: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, message: str = "", *details: object, budget: str | None = None, **kwargs: Any) -> None:
         if details:
             kwargs = {**kwargs, **self._by_name(message, details)}
             message = kwargs.pop("message")
@@ -250,7 +250,7 @@ class LimitExceededError(APIResponseValidationError):
         limit: the limit's name, such as "max_event_bytes".
     """
 
-    def __init__(self, message: str = "", *details: Any, limit: str = "", **kwargs: Any) -> None:
+    def __init__(self, message: str = "", *details: object, limit: str = "", **kwargs: Any) -> None:
         super().__init__(message, *details, **kwargs)
         self.limit = limit
 
@@ -265,7 +265,7 @@ class OutputValidationError(APIResponseValidationError):
     """
 
     def __init__(
-        self, message: str = "", *details: Any, path: str = "", expected: str = "", text: str = "", **kwargs: Any
+        self, message: str = "", *details: object, path: str = "", expected: str = "", text: str = "", **kwargs: Any
     ) -> None:
         super().__init__(message, *details, **kwargs)
         self.path: str = path
@@ -281,7 +281,7 @@ class OutputIncompleteError(APIResponseValidationError):
         value: what is known of its value: plain dicts and lists, None where nothing is.
     """
 
-    def __init__(self, message: str = "", *details: Any, text: str = "", value: Any = None, **kwargs: Any) -> None:
+    def __init__(self, message: str = "", *details: object, text: str = "", value: Any = None, **kwargs: Any) -> None:
         super().__init__(message, *details, **kwargs)
         self.text: str = text
         self.value: Any = value
@@ -294,7 +294,7 @@ class OutputRefusedError(APIResponseValidationError):
         text: what it answered all the same, mostly "".
     """
 
-    def __init__(self, message: str = "", *details: Any, text: str = "", **kwargs: Any) -> None:
+    def __init__(self, message: str = "", *details: object, text: str = "", **kwargs: Any) -> None:
         super().__init__(message, *details, **kwargs)
         self.text: str = text
 

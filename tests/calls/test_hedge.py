@@ -184,6 +184,7 @@ async def test_nothing_of_a_race_is_left_when_an_opened_stream_is_handed_over(cl
                 await endpoint.await_silence(2)
                 await endpoint.await_until(lambda: endpoint.requests[0].aborted)
             [stream] = streams
+            assert stream.timings.first_chunk is not None
             assert stream.timings.first_content is not None
             assert (await anext(stream)).choices[0].delta.content == "one"
             await stream.aclose()

@@ -22,6 +22,8 @@ from tokenwire import AsyncClient
 from tokenwire.jobs import Batch, Progress, abatch, batch
 from tokenwire.testing import Endpoint, Reply, completion
 
+from ..conftest import one_loop
+
 KILLS = Path(__file__).with_name("kills.py")
 
 
@@ -301,6 +303,7 @@ def test_from_sync_code(files: Files) -> None:
 # The next run.
 
 
+@one_loop
 @pytest.mark.anyio
 async def test_cut_anywhere_the_next_run_goes_on(files: Files) -> None:
     """Whatever a power cut leaves of the last lines."""
@@ -328,6 +331,7 @@ async def test_a_tail_of_zeros_is_cut_off(files: Files) -> None:
     assert files.ids == ["a", "b"]
 
 
+@one_loop
 @pytest.mark.anyio
 async def test_many_results_of_all_kinds_are_found_again(files: Files) -> None:
     """What is looked at together, and what is looked at alone."""
@@ -347,6 +351,7 @@ async def test_many_results_of_all_kinds_are_found_again(files: Files) -> None:
     assert files.ids == sorted(ids)
 
 
+@one_loop
 @pytest.mark.anyio
 @pytest.mark.parametrize("place", [0, 1500, 2999])
 async def test_one_id_that_is_another_among_many(files: Files, place: int) -> None:
@@ -359,6 +364,7 @@ async def test_one_id_that_is_another_among_many(files: Files, place: int) -> No
         await files.run(Handler())
 
 
+@one_loop
 @pytest.mark.anyio
 async def test_a_new_line_with_the_id_of_one_that_is_done(files: Files) -> None:
     lines = [chat(f"id-{number}", str(number)) for number in range(1000)]
@@ -369,6 +375,7 @@ async def test_a_new_line_with_the_id_of_one_that_is_done(files: Files) -> None:
         await files.run(Handler())
 
 
+@one_loop
 @pytest.mark.anyio
 async def test_a_line_with_a_hole_is_no_result(files: Files) -> None:
     """A power cut may leave zeros where a line was not written yet, and what was written after it."""

@@ -30,14 +30,12 @@ _THE_CALL_S = ("stream", "hedge", "num_retries", "max_retries", "retry_policy", 
 class Deployments(SharedBackend):
     """Several targets that answer to one name: for `register`, or among a client's `handlers`.
 
-    ::
-
         tokenwire.register("pool", Deployments([
             {"model": "openai/m", "api_base": "http://one:8000/v1", "weight": 2},
             {"model": "openai/m", "api_base": "http://two:8000/v1"},
             "mine/local",
         ]))
-        await acompletion("pool", messages)  # or "pool/...": what stands behind the "/" is not looked at
+        await acompletion("pool", messages)  # or "pool/...": what follows the "/" is ignored
 
     A call asks the one with the fewest calls under way for its weight; a further attempt, or a hedge, asks another one. One
     that failed so often in a row, or was refused by its server (429, 503), is not asked until its cool-down is over; then one
@@ -217,6 +215,10 @@ class Unchosen:
 
     def __init__(self, count: int) -> None:
         self.address: str = f"one of {count} deployments"
+
+    def traced(self, headers: Callable[[], dict[str, str]], waits: list[float]) -> "Unchosen":
+        """Not called."""
+        raise NotImplementedError
 
     async def answer(self, via: Senders, deadline: float) -> Response:
         """Not called."""

@@ -49,7 +49,7 @@ class AsyncClient:
 
     Args:
         http_client: an `httpx.AsyncClient` to send through, for proxies of your own, HTTP/2 or event hooks; it is used
-            as it is and not closed. In which event loops it can be used is its own affair.
+            as it is and not closed. It decides in which event loops the client can be used.
         transport: an `HTTPTransport` with limits or an SSL context of your own; it is closed with the client. It belongs
             to one event loop, and then so does the client. Without either, the client has a transport of its own for each
             event loop and each `ssl_verify`, and goes through httpx where the environment names a proxy (`HTTPS_PROXY`,
@@ -318,7 +318,7 @@ class AsyncClient:
         """List the models that an endpoint offers, by `GET /models`.
 
         Args:
-            model: names the provider alone; what stands behind the "/" is not looked at.
+            model: names the provider alone; what follows the "/" is ignored.
             **params: `api_base`, `api_key` and the other keywords of every call.
 
         Returns:
@@ -339,7 +339,8 @@ class AsyncClient:
         answer looks like, `n`, `best_of`, `echo` and `logprobs` are passed to a method that names them, as `prompt` is.
 
         Args:
-            model, custom_llm_provider: as for `acompletion`.
+            model: as for `acompletion`.
+            custom_llm_provider: as for `acompletion`.
             stream: whether to look at the method that answers streams.
 
         Raises:

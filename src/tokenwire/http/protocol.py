@@ -4,11 +4,11 @@ Lives here: what a response's bytes mean (by llhttp, through httptools), where i
 can be used again afterwards. Not here: sockets, waiting, whose turn it is.
 
 `ResponseReader` reads all responses of one connection, one after another. Bytes that arrive while none is expected
-(behind a response, or between two) spoil the connection, so that they never answer the next request.
+(after a response, or between two) spoil the connection, so that they never answer the next request.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from enum import Enum, auto
 from typing import Any, NoReturn
 
@@ -153,7 +153,7 @@ class ResponseReader:
         return data
 
     def end(self) -> bytes:
-        """What there is behind the last byte of the body, once no more can come: b"".
+        """What comes after the last byte of the body, once no more can come: b"".
 
         Raises:
             httpx.RemoteProtocolError, HeadersTooLarge: what `feed_data` or `feed_eof` raised.
@@ -203,7 +203,7 @@ class ResponseReader:
     # --- httptools' callbacks
 
     def on_message_begin(self) -> None:
-        """The first byte of a response; one behind a complete response was not asked for, and its body is not ours."""
+        """The first byte of a response; one after a complete response was not asked for, and its body is not ours."""
         if self.state is State.COMPLETE:
             raise httpx.RemoteProtocolError("a response to no request")  # it stops the parser
 
@@ -271,6 +271,18 @@ def render_head(method: bytes, target: bytes, headers: Iterable[tuple[bytes, byt
     lines = [b"%s %s HTTP/1.1" % (method, target)]
     lines += [b"%s: %s" % header for header in headers]
     return checked_head(b"\r\n".join([*lines, b"", b""]), len(lines))
+
+
+def render_fields(headers: Collection[tuple[bytes, bytes]]) -> bytes:
+    """Further headers of a request's head.
+
+    Raises:
+        httpx.LocalProtocolError: a line break or NUL stands where it would begin another header or request.
+    """
+    fields = b"".join([b"%b: %b\r\n" % header for header in headers])
+    if fields.count(b"\n") != len(headers) or fields.count(b"\r") != len(headers) or b"\0" in fields:
+        raise httpx.LocalProtocolError("a header of the request has a line break or NUL in it")
+    return fields
 
 
 def checked_head(head: bytes, lines: int) -> bytes:

@@ -65,12 +65,12 @@ class _OfMessage:
         self._answer, self._finish_reason, self._seen = answer, finish_reason, seen
         self.fast: Callable[[Any], Any] = _nothing if is_refused else answer.fast
         self.text: str | None | UnsetType = UNSET
-        self.made: Any = None
+        self.made: object = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _OfMessage, (self._answer, self._finish_reason, self.fast is _nothing)
 
-    def parsed(self, message: Message) -> Any:
+    def parsed(self, message: Message) -> object:
         """The object of a message that is not simply the text of one; or what is wrong with it."""
         try:
             return self._answer.parsed(message, self._finish_reason)

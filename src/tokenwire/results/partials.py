@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from msgspec import UNSET, inspect
+from msgspec import UNSET, UnsetType, inspect
 
 from ..exceptions import OutputValidationError
 from ..schemas.decoding import Misfit, first_of
@@ -97,7 +97,7 @@ class Partial(Generic[T]):
         known, info = self.value, type_of(self._answer.cls)
         look = None if self._answer.is_pairs and not self.done else self._parser
         try:
-            made = known_as(info, known, look)
+            made: Any = known_as(info, known, look)
             if made is UNSET and self.done:
                 raise Misfit(_expected(info, known), "")
         except Misfit as misfit:
@@ -121,7 +121,7 @@ def type_of(annotation: Any) -> Any:
     return inspect.type_info(annotation)
 
 
-def known_as(info: Any, value: Any, look: PartialJSON | None = None) -> Any:
+def known_as(info: Any, value: object, look: PartialJSON | None = None) -> object:
     """A value of a type, as far as it is known; `UNSET` where it can't be one yet.
 
     Args:
@@ -139,14 +139,14 @@ def known_as(info: Any, value: Any, look: PartialJSON | None = None) -> Any:
     return UNSET if made is None else made(info, value, look)
 
 
-def _converted(value: Any, cls: Any) -> Any:
+def _converted(value: object, cls: type) -> object:
     try:
         return msgspec.convert(value, cls)
     except msgspec.ValidationError:
         return UNSET
 
 
-def _part(info: Any, value: Any, key: Any, look: PartialJSON | None, *, is_required: bool = True) -> Any:
+def _part(info: Any, value: Any, key: int | str, look: PartialJSON | None, *, is_required: bool = True) -> object:
     """What is known of a part of a value.
 
     Args:
@@ -184,7 +184,7 @@ def _name(info: Any) -> str:
     return info.cls.__name__ if hasattr(info, "cls") else type(info).__name__.removesuffix("Type").lower()
 
 
-def _list(info: Any, value: Any, look: PartialJSON | None) -> Any:
+def _list(info: Any, value: object, look: PartialJSON | None) -> list[object] | UnsetType:
     if not isinstance(value, list):
         return UNSET
     made = (_part(info.item_type, value, place, look) for place in range(len(value)))
@@ -194,27 +194,27 @@ def _list(info: Any, value: Any, look: PartialJSON | None) -> Any:
 def _listed(cls: Callable[[list[Any]], Any]) -> Callable[[Any, Any, PartialJSON | None], Any]:
     """What makes another kind of container of a list."""
 
-    def make(info: Any, value: Any, look: PartialJSON | None) -> Any:
+    def make(info: Any, value: object, look: PartialJSON | None) -> object:
         made = _list(info, value, look)
         return UNSET if made is UNSET else cls(made)
 
     return make
 
 
-def _tuple(info: Any, value: Any, look: PartialJSON | None) -> Any:
+def _tuple(info: Any, value: object, look: PartialJSON | None) -> object:
     if not isinstance(value, list):
         return UNSET
     return tuple(_part(item, value, place, look) for place, item in enumerate(info.item_types[: len(value)]))
 
 
-def _dict(info: Any, value: Any, look: PartialJSON | None) -> Any:
+def _dict(info: Any, value: object, look: PartialJSON | None) -> object:
     if not isinstance(value, dict):
         return UNSET
     made = {known_as(info.key_type, name): _part(info.value_type, value, name, look) for name in value}
     return {name: item for name, item in made.items() if item is not UNSET and name is not UNSET}
 
 
-def _union(info: Any, value: Any, look: PartialJSON | None) -> Any:
+def _union(info: Any, value: object, look: PartialJSON | None) -> object:
     """The first that it can be. One alone that is a container says what is wrong; several, that it is none of them."""
     for member in info.types:
         try:
@@ -228,13 +228,13 @@ def _union(info: Any, value: Any, look: PartialJSON | None) -> Any:
     return UNSET
 
 
-def _fields(info: Any, value: dict[str, Any], look: PartialJSON | None) -> dict[str, Any]:
+def _fields(info: Any, value: dict[str, object], look: PartialJSON | None) -> dict[str, object]:
     """What is known of the fields of an object; without those that are not.
 
     Raises:
         Misfit: also where the object has ended without one that it must have.
     """
-    made: dict[str, Any] = {}
+    made: dict[str, object] = {}
     for field in info.fields:
         if field.encode_name in value:
             made[field.name] = _part(field.type, value, field.encode_name, look, is_required=field.required)
@@ -243,11 +243,11 @@ def _fields(info: Any, value: dict[str, Any], look: PartialJSON | None) -> dict[
     return {name: item for name, item in made.items() if item is not UNSET}
 
 
-def _typed_dict(info: Any, value: Any, look: PartialJSON | None) -> Any:
+def _typed_dict(info: Any, value: object, look: PartialJSON | None) -> object:
     return _fields(info, value, look) if isinstance(value, dict) else UNSET
 
 
-def _object(info: Any, value: Any, look: PartialJSON | None) -> Any:
+def _object(info: Any, value: object, look: PartialJSON | None) -> object:
     if not isinstance(value, dict) or value.get(getattr(info, "tag_field", None), ...) != (getattr(info, "tag", None) or ...):
         return UNSET
     absent = {field.name: UNSET for field in info.fields if field.required}
@@ -256,7 +256,7 @@ def _object(info: Any, value: Any, look: PartialJSON | None) -> Any:
     return _called(info.cls, {**absent, **_fields(info, value, look)})
 
 
-def _named_tuple(info: Any, value: Any, look: PartialJSON | None) -> Any:
+def _named_tuple(info: Any, value: object, look: PartialJSON | None) -> object:
     if not isinstance(value, list):
         return UNSET
     absent = {field.name: UNSET for field in info.fields if field.required}
@@ -264,14 +264,14 @@ def _named_tuple(info: Any, value: Any, look: PartialJSON | None) -> Any:
     return _called(info.cls, absent | known)
 
 
-def _called(cls: Any, fields: dict[str, Any]) -> Any:
+def _called(cls: Callable[..., object], fields: dict[str, object]) -> object:
     try:
         return cls(**fields)
     except _NOT_MADE:
         return UNSET
 
 
-def _custom(info: Any, value: Any, look: PartialJSON | None) -> Any:
+def _custom(info: Any, value: object, look: PartialJSON | None) -> object:
     """A pydantic model, which need not be whole where it is not validated."""
     if not isinstance(value, dict) or not hasattr(info.cls, "model_construct"):
         return UNSET
@@ -285,18 +285,18 @@ def _custom(info: Any, value: Any, look: PartialJSON | None) -> Any:
     return info.cls.model_construct(**{name: item for name, item in fields.items() if item is not UNSET})
 
 
-def _validated(cls: Any, value: dict[str, Any]) -> Any:
+def _validated(cls: Any, value: dict[str, object]) -> object:
     try:
         return cls.model_validate(value)
     except ValueError as error:
         raise Misfit(*first_of(error)) from None
 
 
-def _enum(info: Any, value: Any, _: PartialJSON | None) -> Any:
+def _enum(info: Any, value: object, _: PartialJSON | None) -> object:
     return _converted(value, info.cls)
 
 
-def _literal(info: Any, value: Any, _: PartialJSON | None) -> Any:
+def _literal(info: Any, value: object, _: PartialJSON | None) -> object:
     return value if value in info.values else UNSET
 
 

@@ -1,7 +1,5 @@
 """A fixture for pytest, there by itself wherever tokenwire is installed.
 
-::
-
     def test_my_retries(tokenwire_endpoint):
         endpoint = tokenwire_endpoint([Reply(status=503), Reply(text="Hello")])
         ...
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 def tokenwire_endpoint() -> "Iterator[Callable[..., Endpoint]]":
     """Starts scripted endpoints: `tokenwire_endpoint(script)`, with the arguments of `tokenwire.testing.Endpoint`.
 
-    They are closed behind the test, which then fails if a script raised.
+    They are closed after the test, which then fails if a script raised.
     """
     from . import Endpoint
 
