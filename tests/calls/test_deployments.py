@@ -371,6 +371,49 @@ async def test_a_stream_is_under_way_until_it_ends_and_turns_to_another_until_it
 
 @pytest.mark.anyio
 @one_loop
+async def test_a_cool_down_counts_from_the_answer_not_from_when_somebody_looks(clock: FakeClock) -> None:
+    with Endpoint(Reply(status=429, json={}, headers={"retry-after": "40"})) as bad:
+        pool = pool_of(bad)
+        async with AsyncClient(handlers={"pool": pool}, api_key="k", num_retries=0) as client:
+            with pytest.raises(tokenwire.RateLimitError):
+                await client.acompletion("pool", MESSAGES)
+            await clock.aadvance(10)
+    assert pool.stats[0].cooling == pytest.approx(30)
+
+
+@pytest.mark.anyio
+@one_loop
+@pytest.mark.parametrize("is_mistake", [False, True], ids=["broken", "the caller's mistake"])
+async def test_whom_a_call_asks_after_one_that_failed_it(is_mistake: bool) -> None:
+    """The other one, though that has more to do; nobody, where another would say the same."""
+    called: list[str] = []
+
+    async def handler(model: str, **_: Any) -> AsyncIterator[str]:
+        called.append(model)
+        if model == "idle":
+            raise tokenwire.BadRequestError("no", fault="caller") if is_mistake else tokenwire.CustomLLMError(500, "broken")
+        yield "Hel"
+        yield "lo"
+
+    pool = Deployments(["mine/busy", "mine/idle"])
+    async with AsyncClient(handlers={"pool": pool, "mine": handler}) as client:
+        async with await client.acompletion("pool", MESSAGES, stream=True) as stream:
+            await anext(stream)
+            if is_mistake:
+                with pytest.raises(tokenwire.BadRequestError):
+                    await client.acompletion("pool", MESSAGES)
+            else:
+                await client.acompletion("pool", MESSAGES)
+    assert called == (["busy", "idle"] if is_mistake else ["busy", "idle", "busy"])
+
+
+def test_two_of_one_name_are_told_apart() -> None:
+    pool = Deployments(["openai/m", "openai/n", "openai/m"])
+    assert [one.name for one in pool.stats] == ["openai/m (0)", "openai/n", "openai/m (2)"]
+
+
+@pytest.mark.anyio
+@one_loop
 async def test_a_stream_that_is_dropped_is_not_under_way_any_more() -> None:
     async def handler(**_: Any) -> AsyncIterator[str]:
         yield "Hel"
