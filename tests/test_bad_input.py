@@ -58,6 +58,12 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "messages as dict": ({"messages": {"role": "user"}}, "messages must be a list", "messages"),
     "messages as number": ({"messages": 5}, "messages must be a list", "messages"),
     "message as str": ({"messages": [*MESSAGES, "Hi"]}, r"messages\[1\] must be a dict", "messages"),
+    "no messages": ({"messages": []}, "messages is empty", "messages"),
+    "messages forgotten": ({"messages": None}, "messages is empty", "messages"),
+    "a tool as number": ({"tools": [5]}, r"tools\[0\] must be a function, or a dict", "tools"),
+    "a tool as text": ({"tools": [{}, "add"]}, r"tools\[1\] must be a function", "tools"),
+    "a key by another name": ({"key": "secret"}, "did you mean api_key", "key"),
+    "a token": ({"token": "secret"}, "did you mean api_key", "token"),
     "message without role": ({"messages": [{"content": "Hi"}]}, r"messages\[0\] must have a role", "messages"),
     "message with role None": ({"messages": [{"role": None, "content": "Hi"}]}, r"messages\[0\] must have a role", "messages"),
     "unsendable content": (
@@ -90,7 +96,7 @@ WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
     "num_retries below 0": ({"num_retries": -1}, "num_retries must be", "num_retries"),
     "num_retries as text": ({"num_retries": "2"}, "num_retries must be", "num_retries"),
     "stream as number": ({"stream": 1}, "stream must be True or False", "stream"),
-    "api_key of another type": ({"api_key": 12345}, "api_key must be a str, not <class 'int'>", "api_key"),
+    "api_key of another type": ({"api_key": 12345}, "api_key must be a str, not int", "api_key"),
     "api_key with a line break": ({"api_key": "secret\n"}, "api_key must not contain line breaks", "api_key"),
     "organization with a line break": ({"organization": "a\nb"}, "organization must not contain line breaks", "organization"),
     "headers as list": ({"headers": [("a", "b")]}, "headers must be a mapping", "headers"),
@@ -191,8 +197,8 @@ async def test_astreaming_refuses_at_once(value: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "name, value, message",
     [
-        ("api_key", 12345, "api_key must be a str, not <class 'int'>"),
-        ("api_key", b"secret", "api_key must be a str, not <class 'bytes'>"),
+        ("api_key", 12345, "api_key must be a str, not int"),
+        ("api_key", b"secret", "api_key must be a str, not bytes"),
         ("api_base", 5, "api_base must be a str, not 5"),
         ("organization", 5, "organization must be a str, not 5"),
         ("headers", 5, "headers must be a mapping of header names to str"),

@@ -444,11 +444,12 @@ async def test_a_thousand_chunks_need_no_timer_each(monkeypatch: pytest.MonkeyPa
 # Numbers, httpx's and the environment's.
 
 
-async def test_a_number_is_a_whole_call_s_total(clock: FakeClock) -> None:
+async def test_a_number_bounds_each_attempt_of_a_whole_call(clock: FakeClock) -> None:
     unfinished = Reply(body=b" ", stall=True, framing="chunked")
     with Endpoint(unfinished) as endpoint:
-        error = await fails(clock, endpoint, complete(endpoint, SHORT, num_retries=5))
-    assert (error.budget, len(endpoint.requests)) == ("total", 1)
+        error = await fails(clock, endpoint, complete(endpoint, SHORT, num_retries=2))
+    assert (error.budget, len(endpoint.requests)) == ("first_content", 3)
+    assert [attempt.seconds for attempt in error.attempts] == pytest.approx([SHORT] * 3, abs=SHORT / 2)
 
 
 @pytest.mark.parametrize("budgets", [SHORT, str(SHORT)], ids=["number", "text"])

@@ -509,3 +509,11 @@ async def test_no_error_is_left_over_for_the_next_call() -> None:
             await stream(api_base=endpoint.url)
         await stream(api_base=endpoint.url)
         assert {request.connection for request in endpoint.requests} == {1}
+
+
+async def test_https_to_a_server_without_tls_is_said_in_words() -> None:
+    with Endpoint(Reply(text="Hello")) as endpoint:
+        url = endpoint.url.replace("http:", "https:")
+        with pytest.raises(tokenwire.APIConnectionError, match="does not speak TLS: did you mean http://") as caught:
+            await tokenwire.acompletion("openai/m", [{"role": "user", "content": "Hi"}], api_base=url, num_retries=0)
+    assert caught.value.message.startswith(f"cannot connect to {url}/chat/completions: ")

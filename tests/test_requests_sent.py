@@ -498,9 +498,8 @@ async def test_messages_are_not_changed(endpoint: Endpoint) -> None:
     assert request.json()["messages"] == messages
 
 
-async def test_messages_may_be_a_tuple_or_missing(endpoint: Endpoint) -> None:
+async def test_messages_may_be_a_tuple(endpoint: Endpoint) -> None:
     assert (await sent(endpoint, tuple(MESSAGES))).json()["messages"] == MESSAGES
-    assert (await sent(endpoint, None)).json()["messages"] == []
 
 
 async def test_an_answer_s_message_can_be_sent_back(endpoint: Endpoint) -> None:

@@ -404,7 +404,7 @@ async def test_a_wait_beyond_the_cap_is_not_waited() -> None:
 async def test_a_wait_beyond_the_deadline_is_not_waited() -> None:
     late = Reply(status=429, headers={"retry-after": "30"})
     with Endpoint(late) as endpoint, pytest.raises(tokenwire.RateLimitError) as caught:
-        await complete(endpoint, timeout=10)
+        await complete(endpoint, timeout=tokenwire.Timeouts(total=10))
     assert (caught.value.retry_after, len(endpoint.requests)) == (30.0, 1)
 
 

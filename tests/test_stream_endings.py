@@ -837,7 +837,7 @@ async def test_truncation_can_end_a_stream_without_an_error(cut: Any) -> None:
         assert stream.response.choices[0].finish_reason is None
         assert stream.attempts[-1].error == "StreamTruncatedError"
         assert [part async for part in stream] == []
-        pieces = tokenwire.streaming("openai/m", [], api_base=endpoint.url, on_truncation="return")
+        pieces = tokenwire.streaming("openai/m", MESSAGES, api_base=endpoint.url, on_truncation="return")
         assert [piece.text for piece in pieces] == received
         assert pieces.outcome == "truncated"
 

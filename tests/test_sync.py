@@ -354,7 +354,7 @@ def test_no_handlers_error_ends_the_background_loop(error: BaseException) -> Non
         yield "a"
         raise error
 
-    expected = tokenwire.APIError if isinstance(error, Exception) else type(error)
+    expected = type(error) if isinstance(error, KeyboardInterrupt) else tokenwire.APIError
     tokenwire.register("whole", whole)
     tokenwire.register("streamed", streamed)
 

@@ -17,14 +17,16 @@ from .contenders import CONTENDERS, MEASURES, Contender, groups
 
 HERE = Path(__file__).parents[1]
 LONGEST_S = 900  # for one process
-FULL = {"map": 100_000, "batch": 100_000, "resume": 1_000_000, "gate": 20_000, "ray": 2048}
-QUICK = {"map": 2000, "batch": 2000, "resume": 20_000, "gate": 6000, "ray": 128}
+FULL = {"map": 100_000, "batch": 100_000, "resume": 1_000_000, "gate": 20_000, "hedge": 4000, "ray": 2048}
+QUICK = {"map": 2000, "batch": 2000, "resume": 20_000, "gate": 6000, "hedge": 600, "ray": 128}
 WORDS = {
     "us_per_call": "CPU per call, µs",
     "per_s": "calls/s",
     "seconds": "seconds",
     "cpu_s": "CPU, s",
     "bytes_per_line": "bytes a line",
+    "p99_ms": "p99, ms",
+    "requests": "requests a call",
     "s_per_1000": "s per 1,000 rows",
 }
 

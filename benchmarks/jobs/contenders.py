@@ -64,6 +64,12 @@ MEASURES = {
         "without a gate",
         "at most 15 µs more",
     ),
+    "hedge": Measure(
+        "First content where 5 % of a server's first tokens are 1 s late, 16 streams at once",
+        "milliseconds",
+        "without a hedge",
+        "p99 at most 0.5 times that without, at most 10 % more requests",
+    ),
     "ray": Measure(
         "Rows of a Ray dataset, an endpoint at 0.1 s, one actor, 64 rows at once",
         "seconds per 1,000 rows",
@@ -84,6 +90,9 @@ CONTENDERS = [
     Contender("gate", "without a gate", "gate_none"),
     Contender("gate", "at a gate, 4 wait", "gate_few"),
     Contender("gate", "at a gate, 4,000 wait", "gate_many"),
+    Contender("hedge", "without a hedge", "hedge_none"),
+    Contender("hedge", "Hedge(after=0.3)", "hedge_after"),
+    Contender("hedge", 'Hedge(after="p95")', "hedge_p95"),
     Contender("ray", "tokenwire.ray", "ray_tokenwire", "ray"),
     Contender("ray", "ray.data.llm, HTTP processor", "ray_llm", "ray", 0.25),
 ]

@@ -7,6 +7,7 @@ one that decides first. Contenders are written as their libraries show it; each 
 import asyncio
 import json
 import os
+import random
 import sys
 import tempfile
 import time
@@ -238,6 +239,70 @@ async def gate_few(count: int, origin: str) -> Values:
 
 async def gate_many(count: int, origin: str) -> Values:
     return await _at_gate(count, origin, 4000)
+
+
+# Hedge.
+
+SLOW_SHARE, SLOW_S, QUICK_S = 0.05, 1.0, 0.02  # first tokens of the server below
+HEDGE_AFTER_S = 0.3
+
+
+class _SlowServer:
+    """Streams a word; one in twenty first tokens is late. In this process: what is measured is waiting, not CPU."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+        self._random = random.Random(1)
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                await reader.readexactly(int(head.lower().partition(b"content-length:")[2].split(None, 1)[0]))
+                self.requests += 1
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+                await asyncio.sleep(SLOW_S if self._random.random() < SLOW_SHARE else QUICK_S)
+                choice = {"index": 0, "delta": {"content": "Hello"}, "finish_reason": "stop"}
+                said = f"data: {json.dumps({'id': '1', 'choices': [choice]})}\n\ndata: [DONE]\n\n".encode()
+                writer.write(b"%x\r\n%b\r\n0\r\n\r\n" % (len(said), said))
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
+            pass  # the client has left, or the run is over
+        finally:
+            writer.close()
+
+
+async def _first_contents(count: int, **keywords: Any) -> Values:
+    server = _SlowServer()
+    seconds: list[float] = []
+    async with await asyncio.start_server(server.answer, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        async with _client(f"http://127.0.0.1:{port}", **keywords) as client:
+
+            async def call() -> None:
+                async with client.astreaming("openai/m", MESSAGES) as stream:
+                    async for _ in stream:
+                        pass
+                seconds.append(stream.timings.first_content)
+
+            await in_tasks(count, call, tasks=AT_ONCE // 4)
+        requests = server.requests
+    seconds.sort()
+    return {"p99_ms": seconds[len(seconds) * 99 // 100] * 1e3, "requests": requests / len(seconds)}
+
+
+async def hedge_none(count: int, origin: str) -> Values:
+    return await _first_contents(count)
+
+
+async def hedge_after(count: int, origin: str) -> Values:
+    from tokenwire import Hedge
+
+    return await _first_contents(count, hedge=Hedge(after=HEDGE_AFTER_S))
+
+
+async def hedge_p95(count: int, origin: str) -> Values:
+    from tokenwire import Hedge
+
+    return await _first_contents(count, hedge=Hedge(after="p95"))
 
 
 # Ray.

@@ -18,8 +18,8 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
         connect: opening a connection, TLS included.
         pool: waiting for a free connection.
         write: one write of the request.
-        first_content: from sending the request to the first content (text, reasoning, a tool call, audio).
-            Comments, role-only and empty chunks are not content.
+        first_content: from the beginning of an attempt to its first content (text, reasoning, a tool call, audio).
+            Comments, role-only and empty chunks are not content. An answer that is not streamed has it for all of itself.
         idle: between two pieces of content.
         ending: from the last choice's finish reason to the end of the stream, in which the usage may still come. A stream
             that is still open then is complete all the same; `idle` does the same where it is shorter.
@@ -56,13 +56,12 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
         return float(max(waits, default=600.0))
 
     @classmethod
-    def parse(cls, value: object, *, stream: bool, name: str = "timeout") -> "Timeouts":
+    def parse(cls, value: object, *, name: str = "timeout") -> "Timeouts":
         """The deadlines that a caller's `timeout` asks for.
 
         Args:
-            value: a `Timeouts`; a number of seconds, which no single wait may exceed, nor a whole call that is not
-                streamed; an `httpx.Timeout`, whose `read` bounds the wait for content; `None` for the defaults.
-            stream: whether the call is streamed.
+            value: a `Timeouts`; a number of seconds, which no single wait may exceed, so that a call that is not streamed
+                has them for each attempt, and retries are not counted together; an `httpx.Timeout`, whose `read` bounds the wait for content; `None` for the defaults.
             name: the caller's word for it.
 
         Raises:
@@ -78,7 +77,7 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
             except ValueError:
                 pass
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return _all_of(_require_seconds(name, value), stream)
+            return _all_of(_require_seconds(name, value))
         given: Any = value
         if all(hasattr(given, name) for name in ("connect", "read", "write", "pool")):  # httpx.Timeout, unimported
             return cls(connect=given.connect, pool=given.pool, write=given.write, first_content=given.read, idle=given.read)
@@ -86,10 +85,9 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @lru_cache(maxsize=64)
-def _all_of(seconds: float, stream: bool) -> Timeouts:
+def _all_of(seconds: float) -> Timeouts:
     """What a plain number means."""
-    total = msgspec.UNSET if stream else seconds
-    return Timeouts(connect=seconds, pool=seconds, write=seconds, first_content=seconds, idle=seconds, total=total)
+    return Timeouts(connect=seconds, pool=seconds, write=seconds, first_content=seconds, idle=seconds, total=None)
 
 
 def _require_seconds(name: str, value: object) -> float:

@@ -1,8 +1,10 @@
 """Several targets under one name: who is asked, who cools down, and what is seen of it."""
 
+import gc
 import math
+import random
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 import anyio.lowlevel
@@ -46,7 +48,14 @@ def asked(response: Any) -> list[tuple[str | None, str | None]]:
     return [(attempt.deployment, attempt.error) for attempt in response.attempts]
 
 
+# What a test sees of the pool alone does not depend on the loop.
+one_loop = pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
+
+
 # The decision.
+
+# Which call begins or ends, how, after how long a pause, what patience its server asks for, who is left out.
+Step: TypeAlias = tuple[int, Ending, float, float | None, set[int]]
 
 
 @given(
@@ -62,11 +71,36 @@ def asked(response: Any) -> list[tuple[str | None, str | None]]:
         max_size=120,
     ),
 )
-def test_a_balance_against_a_model_that_looks_at_everything(
-    weights: list[float], steps: list[tuple[int, Ending, float, float | None, set[int]]]
-) -> None:
+def test_a_balance_against_a_model_that_looks_at_everything(weights: list[float], steps: list[Step]) -> None:
+    against_a_model(weights, steps)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_balance_over_many_failures_against_the_same_model(seed: int) -> None:
+    """Few deployments, that fail and come back again and again: states to which short lists of steps do not come."""
+    rng = random.Random(seed)
+    weights = [rng.choice([0.5, 1.0, 2.0]) for _ in range(rng.randint(1, 4))]
+    pauses, endings = [0.0, 0.0, 1.0, 4.0, 5.0, 30.0, 60.0], [*Ending, Ending.FAILED, Ending.REFUSED]
+    against_a_model(
+        weights,
+        [
+            (
+                rng.randrange(41),
+                rng.choice(endings),
+                rng.choice(pauses),
+                rng.choice([None, None, None, 0.0, 30.0]),
+                {rng.randrange(4)} if rng.random() < 0.3 else set(),
+            )
+            for _ in range(500)
+        ],
+        cool_down=rng.choice([5.0, 5.0, 90.0]),
+        most_failures=rng.choice([1, 2, 3]),
+    )
+
+
+def against_a_model(weights: list[float], steps: list[Step], *, cool_down: float = 5.0, most_failures: int = 2) -> None:
     """The model has a plain list and walks it; it knows no tree, no heap and no epochs but the numbers of cool-downs."""
-    balance, moment = Balance(weights, 5.0, 2), 100.0
+    balance, moment = Balance(weights, cool_down, most_failures), 100.0
     count = len(weights)
     load, until, is_probed = [0] * count, [0.0] * count, [False] * count
     failures, cooled, cools = [0] * count, [0] * count, [0] * count
@@ -110,8 +144,8 @@ def test_a_balance_against_a_model_that_looks_at_everything(
                 is_probed[number] = False
             elif ending in (Ending.FAILED, Ending.REFUSED) and is_news:
                 failures[number] += 1
-                if is_down[number] or ending is Ending.REFUSED or failures[number] >= 2:
-                    longer = min(5.0 * 2 ** cooled[number], 60.0)
+                if is_down[number] or ending is Ending.REFUSED or failures[number] >= most_failures:
+                    longer = min(cool_down * 2 ** cooled[number], max(60.0, cool_down))
                     until[number] = moment + (longer if patience is None else patience)
                     is_down[number], is_probed[number] = True, False
                     cools[number] += 1
@@ -241,8 +275,9 @@ async def test_a_refusal_cools_down_for_as_long_as_the_server_asks(status: int, 
         pool = pool_of(bad, good)
         async with AsyncClient(handlers={"pool": pool}, api_key="k") as client:
             await client.acompletion("pool", MESSAGES)
-            assert pool.stats[0].cooling == pytest.approx(40)
-            await clock.aadvance(39)
+            await clock.aadvance(10)  # it counts from the answer, not from when somebody looks
+            assert pool.stats[0].cooling == pytest.approx(30)
+            await clock.aadvance(29)
             await client.acompletion("pool", MESSAGES)
             assert len(bad.requests) == 1
 
@@ -255,6 +290,49 @@ async def test_what_says_that_a_deployment_is_unwell(status: int, cools: bool) -
         async with AsyncClient(handlers={"pool": pool}, api_key="k", num_retries=0) as client:
             with pytest.raises(tokenwire.APIError):
                 await client.acompletion("pool", MESSAGES)
+    assert states(pool) == ["cooling" if cools else "up"]
+
+
+@pytest.mark.anyio
+@one_loop
+@pytest.mark.parametrize(
+    "reply, cools",
+    [
+        (Reply(status=503, json={}), True),
+        (Reply(status=429, json={}), True),
+        (Reply(status=500, json={}, headers={"retry-after": "30"}), True),
+        (Reply(status=500, json={}), False),
+    ],
+    ids=["503", "429", "500 with retry-after", "500"],
+)
+async def test_what_cools_one_down_at_once(reply: Reply, cools: bool) -> None:
+    with Endpoint(reply) as bad:
+        pool = pool_of(bad, failures=2)
+        async with AsyncClient(handlers={"pool": pool}, api_key="k", num_retries=0) as client:
+            with pytest.raises(tokenwire.APIError):
+                await client.acompletion("pool", MESSAGES)
+    assert states(pool) == ["cooling" if cools else "up"]
+
+
+@pytest.mark.anyio
+@one_loop
+@pytest.mark.parametrize(
+    "error, cools",
+    [
+        (tokenwire.BadRequestError("our own mistake", fault="caller"), False),
+        (tokenwire.CustomLLMError(400, "no server said so"), True),
+        (tokenwire.CustomLLMError(500, "broken"), True),
+    ],
+    ids=["the caller's", "a handler's 400", "a handler's 500"],
+)
+async def test_what_a_handler_s_error_says_of_it(error: Exception, cools: bool) -> None:
+    async def handler(**_: Any) -> str:
+        raise error
+
+    pool = Deployments(["mine/m"], failures=1)
+    async with AsyncClient(handlers={"pool": pool, "mine": handler}, num_retries=0) as client:
+        with pytest.raises(tokenwire.APIError):
+            await client.acompletion("pool", MESSAGES)
     assert states(pool) == ["cooling" if cools else "up"]
 
 
@@ -289,6 +367,67 @@ async def test_a_stream_is_under_way_until_it_ends_and_turns_to_another_until_it
             await anext(dropped)
             await dropped.aclose()
             assert [one.in_flight for one in pool.stats] == [0, 0]
+
+
+@pytest.mark.anyio
+@one_loop
+async def test_a_cool_down_counts_from_the_answer_not_from_when_somebody_looks(clock: FakeClock) -> None:
+    with Endpoint(Reply(status=429, json={}, headers={"retry-after": "40"})) as bad:
+        pool = pool_of(bad)
+        async with AsyncClient(handlers={"pool": pool}, api_key="k", num_retries=0) as client:
+            with pytest.raises(tokenwire.RateLimitError):
+                await client.acompletion("pool", MESSAGES)
+            await clock.aadvance(10)
+    assert pool.stats[0].cooling == pytest.approx(30)
+
+
+@pytest.mark.anyio
+@one_loop
+@pytest.mark.parametrize("is_mistake", [False, True], ids=["broken", "the caller's mistake"])
+async def test_whom_a_call_asks_after_one_that_failed_it(is_mistake: bool) -> None:
+    """The other one, though that has more to do; nobody, where another would say the same."""
+    called: list[str] = []
+
+    async def handler(model: str, **_: Any) -> AsyncIterator[str]:
+        called.append(model)
+        if model == "idle":
+            raise tokenwire.BadRequestError("no", fault="caller") if is_mistake else tokenwire.CustomLLMError(500, "broken")
+        yield "Hel"
+        yield "lo"
+
+    pool = Deployments(["mine/busy", "mine/idle"])
+    async with AsyncClient(handlers={"pool": pool, "mine": handler}) as client:
+        async with await client.acompletion("pool", MESSAGES, stream=True) as stream:
+            await anext(stream)
+            if is_mistake:
+                with pytest.raises(tokenwire.BadRequestError):
+                    await client.acompletion("pool", MESSAGES)
+            else:
+                await client.acompletion("pool", MESSAGES)
+    assert called == (["busy", "idle"] if is_mistake else ["busy", "idle", "busy"])
+
+
+def test_two_of_one_name_are_told_apart() -> None:
+    pool = Deployments(["openai/m", "openai/n", "openai/m"])
+    assert [one.name for one in pool.stats] == ["openai/m (0)", "openai/n", "openai/m (2)"]
+
+
+@pytest.mark.anyio
+@one_loop
+async def test_a_stream_that_is_dropped_is_not_under_way_any_more() -> None:
+    async def handler(**_: Any) -> AsyncIterator[str]:
+        yield "Hel"
+        yield "lo"
+
+    pool = Deployments(["mine/m"])
+    async with AsyncClient(handlers={"pool": pool, "mine": handler}) as client:
+        stream: Any = await client.acompletion("pool", MESSAGES, stream=True)
+        await anext(stream)
+        assert pool.stats[0].in_flight == 1
+        del stream
+        gc.collect()
+        await anyio.lowlevel.checkpoint()
+        assert pool.stats[0].in_flight == 0
 
 
 @pytest.mark.anyio
@@ -372,6 +511,7 @@ async def test_its_own_keywords_win_over_the_call_s() -> None:
         (lambda: Deployments([{"api_key": "secret"}]), r"deployments\[0\] must be a model's name, .* not \['api_key'\]"),
         (lambda: Deployments([{"model": "m", "weight": 0}]), r"deployments\[0\].weight must be a number above 0, not 0"),
         (lambda: Deployments([{"model": "m", "wieght": 2}]), r"deployments\[0\] has 'wieght': did you mean weight\?"),
+        (lambda: Deployments([{"model": "m", "nam": "a"}]), r"deployments\[0\] has 'nam': did you mean name\?"),
         (lambda: Deployments([{"model": "m", "name": 1}]), r"deployments\[0\].name must be a str"),
         (lambda: Deployments([{"model": "m", "fallbacks": []}]), r"deployments\[0\] must not have fallbacks"),
         (lambda: Deployments(["m"], cool_down=0), "cool_down must be a number of seconds above 0, not 0"),
@@ -399,8 +539,9 @@ async def test_a_mistake_in_one_is_found_before_anything_is_sent(second: Any, me
         pool = Deployments([{"model": "openai/m", "api_base": endpoint.url}, second])
         async with AsyncClient(handlers={"pool": pool}, api_key="k") as client:
             for _ in range(2):
-                with pytest.raises(tokenwire.BadRequestError, match=message):
+                with pytest.raises(tokenwire.BadRequestError, match=message) as caught:
                     await client.acompletion("pool", MESSAGES)
+                assert caught.value.message.count("deployments[1]") == 1
         assert endpoint.requests == []
 
 

@@ -23,6 +23,15 @@ def test_the_reply_is_printed(chat: Callable[..., Any]) -> None:
     assert asked == {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
 
 
+def test_no_provider_s_key_is_shown(chat: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ANTHROPIC_API_KEY", "OTHER_API_KEY"):
+        monkeypatch.setenv(name, f"secret of {name}")
+    said = "the keys 'secret of OTHER_API_KEY' and 'secret of ANTHROPIC_API_KEY' are wrong"
+    with Endpoint(Reply(status=401, json={"error": {"message": said}})) as endpoint:
+        run = chat(endpoint, "Hi")
+    assert "the keys '***' and '***' are wrong" in run.err
+
+
 def test_a_line_break_at_the_end_of_the_reply_is_enough(chat: Callable[..., Any]) -> None:
     with Endpoint(Reply(events=chunks("done\n"))) as endpoint:
         assert chat(endpoint, "Hi").out == "done\n"

@@ -52,35 +52,35 @@ def editions() -> list[ModuleType]:
 
 # What each of httpx's exceptions becomes, and how its message begins; `Timeout`'s budget in place of the message.
 EXPECTED: dict[str, tuple[type[APIError], str | None]] = {
-    "HTTPError": (APIConnectionError, "the request failed to"),
-    "RequestError": (APIConnectionError, "the request failed to"),
-    "TransportError": (APIConnectionError, "the request failed to"),
+    "HTTPError": (APIConnectionError, "the request to {} failed"),
+    "RequestError": (APIConnectionError, "the request to {} failed"),
+    "TransportError": (APIConnectionError, "the request to {} failed"),
     "TimeoutException": (Timeout, None),
     "ConnectTimeout": (Timeout, "connect"),
     "ReadTimeout": (Timeout, None),
     "WriteTimeout": (Timeout, "write"),
     "PoolTimeout": (Timeout, "pool"),
-    "NetworkError": (APIConnectionError, "the connection broke to"),
-    "ConnectError": (APIConnectionError, "cannot connect to"),
-    "ReadError": (APIConnectionError, "the connection broke to"),
-    "WriteError": (APIConnectionError, "the connection broke to"),
-    "CloseError": (APIConnectionError, "the connection broke to"),
-    "ProtocolError": (APIConnectionError, "the request failed to"),
-    "LocalProtocolError": (BadRequestError, "the request can't be sent to"),
-    "RemoteProtocolError": (APIConnectionError, "no valid HTTP from"),
-    "ProxyError": (APIConnectionError, "the proxy did not connect to"),
-    "UnsupportedProtocol": (BadRequestError, "the request can't be sent to"),
-    "DecodingError": (APIResponseValidationError, "cannot decompress the body from"),
-    "TooManyRedirects": (APIConnectionError, "redirected in circles by"),
-    "HTTPStatusError": (APIConnectionError, "the request failed to"),
-    "InvalidURL": (BadRequestError, "the request can't be sent to"),
-    "CookieConflict": (APIConnectionError, "the request failed to"),
-    "StreamError": (APIConnectionError, "the request failed to"),
-    "StreamConsumed": (APIConnectionError, "the request failed to"),
-    "StreamClosed": (APIConnectionError, "the request failed to"),
-    "ResponseNotRead": (APIConnectionError, "the request failed to"),
-    "RequestNotRead": (APIConnectionError, "the request failed to"),
-    "SSEError": (APIConnectionError, "the request failed to"),  # httpx2's
+    "NetworkError": (APIConnectionError, "the connection to {} broke"),
+    "ConnectError": (APIConnectionError, "cannot connect to {}"),
+    "ReadError": (APIConnectionError, "the connection to {} broke"),
+    "WriteError": (APIConnectionError, "the connection to {} broke"),
+    "CloseError": (APIConnectionError, "the connection to {} broke"),
+    "ProtocolError": (APIConnectionError, "the request to {} failed"),
+    "LocalProtocolError": (BadRequestError, "the request can't be sent to {}"),
+    "RemoteProtocolError": (APIConnectionError, "no valid HTTP from {}"),
+    "ProxyError": (APIConnectionError, "the proxy did not connect to {}"),
+    "UnsupportedProtocol": (BadRequestError, "the request can't be sent to {}"),
+    "DecodingError": (APIResponseValidationError, "cannot decompress the body from {}"),
+    "TooManyRedirects": (APIConnectionError, "redirected in circles by {}"),
+    "HTTPStatusError": (APIConnectionError, "the request to {} failed"),
+    "InvalidURL": (BadRequestError, "the request can't be sent to {}"),
+    "CookieConflict": (APIConnectionError, "the request to {} failed"),
+    "StreamError": (APIConnectionError, "the request to {} failed"),
+    "StreamConsumed": (APIConnectionError, "the request to {} failed"),
+    "StreamClosed": (APIConnectionError, "the request to {} failed"),
+    "ResponseNotRead": (APIConnectionError, "the request to {} failed"),
+    "RequestNotRead": (APIConnectionError, "the request to {} failed"),
+    "SSEError": (APIConnectionError, "the request to {} failed"),  # httpx2's
 }
 
 ARGUMENTS: dict[str, Any] = {"message": "what it says", "request": None, "response": None}
@@ -108,7 +108,7 @@ def test_every_exception_of_httpx_has_its_place(edition):
         if isinstance(found, Timeout):
             assert found.budget == detail, kind
         else:
-            assert found.message.startswith(f"{detail} http://localhost:1/v1"), kind
+            assert found.message.startswith(str(detail).format("http://localhost:1/v1")), kind
             assert found.message.endswith(str(error) or kind.__name__), kind
 
 

@@ -587,7 +587,7 @@ async def test_an_output_of_something_else(files: Files) -> None:
 @pytest.mark.parametrize(
     "change, message",
     [
-        (lambda files: {"output": files.output.with_suffix(".gz")}, "uncompressed"),
+        (lambda files: {"output": files.output.with_suffix(".zst")}, r"can be \.gz"),
         (lambda files: {"output": files.output.parent / "none" / "out"}, "No such file"),
         (lambda files: {"input": files.input.with_name("none")}, "none: No such file"),
         (lambda files: {"input": files.input.with_name("none.zst")}, "zstandard|No such file"),
@@ -616,3 +616,70 @@ async def test_memory_of_ids_is_a_few_bytes_a_line() -> None:
     assert all(done.mark_of(number) == mark(b"id-%d" % number) for number in range(1, count, 97))
     size = sum(map(sys.getsizeof, ids._buckets)) - empty + sys.getsizeof(done._marks)
     assert size <= 16 * count
+
+
+# A compressed output.
+
+one_loop = pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
+
+
+def in_gzip(files: Files) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in gzip.decompress(files.output.read_bytes()).splitlines()]
+
+
+@pytest.mark.anyio
+@one_loop
+async def test_a_compressed_output_is_cut_anywhere_and_gone_on_with(files: Files) -> None:
+    files.output = files.output.with_suffix(".gz")
+    names = [f"id-{number}" for number in range(6)]
+    files.write(*[chat(name, "bad" if name == "id-3" else name) for name in names])
+    handler = Handler()
+    progress = await files.run(handler, sync_seconds=0)
+    assert (progress.done, progress.failed) == (6, 1)
+    assert sorted(result["custom_id"] for result in in_gzip(files)) == names
+    whole = files.output.read_bytes()
+    ends = [0, *[place for place in range(1, len(whole) + 1) if is_whole_gzip(whole[:place])]]
+    assert len(ends) == 7  # a group of each line
+    cuts = [*[(place, b"") for place in range(0, len(whole), 41)], (ends[1], bytes(600)), (ends[-1], bytes(600))]
+    for place, zeros in cuts:  # which a power cut may leave
+        files.output.write_bytes(whole[:place] + zeros)
+        before = max(end for end in ends if end <= place)
+        handler.asked.clear()
+        progress = await files.run(handler)
+        assert files.output.read_bytes().startswith(whole[:before])
+        assert (progress.earlier, len(handler.asked)) == (ends.index(before), 6 - ends.index(before))
+        assert sorted(result["custom_id"] for result in in_gzip(files)) == names
+    handler.fails = False
+    progress = await files.run(handler, retry_failed=True)
+    assert (progress.earlier, progress.done, progress.failed) == (5, 1, 0)
+    assert sorted(result["custom_id"] for result in in_gzip(files)) == names
+
+
+def is_whole_gzip(data: bytes) -> bool:
+    try:
+        gzip.decompress(data)
+    except (EOFError, gzip.BadGzipFile):
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "data, message", [(b"{}\n", "is not gzip's"), (gzip.compress(b"{}\n"), "is not a result of a batch")], ids=["text", "gzip"]
+)
+def test_what_is_no_compressed_output_of_a_batch_is_left_alone(data: bytes, message: str, files: Files) -> None:
+    files.output = files.output.with_suffix(".gz")
+    files.write(chat())
+    files.output.write_bytes(data)
+    with pytest.raises(tokenwire.BadRequestError, match=message):
+        batch(str(files.input), str(files.output), model="openai/m")
+    assert files.output.read_bytes() == data
+
+
+def test_damage_in_the_middle_of_a_compressed_output_is_said(files: Files) -> None:
+    files.output = files.output.with_suffix(".gz")
+    files.write(chat())
+    result = b'{"id":"batch_req_1","custom_id":"a","response":null,"error":null}\n'
+    files.output.write_bytes(data := gzip.compress(result) + b"damage" + gzip.compress(result))
+    with pytest.raises(tokenwire.BadRequestError, match=rf"is damaged after byte {len(gzip.compress(result))}: "):
+        batch(str(files.input), str(files.output), model="openai/m")
+    assert files.output.read_bytes() == data

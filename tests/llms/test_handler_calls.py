@@ -295,6 +295,12 @@ class TestErrors:
             assert "Traceback" not in str(error)
             assert len(error.attempts) == 1  # a bug is not tried again
 
+    async def test_a_handler_that_ends_the_program_has_failed(self, kind: int) -> None:
+        for error in await errors_of(failing(lambda: SystemExit("no configuration"))[kind]):
+            assert type(error) is APIConnectionError
+            assert error.message == "SystemExit: no configuration"
+            assert isinstance(error.__cause__, SystemExit)
+
     async def test_of_ours_pass_unchanged(self, kind: int) -> None:
         raised: list[BaseException] = []
 
@@ -388,3 +394,12 @@ async def test_what_a_handler_changes_is_its_own() -> None:
         for _ in range(2):
             await client.acompletion("mine/m", MESSAGES)
     assert seen == [({"x-a": "1"}, {"temperature": 1}, 3)] * 2
+
+
+def test_a_status_as_text_is_a_number() -> None:
+    status: Any = "429"
+    assert CustomLLMError(status, "slower").status_code == 429
+    for nonsense in ("soon", None):
+        status = nonsense
+        with pytest.raises(ValueError, match=f"status_code must be an HTTP status such as 429, not {nonsense!r}"):
+            CustomLLMError(status, "slower")

@@ -221,6 +221,19 @@ async def test_an_error_that_json_can_t_say_keeps_its_status(
     assert b"rate_limit" in last
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_handler_that_ends_the_program_ends_its_answer_alone(stream: bool, ask: Any) -> None:
+    async def handler(messages: Any, **_: Any) -> str:
+        if messages[-1]["content"] == "exit":
+            raise SystemExit(3)
+        return "Hello"
+
+    app = create_app({"m": handler})
+    answer = await ask(app, {"model": "m", "stream": stream, "messages": [{"role": "user", "content": "exit"}]})
+    assert answer.status == 500
+    assert (await ask(app, {**BODY, "stream": stream})).status == 200
+
+
 @pytest.mark.parametrize("anyio_backend", [loop for loop in LOOPS if loop.id != "trio"])  # its error can't be raised so
 @pytest.mark.parametrize("began", [False, True], ids=["before the first chunk", "after it"])
 async def test_a_handler_whose_own_task_is_cancelled_has_failed(began: bool, ask: Any) -> None:

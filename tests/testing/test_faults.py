@@ -168,7 +168,9 @@ class TestTLS:
             assert endpoint.url.startswith("https://127.0.0.1:")
             async with HTTPTransport(ssl_context=endpoint.ssl_context) as transport:
                 for _ in range(2):
-                    stream = tokenwire.astreaming("openai/m", [], api_base=endpoint.url, client=transport)
+                    stream = tokenwire.astreaming(
+                        "openai/m", [{"role": "user", "content": "Hi"}], api_base=endpoint.url, client=transport
+                    )
                     assert "".join([piece.text async for piece in stream]) == "Hello"
         connections = [request.connection for request in endpoint.requests]
         assert connections == ([1, 1] if framing == "chunked" else [1, 2])
@@ -217,7 +219,7 @@ class TestRecords:
     def test_when_attempts_came_and_ended(self):
         before = time.monotonic()
         with Endpoint([Reply(status=503, headers={"retry-after-ms": "30"}), Reply(text="Hello")]) as endpoint:
-            tokenwire.completion("openai/m", [], api_base=endpoint.url)
+            tokenwire.completion("openai/m", [{"role": "user", "content": "Hi"}], api_base=endpoint.url)
         first, second = endpoint.requests
         assert before <= first.arrived_at <= (first.ended_at or 0) <= second.arrived_at <= (second.ended_at or 0)
         assert second.arrived_at - first.arrived_at >= 0.025

@@ -274,3 +274,16 @@ def test_litellms_path_and_names() -> None:
     assert (utils.ChatCompletionUsageBlock, utils.ChatCompletionDeltaChunk) == (Usage, Delta)
     for name in ("ImageResponse", "ImageObject", "EmbeddingResponse", "ChatCompletionToolCallChunk"):
         assert hasattr(utils, name)
+
+
+@pytest.mark.parametrize(
+    "content, text",
+    [
+        ("Hello", "Hello"),
+        (None, ""),
+        ([{"type": "text", "text": "Hel"}, {"type": "image_url", "image_url": {}}, {"type": "text", "text": "lo"}], "Hello"),
+        ([], ""),
+    ],
+)
+def test_a_message_s_text_is_that_of_any_content(content: Any, text: str) -> None:
+    assert Message(content=content).text == text

@@ -330,3 +330,9 @@ def renewals(text: str) -> int:
 def test_a_long_string_is_renewed_a_logarithmic_number_of_times() -> None:
     short, long = renewals('"' + "x" * 2_000), renewals('"' + "x" * 200_000)
     assert long - short < 16 * 7  # a hundredfold is 76 steps of a sixteenth
+
+
+def test_text_that_is_bytes_is_refused_in_words() -> None:
+    data: Any = b'{"a": 1}'
+    with pytest.raises(TypeError, match="text must be a str, not bytes"):
+        PartialJSON().feed(data)

@@ -122,6 +122,7 @@ class Balance:
             epoch: as `take` said.
             patience: seconds that the server asked for.
         """
+        self._wake(moment)  # so that it does not matter who looked in between
         member = self._members[number]
         member.in_flight -= 1
         is_news = epoch == member.epoch  # else it began before the latest cool-down

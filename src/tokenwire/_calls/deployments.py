@@ -23,7 +23,7 @@ from .unknown import KNOWN, nearest
 
 NUM_RETRIES = 2  # attempts after the first, where nobody names a number
 _REQUEST_S_OWN = frozenset({400, 409, 413, 422})  # another deployment would say the same, and this one is well
-_ITS_OWN = ("weight",)  # beside a call's keywords, where a mistake could be seen; "name" is too short for that
+_ITS_OWN = ("model", "name", "weight")
 _THE_CALL_S = ("stream", "hedge", "num_retries", "max_retries", "retry_policy", *FALLBACKS)
 
 
@@ -245,7 +245,7 @@ class _Entry:
         if not isinstance(name, str) or not name:
             raise wrong(f"{place}.name", "a str", name)
         for word in keywords:
-            if word not in KNOWN and (meant := nearest(str(word), _ITS_OWN)) is not None:
+            if word not in KNOWN and (meant := nearest(str(word), _ITS_OWN, shortest=3)) is not None:
                 raise refused("deployments", f"{place} has {word!r}: did you mean {meant}?")
         for word in _THE_CALL_S:
             if word in keywords:

@@ -27,12 +27,13 @@ def checked_messages(messages: object, *, for_endpoint: bool) -> list[dict[str, 
         BadRequestError: they are not a list of messages; for an endpoint also: a role that nobody knows, no content, or a
             content that can't be said in JSON. The message says which, as `messages[2]` does.
     """
-    if messages is None:
-        return []
+    messages = () if messages is None else messages
     if not isinstance(messages, (list, tuple)):
         raise wrong("messages", 'a list such as [{"role": "user", "content": "Hi"}]', messages)
     checked = [_message(index, message) for index, message in enumerate(messages)]
     if for_endpoint:
+        if not checked:
+            raise refused("messages", 'messages is empty: expected a list such as [{"role": "user", "content": "Hi"}]')
         for index, message in enumerate(checked):
             if type(message.get("content")) is not str or message["role"] not in ROLES:
                 _check(f"messages[{index}]", message)

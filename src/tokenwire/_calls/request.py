@@ -244,16 +244,16 @@ def _api_key(given: Mapping[str, Any], settings: Mapping[str, Any]) -> str | Non
     if key is None:
         key = settings.get("api_key")
     if key is not None and not isinstance(key, str):
-        raise wrong("api_key", "a str", type(key))
+        raise refused("api_key", f"api_key must be a str, not {type(key).__name__}")  # whatever it is, it may be a secret
     return key
 
 
 def _timeouts(given: Mapping[str, Any], settings: Mapping[str, Any], stream: bool) -> Timeouts:
     if "stream_timeout" in given:
-        streamed = Timeouts.parse(given["stream_timeout"], stream=True, name="stream_timeout")
+        streamed = Timeouts.parse(given["stream_timeout"], name="stream_timeout")
         if stream:
             return streamed
-    return Timeouts.parse(given.get("timeout", settings.get("request_timeout")), stream=stream)
+    return Timeouts.parse(given.get("timeout", settings.get("request_timeout")))
 
 
 def _ssl_verify(value: object) -> bool | str:

@@ -94,7 +94,14 @@ def _functions(tools: object, params: dict[str, Any]) -> Any:
     """The functions among the tools; None where there are none, and the tools are sent as they are."""
     if callable(tools) or isinstance(tools, str | bytes | int | float | Mapping):
         raise wrong("tools", "a list of functions and dicts", tools)
-    if not isinstance(tools, list | tuple) or not any(map(callable, tools)):
+    if not isinstance(tools, list | tuple):
+        return None
+    for place, tool in enumerate(tools):
+        if tool is None or isinstance(tool, str | bytes | int | float | list | tuple):
+            raise wrong(
+                f"tools[{place}]", 'a function, or a dict such as {"type": "function", "function": {"name": ...}}', tool
+            )
+    if not any(map(callable, tools)):
         return None
     from ..results.tools import Tools
 

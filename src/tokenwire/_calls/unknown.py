@@ -82,6 +82,8 @@ _ELSEWHERE = {
     "concurrency": "pass it to amap() or map(), or bound a client's calls: AsyncClient(gate=Gate(max_concurrency=...))",
     "gate": "pass it to AsyncClient(gate=...)",
     "handlers": "pass it to AsyncClient(handlers=...)",
+    "key": "did you mean api_key?",
+    "token": "did you mean api_key?",
     "http_client": "pass it to the call as client=..., or to AsyncClient(http_client=...)",
     "retries": "did you mean num_retries?",
     "transport": "pass it to AsyncClient(transport=...)",

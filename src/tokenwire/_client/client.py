@@ -438,7 +438,7 @@ class AsyncClient:
         """
         from ..jobs.map import CONCURRENCY, Results, asking
 
-        target_of(self._request("chat", model, [], params, stream))
+        target_of(self._request("chat", model, [{"role": "user", "content": ""}], params, stream))
         if concurrency is None:
             concurrency = (self._gate.max_concurrency if self._gate is not None else None) or CONCURRENCY
         ask = asking(self.acompletion, model, {**params, "stream": True} if stream else {**params})

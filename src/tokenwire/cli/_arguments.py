@@ -32,8 +32,8 @@ examples:
 
 environment:
   TOKENWIRE_MODEL  the model, where -m is not given
-  OPENAI_API_KEY   the key, where --api-key is not given
-  OPENAI_BASE_URL  the address, where --api-base is not given
+  OPENAI_API_KEY   the key, where --api-key is not given; of anthropic/ models ANTHROPIC_API_KEY
+  OPENAI_BASE_URL  the address, where --api-base is not given; of anthropic/ models ANTHROPIC_BASE_URL
   NO_COLOR         no colours
 """
 

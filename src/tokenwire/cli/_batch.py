@@ -60,7 +60,7 @@ async def _batch(arguments: argparse.Namespace) -> int:
     if progress is None:
         return INTERRUPTED
     print(summary(run.progress), file=sys.stderr)
-    _explain_failures(run.progress, secret=arguments.api_key or os.environ.get("OPENAI_API_KEY"))
+    _explain_failures(run.progress, secret=arguments.api_key)
     return 0 if progress.complete else FAILED
 
 

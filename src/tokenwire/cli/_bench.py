@@ -8,7 +8,6 @@ import argparse
 import contextlib
 import gc
 import importlib.util
-import os
 import signal
 import sys
 from collections.abc import Generator
@@ -79,7 +78,7 @@ class Bench:
         self._arguments = arguments
         self._provider = provider_of(arguments)
         self._targets = goodput(arguments.goodput)
-        self._secret = arguments.api_key or os.environ.get("OPENAI_API_KEY")
+        self._secret = arguments.api_key
         self._prompts = _given(arguments)
         self._loads = loads_of(arguments)
         self._files = None if arguments.save is None else Files(arguments.save)

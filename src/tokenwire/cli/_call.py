@@ -71,4 +71,4 @@ def report(error: TokenwireError, call: Mapping[str, Any]) -> None:
         raise UsageError(in_options(error.message)) from None
     status = f"HTTP {error.status_code}: " if isinstance(error, APIError) and error.response is not None else ""
     message = error.message if isinstance(error, APIError) and error.fault == "caller" else str(error)
-    complain(in_options(f"{status}{message}"), secret=call.get("api_key") or os.environ.get("OPENAI_API_KEY"))
+    complain(in_options(f"{status}{message}"), secret=call.get("api_key"))

@@ -96,7 +96,8 @@ class Conversation:
             AuthenticationError: there is no key, and one is needed.
         """
         try:
-            self._client.astreaming(messages=self.messages, **self._call)  # it sends nothing before it is iterated
+            messages = [*self.messages, {"role": "user", "content": ""}]
+            self._client.astreaming(messages=messages, **self._call)  # it sends nothing before it is iterated
         except BadRequestError as error:
             raise UsageError(in_options(error.message)) from None
         except APIError as error:

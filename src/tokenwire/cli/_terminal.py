@@ -5,6 +5,7 @@ import os
 import sys
 from typing import TextIO
 
+LEAST_SECRET = 4  # characters; who has "x" for a key would read no message
 MOST_CHARACTERS = 1000  # of one error; servers have been seen to answer with a page
 
 # What a server sends must not move the cursor, or worse. U+FFFD stands where a control character was.
@@ -20,10 +21,18 @@ def complain(text: str, *, secret: str | None = None) -> None:
 
     Args:
         text: what went wrong.
-        secret: what must not be shown, even if a server repeats it.
+        secret: what must not be shown, even if a server repeats it; nor are the keys in the environment.
     """
-    text = one_line(text.replace(secret, "***") if secret else text)
+    for hidden in (secret, *_keys_in_environment()):
+        text = text.replace(hidden, "***") if hidden else text
+    text = one_line(text)
     print(f"tokenwire: {text}", file=sys.stderr, flush=True)
+
+
+def _keys_in_environment() -> list[str]:
+    """Those of every provider; the longest first, since one may begin as another."""
+    keys = {value for name, value in os.environ.items() if name.endswith("_API_KEY") and len(value) >= LEAST_SECRET}
+    return sorted(keys, key=len, reverse=True)
 
 
 def remark(text: str) -> None:

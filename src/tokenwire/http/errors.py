@@ -22,31 +22,32 @@ from ..exceptions import (
 )
 from .protocol import HeadersTooLarge
 
-# What an exception becomes: the class of ours, what happened, and what else the class is told.
+# What an exception becomes: the class of ours, what happened at which address, and what else the class is told.
 Rule: TypeAlias = tuple[type[APIError], str, dict[str, Any]]
 
-_MISTAKE: Rule = BadRequestError, "the request can't be sent to", {"fault": "caller"}  # no retry could help
-_LATE: Rule = Timeout, "nothing arrived in time", {}
-_REST = "the request failed to"
+_MISTAKE: Rule = BadRequestError, "the request can't be sent to {}", {"fault": "caller"}  # no retry could help
+_LATE: Rule = Timeout, "nothing arrived in time: {}", {}
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "packet length too long")
+_REST = "the request to {} failed"
 
 
 def _rules(edition: ModuleType) -> dict[type[BaseException], Rule]:
     """What the exceptions of httpx, or of another edition of it, become."""
     return {
-        edition.ConnectTimeout: (Timeout, "no connection in time", {"budget": "connect"}),
-        edition.PoolTimeout: (Timeout, "no free connection in time", {"budget": "pool"}),
-        edition.WriteTimeout: (Timeout, "the request could not be sent in time", {"budget": "write"}),
+        edition.ConnectTimeout: (Timeout, "no connection in time: {}", {"budget": "connect"}),
+        edition.PoolTimeout: (Timeout, "no free connection in time: {}", {"budget": "pool"}),
+        edition.WriteTimeout: (Timeout, "the request could not be sent in time: {}", {"budget": "write"}),
         edition.TimeoutException: _LATE,
         edition.LocalProtocolError: _MISTAKE,
         edition.UnsupportedProtocol: _MISTAKE,
         edition.InvalidURL: _MISTAKE,
-        edition.DecodingError: (APIResponseValidationError, "cannot decompress the body from", {}),
-        edition.ConnectError: (APIConnectionError, "cannot connect to", {}),
-        edition.ProxyError: (APIConnectionError, "the proxy did not connect to", {}),
-        edition.RemoteProtocolError: (APIConnectionError, "no valid HTTP from", {}),
-        edition.NetworkError: (APIConnectionError, "the connection broke to", {}),
+        edition.DecodingError: (APIResponseValidationError, "cannot decompress the body from {}", {}),
+        edition.ConnectError: (APIConnectionError, "cannot connect to {}", {}),
+        edition.ProxyError: (APIConnectionError, "the proxy did not connect to {}", {}),
+        edition.RemoteProtocolError: (APIConnectionError, "no valid HTTP from {}", {}),
+        edition.NetworkError: (APIConnectionError, "the connection to {} broke", {}),
         edition.TransportError: (APIConnectionError, _REST, {}),
-        edition.TooManyRedirects: (APIConnectionError, "redirected in circles by", {}),
+        edition.TooManyRedirects: (APIConnectionError, "redirected in circles by {}", {}),
     }
 
 
@@ -73,7 +74,15 @@ def translated(error: Exception, url: str) -> APIError:
     if isinstance(error, HeadersTooLarge):
         return LimitExceededError(f"{error}: {url}", limit="max_header_bytes")
     kind, text, details = _rule_of(error) or _unknown(error)
-    return kind(f"{text}: {url}" if kind is Timeout else f"{text} {url}: {reason_of(error)}", **details)
+    text = text.format(url)
+    return kind(text if kind is Timeout else f"{text}: {_without_tls(url, reason_of(error))}", **details)
+
+
+def _without_tls(url: str, reason: str) -> str:
+    """The reason; OpenSSL's words for a server that answers in plain HTTP tell nobody so."""
+    if url.startswith("https:") and any(words in reason for words in _NOT_TLS):
+        return f"it does not speak TLS: did you mean http://? ({reason})"
+    return reason
 
 
 def _unknown(error: Exception) -> Rule:

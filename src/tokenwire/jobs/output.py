@@ -1,7 +1,8 @@
 """A batch's output: lines that are appended, and found again by the next run. No event loop here.
 
 A line is written at once and as a whole, so that a process that is killed loses nothing that was written; `sync` makes
-what was written outlast a power cut. What either leaves of a last line, without its line break, is cut off by the next run. A
+what was written outlast a power cut. What either leaves of a last line, without its line break, is cut off by the next run.
+Of a compressed file the same goes for a group of lines, from one `sync` to the next: see `members`. A
 result's `id` has the number of its input line, which says exactly what is done; its custom_id says whether that is the
 same input. The file itself is locked while it is open; the lock ends with the process, however that ends.
 
@@ -15,6 +16,7 @@ import re
 import sys
 import zlib
 from array import array
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from typing import Any
 import msgspec
 
 from ..exceptions import refused
+from .members import member, members
 
 ID = "batch_req_"  # of results, before the line's number
 TRUNCATED = ("length", "max_tokens", "incomplete")  # so a choice, a message and a response say that they might not be longer
@@ -97,8 +100,10 @@ class Output:
     def __init__(self, path: str) -> None:
         self.path = path
         self.is_stdout: bool = path == "-"
-        if path.endswith((".gz", ".zst")):
-            raise refused("output", f"{path}: the output is appended to as answers come, uncompressed: compress it afterwards")
+        if path.endswith(".zst"):
+            raise refused("output", f"{path}: the output can be .gz, or uncompressed")
+        self._is_gzip = path.endswith(".gz")
+        self._pending: deque[bytes] = deque()  # lines of the next member of it
         self._file = sys.stdout.fileno() if self.is_stdout else _opened(path)
         self._is_dirty = False
 
@@ -114,14 +119,15 @@ class Output:
         copy: int | None = None
         if not keep_failed:
             copy = _opened(f"{self.path}.part", fresh=True)
-            kept = lambda data: write_all(copy, data)  # noqa: E731
+            kept = self._pending.append
         place = end = 0
-        for data in _whole_lines(self._file):
+        for data, end in members(self._file, self.path) if self._is_gzip else _whole_lines(self._file):  # noqa: B007
             if kept is not None or not self._note_answered(done, data):
                 for number, line in enumerate(io.BytesIO(data), start=place + 1):
                     self._note(done, number, line, kept)
             place += data.count(b"\n")
-            end += len(data)
+            if copy is not None:
+                self._write_pending(copy)
         if copy is None:
             if os.fstat(self._file).st_size > end:
                 os.ftruncate(self._file, end)
@@ -170,20 +176,33 @@ class Output:
         return number, found.custom_id.encode(), found.error is not None
 
     def append(self, line: bytes) -> None:
-        """Write a result."""
-        write_all(self._file, line)
+        """Write a result; to a compressed file together with others, when it is synced."""
+        if self._is_gzip:
+            self._pending.append(line)
+        else:
+            write_all(self._file, line)
         self._is_dirty = True
 
     def sync(self) -> None:
-        """Make what was written outlast a power cut. Blocks."""
+        """Make what was written outlast a power cut. Blocks; the file's lines may be appended to meanwhile, in another thread."""
         if self._is_dirty and not self.is_stdout:
             self._is_dirty = False
+            self._write_pending(self._file)
             os.fsync(self._file)
 
     def close(self) -> None:
         """Let others have it."""
         if not self.is_stdout:
-            os.close(self._file)
+            try:
+                self._write_pending(self._file)
+            finally:
+                os.close(self._file)
+
+    def _write_pending(self, file: int) -> None:
+        lines = [self._pending.popleft() for _ in range(len(self._pending))]
+        if lines:
+            data = b"".join(lines)
+            write_all(file, member(data) if self._is_gzip else data)
 
 
 class _Body(msgspec.Struct, gc=False):
@@ -265,14 +284,16 @@ def _sync_folder(path: str) -> None:
         os.close(folder)
 
 
-def _whole_lines(file: int) -> Iterator[bytes]:
-    """A file from its beginning, as many lines at a time as are read at once; not what has no line break."""
+def _whole_lines(file: int) -> Iterator[tuple[bytes, int]]:
+    """A file from its beginning, as many lines at a time as are read at once, and where they end; not what has no line break."""
     pieces: list[bytes] = []
+    position = 0
     os.lseek(file, 0, os.SEEK_SET)
     while data := os.read(file, READ_BYTES):
         end = data.rfind(b"\n") + 1
+        position += len(data)
         if not end:
             pieces.append(data)
             continue
-        yield b"".join((*pieces, data[:end]))
+        yield b"".join((*pieces, data[:end])), position - len(data) + end
         pieces = [data[end:]]

@@ -321,8 +321,8 @@ async def abatch(input: str, output: str, **options: "Unpack[BatchOptions]") -> 
     Args:
         input: lines of OpenAI's batch format, or plain ones with `messages` or `prompt`, whose further fields are carried
             through; "-" for standard input; `.gz`, and `.zst` on Python 3.14 or where zstandard is installed.
-        output: is appended to, a line for each call as it ends, in any order; "-" for standard output, which can't be gone
-            on with. Lines of an earlier run stay, and are not asked again.
+        output: is appended to, a line for each call as it ends, in any order; `.gz` a group of lines at each sync, so that
+            a kill costs those of the last `sync_seconds`; "-" for standard output, which can't be gone on with. Lines of an earlier run stay, and are not asked again.
         **options: see `BatchOptions`.
 
     Returns:

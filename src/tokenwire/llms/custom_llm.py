@@ -12,10 +12,21 @@ NOT_IMPLEMENTED = "Not implemented yet!"
 
 
 class CustomLLMError(Exception):
-    """An error with an HTTP status, for handlers to raise; the caller gets the exception class of that status."""
+    """An error with an HTTP status, for handlers to raise; the caller gets the exception class of that status.
 
-    def __init__(self, status_code: int, message: str) -> None:
-        self.status_code = status_code
+    Args:
+        status_code: 400 or above. Text that is a number counts as one, since other APIs' errors have it so.
+        message: what went wrong, for the caller to read.
+
+    Raises:
+        ValueError: the status is not a number.
+    """
+
+    def __init__(self, status_code: int | str, message: str) -> None:
+        try:
+            self.status_code: int = int(status_code)
+        except (TypeError, ValueError):
+            raise ValueError(f"status_code must be an HTTP status such as 429, not {status_code!r}") from None
         self.message = message
         super().__init__(message)
 

@@ -11,9 +11,9 @@ def is_handlers_own(error: BaseException) -> bool:
     """Whether what a handler's code raised is the handler's own: any exception, or a cancellation that nobody asked for.
 
     A handler that awaits a task which is cancelled gets asyncio's `CancelledError`. Let through, it would end the caller's task
-    without a word.
+    without a word. `SystemExit`, which libraries raise that believe to be a program, would end the whole server.
     """
-    if isinstance(error, Exception):
+    if isinstance(error, Exception | SystemExit):
         return True
     asyncio = sys.modules.get("asyncio")
     return asyncio is not None and isinstance(error, asyncio.CancelledError) and not is_being_cancelled()

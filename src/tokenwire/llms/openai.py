@@ -250,7 +250,7 @@ def _setting(name: str | None) -> str | None:
     """A key that LiteLLM's users assign, as `tokenwire.openai_key`: for endpoints, and for no handler."""
     key = None if name is None else module_settings().get(name)
     if key is not None and not isinstance(key, str):
-        raise wrong(name or "", "a str", type(key))
+        raise refused(name or "", f"{name} must be a str, not {type(key).__name__}")
     return key
 
 

@@ -186,6 +186,15 @@ class Message(OpenRecord, HasReasoning, HasParsed):
         __class_getitem__ = classmethod(GenericAlias)
 
     @property
+    def text(self) -> str:
+        """What the content says, be it a text or a list of parts; "" where it says nothing."""
+        content: Any = self.content
+        if isinstance(content, str) or not content:
+            return content or ""
+        texts = [part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)]
+        return "".join(texts)
+
+    @property
     def parsed(self) -> Any:
         """The answer as the type that the call gave as `response_format`; None where it gave none, or a dict.
 

@@ -108,7 +108,8 @@ class CallParams(TypedDict, total=False):
         api_key: sent as a bearer token; `OPENAI_API_KEY` where it is not given. "" sends none.
         api_version: sent as `api-version` in the query, as Azure wants it.
         organization: sent as `openai-organization`.
-        timeout: seconds, a `Timeouts` or an `httpx.Timeout`.
+        timeout: seconds for each attempt of a whole answer, and for each wait in a stream; a `Timeouts`, whose `total` bounds
+            all attempts together; or an `httpx.Timeout`.
         stream_timeout: the same, for streamed calls alone, in the place of `timeout`.
         num_retries: attempts after the first; 2 for endpoints, 0 for handlers of your own.
         max_retries: the same, by openai's name.

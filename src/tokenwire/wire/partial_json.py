@@ -116,7 +116,10 @@ class PartialJSON:
         Raises:
             APIResponseValidationError: this is not JSON; the message says where and what was expected.
             LimitExceededError: it is nested too deeply, or too long.
+            TypeError: it is not a str. Bytes may end within a character: decode them by `codecs.getincrementaldecoder("utf-8")()`.
         """
+        if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise TypeError(f"text must be a str, not {type(text).__name__}")
         if self._tail:
             text, self._tail = self._tail + text, ""
         end = len(text)
