@@ -116,6 +116,8 @@ def test_a_missing_key_is_said(tokenwire: Any) -> None:
     [
         ([], "name either a model to measure (-m), or two results to --compare"),
         (["-m", "openai/m", "--compare", "a", "b"], "name either a model"),
+        (["--compare", "a", "b", "--save", "c"], "goes with no other option"),
+        (["-m", "openai/m", "--arrivals", "constant"], "--arrivals says how a --rate is spread"),
         (["-m", "openai/m", "--concurrency", "0"], "argument --concurrency: must be 1 or more"),
         (["-m", "openai/m", "--rate", "1,x"], "argument --rate: must be a number, not 'x'"),
         (["-m", "openai/m", "--rate", "1,2", "--concurrency", "1,2"], "either --concurrency or --rate"),

@@ -238,7 +238,7 @@ def loads_of(arguments: argparse.Namespace) -> list[Load]:
         Load(
             concurrency=concurrency,
             rate=rate,
-            arrivals=arguments.arrivals,
+            arrivals=arguments.arrivals or "poisson",
             requests=requests,
             duration=arguments.duration,
             seed=arguments.seed,
