@@ -4,17 +4,19 @@ import contextlib
 import gc
 import importlib.util
 import os
+import socket
 import stat
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
 from tokenwire.testing import FakeClock
@@ -24,13 +26,21 @@ sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # A slow machine is no failure, and CI tries the same examples each time.
-settings.register_profile("house", deadline=None, derandomize="CI" in os.environ, max_examples=50)
+settings.register_profile(
+    "house",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+    max_examples=50,
+)
 settings.load_profile("house")
 
+# Python 3.12 and 3.13 crash where uvloop notes where coroutines come from, as it does in the development mode.
+UVLOOP = ("asyncio", {"use_uvloop": True, "debug": False})
 LOOPS = [
     pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
     pytest.param(
-        ("asyncio", {"use_uvloop": True}),
+        UVLOOP,
         id="asyncio+uvloop",
         marks=pytest.mark.skipif(importlib.util.find_spec("uvloop") is None, reason="there is no uvloop on this platform"),
     ),
@@ -40,6 +50,17 @@ one_loop = pytest.mark.parametrize("anyio_backend", LOOPS[:1])  # for what has n
 
 REAL = "tests/real/"
 MOST_PROCESSES = 4  # each collects the whole suite
+LONG = (  # where tests take long, though there are few of them: most of them start programs
+    REAL,
+    "tests/cli/",
+    "tests/faults/test_soak.py",
+    "tests/house/test_distribution.py",
+    "tests/house/test_readme.py",
+    "tests/server/clients/",
+    "tests/server/test_openapi.py",
+    "tests/test_sync_processes.py",
+    "tests/wire/test_responses_odd.py",
+)
 PORTAL_THREAD = "tokenwire"  # the sync face's threads live as long as the process
 CACHED_THREADS = ("Trio thread", "asyncio_", "AnyIO worker thread")  # idle ones that their owners keep, or end in a moment
 PATIENCE = 30.0  # seconds by which what is to happen has happened, on a machine with other work to do too
@@ -61,6 +82,12 @@ class ByFile(LoadFileScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files in the order in which they are handed out: what takes long first, so that no process ends long after the others."""
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: (not item.nodeid.startswith(LONG), -tests[item.path], item.path))
 
 
 def pytest_collection_finish() -> None:
@@ -89,6 +116,14 @@ async def an_hour(clock: FakeClock, when: Callable[[], Awaitable[object]] = anyi
         with anyio.fail_after(1800):
             yield
         group.cancel_scope.cancel()
+
+
+@contextlib.contextmanager
+def nobody() -> Iterator[tuple[str, int]]:
+    """An address that refuses connections, and that nobody else is given meanwhile: it is taken, and not listened at."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()
 
 
 @pytest.fixture(params=LOOPS)

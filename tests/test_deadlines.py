@@ -308,7 +308,7 @@ async def test_a_shorter_budget_ends_it_sooner(budgets: Any, clock: FakeClock) -
     with Endpoint(left_open("Hello", FINISH)) as endpoint:
         pieces = stream(endpoint, budgets)
         assert await ends_by_itself(clock, endpoint, pieces) == "Hello"
-    assert pieces.timings.total <= 2 * SHORT
+    assert pieces.timings.total < 2.1 * SHORT
 
 
 async def test_what_a_slow_caller_finds_at_the_end_is_read(clock: FakeClock) -> None:

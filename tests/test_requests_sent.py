@@ -22,7 +22,6 @@ pytestmark = pytest.mark.anyio
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 
-# For what is decided without a loop: one of them is enough to see it through.
 BODIES: dict[str, Any] = {
     "/v1/completions": {"choices": [{"index": 0, "text": "Hello", "finish_reason": "stop"}]},
     "/v1/embeddings": {"data": [{"index": 0, "embedding": [1.0]}]},

@@ -19,8 +19,6 @@ MESSAGES = [{"role": "user", "content": "Hi"}]
 ENDING = chunk(finish_reason="stop")
 USAGE = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
 
-# For what is decided without a loop: one of them is enough to see it through.
-
 
 def flat(endpoint: Endpoint, **keywords: Any) -> AsyncStream[GenericStreamingChunk]:
     keywords = {"api_base": endpoint.url, "num_retries": 0, **keywords}

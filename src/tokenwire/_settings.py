@@ -203,6 +203,32 @@ class Hedge(msgspec.Struct, frozen=True, kw_only=True):
                 )
 
 
+class OTel(msgspec.Struct, frozen=True, kw_only=True):
+    """What OpenTelemetry is told of a call, where the application has set it up.
+
+    Attributes:
+        propagate: whether the trace's headers (`traceparent`, and what else the propagators say) go out with the request.
+        attempt_spans: whether each attempt is a span of its own below the call's; else it is an event.
+        chunk_metrics: whether `gen_ai.client.inference.time_per_output_chunk` is recorded for each batch of chunks that
+            arrives, at the cost of two microseconds or more each; else once for each stream, as the mean.
+
+    Raises:
+        BadRequestError: one is not True or False.
+    """
+
+    propagate: bool = True
+    attempt_spans: bool = False
+    chunk_metrics: bool = False
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if not isinstance(getattr(self, name), bool):
+                raise refused("otel", f"otel.{name} must be True or False, not {getattr(self, name)!r:.80}")
+
+
+DEFAULT_OTEL = OTel()
+
+
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 

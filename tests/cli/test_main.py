@@ -19,7 +19,11 @@ def test_version(tokenwire: Callable[..., Any]) -> None:
     assert tokenwire("--version") == (0, f"tokenwire {__version__}\n", "")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["chat", "--help"], ["demo", "--help"], ["serve", "--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["chat", "--help"], ["demo", "--help"], ["embed", "--help"], ["models", "--help"], ["serve", "--help"]],
+    ids=" ".join,
+)
 def test_help(tokenwire: Callable[..., Any], arguments: list[str]) -> None:
     run = tokenwire(*arguments)
     assert (run.status, run.err) == (0, "")

@@ -37,6 +37,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
+import tokenwire
+from tokenwire import exceptions, jobs, testing
 from tokenwire.testing import Endpoint, Received, Reply, chunks, completion
 
 ROOT = Path(__file__).parents[2]
@@ -259,6 +261,15 @@ def test_links_lead_somewhere() -> None:
     assert links
     lost = [f"{page.name}: {link}" for page, link in links if not (page.parent / link).exists()]
     assert [link for link in lost if DOCS.is_dir() or ".github" not in link] == []
+
+
+@pytest.mark.skipif(not DOCS.is_dir(), reason="an sdist has no reference")
+def test_the_reference_has_every_public_name() -> None:
+    text = "\n".join(page.read_text("utf-8") for page in (DOCS / "reference").glob("*.md"))
+    names = {name for name in tokenwire.__all__ if name not in exceptions.__all__}  # their module is shown as a whole
+    names |= {*jobs.__all__, *testing.__all__}
+    assert names
+    assert [name for name in sorted(names) if not re.search(rf"\b{name}\b", text)] == []
 
 
 @pytest.mark.parametrize("name", ["test", "demo"])

@@ -16,7 +16,7 @@ from openai import AsyncOpenAI
 from tokenwire.http.transport import HTTPTransport
 from tokenwire.testing import Endpoint, Received, Reply, chunks
 
-from ..conftest import PATIENCE, an_hour
+from ..conftest import PATIENCE, an_hour, nobody
 
 pytestmark = pytest.mark.anyio
 
@@ -341,11 +341,10 @@ async def readable(client: Any) -> None:
 
 
 async def test_nobody_listens(make_client):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    async with make_client() as client:
-        with pytest.raises(make_client.edition.ConnectError):
-            await client.get(f"http://127.0.0.1:{port}/")
+    with nobody() as (host, port):
+        async with make_client() as client:
+            with pytest.raises(make_client.edition.ConnectError):
+                await client.get(f"http://{host}:{port}/")
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])

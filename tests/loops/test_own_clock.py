@@ -80,7 +80,7 @@ def test_the_deadlines_of_a_stream_run_out(runner: asyncio.Runner, reply: Reply,
     with Endpoint(reply) as endpoint:
         pieces = stream(endpoint, Timeouts(**{budget: SHORT}))  # made where no loop runs: its total runs already
         assert ends(runner, text_of(pieces)) == budget
-    assert SHORT <= pieces.timings.total < PATIENCE
+    assert 0.9 * SHORT < pieces.timings.total < PATIENCE
 
 
 @pytest.mark.parametrize("budget", ["first_content", "total"])

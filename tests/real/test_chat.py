@@ -13,8 +13,6 @@ from ..conftest import one_loop
 
 pytestmark = [pytest.mark.real_model, pytest.mark.anyio]
 
-# What the model says does not depend on the loop: once is enough.
-
 MODEL = "openai/smollm2"
 HI = [{"role": "user", "content": "Hi"}]
 

@@ -10,8 +10,6 @@ from ..conftest import one_loop
 
 pytestmark = [pytest.mark.real_model, pytest.mark.anyio]
 
-# What the model says does not depend on the loop: once is enough.
-
 MODEL = "anthropic/smollm2"
 HI = [{"role": "system", "content": "You are brief."}, {"role": "user", "content": "Say hello."}]
 

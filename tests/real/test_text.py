@@ -20,8 +20,6 @@ from ..conftest import one_loop
 
 pytestmark = [pytest.mark.real_model, pytest.mark.anyio]
 
-# What the model says does not depend on the loop: once is enough.
-
 MODEL = "openai/smollm2"
 COUNTING = "One, two, three,"
 

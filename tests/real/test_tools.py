@@ -15,8 +15,6 @@ from ..conftest import one_loop
 
 pytestmark = [pytest.mark.real_model, pytest.mark.anyio]
 
-# What the model says does not depend on the loop: once is enough.
-
 MODEL = "openai/smollm2"
 QUESTION = {"role": "user", "content": "What is the weather in Paris?"}
 CITY = {"type": "object", "properties": {"city": {"enum": ["Paris"]}}, "required": ["city"]}

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 
@@ -439,6 +440,24 @@ class TestLifetime:
                 endpoint.wait_until(lambda: endpoint.requests, timeout=0.01)
             with pytest.raises(TimeoutError):
                 endpoint.wait_closed(Received("GET", "/", {}, b"", 1), timeout=0.01)
+
+    def test_a_wait_ends_with_the_endpoint(self):
+        """It would keep its thread for as long as the timeout."""
+        ended: list[TimeoutError] = []
+
+        def wait() -> None:
+            try:
+                endpoint.wait_until(lambda: len(endpoint.visits) == 2, timeout=PATIENCE)
+            except TimeoutError as error:
+                ended.append(error)
+
+        with Endpoint(Reply()) as endpoint:
+            waiting = threading.Thread(target=wait)
+            waiting.start()
+        waiting.join()
+        assert "before it ended" in str(ended[0])
+        with pytest.raises(TimeoutError, match="before it ended"):
+            endpoint.wait_until(lambda: endpoint.requests, timeout=PATIENCE)
 
     @pytest.mark.parametrize("reply", [Reply(delay=FOREVER), Reply(events=["a"], stall=True), Reply(body=b"whole")])
     def test_it_is_silent_when_only_time_or_a_client_can_change_anything(self, reply):

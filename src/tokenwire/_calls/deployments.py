@@ -216,6 +216,10 @@ class Unchosen:
     def __init__(self, count: int) -> None:
         self.address: str = f"one of {count} deployments"
 
+    def traced(self, headers: Callable[[], dict[str, str]], waits: list[float]) -> "Unchosen":
+        """Not called."""
+        raise NotImplementedError
+
     async def answer(self, via: Senders, deadline: float) -> Response:
         """Not called."""
         raise NotImplementedError

@@ -30,8 +30,7 @@ async def hedged_answer(attempts: Attempts, via: Senders) -> Response:
     own, other_key = second.attempts, second.attempts.target.key
 
     async def attempt() -> Response:
-        await own.pass_gate()
-        own.begin()
+        await own.start()
         return await answer(own, via)
 
     async def leave() -> None:
@@ -69,7 +68,8 @@ class HedgedCall(StreamCall):
 
     async def open(self) -> list[Any]:
         """See `StreamCall`. Once a second attempt has begun, the first content is waited for."""
-        chunks = await self._attempts.until_answered(partial(self._side_by_side, to_content=False), self._pause)
+        attempt = partial(self._side_by_side, to_content=False)
+        chunks = await self._traced(self._attempts.until_answered(attempt, self._pause))
         self._handed_over_at = self._clock()
         return chunks
 

@@ -49,7 +49,7 @@ class AsyncClient:
 
     Args:
         http_client: an `httpx.AsyncClient` to send through, for proxies of your own, HTTP/2 or event hooks; it is used
-            as it is and not closed. In which event loops it can be used is its own affair.
+            as it is and not closed. It decides in which event loops the client can be used.
         transport: an `HTTPTransport` with limits or an SSL context of your own; it is closed with the client. It belongs
             to one event loop, and then so does the client. Without either, the client has a transport of its own for each
             event loop and each `ssl_verify`, and goes through httpx where the environment names a proxy (`HTTPS_PROXY`,

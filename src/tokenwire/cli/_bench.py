@@ -29,7 +29,7 @@ from tokenwire.exceptions import APIError, BadRequestError, without_secrets
 
 from . import FAILED, INTERRUPTED
 from ._bench_display import Display, show
-from ._chat import in_options, provider_of
+from ._call import in_options, provider_of
 from ._terminal import UsageError, complain, remark
 
 CONCURRENCY, REQUESTS = 8, 100

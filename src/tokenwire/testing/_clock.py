@@ -41,8 +41,6 @@ _one_at_a_time = threading.Lock()
 class FakeClock(Clock):
     """Time that passes when `advance` says so, in the whole process: for every thread, and every asyncio or uvloop loop.
 
-    ::
-
         with FakeClock() as clock, Endpoint(Reply(delay=60)) as endpoint:
             async with anyio.create_task_group() as group:
                 group.start_soon(call_that_waits_for_30_seconds)

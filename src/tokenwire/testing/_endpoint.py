@@ -72,6 +72,7 @@ class Endpoint:
         self._running = contextlib.ExitStack()
         self._errors: list[BaseException] = []
         self._changed = threading.Condition()
+        self._has_ended = False
         self._numbers = itertools.count(1)
         self.requests: list[Received] = []
         self.visits: list[Visit] = []
@@ -105,6 +106,8 @@ class Endpoint:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self._running.close()
+        with self._noticed():
+            self._has_ended = True
         if self._errors and error is None:
             raise self._errors[0]
         if error is not None:
@@ -119,16 +122,17 @@ class Endpoint:
             timeout: seconds.
 
         Raises:
-            TimeoutError: it did not come true in time.
+            TimeoutError: it did not come true in time, or before the endpoint ended.
         """
         with self._changed:
-            if not self._changed.wait_for(condition, timeout):
-                raise TimeoutError(f"{self!r} did not get there in {timeout} s")
+            self._changed.wait_for(lambda: self._has_ended or condition(), timeout)
+            if not condition():
+                raise TimeoutError(f"{self!r} did not get there {'before it ended' if self._has_ended else f'in {timeout} s'}")
 
     async def await_until(self, condition: Callable[[], object], timeout: float = 30.0) -> None:  # noqa: ASYNC109 the thread's
         """`wait_until` for async code: the event loop goes on, as it must for a client to close its connections.
 
-        Cancelled, it returns at once; the worker thread that waits is left to its timeout.
+        Cancelled, it returns at once; the worker thread waits until the timeout, or until the endpoint ends.
         """
         await anyio.to_thread.run_sync(self.wait_until, condition, timeout, abandon_on_cancel=True)
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import httpx
     from typing_extensions import TypedDict, TypeForm
 
-    from .._settings import Hedge, Limits, RetryPolicy, Timeouts
+    from .._settings import Hedge, Limits, OTel, RetryPolicy, Timeouts
     from .client_request import ClientRequest
 else:
     from typing import TypedDict
@@ -137,6 +137,12 @@ class CallParams(TypedDict, total=False):
         ssl_verify: False to trust any certificate, or the path of a file or folder with the authorities to trust. Calls
             that say so have connections of their own.
         client: an `httpx.AsyncClient` to send through, used as it is; handlers get whatever is passed.
+        callbacks: who is told of the call: each an `Observer`, an object with methods of LiteLLM's `CustomLogger`, or a function,
+            which is one of both lists below. The package's `tokenwire.callbacks` and the client's are told too.
+        success_callback, failure_callback: functions that are called with LiteLLM's four arguments `(kwargs,
+            completion_response, start_time, end_time)` after a call that is complete, or one that is not. Plain ones run in a
+            thread of their own.
+        otel: an `OTel`, for what OpenTelemetry is told where it is set up; False for nothing.
         client_request: a `ClientRequest`, for handlers that look who asks; it is not sent.
         mock_response: answer without a network: with this text, these fields of a `ModelResponse`, this exception, this vector
             (a list of floats) or these images (a list of dicts).
@@ -150,6 +156,7 @@ class CallParams(TypedDict, total=False):
     api_key: str | None
     api_version: str | None
     base_url: str | None
+    callbacks: Sequence[object] | None
     client: object
     client_request: "ClientRequest | None"
     context_window_fallback_dict: Mapping[str, Any] | None
@@ -157,6 +164,7 @@ class CallParams(TypedDict, total=False):
     extra_body: Mapping[str, Any] | None
     extra_headers: Mapping[str, str | None] | None
     extra_query: Mapping[str, Any] | None
+    failure_callback: Sequence[object] | None
     fallbacks: Sequence[Any] | None
     headers: Mapping[str, str | None] | None
     hedge: "Hedge | Literal[False] | None"
@@ -170,9 +178,11 @@ class CallParams(TypedDict, total=False):
     num_retries: int | None
     on_truncation: Literal["raise", "return"] | None
     organization: str | None
+    otel: "OTel | Literal[False] | None"
     retry_invalid: int | None
     retry_policy: "RetryPolicy | None"
     ssl_verify: bool | str | None
+    success_callback: Sequence[object] | None
     stream_timeout: "float | str | Timeouts | httpx.Timeout | None"
     timeout: "float | str | Timeouts | httpx.Timeout | None"
 
