@@ -9,6 +9,7 @@ from tokenwire import AsyncClient
 from tokenwire.bench import prompts
 from tokenwire.bench.load import Load, Run
 from tokenwire.bench.measure import asking
+from tokenwire.bench.record import Record
 from tokenwire.bench.summary import summary
 from tokenwire.testing import Endpoint, FakeClock, Received, Reply, chunk, completion, event
 
@@ -107,6 +108,26 @@ async def test_without_a_bound_a_rate_does_not_wait(clock: FakeClock) -> None:
         run = await measured(clock, endpoint, Load(rate=10, arrivals="constant", duration=0.45), 2)
     assert [record.sent - run.started for record in run.records] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
     assert summary(run, {}).peak_concurrency == 5
+
+
+@one_loop
+async def test_a_schedule_does_not_wait_for_a_late_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Time:
+        now = 10.0
+
+        @classmethod
+        def monotonic(cls) -> float:
+            return cls.now
+
+    async def ask(record: Record) -> None:
+        record.sent = Time.now
+        Time.now += 0.5  # as if it had taken the event loop so long
+
+    monkeypatch.setattr("tokenwire.bench.load.time", Time)
+    run = Run(ask, Load(rate=1000, arrivals="constant", requests=3))
+    await run.run()
+    assert [record.scheduled for record in run.records] == pytest.approx([10, 10.001, 10.002])
+    assert [record.queued for record in run.records] == pytest.approx([0, 0.499, 0.998])
 
 
 @one_loop

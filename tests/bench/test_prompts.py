@@ -49,6 +49,7 @@ def test_conversations(tmp_path: Path) -> None:
         ("hello", "line 1 is not JSON"),
         ('{"prompt": "a"}\n{"prompt": 1}', "line 2 must have a str or a list as prompt"),
         ('{"url": "/v1/embeddings", "body": {"input": "a"}}', "line 1 is not a chat completion"),
+        ('{"url": "/v1/responses", "body": {"input": "a"}}', "line 1 is not a chat completion"),
         ('{"prompt": ["a", "b"]}', "line 1 is not a chat completion"),
         ("[1]", 'a JSON list of objects with "conversations"'),
         ('[{"conversations": [{"from": "human"}]}]', "missing required field `value`"),

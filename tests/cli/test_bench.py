@@ -67,10 +67,18 @@ def test_a_lines_own_parameters_win(tokenwire: Any, tmp_path: Path) -> None:
     assert (run.status, request.json()["max_tokens"], request.json()["temperature"]) == (0, 3, 0)
 
 
+@pytest.fixture
+def no_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no time that drawing takes."""
+    monkeypatch.setattr("tokenwire.bench.page.is_there", lambda: False)
+
+
+@pytest.mark.usefixtures("no_matplotlib")
 def test_failures_are_counted_by_class(tokenwire: Any, tmp_path: Path) -> None:
     name = str(tmp_path / "found")
     with Endpoint([GOOD, REFUSED]) as endpoint:
-        run = tokenwire(*to(endpoint, "--requests", "3", "--save", name))
+        base = ["--api-base", endpoint.url.replace("http://", "http://me:sk-secret@")]
+        run = tokenwire(*to(endpoint, "--requests", "3", "--save", name, *base))
         assert len(endpoint.requests) == 4  # none is tried again
     assert run.status == 1
     assert "AuthenticationError" in run.out
@@ -79,17 +87,17 @@ def test_failures_are_counted_by_class(tokenwire: Any, tmp_path: Path) -> None:
     assert "sk-secret" not in run.out + run.err + "".join(path.read_text() for path in tmp_path.iterdir())
 
 
-def test_nothing_is_measured_where_the_warm_up_fails(tokenwire: Any) -> None:
+def test_nothing_is_measured_where_the_warm_up_fails(tokenwire: Any, tmp_path: Path) -> None:
+    (tmp_path / "found.json").write_text("of another day")
     with Endpoint(REFUSED) as endpoint:
-        run = tokenwire(*to(endpoint))
+        run = tokenwire(*to(endpoint, "--save", str(tmp_path / "found")))
         assert (run.status, len(endpoint.requests), run.out) == (1, 1, "")
     assert run.err == "tokenwire: warm-up: nothing is measured, for it failed: openai/m: no such key: ***\n"
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["of another day"]
 
 
-def test_without_matplotlib_there_is_json_and_a_clear_line(
-    tokenwire: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tokenwire.bench.page.is_there", lambda: False)
+@pytest.mark.usefixtures("no_matplotlib")
+def test_without_matplotlib_there_is_json_and_a_clear_line(tokenwire: Any, tmp_path: Path) -> None:
     with Endpoint(GOOD) as endpoint:
         run = tokenwire(*to(endpoint, "--requests", "1", "--save", str(tmp_path / "found")))
     assert run.status == 0
@@ -108,6 +116,8 @@ def test_a_missing_key_is_said(tokenwire: Any) -> None:
     [
         ([], "name either a model to measure (-m), or two results to --compare"),
         (["-m", "openai/m", "--compare", "a", "b"], "name either a model"),
+        (["--compare", "a", "b", "--save", "c"], "goes with no other option"),
+        (["-m", "openai/m", "--arrivals", "constant"], "--arrivals says how a --rate is spread"),
         (["-m", "openai/m", "--concurrency", "0"], "argument --concurrency: must be 1 or more"),
         (["-m", "openai/m", "--rate", "1,x"], "argument --rate: must be a number, not 'x'"),
         (["-m", "openai/m", "--rate", "1,2", "--concurrency", "1,2"], "either --concurrency or --rate"),
@@ -127,6 +137,7 @@ def test_wrong_arguments(arguments: list[str], words: str, tokenwire: Any) -> No
     assert run.err.count("\n") == 1
 
 
+@pytest.mark.usefixtures("no_matplotlib")
 def test_ctrl_c_sums_up(tokenwire: Any, tmp_path: Path) -> None:
     with Endpoint([GOOD, GOOD, Reply(text="Hello there", stall=True, after=3)]) as endpoint:
 

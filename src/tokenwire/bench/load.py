@@ -120,6 +120,7 @@ class Run:
         for at in self._times(rate):
             if not self._may_begin(at):
                 return
+            await anyio.lowlevel.checkpoint()  # where it is late, it does not wait at all
             while (left := at - time.monotonic()) > 0:  # noqa: ASYNC110  (a timer of uvloop may be early by a millisecond)
                 await anyio.sleep(left)
             group.start_soon(self._measure_in, places, self._next(at))

@@ -76,7 +76,7 @@ def _lines(path: str, lines: Iterable[bytes]) -> list[Prompt]:
 
 
 def _prompt(reader: Reader, line: Line) -> Prompt:
-    if line.method != "acompletion":
+    if line.method != "acompletion" or line.api:
         raise reader.wrong(
             line.number, "is not a chat completion, which alone are measured: give it messages, or a prompt of text"
         )

@@ -292,7 +292,7 @@ def _add_bench(commands: "argparse._SubParsersAction[Parser]") -> None:
     load.add_argument("--concurrency", metavar="COUNTS", type=_counts, help="requests at once (default: 8; with --rate: any)")
     load.add_argument("--rate", metavar="RATES", type=_rates, help="requests a second")
     arrivals = ("poisson", "constant")
-    load.add_argument("--arrivals", choices=arrivals, default="poisson", help="how --rate is spread (default: %(default)s)")
+    load.add_argument("--arrivals", choices=arrivals, help="how --rate is spread (default: poisson)")
     end = load.add_mutually_exclusive_group()
     end.add_argument("--requests", metavar="COUNT", type=_count, help="how many, of each load (default: 100)")
     end.add_argument("--duration", metavar="SECONDS", type=_seconds, help="how long requests are begun, of each load")
@@ -318,6 +318,11 @@ def _add_bench(commands: "argparse._SubParsersAction[Parser]") -> None:
 def _check_bench(arguments: argparse.Namespace) -> None:
     if (arguments.compare is None) == (arguments.model is None):
         arguments.parser.error("name either a model to measure (-m), or two results to --compare")
+    usual = {**vars(arguments.parser.parse_args([])), "compare": arguments.compare, "excess": arguments.excess}
+    if arguments.compare is not None and vars(arguments) != usual:
+        arguments.parser.error("--compare measures nothing, and goes with no other option")
+    if arguments.arrivals is not None and arguments.rate is None:
+        arguments.parser.error("--arrivals says how a --rate is spread: name one")
     if len(arguments.concurrency or ()) > 1 and len(arguments.rate or ()) > 1:
         arguments.parser.error("either --concurrency or --rate may have several numbers")
 

@@ -14,7 +14,7 @@ from collections.abc import Generator
 from datetime import datetime
 from itertools import product
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import anyio
 
@@ -22,14 +22,14 @@ from tokenwire import AsyncClient
 from tokenwire.bench import compare, page, prompts, report, saved
 from tokenwire.bench.load import Load, Run
 from tokenwire.bench.measure import Ask, asking
-from tokenwire.bench.record import Prompt
+from tokenwire.bench.record import Prompt, Record
 from tokenwire.bench.summary import Summary, goodput, summary
-from tokenwire.exceptions import APIError, BadRequestError
+from tokenwire.exceptions import APIError, BadRequestError, without_secrets
 
 from . import FAILED, INTERRUPTED
 from ._bench_display import Display, show
 from ._call import in_options, provider_of
-from ._terminal import UsageError, complain, remark
+from ._terminal import UsageError, complain, remark, without_keys
 
 CONCURRENCY, REQUESTS = 8, 100
 SPARE_FILES = 100  # beside one for each connection
@@ -108,12 +108,13 @@ class Bench:
                 except Exception as error:  # noqa: BLE001  (raised again outside of the group, which would wrap it)
                     failure = error
                 group.cancel_scope.cancel()
+        if self._files is not None and self._results:
+            base = None if arguments.api_base is None else without_secrets(arguments.api_base)
+            self._files.save(self._results, arguments.model, base, self._at)
         if failure is not None:
             raise failure
         if len(self._results) > 1:
             show([report.table_of_loads([found for _, found in self._results])])
-        if self._files is not None:
-            self._files.close(self._results, arguments, self._at)
         if self._stopped:
             return INTERRUPTED
         return 0 if good and all(each.complete for _, each in self._results) else FAILED
@@ -143,7 +144,8 @@ class Bench:
         failed = [record for record in self._run.records if record.outcome in ("failed", "truncated")]
         if failed and len(failed) == len(self._run.records):
             words = f"nothing is measured, for {'it' if count == 1 else 'all of it'} failed"
-            complain(f"warm-up: {words}: {in_options(failed[0].message or '')}", secret=self._secret)
+            self._hide_secrets(failed)
+            complain(f"warm-up: {words}: {in_options(failed[0].message or '')}")
             return False
         return not self._stopped
 
@@ -160,7 +162,7 @@ class Bench:
                         await run.run()
                         group.cancel_scope.cancel()
             first += len(run.records)
-            self._hide_secret(run)
+            self._hide_secrets(run.records)
             found = summary(run, self._targets)
             self._results.append((run, found))
             if self._files is not None:
@@ -169,11 +171,10 @@ class Bench:
             if found.warning is not None:
                 remark(found.warning)
 
-    def _hide_secret(self, run: Run) -> None:
+    def _hide_secrets(self, records: list[Record]) -> None:
         """A server may repeat the key that it refuses."""
-        for record in run.records:
-            if record.message is not None and self._secret:
-                record.message = record.message.replace(self._secret, "***")
+        for record in records:
+            record.message = record.message and without_keys(record.message, self._secret)
 
     async def _heed_signals(self) -> None:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
@@ -184,39 +185,45 @@ class Bench:
 
 
 class Files:
-    """Where results are saved. The files are opened before anything is measured, so that it is not in vain.
+    """Where results are saved: what is there is replaced, but not before there are any.
 
     Raises:
-        UsageError: one can't be written.
+        UsageError: one can't be written; it is better to hear that before an hour of measuring.
     """
 
     def __init__(self, name: str) -> None:
-        self._json, self._lines = self._open(f"{name}.json"), self._open(f"{name}.jsonl")
-        self._page = self._open(f"{name}.html") if page.is_there() else None
-        if self._page is None:
-            remark(f"there will be no {name}.html, which needs matplotlib: pip install 'tokenwire[bench]'")
-
-    def _open(self, path: str) -> BinaryIO:
-        try:
-            return Path(path).open("wb")
-        except OSError as error:
-            raise UsageError(f"--save: {path}: {error.strerror}") from None
+        self._json, self._lines, self._page = (Path(f"{name}.{ending}") for ending in ("json", "jsonl", "html"))
+        self._has_lines = False
+        for path in (self._json, self._lines, self._page):
+            _check_writable(path)
+        self._draws = page.is_there()
+        if not self._draws:
+            remark(f"there will be no {self._page}, which needs matplotlib: pip install 'tokenwire[bench]'")
 
     def add(self, run: Run) -> None:
         """Write a run's requests."""
-        self._lines.writelines(saved.lines_of(run.records, run.load.label, run.started))
-        self._lines.flush()
+        with self._lines.open("ab" if self._has_lines else "wb") as file:
+            file.writelines(saved.lines_of(run.records, run.load.label, run.started))
+        self._has_lines = True
 
-    def close(self, results: list[tuple[Run, Summary]], arguments: argparse.Namespace, at: datetime) -> None:
-        """Write what they came to."""
-        model, base = arguments.model, arguments.api_base
-        with self._lines, self._json, self._page or contextlib.nullcontext():
-            if results:
-                self._json.write(saved.encode([saved.fields_of(found, model=model, base=base, at=at) for _, found in results]))
-                if self._page is not None:
-                    self._page.write(page.page(results, model=model, base=base, at=at).encode())
-        names = [file.name for file in (self._json, self._lines, self._page) if file is not None]
-        remark(f"saved: {', '.join(names)}")
+    def save(self, results: list[tuple[Run, Summary]], model: str, base: str | None, at: datetime) -> None:
+        """Write what the runs came to."""
+        fields = [saved.fields_of(found, model=model, base=base, at=at) for _, found in results]
+        self._json.write_bytes(saved.encode(fields))
+        if self._draws:
+            self._page.write_text(page.page(results, model=model, base=base, at=at), "utf-8")
+        paths = [self._json, self._lines, *([self._page] if self._draws else [])]
+        remark(f"saved: {', '.join(map(str, paths))}")
+
+
+def _check_writable(path: Path) -> None:
+    is_new = not path.exists()
+    try:
+        path.open("ab").close()
+        if is_new:
+            path.unlink()
+    except OSError as error:
+        raise UsageError(f"--save: {path}: {error.strerror}") from None
 
 
 def loads_of(arguments: argparse.Namespace) -> list[Load]:
@@ -228,7 +235,7 @@ def loads_of(arguments: argparse.Namespace) -> list[Load]:
         Load(
             concurrency=concurrency,
             rate=rate,
-            arrivals=arguments.arrivals,
+            arrivals=arguments.arrivals or "poisson",
             requests=requests,
             duration=arguments.duration,
             seed=arguments.seed,

@@ -75,9 +75,10 @@ def show(tables: Sequence[Table], *, title: str = "") -> None:
     if title:
         console.print(Text(title, style="bold"))
     for table in tables:
-        shown = RichTable(box=SIMPLE_HEAD, pad_edge=False)
+        shown = RichTable(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
         for name, is_number in zip(table.head, table.numbers, strict=True):
             shown.add_column(Text(name), justify="right" if is_number else "left", no_wrap=is_number)
         for row in table.rows:
             shown.add_row(*(Text(printable(" ".join(cell.split()))) for cell in row))
         console.print(shown)
+        console.print()

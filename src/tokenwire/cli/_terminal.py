@@ -23,10 +23,14 @@ def complain(text: str, *, secret: str | None = None) -> None:
         text: what went wrong.
         secret: what must not be shown, even if a server repeats it; nor are the keys in the environment.
     """
+    print(f"tokenwire: {one_line(without_keys(text, secret))}", file=sys.stderr, flush=True)
+
+
+def without_keys(text: str, secret: str | None) -> str:
+    """The text without this secret, and without the keys in the environment."""
     for hidden in (secret, *_keys_in_environment()):
         text = text.replace(hidden, "***") if hidden else text
-    text = one_line(text)
-    print(f"tokenwire: {text}", file=sys.stderr, flush=True)
+    return text
 
 
 def _keys_in_environment() -> list[str]:
