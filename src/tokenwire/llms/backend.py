@@ -190,6 +190,10 @@ class SharedBackend:
     """A backend that shares its calls between several deployments: known here, so that nobody else loads what they need."""
 
 
+class OwnEndpoint:
+    """A backend that users register as they do a handler, and that is an endpoint; known here for the same reason."""
+
+
 def check_http_client(name: str, client: object) -> None:
     """Refuse what can't send requests as an `httpx.AsyncClient` does: sync clients, and those of other libraries.
 
