@@ -41,7 +41,17 @@ if TYPE_CHECKING:
     from .._calls.gate import Gate
     from ..http.transport import HTTPTransport
     from ..jobs.map import Inputs, Results
-    from ..types.params import CallParams, ChatParams, EmbeddingParams, ImageParams, Messages, TextParams, TypedChatParams
+    from ..types.images import File
+    from ..types.params import (
+        CallParams,
+        ChatParams,
+        EmbeddingParams,
+        ImageEditParams,
+        ImageParams,
+        Messages,
+        TextParams,
+        TypedChatParams,
+    )
 
 
 class AsyncClient:
@@ -312,6 +322,29 @@ class AsyncClient:
             APIError: as `acompletion`.
         """
         request = self._request("image", model, prompt, params, False)
+        return cast(ImageResponse, await call(request, self._pools, self._gate))
+
+    async def aimage_edit(
+        self, image: "File | Sequence[File]", *, prompt: str, model: str, **params: "Unpack[ImageEditParams]"
+    ) -> ImageResponse:
+        """Change images, or make new ones of them.
+
+        Args:
+            image: bytes, an open binary file, a path, or a tuple of a name, one of these, and perhaps a content type; or a list
+                of such. An endpoint gets what is in them, read before anything is sent; an open file is left where it stood.
+            prompt: what to make of them.
+            model: as for `acompletion`.
+            **params: as for `acompletion`; `mask` is a file too, whose transparent parts say where to change the image; `n`,
+                `size` and `quality` are OpenAI's.
+
+        Returns:
+            The images in `data`, by address or as base64 text.
+
+        Raises:
+            APIError: as `acompletion`; BadRequestError also for a file that can't be read.
+        """
+        keywords: dict[str, Any] = {**params, "image": image if isinstance(image, list) else [image]}
+        request = self._request("image_edit", model, prompt, keywords, False)
         return cast(ImageResponse, await call(request, self._pools, self._gate))
 
     async def alist_models(self, model: str = "openai/*", **params: "Unpack[CallParams]") -> ModelList:

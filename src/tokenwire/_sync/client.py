@@ -29,7 +29,17 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .._calls.gate import Gate
-    from ..types.params import CallParams, ChatParams, EmbeddingParams, ImageParams, Messages, TextParams, TypedChatParams
+    from ..types.images import File
+    from ..types.params import (
+        CallParams,
+        ChatParams,
+        EmbeddingParams,
+        ImageEditParams,
+        ImageParams,
+        Messages,
+        TextParams,
+        TypedChatParams,
+    )
 
 
 class Client:
@@ -177,6 +187,12 @@ class Client:
     def image_generation(self, prompt: str, model: str, **params: "Unpack[ImageParams]") -> ImageResponse:
         """Make images, from sync code: `aimage_generation` with the same arguments, results and errors."""
         return run(self._calls.aimage_generation, prompt, model, **params)
+
+    def image_edit(
+        self, image: "File | Sequence[File]", *, prompt: str, model: str, **params: "Unpack[ImageEditParams]"
+    ) -> ImageResponse:
+        """Change images, from sync code: `aimage_edit` with the same arguments, results and errors."""
+        return run(self._calls.aimage_edit, image, prompt=prompt, model=model, **params)
 
     def list_models(self, model: str = "openai/*", **params: "Unpack[CallParams]") -> ModelList:
         """List an endpoint's models, from sync code: `alist_models` with the same arguments, results and errors."""

@@ -49,7 +49,9 @@ logger: logging.Logger = logging.getLogger("tokenwire")
 
 WHOLE, STREAMING = ("acompletion", "completion"), ("astreaming", "streaming")  # the first that there is answers
 EMBEDDING, IMAGE = ("aembedding", "embedding"), ("aimage_generation", "image_generation")
-METHODS = WHOLE + STREAMING + EMBEDDING + IMAGE
+IMAGE_EDIT = ("aimage_edit", "image_edit")
+METHODS = WHOLE + STREAMING + EMBEDDING + IMAGE + IMAGE_EDIT
+_DOES_NOT = {"embedding": "makes no embeddings", "image": "makes no images", "image_edit": "edits no images"}
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 MISSING: Any = object()  # in place of an answer, from a handler that lacks the method; None would be an answer
 
@@ -167,6 +169,8 @@ class HandlerCall:
             return self._one_of(EmbeddingResponse, await self._first_of(via, *EMBEDDING))
         if self._kind == "image":
             return self._one_of(ImageResponse, await self._first_of(via, *IMAGE))
+        if self._kind == "image_edit":
+            return self._one_of(ImageResponse, await self._first_of(via, *IMAGE_EDIT))
         if self._kind == "models":
             return await self._list_models()
         return self._whole(await self._completion(via))
@@ -214,6 +218,9 @@ class HandlerCall:
                     raise
         if missing_ok:
             return MISSING
+        if self._kind in _DOES_NOT:
+            message = f"the handler {self._bridge.name} {_DOES_NOT[self._kind]}: it has no method {' or '.join(names)}"
+            raise APIError(message, status_code=501, code="not_supported", fault="handler")
         raise CustomLLMError(status_code=500, message=NOT_IMPLEMENTED)
 
     async def _source(self, result: object, shape: Shape, deadline: float) -> ChunkSource[Any]:
@@ -345,6 +352,8 @@ def _keywords(request: Request) -> dict[str, Any]:
         return {**shared, "input": request.content, "model_response": EmbeddingResponse()}
     if request.kind == "image":
         return {**shared, "prompt": request.content, "model_response": ImageResponse()}
+    if request.kind == "image_edit":
+        return {**shared, "image": params.pop("image"), "prompt": request.content, "model_response": ImageResponse()}
     if request.stream:
         params["stream"] = True
     return {

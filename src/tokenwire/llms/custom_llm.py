@@ -45,7 +45,8 @@ class CustomLLM(BaseLLM):
     know), `litellm_params`, `api_key`, `api_base`, `headers`, `timeout` (seconds, enforced by the library as well),
     `client`, `model_response` (an empty `ModelResponse` to fill in), `acompletion`, `logging_obj`, `print_verbose`,
     `logger_fn`, `custom_prompt_dict`, `encoding`. Embedding methods get `input`, image methods `prompt`, in the place
-    of `messages`. A method without `**kwargs` is passed only the ones it names.
+    of `messages`, and those that edit images `image` as well, a list of what the caller gave: bytes, open files, paths, or
+    tuples of a name and one of these. A method without `**kwargs` is passed only the ones it names.
 
     An async method that names `http_client` as well gets an `httpx.AsyncClient` for requests of its own, over the
     connections of the client whose call it answers; it is not to be closed. Others are not passed it.
@@ -97,4 +98,14 @@ class CustomLLM(BaseLLM):
     @_missing
     async def aimage_generation(self, *args: Any, **kwargs: Any) -> ImageResponse:
         """Make images of `prompt`, on the caller's event loop."""
+        _not_implemented()
+
+    @_missing
+    def image_edit(self, *args: Any, **kwargs: Any) -> ImageResponse:
+        """Make images of `image` and `prompt`, in a worker thread."""
+        _not_implemented()
+
+    @_missing
+    async def aimage_edit(self, *args: Any, **kwargs: Any) -> ImageResponse:
+        """Make images of `image` and `prompt`, on the caller's event loop."""
         _not_implemented()

@@ -42,12 +42,20 @@ _FRAMING = frozenset({"content-length", "transfer-encoding"})
 _OTHERS: dict[Kind, tuple[str, str, type[Response]]] = {
     "embedding": ("/embeddings", "input", EmbeddingResponse),
     "image": ("/images/generations", "prompt", ImageResponse),
+    "image_edit": ("/images/edits", "prompt", ImageResponse),
     "models": ("/models", "", ModelList),
 }
 _PATHS = ("/chat/completions", "/completions", "/messages", "/responses", *(path for path, _, _ in _OTHERS.values()))
 _VERSION, _RESPONSES = "/v1", "/responses"
 
-_KINDS = {"text": "text completions", "embedding": "embeddings", "image": "images", "models": "models", "chat": "chats"}
+_KINDS = {
+    "text": "text completions",
+    "embedding": "embeddings",
+    "image": "images",
+    "image_edit": "edits of images",
+    "models": "models",
+    "chat": "chats",
+}
 
 Headers: TypeAlias = tuple[tuple[str, str | None], ...]
 
@@ -98,22 +106,32 @@ class OpenAI:
             query = urlencode(params.get("extra_query") or {}, doseq=True)
             extra = params.get("extra_body")
             params = {name: value for name, value in params.items() if name not in ("extra_query", "extra_body")}
+        form_type, data = None, b""
         if request.kind == "models":
-            body, method = None, "GET"
+            method = "GET"
+        elif request.kind == "image_edit":
+            from .forms import form_of
+
+            images = params["image"]
+            one = {"image": images[0]} if len(images) == 1 else {}  # as OpenAI's own client says it
+            form_type, data = form_of(self._body(request, model, {**params, **one}, extra))
         else:
-            body = self._body(request, model, params, extra)
+            data = encode_body(self._body(request, model, params, extra))
         timeouts, key = options.timeouts, self._key(options, address)
+        headers = _headers(
+            key,
+            options.organization or environment(*self._provider.organization_variables),
+            (*self._spoken.headers, *self._own_headers(key), *options.headers.items()),
+            streamed=request.stream,
+            has_body=bool(data),
+        )
+        if form_type is not None:
+            headers = {**headers, "content-type": form_type}
         http_request = HTTPRequest(
             method=method,
             url=url_of(address, self._path, version, query),
-            headers=_headers(
-                key,
-                options.organization or environment(*self._provider.organization_variables),
-                (*self._spoken.headers, *self._own_headers(key), *options.headers.items()),
-                streamed=request.stream,
-                has_body=body is not None,
-            ),
-            body=b"" if body is None else encode_body(body),
+            headers=headers,
+            body=data,
             connect=timeouts.connect,
             pool=timeouts.pool,
             write=timeouts.write,

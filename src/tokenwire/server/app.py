@@ -165,6 +165,8 @@ class App:
         except ClientLeft:
             pass
         finally:
+            for file in visit.uploads:
+                file.close()
             visit.end("cancelled")
             self._recorder.end(visit)
 
@@ -224,7 +226,7 @@ class App:
 
     async def _ask(self, visit: Visit, ask: ModelCall) -> None:
         """Let a model answer, in whole or as a stream."""
-        request, fields = parse_body(await visit.read(self._settings.max_body), ask.request)
+        request, fields = await self._asked(visit, ask)
         model = self._models.find(fields["model"])
         call = _call_of(model, ask.keywords(request, fields))
         if ask.plain is not None:
@@ -243,6 +245,15 @@ class App:
             raise BadRequestError("stream: this answer can't be streamed", param="stream")
         work = partial(calls.stream, visit, partial(events, model, request))
         await visit.while_connected(work, self._settings.keepalive_seconds)
+
+    async def _asked(self, visit: Visit, ask: ModelCall) -> tuple[Any, dict[str, Any]]:
+        """What the client asks for, checked, and its fields."""
+        max_body = self._settings.max_body
+        if not ask.is_form:
+            return parse_body(await visit.read(max_body), ask.request)
+        from .forms import read_form
+
+        return await read_form(visit, max_body, ask.request)
 
     def _as_plain(self, visit: Visit, call: dict[str, Any], plain: Plain) -> dict[str, Any]:
         """The call as whoever answers it understands it: a handler all of it, an endpoint what its dialect says."""

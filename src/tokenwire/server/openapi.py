@@ -131,7 +131,8 @@ def _operation(route: Route, returns: Schema) -> dict[str, Any]:
     if not route.needs_key:
         operation["security"] = []
     if isinstance(route.answer, ModelCall):
-        operation["requestBody"] = {"required": True, "content": _content(route.answer.request.__name__)}
+        sent_as = "multipart/form-data" if route.answer.is_form else JSON
+        operation["requestBody"] = {"required": True, "content": _content(route.answer.request.__name__, sent_as)}
         if route.answer.events is not None:
             success["description"] += f" {route.answer.told}"
             success["content"]["text/event-stream"] = {}

@@ -34,7 +34,7 @@ from .openapi import (
     RESPONSE_EVENTS,
     describe,
 )
-from .requests import ChatRequest, EmbeddingRequest, ImageRequest, TextRequest
+from .requests import ChatRequest, EmbeddingRequest, ImageEditRequest, ImageRequest, TextRequest
 from .responses import ResponsesEvents, response_body
 from .route import ID_HEADERS, JSON, ModelCall, Route
 
@@ -136,6 +136,14 @@ ROUTES = (
         ModelCall(ImageRequest, "prompt", AsyncClient.aimage_generation, image_body),
         "createImage",
         "Make images.",
+        IMAGES,
+    ),
+    Route(
+        "POST",
+        "/images/edits",
+        ModelCall(ImageEditRequest, "prompt", AsyncClient.aimage_edit, image_body, is_form=True),
+        "editImage",
+        "Change images, or make new ones of them.",
         IMAGES,
     ),
     Route(

@@ -8,7 +8,7 @@ is the only thing a request costs beyond its own work; a chunk costs no task, ti
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from os import urandom
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 
 import anyio
@@ -19,6 +19,9 @@ from .compression import too_large, undoing
 from .keys import SECRET_HEADERS
 from .route import ID_HEADERS, JSON, Events, Route
 from .upstream import is_safe, passed_on
+
+if TYPE_CHECKING:
+    from .forms import Upload
 
 T = TypeVar("T")
 
@@ -51,6 +54,7 @@ class Visit:
         events: encodes the stream that answers; None until there is one.
         status: of the response, None until it has begun.
         started_at, first_chunk_at, ended_at: `time.monotonic()` values, None for what has not happened.
+        uploads: the files that the request brought; closed when it ends.
         chunks: how many chunks of a stream have been sent.
         outcome: "complete", "truncated", "error" or "cancelled" (the client left), None while it goes on.
     """
@@ -72,6 +76,7 @@ class Visit:
         self.chunks: int = 0
         self.outcome: Outcome | None = None
         self._receive, self._send = receive, send
+        self.uploads: list[Upload] = []
         self._left = False
         self._passed_on: list[tuple[bytes, bytes]] = []
         self._sending = False
@@ -126,6 +131,18 @@ class Visit:
                 raise too_large(max_bytes)
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         return body if undo is None else undo(body)
+
+    async def next_piece(self, max_bytes: int) -> tuple[bytes, bool]:
+        """The next bytes of the request's body, and whether there are more; all at once where the client compressed them.
+
+        Raises: as `read`.
+        """
+        if b"content-encoding" in self.headers:
+            return await self.read(max_bytes), False
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        return message.get("body", b""), message.get("more_body", False)
 
     async def respond(
         self, body: bytes, status: int = 200, *, media_type: str = JSON, headers: Iterable[tuple[bytes, bytes]] = ()

@@ -76,5 +76,5 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     decoder: Callable[[Shape, str], EventDecoder]
     key_header: str = "authorization"
     headers: tuple[tuple[str, str], ...] = ()
-    kinds: frozenset[str] = frozenset({"chat", "text", "embedding", "image", "models"})
+    kinds: frozenset[str] = frozenset({"chat", "text", "embedding", "image", "image_edit", "models"})
     unsupported: frozenset[str] = frozenset()
