@@ -53,6 +53,9 @@ class Handler:
 
     aimage_edit = aimage_generation
 
+    async def acount_tokens(self, *args: Any, **kwargs: Any) -> int:
+        return 3
+
 
 MODELS = {"my-model": Handler(), "a/b": Handler()}
 

@@ -289,7 +289,7 @@ def _headers(given: Mapping[str, Any], setting: object) -> dict[str, str | None]
 
 
 def _content(kind: Kind, content: object, *, for_endpoint: bool) -> object:
-    if kind == "chat":
+    if kind in ("chat", "tokens"):
         return checked_messages(content, for_endpoint=for_endpoint)
     if kind == "models":
         return None

@@ -26,6 +26,7 @@ from ..types import (
     ModelResponseStream,
     ParsedResponse,
     TextCompletionResponse,
+    TokenCount,
 )
 from ..types.attempts import PoolStats
 from ..wire.convert import Shape
@@ -346,6 +347,23 @@ class AsyncClient:
         keywords: dict[str, Any] = {**params, "image": image if isinstance(image, list) else [image]}
         request = self._request("image_edit", model, prompt, keywords, False)
         return cast(ImageResponse, await call(request, self._pools, self._gate))
+
+    async def acount_tokens(self, model: str, messages: "Messages" = (), **params: "Unpack[ChatParams]") -> TokenCount:
+        """Count the tokens that a conversation has for a model, without having it answered.
+
+        Args:
+            model: as for `acompletion`: one of a handler that has `count_tokens` or `acount_tokens`, or of an endpoint that speaks
+                Messages or Responses (`POST /v1/messages/count_tokens`, `/responses/input_tokens`).
+            messages, **params: as for `acompletion`. What only the answer depends on is left out where an API refuses it.
+
+        Returns:
+            The number as `input_tokens`.
+
+        Raises:
+            APIError: as `acompletion`; with the status 501 where whoever answers for the model can't count.
+        """
+        request = self._request("tokens", model, messages, params, False)
+        return cast(TokenCount, await call(request, self._pools, self._gate))
 
     async def alist_models(self, model: str = "openai/*", **params: "Unpack[CallParams]") -> ModelList:
         """List the models that an endpoint offers, by `GET /models`.

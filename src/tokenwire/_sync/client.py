@@ -18,6 +18,7 @@ from ..types import (
     ModelResponseStream,
     ParsedResponse,
     TextCompletionResponse,
+    TokenCount,
 )
 from .portal import Portal, run
 from .results import MapResults
@@ -193,6 +194,10 @@ class Client:
     ) -> ImageResponse:
         """Change images, from sync code: `aimage_edit` with the same arguments, results and errors."""
         return run(self._calls.aimage_edit, image, prompt=prompt, model=model, **params)
+
+    def count_tokens(self, model: str, messages: "Messages" = (), **params: "Unpack[ChatParams]") -> TokenCount:
+        """Count a conversation's tokens, from sync code: `acount_tokens` with the same arguments, results and errors."""
+        return run(self._calls.acount_tokens, model, messages, **params)
 
     def list_models(self, model: str = "openai/*", **params: "Unpack[CallParams]") -> ModelList:
         """List an endpoint's models, from sync code: `alist_models` with the same arguments, results and errors."""

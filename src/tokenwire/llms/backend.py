@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..http.tls import Verify
     from ..results.asked import Asked
 
-Kind: TypeAlias = Literal["chat", "text", "embedding", "image", "image_edit", "models"]
+Kind: TypeAlias = Literal["chat", "text", "embedding", "image", "image_edit", "models", "tokens"]
 
 
 class Options(msgspec.Struct, kw_only=True, frozen=True, eq=False, gc=False):

@@ -27,6 +27,7 @@ from ..types import (
     ModelResponse,
     ModelResponseStream,
     TextCompletionResponse,
+    TokenCount,
     Usage,
 )
 from ..types._record import build, in_own_terms
@@ -50,8 +51,14 @@ logger: logging.Logger = logging.getLogger("tokenwire")
 WHOLE, STREAMING = ("acompletion", "completion"), ("astreaming", "streaming")  # the first that there is answers
 EMBEDDING, IMAGE = ("aembedding", "embedding"), ("aimage_generation", "image_generation")
 IMAGE_EDIT = ("aimage_edit", "image_edit")
-METHODS = WHOLE + STREAMING + EMBEDDING + IMAGE + IMAGE_EDIT
-_DOES_NOT = {"embedding": "makes no embeddings", "image": "makes no images", "image_edit": "edits no images"}
+TOKENS = ("acount_tokens", "count_tokens")
+METHODS = WHOLE + STREAMING + EMBEDDING + IMAGE + IMAGE_EDIT + TOKENS
+_DOES_NOT = {
+    "embedding": "makes no embeddings",
+    "image": "makes no images",
+    "image_edit": "edits no images",
+    "tokens": "counts no tokens",
+}
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 MISSING: Any = object()  # in place of an answer, from a handler that lacks the method; None would be an answer
 
@@ -171,6 +178,8 @@ class HandlerCall:
             return self._one_of(ImageResponse, await self._first_of(via, *IMAGE))
         if self._kind == "image_edit":
             return self._one_of(ImageResponse, await self._first_of(via, *IMAGE_EDIT))
+        if self._kind == "tokens":
+            return self._count(await self._first_of(via, *TOKENS))
         if self._kind == "models":
             return await self._list_models()
         return self._whole(await self._completion(via))
@@ -277,6 +286,14 @@ class HandlerCall:
         except TypeError as error:
             raise unusable(self._bridge.name, response, f"a ModelResponse with its text in its messages ({error})") from error
         return response
+
+    def _count(self, result: object) -> TokenCount:
+        tokens = result.get("input_tokens") if isinstance(result, dict) else result
+        if isinstance(tokens, TokenCount):
+            return tokens
+        if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0:
+            raise unusable(self._bridge.name, result, "a number of tokens, or a dict with it as input_tokens")
+        return TokenCount(input_tokens=tokens)
 
     def _one_of(self, cls: type[Response], result: object) -> Response:
         if isinstance(result, dict) and "data" in result:

@@ -109,3 +109,13 @@ class CustomLLM(BaseLLM):
     async def aimage_edit(self, *args: Any, **kwargs: Any) -> ImageResponse:
         """Make images of `image` and `prompt`, on the caller's event loop."""
         _not_implemented()
+
+    @_missing
+    def count_tokens(self, *args: Any, **kwargs: Any) -> int:
+        """Count the tokens of `messages`, with the tools in `optional_params`, in a worker thread."""
+        _not_implemented()
+
+    @_missing
+    async def acount_tokens(self, *args: Any, **kwargs: Any) -> int:
+        """Count the tokens of `messages`, with the tools in `optional_params`, on the caller's event loop."""
+        _not_implemented()

@@ -19,7 +19,7 @@ from ..http.clients import sender_of
 from ..http.decoding import ACCEPTED_ENCODINGS
 from ..http.exchange import Exchange, HTTPRequest, Sender
 from ..http.tls import not_ours
-from ..types import EmbeddingResponse, ImageResponse, ModelList, TextCompletionResponse
+from ..types import EmbeddingResponse, ImageResponse, ModelList, TextCompletionResponse, TokenCount
 from ..types._response import Response, set_received
 from ..wire.bodies import decode_body
 from ..wire.convert import Shape, chat_response
@@ -48,6 +48,9 @@ _OTHERS: dict[Kind, tuple[str, str, type[Response]]] = {
 _PATHS = ("/chat/completions", "/completions", "/messages", "/responses", *(path for path, _, _ in _OTHERS.values()))
 _VERSION, _RESPONSES = "/v1", "/responses"
 
+# What a request says of the answer alone: APIs that count a prompt's tokens refuse it.
+_OF_THE_ANSWER = frozenset("max_tokens max_output_tokens stop_sequences stream temperature top_k top_p store include".split())
+
 _KINDS = {
     "text": "text completions",
     "embedding": "embeddings",
@@ -74,7 +77,10 @@ class OpenAI:
         self._credentials = _CREDENTIALS | {self._key_header}
         self._renames = dict(provider.renames)
         self._answer: Callable[[bytes], Response]
-        if kind in ("chat", "text"):
+        if kind == "tokens":
+            self._dialect, self._path = self._spoken, self._spoken.tokens_path or ""
+            self._answer = partial(decode_body, cls=TokenCount)
+        elif kind in ("chat", "text"):
             self._dialect = self._spoken if kind == "chat" else TEXT
             self._path, self._answer = self._dialect.path, self._dialect.answer
         else:
@@ -92,7 +98,11 @@ class OpenAI:
             AuthenticationError: there is no key, and no address of the caller's own that might do without.
         """
         options, params, method = request.options, request.params, "POST"
-        if request.kind not in self._spoken.kinds:
+        if request.kind == "tokens":
+            if self._spoken.tokens_path is None:
+                message = f'"{request.provider}/" has endpoints whose API counts no tokens'
+                raise APIError(message, status_code=501, code="not_supported", param="model", fault="caller")
+        elif request.kind not in self._spoken.kinds:
             raise refused("model", f'"{request.provider}/" has {_KINDS[request.kind]} at no endpoint of its API')
         if not request.model and request.kind != "models":
             raise wrong("model", f'"{request.provider}/" with a model\'s name after it', f"{request.provider}/")
@@ -154,6 +164,8 @@ class OpenAI:
         body = self._dialect.body(model, content, params)
         if extra:
             body.update(extra)
+        if request.kind == "tokens":
+            return {name: value for name, value in body.items() if name not in _OF_THE_ANSWER}
         for name, value in self._provider.defaults:
             if name not in body:
                 body[name] = value

@@ -171,8 +171,8 @@ def names() -> tuple[str, ...]:
 
 def built_in(provider: Provider, model: str, kind: Kind) -> tuple[str, Backend]:
     """The model's own name, and what answers a provider's calls of a kind for it."""
-    if kind == "chat" and model.startswith(_WITHIN) and provider.dialect is chat:
-        return model.removeprefix(_WITHIN), _by_responses(provider)
+    if kind in ("chat", "tokens") and model.startswith(_WITHIN) and provider.dialect is chat:
+        return model.removeprefix(_WITHIN), _by_responses(provider, kind)
     return model, _backend_of(provider, kind)
 
 
@@ -182,8 +182,8 @@ def _backend_of(provider: Provider, kind: Kind) -> Backend:
 
 
 @lru_cache(maxsize=512)
-def _by_responses(provider: Provider) -> Backend:
-    return provider.backend(msgspec.structs.replace(provider, dialect=_responses), "chat")
+def _by_responses(provider: Provider, kind: Kind) -> Backend:
+    return provider.backend(msgspec.structs.replace(provider, dialect=_responses), kind)
 
 
 def provider_of(model: str) -> str | None:

@@ -18,8 +18,8 @@ from .models import Model, Models, models_of
 from .one import OneCall
 from .plans import may_take_several, plan_of
 from .requests import parse_body
-from .route import About, ModelCall, Plain, Route, plain_refusal
-from .routes import METRICS, ROUTES
+from .route import About, ModelCall, Plain, Route
+from .routes import METRICS, ROUTES, refusal_at
 from .several import Several
 from .slots import Slots
 from .visit import ClientLeft, Receive, Scope, Send, Visit
@@ -198,7 +198,8 @@ class App:
         refusal = refusal_for(error, visit.request_id)
         with anyio.move_on_after(PARTING_SECONDS):
             if visit.status is None:
-                status, body = (visit.route.refusal if visit.route else plain_refusal)(refusal, visit.request_id)
+                refuse = visit.route.refusal if visit.route else refusal_at(visit.path, visit.headers)
+                status, body = refuse(refusal, visit.request_id)
                 await visit.respond(body, status, headers=refusal.headers)
             elif visit.events is not None:
                 await visit.end_stream(visit.events.error_event(refusal))

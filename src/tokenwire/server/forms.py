@@ -113,7 +113,7 @@ class _Form:
         part = self._part
         _, options = self._options_of(part.headers.get(b"content-disposition", b"").decode("latin-1"))
         part.name = options.get(b"name", b"").decode("utf-8", "replace")
-        if not part.name:
+        if b"name" not in options:
             raise BadRequestError("a part of the form has no name in its content-disposition", code="invalid_form")
         is_file, given = part.name.removesuffix("[]") in FILES, options.get(b"filename")
         if is_file != (given is not None):

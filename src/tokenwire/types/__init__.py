@@ -22,6 +22,7 @@ from .images import ImageObject, ImageResponse, ImageUsage
 from .logprobs import ChatCompletionTokenLogprob, ChoiceLogprobs, Logprobs, TopLogprob
 from .models import Model, ModelList
 from .text import TextChoices, TextCompletionResponse
+from .tokens import TokenCount
 from .tool_calls import (
     ChatCompletionDeltaToolCall,
     ChatCompletionMessageToolCall,
@@ -60,6 +61,7 @@ __all__ = [
     "StreamingChoices",
     "TextChoices",
     "TextCompletionResponse",
+    "TokenCount",
     "TopLogprob",
     "Usage",
     "as_sent",
