@@ -52,8 +52,8 @@ def register(provider: str, handler: object) -> None:
             OpenAI-compatible host, `{"base_url": ..., "api_key_env": ...}`, as LiteLLM's `providers.json` does.
 
     Raises:
-        BadRequestError: the provider's name is not usable, or `handler` is none; a class instead of an instance is none, and
-            neither is a mapping with something that is not known.
+        BadRequestError: the provider's name is not usable, or `handler` is not one; a class is not one, its instance is. Or a
+            mapping has something that is not known.
     """
     _registered[_checked_name(provider)] = _usable(handler, provider)
 

@@ -27,7 +27,7 @@ from .stream import ParsedStream, Stream
 T = TypeVar("T")
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import TypeForm, Unpack
 
     from .._calls.gate import Gate
     from ..types.images import File
@@ -97,7 +97,7 @@ class Client:
         model: str,
         messages: "Messages | None" = None,
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         stream: Literal[False] = False,
         **params: "Unpack[TypedChatParams]",
     ) -> ParsedResponse[T]: ...
@@ -107,7 +107,7 @@ class Client:
         model: str,
         messages: "Messages | None" = None,
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         stream: Literal[True],
         **params: "Unpack[TypedChatParams]",
     ) -> ParsedStream[ModelResponseStream, T]: ...
@@ -141,7 +141,7 @@ class Client:
         model: str,
         messages: "Messages | None" = None,
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         **params: "Unpack[TypedChatParams]",
     ) -> ParsedStream[GenericStreamingChunk, T]: ...
     @overload
@@ -209,7 +209,7 @@ class Client:
         model: str,
         inputs: Iterable[Any],
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         concurrency: int | None = None,
         ordered: bool = False,
         stream: Literal[False] = False,
@@ -222,7 +222,7 @@ class Client:
         model: str,
         inputs: Iterable[Any],
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         concurrency: int | None = None,
         ordered: bool = False,
         stream: Literal[True],

@@ -1,7 +1,7 @@
 """The ASGI app: who may ask, for what, how much at once; and who answers."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from msgspec import Struct
 import tokenwire
 from tokenwire import APIError, BadRequestError, NotFoundError, StreamTruncatedError, Timeout
 
+from . import tracing
 from .errors import refusal_for
 from .keys import check_key
 from .metrics import Recorder
@@ -18,7 +19,7 @@ from .models import Model, Models, models_of
 from .one import OneCall
 from .plans import may_take_several, plan_of
 from .requests import parse_body
-from .route import About, ModelCall, Plain, Route
+from .route import About, ModelCall, Plain, Route, methods_at
 from .routes import METRICS, ROUTES, refusal_at
 from .several import Several
 from .slots import Slots
@@ -129,6 +130,7 @@ class App:
         self._client = self._new_client()
         routes = (*ROUTES, METRICS) if settings.metrics else ROUTES
         self._about = About(models, routes, bool(settings.api_keys), self._recorder.exposition)
+        self._by_path = {route.path: methods_at(route.path, routes) for route in routes}
 
     @property
     def in_flight(self) -> int:
@@ -138,7 +140,23 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection scope; see the ASGI specification, 3.0."""
         if scope["type"] == "http":
-            await self._serve(Visit(scope, receive, send))
+            visit = Visit(scope, receive, send)
+            self._recorder.begin()
+            span = tracing.begin(visit)
+            try:
+                if self._settings.request_timeout is None:
+                    await self._answer(visit)
+                else:
+                    await self._answer_in_time(visit, self._settings.request_timeout)
+            except ClientLeft:
+                pass
+            finally:
+                for file in visit.uploads:
+                    file.close()
+                visit.end("cancelled")
+                self._recorder.end(visit)
+                if span is not None:
+                    tracing.end(span, visit)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "websocket":
@@ -155,21 +173,6 @@ class App:
         self._client = self._new_client()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _serve(self, visit: Visit) -> None:
-        self._recorder.begin()
-        try:
-            if self._settings.request_timeout is None:
-                await self._answer(visit)
-            else:
-                await self._answer_in_time(visit, self._settings.request_timeout)
-        except ClientLeft:
-            pass
-        finally:
-            for file in visit.uploads:
-                file.close()
-            visit.end("cancelled")
-            self._recorder.end(visit)
-
     async def _answer_in_time(self, visit: Visit, seconds: float) -> None:
         with anyio.move_on_after(seconds) as scope:
             await self._answer(visit)
@@ -179,15 +182,25 @@ class App:
     async def _answer(self, visit: Visit) -> None:
         try:
             route = self._route_of(visit)
-            if isinstance(route.answer, ModelCall):
-                with self._slots.one():
-                    await self._ask(visit, route.answer)
-            else:
+            if not isinstance(route.answer, ModelCall):
                 body, media_type = route.answer(self._about, visit.path.removeprefix(route.prefix))
                 await visit.respond(body, media_type=media_type)
+            else:
+                self._slots.take()
+                try:
+                    work = await self._work_for(visit, route.answer)
+                    whole = await visit.while_connected(work, self._settings.keepalive_seconds)
+                    if visit.has_left:
+                        raise ClientLeft
+                    if whole is not None:
+                        await visit.respond(whole)
+                finally:
+                    self._slots.give_back()
         except ClientLeft:
             raise
         except Exception as error:  # noqa: BLE001  (the boundary: whatever went wrong, the client is told)
+            if visit.has_left:
+                raise ClientLeft from None
             await self._refuse(visit, error)
         else:
             visit.end("complete")
@@ -212,7 +225,7 @@ class App:
             APIError: nothing is there, or the client may not ask.
         """
         path, method = visit.path, visit.method
-        by_method = {route.method: route for route in self._about.routes if route.leads_from(path)}
+        by_method = self._by_path.get(path) or methods_at(path, self._about.routes)
         if not by_method:
             raise NotFoundError(f"there is nothing at {method} {visit.asked:.200}", code="unknown_url")
         visit.route = next(iter(by_method.values()))
@@ -225,8 +238,11 @@ class App:
             check_key(visit.headers, self._settings.api_keys)
         return route
 
-    async def _ask(self, visit: Visit, ask: ModelCall) -> None:
-        """Let a model answer, in whole or as a stream."""
+    async def _work_for(self, visit: Visit, ask: ModelCall) -> Callable[[], Coroutine[Any, Any, bytes | None]]:
+        """What a request asks for, to be run once: it returns the body of a whole answer, or sends a stream.
+
+        It is run by the caller, for every chunk of a stream wakes all coroutines that wait for each other down to the handler.
+        """
         request, fields = await self._asked(visit, ask)
         model = self._models.find(fields["model"])
         call = _call_of(model, ask.keywords(request, fields))
@@ -236,16 +252,18 @@ class App:
         visit.model = model.name
         stream, events = bool(fields.get("stream")), ask.events
         calls = self._calls(ask, call, stream=stream)
-        if not stream:
-            response = await visit.while_connected(calls.whole)
+        if stream:
+            if events is None:
+                raise BadRequestError("stream: this answer can't be streamed", param="stream")
+            return partial(calls.stream, visit, partial(events, model, request))
+
+        async def whole() -> bytes:
+            response = await calls.whole()
             if response.response_headers:
                 visit.relay(response.response_headers, response.request_id)
-            await visit.respond(ask.body(response, model, request))
-            return
-        if events is None:
-            raise BadRequestError("stream: this answer can't be streamed", param="stream")
-        work = partial(calls.stream, visit, partial(events, model, request))
-        await visit.while_connected(work, self._settings.keepalive_seconds)
+            return ask.body(response, model, request)
+
+        return whole
 
     async def _asked(self, visit: Visit, ask: ModelCall) -> tuple[Any, dict[str, Any]]:
         """What the client asks for, checked, and its fields."""

@@ -13,6 +13,7 @@ from tokenwire import AsyncClient
 
 from ..wire.messages.asked import CountRequest, MessagesRequest, chat_keywords as message_keywords, plain
 from ..wire.responses.request import (
+    InputTokensRequest,
     ResponsesRequest,
     chat_keywords as response_keywords,
     plain as plain_response_call,
@@ -94,7 +95,7 @@ ROUTES = (
         "POST",
         "/responses/input_tokens",
         ModelCall(
-            ResponsesRequest,
+            InputTokensRequest,
             "messages",
             AsyncClient.acount_tokens,
             response_tokens_body,

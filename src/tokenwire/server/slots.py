@@ -25,17 +25,12 @@ class Slots:
         self._most = most
         self._became_idle: anyio.Event | None = None  # while somebody waits for it
 
-    @contextmanager
-    def one(self) -> Generator[None, None, None]:
-        """Take one, for as long as the context lasts; raises RateLimitError when none is free."""
+    def take(self) -> None:
+        """Take one, which `give_back` gives back; raises RateLimitError when none is free."""
         if self._most is not None and self.taken >= self._most:
             message = "too many requests are under way; try again in a moment"
             raise RateLimitError(message, code="too_many_requests", retry_after=RETRY_AFTER)
         self.taken += 1
-        try:
-            yield
-        finally:
-            self._give_back(1)
 
     @contextmanager
     def up_to(self, count: int) -> Generator[int, None, None]:
@@ -45,7 +40,7 @@ class Slots:
         try:
             yield taken
         finally:
-            self._give_back(taken)
+            self.give_back(taken)
 
     async def until_idle(self) -> None:
         """Wait until none is taken."""
@@ -53,7 +48,8 @@ class Slots:
             self._became_idle = anyio.Event()
             await self._became_idle.wait()
 
-    def _give_back(self, count: int) -> None:
+    def give_back(self, count: int = 1) -> None:
+        """So many are free again."""
         self.taken -= count
         if not self.taken and self._became_idle is not None:
             self._became_idle.set()

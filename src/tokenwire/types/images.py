@@ -16,7 +16,13 @@ File: TypeAlias = "Contents | tuple[str | None, Contents] | tuple[str | None, Co
 
 
 class ImageObject(OpenRecord, HasProviderFields):
-    """One image, by address or as base64 text."""
+    """One image.
+
+    Attributes:
+        b64_json: its bytes as base64 text; None where there is an address.
+        url: its address; None where there are bytes.
+        revised_prompt: what the model made of the prompt, where it says so.
+    """
 
     b64_json: str | None = None
     url: str | None = None
@@ -27,7 +33,14 @@ class ImageObject(OpenRecord, HasProviderFields):
 
 
 class ImageUsage(OpenRecord):
-    """Tokens an image call used."""
+    """Tokens an image call used.
+
+    Attributes:
+        input_tokens: of the prompt.
+        output_tokens: of the images.
+        total_tokens: both.
+        input_tokens_details: how the prompt's were counted, as the server has it.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -38,7 +51,17 @@ class ImageUsage(OpenRecord):
 
 
 class ImageResponse(Response):
-    """The images of one call."""
+    """The images of one call.
+
+    Attributes:
+        created: when they were made, in seconds since 1970.
+        data: the images.
+        background: "transparent" or "opaque", where the server says so.
+        output_format: such as "png", likewise.
+        quality: such as "high", likewise.
+        size: such as "1024x1024", likewise.
+        usage: tokens used; None where the server did not count them.
+    """
 
     created: int | float | None = None
     data: list[ImageObject] = field(default_factory=list)

@@ -78,7 +78,6 @@ class CountRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     service_tier: str | None = None
     speed: str | None = None
     stop_sequences: list[str] | None = None
-    stream: bool | None = None
     system: System | None = None
     temperature: float | None = None
     thinking: dict[str, Any] | None = None
@@ -93,6 +92,7 @@ class MessagesRequest(CountRequest, kw_only=True, forbid_unknown_fields=True):
     """The body of a request for a message."""
 
     max_tokens: Annotated[int, Meta(ge=1)]
+    stream: bool | None = None
 
 
 def chat_keywords(_: Struct, fields: Fields) -> Fields:
