@@ -9,6 +9,7 @@ import pytest
 import tokenwire
 from tokenwire import APIError, AuthenticationError, BadRequestError
 from tokenwire._calls import routing
+from tokenwire.server import create_app
 from tokenwire.testing import Endpoint, Reply, completion
 
 pytestmark = [
@@ -287,6 +288,24 @@ async def test_a_clients_own_preset() -> None:
     async with mock, tokenwire.AsyncClient(handlers={"own": PRESET}, http_client=mock) as client:
         response = await client.aembedding("own/m", input="Hi", api_key="k")
     assert response.model_dump()["url"] == "https://api.own.example/v1/embeddings"
+
+
+async def test_a_served_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In every dialect, and known to the app alone."""
+    with Endpoint(Reply(json=completion("Hello"))) as endpoint:
+        preset = {"base_url": endpoint.url, "api_key_env": "OWN_API_KEY"}
+        monkeypatch.setenv("OWN_API_KEY", "secret")
+        app: Any = create_app({"m": "own/x"}, handlers={"own": preset})
+        transport = httpx.ASGITransport(app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://app/v1") as client:
+            for path, body in (
+                ("/chat/completions", {"messages": MESSAGES}),
+                ("/messages", {"messages": MESSAGES, "max_tokens": 5}),
+                ("/responses", {"input": "Hi"}),
+            ):
+                answer = await client.post(path, json={"model": "m", **body})
+                assert answer.status_code == 200, answer.text
+        assert [request.json()["model"] for request in endpoint.requests] == ["x"] * 3
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,7 @@ MISSING: Any = object()  # in place of an answer, from a handler that lacks the 
 
 
 # Parameters of which it shows whether a handler knows them: its method names them. They stand in `optional_params` as well.
-HEARD_BY_NAME = ("best_of", "echo", "logprobs", "n")
+HEARD_BY_NAME = ("best_of", "echo", "logprobs", "n", "web_search_options")
 BY_NAME = frozenset({"client_request", "prompt", *HEARD_BY_NAME})  # all that is passed only to methods that name it
 
 NO_TOKENS = "prompt must be text: this model takes no token ids (a handler that does has a parameter named `prompt`)"

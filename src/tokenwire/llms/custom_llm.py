@@ -53,8 +53,8 @@ class CustomLLM(BaseLLM):
 
     Some keywords are passed only to methods that name them: `client_request`, a `ClientRequest` that says who asks, where
     the handler is served, else None; for text completions `prompt`, as it came, which can be token ids: to a handler that
-    does not name it they are not sent; and, where the caller gave them, `n`, `best_of`, `echo` and `logprobs`, so that
-    whoever serves the handler sees that it knows them.
+    does not name it they are not sent; and, where the caller gave them, `n`, `best_of`, `echo`, `logprobs` and
+    `web_search_options`, so that whoever serves the handler sees that it knows them.
 
     Raise `CustomLLMError` with an HTTP status to fail; any other exception reaches the caller as an
     `APIConnectionError` with the original as its `__cause__`.
