@@ -20,9 +20,8 @@ from .chat import (
 from .embeddings import Embedding, EmbeddingResponse
 from .images import ImageObject, ImageResponse, ImageUsage
 from .logprobs import ChatCompletionTokenLogprob, ChoiceLogprobs, Logprobs, TopLogprob
-from .models import Model, ModelList
+from .models import Model, ModelList, TokenCount
 from .text import TextChoices, TextCompletionResponse
-from .tokens import TokenCount
 from .tool_calls import (
     ChatCompletionDeltaToolCall,
     ChatCompletionMessageToolCall,
