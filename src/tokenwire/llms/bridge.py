@@ -79,7 +79,8 @@ class Method:
     """
 
     def __init__(self, function: Callable[..., Any], name: str) -> None:
-        self.function, self._name = function, name
+        self.function: Callable[..., Any] = function
+        self._name = name
         self.named: frozenset[str]
         self.named, self._takes_any = _keywords_of(function)
         # The call of a generator function of either kind only makes the generator: none of its code runs yet.
