@@ -149,7 +149,8 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No key, address or proxy of whoever runs the tests reaches them."""
     for name in list(os.environ):
-        if name.upper().startswith(("OPENAI_", "ANTHROPIC_")) or name.upper().endswith("_PROXY"):
+        of_a_host = name.upper().endswith(("_PROXY", "_API_KEY", "_API_BASE", "_TOKEN"))
+        if of_a_host or name.upper().startswith(("OPENAI_", "ANTHROPIC_", "AZURE_", "OR_")):
             monkeypatch.delenv(name)
 
 

@@ -107,7 +107,8 @@ async def test_a_cut_stream_is_truncated(after: int) -> None:
 
 async def test_a_stream_that_ends_without_saying_so_is_truncated() -> None:
     sent = encoded(events([MESSAGE]))[:-1]
-    with Endpoint(Reply(events=sent)) as endpoint, pytest.raises(StreamTruncatedError):  # with [DONE], as chat completions end
+    words = r"before it was complete: response\.completed did not come"
+    with Endpoint(Reply(events=sent)) as endpoint, pytest.raises(StreamTruncatedError, match=words):  # [DONE] is another API's
         async with await ask(endpoint, stream=True, num_retries=0) as stream:
             async for _ in stream:
                 pass

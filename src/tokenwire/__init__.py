@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         abatch_completion as abatch_completion,
         acompletion as acompletion,
         aembedding as aembedding,
+        aimage_edit as aimage_edit,
         aimage_generation as aimage_generation,
         alist_models as alist_models,
         amap as amap,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
         batch_completion as batch_completion,
         completion as completion,
         embedding as embedding,
+        image_edit as image_edit,
         image_generation as image_generation,
         list_models as list_models,
         map as map,
@@ -123,11 +125,11 @@ _HOMES = {
     "._calls.stream": "AsyncStream ParsedAsyncStream Timings",
     "._client.client": "AsyncClient aclose",
     "._client.functions": """
-        abatch_completion acompletion aembedding aimage_generation alist_models amap astreaming atext_completion
+        abatch_completion acompletion aembedding aimage_edit aimage_generation alist_models amap astreaming atext_completion
     """,
     "._settings": "Hedge Limits OTel RetryPolicy Timeouts",
     "._sync.client": "Client",
-    "._sync.functions": "batch_completion completion embedding image_generation list_models map streaming text_completion",
+    "._sync.functions": "batch_completion completion embedding image_edit image_generation list_models map streaming text_completion",
     "._sync.stream": "ParsedStream Stream",
     ".http.sse_client": "EventSource SSEError ServerSentEvent aconnect_sse connect_sse",
     ".http.transport": "HTTPTransport",

@@ -38,7 +38,7 @@ _INSTEAD = (
     ("tokenwire batch, and jobs.batch, run files of OpenAI's batch format themselves", "acreate_batch create_batch"),
     (
         "tokenwire calls chat completions, /completions, /embeddings, /images/generations and /models only: send it with httpx",
-        "aimage_edit aimage_variation amoderation aocr arerank aspeech atranscription image_edit image_variation moderation "
+        "aimage_variation amoderation aocr arerank aspeech atranscription image_variation moderation "
         "ocr rerank speech transcription",
     ),
 )

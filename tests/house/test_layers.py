@@ -80,7 +80,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "_client": frozenset({"anyio", "httpx"}),
     "_sync": frozenset({"anyio", "msgspec"}),
     "testing": frozenset({"anyio", "httptools", "msgspec", "pytest", "trio", "uvloop"}),  # the last three if they are there
-    "server": frozenset({"anyio", "httptools", "httpx", "msgspec", "prometheus_client", "uvicorn", "yaml"}),
+    "server": frozenset({"anyio", "httptools", "httpx", "msgspec", "prometheus_client", "python_multipart", "uvicorn", "yaml"}),
     "bench": frozenset({"anyio", "matplotlib", "msgspec"}),
     "cli": frozenset({"anyio", "msgspec", "rich", "shtab", "uvicorn"}),
 }

@@ -16,7 +16,7 @@ from tokenwire import exceptions
 
 FUNCTIONS = """
     completion acompletion streaming astreaming text_completion atext_completion embedding aembedding image_generation
-    aimage_generation list_models alist_models get_llm_provider get_supported_openai_params stream_chunk_builder register
+    aimage_generation image_edit aimage_edit list_models alist_models get_llm_provider get_supported_openai_params stream_chunk_builder register
     aconnect_sse aclose map amap batch_completion abatch_completion
 """.split()
 

@@ -561,9 +561,78 @@ async def test_what_anthropic_s_clients_look_at_first(ask: Any) -> None:
     listed = (await ask(app, None, "/v1/models", method="GET", headers={"x-api-key": "secret"})).json()
     assert (listed["has_more"], listed["first_id"], listed["last_id"]) == (False, "m", "n")
     assert all(model["type"] == "model" and model["created_at"].endswith("Z") for model in listed["data"])
-    counted = await ask(app, request(), "/v1/messages/count_tokens", headers={"x-api-key": "secret"})
-    assert (counted.status, counted.json()["error"]["type"]) == (501, "api_error")
-    assert "can't count tokens" in counted.json()["error"]["message"]
+
+
+def to_count(messages: Any = HI, **fields: Any) -> dict[str, Any]:
+    return {"model": "m", "messages": messages, **fields}
+
+
+@one_loop
+async def test_tokens_are_counted_by_a_handler_that_can(ask: Any) -> None:
+    class Counts(CustomLLM):
+        async def acount_tokens(self, *args: Any, messages: Any, optional_params: Any, **_: Any) -> int:
+            self.asked = messages, optional_params
+            return 17
+
+    handler = Counts()
+    app = create_app({"m": handler})
+    counted = await ask(app, to_count(system="Be brief.", tools=[TOOL]), f"{PATH}/count_tokens")
+    assert (counted.status, counted.json()) == (200, {"input_tokens": 17})
+    messages, params = handler.asked
+    assert [message["role"] for message in messages] == ["system", "user"]
+    assert params["tools"][0]["function"]["name"] == "weather"
+    counted = await ask(app, {"model": "m", "input": "Hi"}, "/v1/responses/input_tokens")
+    assert counted.json() == {"object": "response.input_tokens", "input_tokens": 17}
+
+
+@one_loop
+async def test_who_can_not_count_tokens_says_so(ask: Any) -> None:
+    with Endpoint(Reply()) as endpoint:
+        app = create_app({"m": Scripted(), "chat": {"model": "openai/m", "api_base": endpoint.url, "api_key": "k"}})
+        counted = await ask(app, to_count(), f"{PATH}/count_tokens", headers={"anthropic-version": "2023-06-01"})
+        assert (counted.status, counted.json()["error"]["type"]) == (501, "api_error")
+        assert counted.json()["error"]["message"].endswith("counts no tokens: it has no method acount_tokens or count_tokens")
+        counted = await ask(app, {**to_count(), "model": "chat"}, f"{PATH}/count_tokens")
+        assert (counted.status, "API counts no tokens" in counted.json()["error"]["message"]) == (501, True)
+        assert endpoint.requests == []
+    for wrong in (3.5, True, -1, "17"):
+        answer = await ask(create_app({"m": counting(wrong)}), to_count(), f"{PATH}/count_tokens")
+        assert answer.status == 500
+
+
+def counting(result: Any) -> CustomLLM:
+    class Counts(CustomLLM):
+        def count_tokens(self, *args: Any, **kwargs: Any) -> Any:
+            return result
+
+    return Counts()
+
+
+@one_loop
+async def test_tokens_are_counted_by_an_endpoint_that_can(ask: Any) -> None:
+    with Endpoint(Reply(json={"input_tokens": 5})) as endpoint:
+        served = {
+            "claude": {"model": "anthropic/c", "api_base": endpoint.url, "api_key": "k"},
+            "gpt": {"model": "openai/responses/g", "api_base": endpoint.url, "api_key": "k"},
+        }
+        app = create_app(served)
+        for name in served:
+            counted = await ask(app, {**to_count(temperature=0.5), "model": name}, f"{PATH}/count_tokens")
+            assert counted.json() == {"input_tokens": 5}
+        claude, gpt = endpoint.requests
+    assert (claude.path, gpt.path) == ("/v1/messages/count_tokens", "/v1/responses/input_tokens")
+    assert claude.json() == {"model": "c", "messages": HI}
+    assert gpt.json() == {"model": "g", "input": [{"type": "message", **HI[0]}]}
+
+
+@one_loop
+@pytest.mark.parametrize("path", ["/v1/messages/batches", "/messages/x", "/v1/complete"])
+async def test_a_path_that_is_not_there(path: str, ask: Any) -> None:
+    answer = await ask(create_app({"m": Scripted()}), {}, path, headers={"anthropic-version": "2023-06-01"})
+    assert answer.status == 404
+    assert (answer.json()["type"], answer.json()["error"]["type"]) == ("error", "not_found_error")
+    other = await ask(create_app({"m": Scripted()}), {}, path)
+    assert ("type" in other.json()) == ("messages" in path)
 
 
 @one_loop

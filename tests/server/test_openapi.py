@@ -51,6 +51,11 @@ class Handler:
     async def aimage_generation(self, *args: Any, **kwargs: Any) -> ImageResponse:
         return ImageResponse(data=[ImageObject(b64_json="aGk=")])
 
+    aimage_edit = aimage_generation
+
+    async def acount_tokens(self, *args: Any, **kwargs: Any) -> int:
+        return 3
+
 
 MODELS = {"my-model": Handler(), "a/b": Handler()}
 
@@ -93,6 +98,7 @@ def test_no_request_is_too_much(mode: GenerationMode, client: Any) -> None:
     operations = [found.ok() for found in schema.get_all_operations()]
     if mode is GenerationMode.NEGATIVE:  # where there is something to get wrong
         operations = [operation for operation in operations if operation.body or operation.path_parameters]
+        operations = [operation for operation in operations if operation.path != "/images/edits"]  # forms have no types
     asked: set[str] = set()
     for operation in operations:
 

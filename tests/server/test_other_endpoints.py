@@ -188,7 +188,7 @@ async def test_a_handler_without_the_method_says_so(ask: Any) -> None:
         return "Hello"
 
     answer = await ask(create_app({"m": chats_only}), {"model": "m", "input": "a"}, "/embeddings")
-    assert (answer.status, answer.error()["message"]) == (500, "Not implemented yet!")
+    assert (answer.status, answer.error()["code"]) == (501, "not_supported")
 
 
 @pytest.mark.anyio

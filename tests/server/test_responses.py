@@ -432,7 +432,7 @@ async def test_an_endpoint_that_speaks_chat_is_not_sent_what_it_may_refuse(ask: 
     assert "left out, since openai/m does not take it: phase, reasoning_items, web_search_options" in caplog.text
 
 
-async def test_tokens_can_not_be_counted(ask: Any) -> None:
+async def test_a_handler_that_can_not_count_tokens(ask: Any) -> None:
     answer = await ask(saying("a"), BODY, f"{PATH}/input_tokens")
     assert (answer.status, answer.error()["code"]) == (501, "not_supported")
 

@@ -242,9 +242,21 @@ async def test_a_namespace_is_found_again_in_calls(ask: Any) -> None:
     assert (item["namespace"], item["name"]) == ("eyes", "look")
 
 
-async def test_a_web_search_is_offered_as_chat_completions_have_it(asked: Any) -> None:
-    _, params = await asked(tools=[{"type": "web_search", "external_web_access": True}, TOOL], tool_choice="auto")
-    assert params["web_search_options"] == {"external_web_access": True}
+@pytest.mark.parametrize("stream", [True, False])
+async def test_a_web_search_is_offered_to_a_handler_that_names_it(stream: bool, asked: Any, ask: Any) -> None:
+    """Codex offers one unasked, and most handlers pass on to a model what they do not know."""
+    tools, seen = [{"type": "web_search", "external_web_access": True}, TOOL], list[Any]()
+
+    async def answer(optional_params: Any, client_request: Any, web_search_options: Any = None, **_: Any) -> str:
+        seen.extend((optional_params, client_request.body["tools"], web_search_options))
+        return "Yes"
+
+    await ask(create_app({"m": answer}), {"model": "m", "input": "Hi", "tools": tools, "stream": stream}, PATH)
+    params, as_sent, options = seen
+    assert params["web_search_options"] == options == {"external_web_access": True}
+    assert as_sent == tools
+    _, params = await asked(tools=tools, tool_choice="auto", stream=stream)
+    assert "web_search_options" not in params
     assert len(params["tools"]) == 1
 
 

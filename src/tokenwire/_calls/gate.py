@@ -39,7 +39,7 @@ def _tokens_of(request: Request) -> float:
     """What a call may use: a token for four letters of what is said, and as many as it may answer with."""
     params = request.params
     answer = next((value for name in _MOST_TOKENS if isinstance(value := params.get(name), int)), ANSWER)
-    asked = 0 if request.kind in ("embedding", "image", "models") else answer * request.choices
+    asked = 0 if request.kind in ("embedding", "image", "image_edit", "models", "tokens") else answer * request.choices
     return _letters(request.content) / LETTERS + asked
 
 

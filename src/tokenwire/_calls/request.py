@@ -4,6 +4,7 @@ Everything that can be wrong with a call, whoever answers it, is found here, and
 """
 
 import copy
+import os
 import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
@@ -12,7 +13,7 @@ import msgspec
 
 from .. import _keywords
 from .._settings import DEFAULT_LIMITS, DEFAULT_OTEL, Hedge, Limits, OTel, RetryPolicy, Timeouts, module_settings
-from ..exceptions import refused, wrong
+from ..exceptions import refused, unreadable, wrong
 from ..llms.backend import Backend, Callback, Kind, Options, Request, SharedBackend, refuse_control_characters
 from ..llms.bridge import Bridge
 from ..types.client_request import ClientRequest
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
 S = TypeVar("S")
 
 # What the content of a call of each kind is called.
-_CONTENT_NAMES: dict[Kind, str] = {"text": "prompt", "embedding": "input", "image": "prompt"}
+_CONTENT_NAMES: dict[Kind, str] = {"text": "prompt", "embedding": "input", "image": "prompt", "image_edit": "prompt"}
 
-_COUNTED: frozenset[Kind] = frozenset({"chat", "text", "image"})  # kinds of answers of which there can be `n`
+_COUNTED: frozenset[Kind] = frozenset({"chat", "text", "image", "image_edit"})  # kinds of answers of which there can be `n`
 
 # Where a call may ask for more than text, and the keywords by which it does: see `typed`.
+FILES = frozenset({"image", "mask"})  # the parameters of an edit that are files
+
 _COMPLETIONS: frozenset[Kind] = frozenset({"chat", "text"})
 _TYPED_PARAMS = frozenset({"response_format", "tools"})
 
@@ -113,7 +116,7 @@ def parse_request(
 
         asked, content = ask_for(kind, content, params, given, keywords, stream=stream, usual=backend.json_mode)
     if params and is_own and is_endpoint:
-        _check_values(params)
+        _check_values({name: params[name] for name in params.keys() - FILES} if kind == "image_edit" else params)
     request = Request(
         kind=kind,
         model=bare_model,
@@ -308,7 +311,7 @@ def _headers(given: Mapping[str, Any], setting: object) -> dict[str, str | None]
 
 
 def _content(kind: Kind, content: object, *, for_endpoint: bool) -> object:
-    if kind == "chat":
+    if kind in ("chat", "tokens"):
         return checked_messages(content, for_endpoint=for_endpoint)
     if kind == "models":
         return None
@@ -329,10 +332,25 @@ def _params(kind: Kind, params: dict[str, Any]) -> dict[str, Any]:
     n = params.get("n") if kind in _COUNTED else None
     if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
         raise wrong("n", "a whole number, 1 or more", n)
+    if kind == "image_edit":
+        _check_files(params)
     for name in ("extra_body", "extra_query"):
         if name in params and not isinstance(params[name], Mapping):
             raise wrong(name, "a mapping", params[name])
     return params
+
+
+def _check_files(params: Mapping[str, Any]) -> None:
+    """Refuse what is no file. What is in files is looked at by whoever reads them."""
+    images = params["image"]
+    if not images:
+        raise wrong("image", "a file, or a list of some", images)
+    for where, file in (*((f"image[{index}]", image) for index, image in enumerate(images)), ("mask", params.get("mask"))):
+        content = file[1] if isinstance(file, tuple) and len(file) in (2, 3) else file
+        is_file = isinstance(content, bytes | os.PathLike) or hasattr(content, "read")
+        if not is_file and not (where == "mask" and content is None):
+            expected = "bytes, an open binary file, a pathlib.Path, or a tuple (name, one of these[, content type])"
+            raise refused(where.partition("[")[0], f"{where} must be {expected}, not {unreadable(repr(file)):.80}")
 
 
 def _check_values(params: dict[str, Any]) -> None:

@@ -6,9 +6,9 @@ from typing import Any, cast
 
 from .._settings import module_settings
 from ..exceptions import UnknownProviderError, refused, wrong
-from ..llms.backend import Backend, Kind, SharedBackend
+from ..llms.backend import Backend, Kind, OwnEndpoint, SharedBackend
 from ..llms.bridge import Bridge
-from ..llms.providers import PROVIDERS, built_in, provider_of
+from ..llms.providers import built_in, find, names, provider_of
 from .unknown import nearest
 
 ENTRY_POINTS = "tokenwire.providers"
@@ -16,11 +16,24 @@ ENTRY_POINTS = "tokenwire.providers"
 # Prefixes that LiteLLM's users know as vendors': what stands after them is the model's name for that vendor.
 _VENDORS = frozenset(
     """
-    azure azure_ai bedrock cerebras cohere cohere_chat dashscope databricks deepinfra deepseek fireworks_ai gemini
-    groq huggingface lm_studio meta_llama mistral moonshot nebius novita nvidia_nim ollama ollama_chat openrouter perplexity
-    replicate sagemaker sambanova together_ai vertex_ai vllm watsonx xai zai
+    azure_ai bedrock clarifai cloudflare cohere cohere_chat datarobot gigachat github_copilot nlp_cloud oci petals predibase
+    replicate sagemaker snowflake triton vertex_ai vertex_ai_beta watsonx
     """.split()
 )
+
+# What vendors are called, where LiteLLM and so this library have another name for them.
+_CALLED = {
+    "claude": "anthropic",
+    "fireworks": "fireworks_ai",
+    "google": "gemini",
+    "grok": "xai",
+    "kimi": "moonshot",
+    "lmstudio": "lm_studio",
+    "nvidia": "nvidia_nim",
+    "qwen": "dashscope",
+    "together": "together_ai",
+    "vllm": "hosted_vllm",
+}
 
 _registered: dict[str, Any] = {}
 _bridges: dict[tuple[str, int], Bridge] = {}
@@ -35,12 +48,23 @@ def register(provider: str, handler: object) -> None:
         handler: a `CustomLLM`, an object with any of its methods, or a function: an async generator function, a
             generator function (run in a thread), or a plain or async function that returns the whole answer. It is
             called with the keywords of `CustomLLM`'s methods that it names, or with all if it has `**kwargs`. Or `Deployments`,
-            several targets that share the calls; these answer to the bare name as well.
+            several targets that share the calls; these answer to the bare name as well. Or a mapping that describes an
+            OpenAI-compatible host, `{"base_url": ..., "api_key_env": ...}`, as LiteLLM's `providers.json` does.
 
     Raises:
-        BadRequestError: the provider's name is not usable, or `handler` is not one; a class is not one, its instance is.
+        BadRequestError: the provider's name is not usable, or `handler` is not one; a class is not one, its instance is. Or a
+            mapping has something that is not known.
     """
-    _registered[_checked_name(provider)] = _checked_handler(handler, provider)
+    _registered[_checked_name(provider)] = _usable(handler, provider)
+
+
+def _usable(handler: object, provider: str) -> object:
+    """What answers, checked; of a mapping, the endpoint that it describes."""
+    if not isinstance(handler, Mapping):
+        return _checked_handler(handler, provider)
+    from ..llms.presets import PresetEndpoint
+
+    return PresetEndpoint(provider, cast("Mapping[str, Any]", handler))
 
 
 def _checked_name(provider: object) -> str:
@@ -54,6 +78,11 @@ def _checked_handler(handler: object, provider: str) -> object:
         name = handler.__name__
         raise refused("custom_handler", f"the handler for {provider!r} is the class {name}: pass an instance, {name}()")
     if handler is None or isinstance(handler, str | bytes | int | float | list | tuple | dict):
+        if isinstance(handler, dict) and "base_url" in handler:
+            message = (
+                f"custom_provider_map takes handlers: tokenwire.register({provider!r}, ...) takes what describes an endpoint"
+            )
+            raise refused("custom_provider_map", message)
         message = f"the handler for {provider!r} must be a CustomLLM or a function, not {handler!r:.80}"
         raise refused("custom_handler", message)
     return handler
@@ -88,7 +117,7 @@ def _entry_points() -> dict[str, Callable[[], Any]]:
 def _installed_handler(provider: str) -> object:
     """The handler that an installed package offers: what its entry point names, called once if it is a class."""
     loaded = _entry_points()[provider]()
-    return _checked_handler(loaded() if isinstance(loaded, type) else loaded, provider)
+    return _usable(loaded() if isinstance(loaded, type) else loaded, provider)
 
 
 def bridges_of(handlers: object) -> dict[str, Backend]:
@@ -99,11 +128,11 @@ def bridges_of(handlers: object) -> dict[str, Backend]:
     """
     if not isinstance(handlers, Mapping):
         raise wrong("handlers", 'a mapping such as {"my-llm": handler}', handlers)
-    return {name: _backend(_checked_handler(handler, _checked_name(name))) for name, handler in handlers.items()}
+    return {name: _backend(_usable(handler, _checked_name(name))) for name, handler in handlers.items()}
 
 
 def _backend(handler: object) -> Backend:
-    return cast(Backend, handler) if isinstance(handler, SharedBackend) else Bridge(handler)
+    return cast(Backend, handler) if isinstance(handler, SharedBackend | OwnEndpoint) else Bridge(handler)
 
 
 def route(
@@ -127,12 +156,12 @@ def route(
         return bare_model, provider, own[provider]
     if provider in handlers:
         return bare_model, provider, _bridge(handlers[provider], provider)
-    if provider in PROVIDERS:
-        bare_model, backend = built_in(provider, bare_model, kind)
+    if (row := find(provider)) is not None:
+        bare_model, backend = built_in(row, bare_model, kind)
         return bare_model, provider, backend
     if provider in _entry_points():
         return bare_model, provider, _bridge(_installed_handler(provider), provider)
-    known = ", ".join(sorted({*handlers, *PROVIDERS, *_entry_points()}))
+    known = ", ".join(sorted({*handlers, *names(), *_entry_points()}))
     raise UnknownProviderError(
         f"Unmapped LLM provider: no handler is registered for custom_llm_provider={provider!r}; there are: {known}",
         llm_provider=provider,
@@ -148,16 +177,16 @@ def _resolved(
     """The model's name without its provider's prefix, and the provider."""
     if custom_llm_provider is not None:
         is_own = custom_llm_provider in own or custom_llm_provider in handlers
-        if custom_llm_provider in PROVIDERS and not is_own:  # whose models' names can begin with "openai/"
+        if not is_own and find(custom_llm_provider) is not None:  # whose models' names can begin with "openai/"
             return model, custom_llm_provider
         return model.removeprefix(f"{custom_llm_provider}/"), custom_llm_provider
     prefix, slash, rest = model.partition("/")
-    if slash and (prefix in own or prefix in handlers or prefix in PROVIDERS or prefix in _entry_points()):
+    if slash and (prefix in own or prefix in handlers or find(prefix) is not None or prefix in _entry_points()):
         return rest, prefix
     meant = provider_of(model)
     if meant is not None:
         return model, meant
-    known = sorted({*own, *handlers, *PROVIDERS, *_entry_points()})
+    known = sorted({*own, *handlers, *names(), *_entry_points()})
     raise UnknownProviderError(
         f"LLM Provider NOT provided: nothing says who answers for model={model!r}. {_hint(model, prefix, rest, known)}",
         model=model,
@@ -173,7 +202,7 @@ def _hint(model: str, prefix: str, rest: str, known: Iterable[str]) -> str:
             f'For {prefix}, call "openai/{rest}" with the address of its OpenAI-compatible API in api_base=... and its key in'
             " api_key=..."
         )
-    if rest and (meant := nearest(prefix, known, shortest=4)) is not None:
+    if rest and (meant := _CALLED.get(prefix.lower()) or nearest(prefix, known, shortest=4)) is not None:
         return f'Did you mean "{meant}/{rest}"?'
     return (
         f'For an OpenAI-compatible endpoint, call "openai/{model}" with api_base=...; for a handler of your own, register it'
@@ -183,7 +212,7 @@ def _hint(model: str, prefix: str, rest: str, known: Iterable[str]) -> str:
 
 def _bridge(handler: object, provider: str) -> Backend:
     """The handler's bridge, kept: looking at a handler's methods costs more than calling them."""
-    if isinstance(handler, SharedBackend):
+    if isinstance(handler, SharedBackend | OwnEndpoint):
         return cast(Backend, handler)
     bridge = _bridges.get((provider, id(handler)))
     if bridge is None or bridge.handler is not handler:
@@ -223,7 +252,7 @@ def get_llm_provider(
         raise wrong("model", "a model's name", model)
     named = custom_llm_provider or param("custom_llm_provider")
     bare, provider = _resolved(model, named, _custom_handlers(module_settings()))
-    key = (api_key or param("api_key")) if provider in PROVIDERS else None
+    key = (api_key or param("api_key")) if find(provider) is not None else None
     return bare, provider, key, api_base or param("api_base")
 
 

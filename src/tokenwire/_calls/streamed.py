@@ -425,10 +425,7 @@ class StreamCall:
     def _judge_end(self, source: ChunkSource[Any]) -> None:
         """Judge a stream that has ended: it is complete, or it was cut short."""
         if not source.done and not source.assembler.is_complete():
-            missing = "is_finished=True nor" if source.status is None else "[DONE] nor"
-            raise StreamTruncatedError(
-                f"the stream ended before it was complete: neither {missing} a finish reason for every choice arrived"
-            )
+            raise StreamTruncatedError(f"the stream ended before it was complete: {_missing(source.last_event)}")
         if self._attempts.is_under_way:
             self._attempts.succeeded(source.status)
             self._attempts.release(response=lambda: (source.assembler.usage, source.headers))
@@ -447,3 +444,10 @@ class StreamCall:
     def _add_headers(self, error: APIError) -> None:
         if self.source is not None:
             add_headers(error, self.source.headers)
+
+
+def _missing(last_event: str | None) -> str:
+    """What a stream lacks that ended too early; chat completions may end by either of two things."""
+    if last_event not in (None, "[DONE]"):
+        return f"{last_event} did not come"
+    return f"neither {last_event or 'is_finished=True'} nor a finish reason for every choice arrived"

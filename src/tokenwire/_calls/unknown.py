@@ -14,6 +14,7 @@ from ..types.params import (
     CallParams,
     ChatOpenAIParams,
     EmbeddingOpenAIParams,
+    ImageEditOpenAIParams,
     ImageOpenAIParams,
     TextOpenAIParams,
     TypedChatOpenAIParams,
@@ -71,7 +72,14 @@ _OURS = CallParams.__annotations__.keys() | {"stream", "messages", "model", "pro
 _OPENAIS = frozenset().union(
     *(
         params.__annotations__
-        for params in (ChatOpenAIParams, TypedChatOpenAIParams, TextOpenAIParams, EmbeddingOpenAIParams, ImageOpenAIParams)
+        for params in (
+            ChatOpenAIParams,
+            TypedChatOpenAIParams,
+            TextOpenAIParams,
+            EmbeddingOpenAIParams,
+            ImageOpenAIParams,
+            ImageEditOpenAIParams,
+        )
     )
 )
 _MEANT = _OURS | _OPENAIS | frozenset(" ".join(_OF_SERVERS.values()).split())  # what one may be taken for

@@ -26,6 +26,7 @@ from ..types import (
     ModelResponseStream,
     ParsedResponse,
     TextCompletionResponse,
+    TokenCount,
 )
 from ..types.attempts import PoolStats
 from ..wire.convert import Shape
@@ -41,7 +42,17 @@ if TYPE_CHECKING:
     from .._calls.gate import Gate
     from ..http.transport import HTTPTransport
     from ..jobs.map import Inputs, Results
-    from ..types.params import CallParams, ChatParams, EmbeddingParams, ImageParams, Messages, TextParams, TypedChatParams
+    from ..types.images import File
+    from ..types.params import (
+        CallParams,
+        ChatParams,
+        EmbeddingParams,
+        ImageEditParams,
+        ImageParams,
+        Messages,
+        TextParams,
+        TypedChatParams,
+    )
 
 
 class AsyncClient:
@@ -313,6 +324,46 @@ class AsyncClient:
         """
         request = self._request("image", model, prompt, params, False)
         return cast(ImageResponse, await call(request, self._pools, self._gate))
+
+    async def aimage_edit(
+        self, image: "File | Sequence[File]", *, prompt: str, model: str, **params: "Unpack[ImageEditParams]"
+    ) -> ImageResponse:
+        """Change images, or make new ones of them.
+
+        Args:
+            image: bytes, an open binary file, a path, or a tuple of a name, one of these, and perhaps a content type; or a list
+                of such. An endpoint gets what is in them, read before anything is sent; an open file is left where it stood.
+            prompt: what to make of them.
+            model: as for `acompletion`.
+            **params: as for `acompletion`; `mask` is a file too, whose transparent parts say where to change the image; `n`,
+                `size` and `quality` are OpenAI's.
+
+        Returns:
+            The images in `data`, by address or as base64 text.
+
+        Raises:
+            APIError: as `acompletion`; BadRequestError also for a file that can't be read.
+        """
+        keywords: dict[str, Any] = {**params, "image": image if isinstance(image, list) else [image]}
+        request = self._request("image_edit", model, prompt, keywords, False)
+        return cast(ImageResponse, await call(request, self._pools, self._gate))
+
+    async def acount_tokens(self, model: str, messages: "Messages" = (), **params: "Unpack[ChatParams]") -> TokenCount:
+        """Count the tokens that a conversation has for a model, without having it answered.
+
+        Args:
+            model: as for `acompletion`: one of a handler that has `count_tokens` or `acount_tokens`, or of an endpoint that speaks
+                Messages or Responses (`POST /v1/messages/count_tokens`, `/responses/input_tokens`).
+            messages, **params: as for `acompletion`. What only the answer depends on is left out where an API refuses it.
+
+        Returns:
+            The number as `input_tokens`.
+
+        Raises:
+            APIError: as `acompletion`; with the status 501 where whoever answers for the model can't count.
+        """
+        request = self._request("tokens", model, messages, params, False)
+        return cast(TokenCount, await call(request, self._pools, self._gate))
 
     async def alist_models(self, model: str = "openai/*", **params: "Unpack[CallParams]") -> ModelList:
         """List the models that an endpoint offers, by `GET /models`.

@@ -27,7 +27,17 @@ if TYPE_CHECKING:
     from typing_extensions import TypeForm, Unpack
 
     from ..jobs.map import Inputs, Results
-    from ..types.params import CallParams, ChatParams, EmbeddingParams, ImageParams, Messages, TextParams, TypedChatParams
+    from ..types.images import File
+    from ..types.params import (
+        CallParams,
+        ChatParams,
+        EmbeddingParams,
+        ImageEditParams,
+        ImageParams,
+        Messages,
+        TextParams,
+        TypedChatParams,
+    )
 
     @overload
     async def acompletion(
@@ -100,6 +110,9 @@ if TYPE_CHECKING:
         model: str, input: "str | Sequence[Any] | None" = None, **params: "Unpack[EmbeddingParams]"
     ) -> EmbeddingResponse: ...
     async def aimage_generation(prompt: str, model: str, **params: "Unpack[ImageParams]") -> ImageResponse: ...
+    async def aimage_edit(
+        image: "File | Sequence[File]", *, prompt: str, model: str, **params: "Unpack[ImageEditParams]"
+    ) -> ImageResponse: ...
     async def alist_models(model: str = "openai/*", **params: "Unpack[CallParams]") -> ModelList: ...
     @overload
     def amap(
@@ -166,6 +179,7 @@ else:
     atext_completion = default_client.atext_completion
     aembedding = default_client.aembedding
     aimage_generation = default_client.aimage_generation
+    aimage_edit = default_client.aimage_edit
     alist_models = default_client.alist_models
     amap = default_client.amap
     abatch_completion = default_client.abatch_completion

@@ -18,6 +18,7 @@ from ..types import (
     ModelResponseStream,
     ParsedResponse,
     TextCompletionResponse,
+    TokenCount,
 )
 from .portal import Portal, run
 from .results import MapResults
@@ -29,7 +30,17 @@ if TYPE_CHECKING:
     from typing_extensions import TypeForm, Unpack
 
     from .._calls.gate import Gate
-    from ..types.params import CallParams, ChatParams, EmbeddingParams, ImageParams, Messages, TextParams, TypedChatParams
+    from ..types.images import File
+    from ..types.params import (
+        CallParams,
+        ChatParams,
+        EmbeddingParams,
+        ImageEditParams,
+        ImageParams,
+        Messages,
+        TextParams,
+        TypedChatParams,
+    )
 
 
 class Client:
@@ -177,6 +188,16 @@ class Client:
     def image_generation(self, prompt: str, model: str, **params: "Unpack[ImageParams]") -> ImageResponse:
         """Make images, from sync code: `aimage_generation` with the same arguments, results and errors."""
         return run(self._calls.aimage_generation, prompt, model, **params)
+
+    def image_edit(
+        self, image: "File | Sequence[File]", *, prompt: str, model: str, **params: "Unpack[ImageEditParams]"
+    ) -> ImageResponse:
+        """Change images, from sync code: `aimage_edit` with the same arguments, results and errors."""
+        return run(self._calls.aimage_edit, image, prompt=prompt, model=model, **params)
+
+    def count_tokens(self, model: str, messages: "Messages" = (), **params: "Unpack[ChatParams]") -> TokenCount:
+        """Count a conversation's tokens, from sync code: `acount_tokens` with the same arguments, results and errors."""
+        return run(self._calls.acount_tokens, model, messages, **params)
 
     def list_models(self, model: str = "openai/*", **params: "Unpack[CallParams]") -> ModelList:
         """List an endpoint's models, from sync code: `alist_models` with the same arguments, results and errors."""

@@ -27,7 +27,17 @@ T = TypeVar("T")
 if TYPE_CHECKING:
     from typing_extensions import TypeForm, Unpack
 
-    from ..types.params import CallParams, ChatParams, EmbeddingParams, ImageParams, Messages, TextParams, TypedChatParams
+    from ..types.images import File
+    from ..types.params import (
+        CallParams,
+        ChatParams,
+        EmbeddingParams,
+        ImageEditParams,
+        ImageParams,
+        Messages,
+        TextParams,
+        TypedChatParams,
+    )
 
     @overload
     def completion(
@@ -100,6 +110,9 @@ if TYPE_CHECKING:
         model: str, input: "str | Sequence[Any] | None" = None, **params: "Unpack[EmbeddingParams]"
     ) -> EmbeddingResponse: ...
     def image_generation(prompt: str, model: str, **params: "Unpack[ImageParams]") -> ImageResponse: ...
+    def image_edit(
+        image: "File | Sequence[File]", *, prompt: str, model: str, **params: "Unpack[ImageEditParams]"
+    ) -> ImageResponse: ...
     def list_models(model: str = "openai/*", **params: "Unpack[CallParams]") -> ModelList: ...
     @overload
     def map(
@@ -166,6 +179,7 @@ else:
     text_completion = default_client.text_completion
     embedding = default_client.embedding
     image_generation = default_client.image_generation
+    image_edit = default_client.image_edit
     list_models = default_client.list_models
     map = default_client.map
     batch_completion = default_client.batch_completion

@@ -1,6 +1,7 @@
 """An endpoint's base address, as callers write it: checked, and taken apart into what is sent, what is shown and what is secret."""
 
 from base64 import b64encode
+from collections.abc import Callable
 from functools import lru_cache
 from urllib.parse import unquote, urlencode, urlsplit
 
@@ -66,13 +67,25 @@ def address_of(api_base: str, paths: tuple[str, ...]) -> Address:
 
 
 @lru_cache(maxsize=256)
+def placed(
+    address: Address,
+    place_of: Callable[[str, str, str, str | None], tuple[str, str | None]],
+    model: str,
+    path: str,
+    version: str | None,
+) -> tuple[Address, str | None]:
+    """The address that a host makes of the caller's for a model and a path, and the version; see `Provider.place_of`."""
+    base, version = place_of(address.base, model, path, version)
+    return msgspec.structs.replace(address, base=base, shown=without_secrets(base)), version
+
+
+@lru_cache(maxsize=256)
 def without_version(address: Address, version: str) -> Address:
     """The address for an API whose paths begin with their version: callers write it with and without."""
     if not address.base.endswith(version):
         return address
-    return Address(
-        address.base.removesuffix(version), address.query, address.shown.removesuffix(version), address.authorization
-    )
+    base, shown = address.base.removesuffix(version), address.shown.removesuffix(version)
+    return msgspec.structs.replace(address, base=base, shown=shown)
 
 
 def _basic(credentials: str) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..http.tls import Verify
     from ..results.asked import Asked
 
-Kind: TypeAlias = Literal["chat", "text", "embedding", "image", "models"]
+Kind: TypeAlias = Literal["chat", "text", "embedding", "image", "image_edit", "models", "tokens"]
 Callback: TypeAlias = tuple[str, object]
 
 
@@ -202,6 +202,10 @@ class Backend(Protocol):
 
 class SharedBackend:
     """A backend that shares its calls between several deployments: known here, so that nobody else loads what they need."""
+
+
+class OwnEndpoint:
+    """A backend that users register as they do a handler, and that is an endpoint; known here for the same reason."""
 
 
 def check_http_client(name: str, client: object) -> None:

@@ -34,6 +34,7 @@ class ChunkSource(Generic[C]):
         done: whether the provider itself said that the stream is complete.
         had_content: whether the latest batch held content, as deadlines understand it.
         odd: the places of what was understood of the stream though it was not as it should be, such as ("usage", "cost").
+        last_event: what ends the stream of such a provider, as its API calls it; None for a handler's, which says it in a chunk.
         status, headers: of the HTTP response that the stream reads, None and {} where there is none.
     """
 
@@ -45,6 +46,7 @@ class ChunkSource(Generic[C]):
     done: bool = False
     had_content: bool = False
     odd: "Collection[Path]" = ()
+    last_event: str | None = None
     status: int | None = None
     headers: dict[str, str]
 

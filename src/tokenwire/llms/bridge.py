@@ -26,6 +26,7 @@ from ..types import (
     ModelResponse,
     ModelResponseStream,
     TextCompletionResponse,
+    TokenCount,
     Usage,
 )
 from ..types._record import build, in_own_terms
@@ -49,13 +50,21 @@ logger: logging.Logger = logging.getLogger("tokenwire")
 
 WHOLE, STREAMING = ("acompletion", "completion"), ("astreaming", "streaming")  # the first that there is answers
 EMBEDDING, IMAGE = ("aembedding", "embedding"), ("aimage_generation", "image_generation")
-METHODS = WHOLE + STREAMING + EMBEDDING + IMAGE
+IMAGE_EDIT = ("aimage_edit", "image_edit")
+TOKENS = ("acount_tokens", "count_tokens")
+METHODS = WHOLE + STREAMING + EMBEDDING + IMAGE + IMAGE_EDIT + TOKENS
+_DOES_NOT = {
+    "embedding": "makes no embeddings",
+    "image": "makes no images",
+    "image_edit": "edits no images",
+    "tokens": "counts no tokens",
+}
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 MISSING: Any = object()  # in place of an answer, from a handler that lacks the method; None would be an answer
 
 
 # Parameters of which it shows whether a handler knows them: its method names them. They stand in `optional_params` as well.
-HEARD_BY_NAME = ("best_of", "echo", "logprobs", "n")
+HEARD_BY_NAME = ("best_of", "echo", "logprobs", "n", "web_search_options")
 BY_NAME = frozenset({"client_request", "prompt", *HEARD_BY_NAME})  # all that is passed only to methods that name it
 
 NO_TOKENS = "prompt must be text: this model takes no token ids (a handler that does has a parameter named `prompt`)"
@@ -187,6 +196,10 @@ class HandlerCall:
             return self._one_of(EmbeddingResponse, await self._first_of(via, *EMBEDDING))
         if self._kind == "image":
             return self._one_of(ImageResponse, await self._first_of(via, *IMAGE))
+        if self._kind == "image_edit":
+            return self._one_of(ImageResponse, await self._first_of(via, *IMAGE_EDIT))
+        if self._kind == "tokens":
+            return self._count(await self._first_of(via, *TOKENS))
         if self._kind == "models":
             return await self._list_models()
         return self._whole(await self._completion(via))
@@ -228,6 +241,9 @@ class HandlerCall:
                     raise
         if missing_ok:
             return MISSING
+        if self._kind in _DOES_NOT:
+            message = f"the handler {self._bridge.name} {_DOES_NOT[self._kind]}: it has no method {' or '.join(names)}"
+            raise APIError(message, status_code=501, code="not_supported", fault="handler")
         raise CustomLLMError(status_code=500, message=NOT_IMPLEMENTED)
 
     def _first_method(self, names: tuple[str, ...]) -> Method | None:
@@ -298,6 +314,14 @@ class HandlerCall:
         except TypeError as error:
             raise unusable(self._bridge.name, response, f"a ModelResponse with its text in its messages ({error})") from error
         return response
+
+    def _count(self, result: object) -> TokenCount:
+        tokens = result.get("input_tokens") if isinstance(result, dict) else result
+        if isinstance(tokens, TokenCount):
+            return tokens
+        if isinstance(tokens, bool) or not isinstance(tokens, int) or tokens < 0:
+            raise unusable(self._bridge.name, result, "a number of tokens, or a dict with it as input_tokens")
+        return TokenCount(input_tokens=tokens)
 
     def _one_of(self, cls: type[Response], result: object) -> Response:
         if isinstance(result, dict) and "data" in result:
@@ -381,6 +405,8 @@ def _keywords(request: Request) -> dict[str, Any]:
         return {**shared, "input": request.content, "model_response": EmbeddingResponse()}
     if request.kind == "image":
         return {**shared, "prompt": request.content, "model_response": ImageResponse()}
+    if request.kind == "image_edit":
+        return {**shared, "image": params.pop("image"), "prompt": request.content, "model_response": ImageResponse()}
     if request.stream:
         params["stream"] = True
     return {

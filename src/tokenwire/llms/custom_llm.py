@@ -56,15 +56,16 @@ class CustomLLM(BaseLLM):
     know), `litellm_params`, `api_key`, `api_base`, `headers`, `timeout` (seconds, enforced by the library as well),
     `client`, `model_response` (an empty `ModelResponse` to fill in), `acompletion`, `logging_obj`, `print_verbose`,
     `logger_fn`, `custom_prompt_dict`, `encoding`. Embedding methods get `input`, image methods `prompt`, in the place
-    of `messages`. A method without `**kwargs` is passed only the ones it names.
+    of `messages`, and those that edit images `image` as well, a list of what the caller gave: bytes, open files, paths, or
+    tuples of a name and one of these. A method without `**kwargs` is passed only the ones it names.
 
     An async method that names `http_client` as well gets an `httpx.AsyncClient` for requests of its own, over the
     connections of the client whose call it answers; it is not to be closed. Others are not passed it.
 
     Some keywords are passed only to methods that name them: `client_request`, a `ClientRequest` that says who asks, where
     the handler is served, else None; for text completions `prompt`, as it came, which can be token ids: to a handler that
-    does not name it they are not sent; and, where the caller gave them, `n`, `best_of`, `echo` and `logprobs`, so that
-    whoever serves the handler sees that it knows them.
+    does not name it they are not sent; and, where the caller gave them, `n`, `best_of`, `echo`, `logprobs` and
+    `web_search_options`, so that whoever serves the handler sees that it knows them.
 
     Raise `CustomLLMError` with an HTTP status to fail; any other exception reaches the caller as an
     `APIConnectionError` with the original as its `__cause__`.
@@ -108,4 +109,24 @@ class CustomLLM(BaseLLM):
     @_missing
     async def aimage_generation(self, *args: Any, **kwargs: Any) -> ImageResponse:
         """Make images of `prompt`, on the caller's event loop."""
+        _not_implemented()
+
+    @_missing
+    def image_edit(self, *args: Any, **kwargs: Any) -> ImageResponse:
+        """Make images of `image` and `prompt`, in a worker thread."""
+        _not_implemented()
+
+    @_missing
+    async def aimage_edit(self, *args: Any, **kwargs: Any) -> ImageResponse:
+        """Make images of `image` and `prompt`, on the caller's event loop."""
+        _not_implemented()
+
+    @_missing
+    def count_tokens(self, *args: Any, **kwargs: Any) -> int:
+        """Count the tokens of `messages`, with the tools in `optional_params`, in a worker thread."""
+        _not_implemented()
+
+    @_missing
+    async def acount_tokens(self, *args: Any, **kwargs: Any) -> int:
+        """Count the tokens of `messages`, with the tools in `optional_params`, on the caller's event loop."""
         _not_implemented()

@@ -86,6 +86,11 @@ class HTTPSource(ChunkSource[Chunk]):
         return self._decoder.done
 
     @property
+    def last_event(self) -> str:  # type: ignore[override]
+        """See `ChunkSource`."""
+        return self._decoder.last_event
+
+    @property
     def odd(self) -> Collection[Path]:  # type: ignore[override]
         """See `ChunkSource`."""
         return self._decoder.odd
@@ -190,7 +195,7 @@ class HTTPSource(ChunkSource[Chunk]):
         """`[DONE]` came: the stream is complete, or was cut short, or how the body ends will tell."""
         self._state = State.ENDED
         if self.assembler.is_partly_finished():
-            self._decoder.error = _truncated("[DONE] came, but not every choice had a finish reason")
+            self._decoder.error = _truncated(f"{self._decoder.last_event} came, but not every choice had a finish reason")
         elif not self.assembler.is_complete():
             self._state, self._until = State.DONE, _loops.now() + END_SECONDS
 

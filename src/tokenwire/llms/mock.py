@@ -100,6 +100,8 @@ class Mock:
             raise refused("mock_response", "mock_response must be a list of dicts for images")
         return ImageResponse(data=images)
 
+    aimage_edit = aimage_generation
+
     async def _wait(self) -> None:
         if self._mock.get("mock_timeout"):
             await anyio.sleep(self._seconds)

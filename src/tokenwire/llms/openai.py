@@ -20,14 +20,14 @@ from ..http.clients import sender_of
 from ..http.decoding import ACCEPTED_ENCODINGS
 from ..http.exchange import Exchange, HTTPRequest, Sender
 from ..http.tls import not_ours
-from ..types import EmbeddingResponse, ImageResponse, ModelList, TextCompletionResponse
+from ..types import EmbeddingResponse, ImageResponse, ModelList, TextCompletionResponse, TokenCount
 from ..types._response import Response, set_received
 from ..wire.bodies import decode_body
 from ..wire.convert import Shape, chat_response
 from ..wire.dialect import Dialect
 from ..wire.errors import add_headers, error_from_response, name_address
 from ..wire.text import TEXT
-from .address import Address, address_of, url_of, without_version
+from .address import Address, address_of, placed, url_of, without_version
 from .backend import Kind, Options, Request, Senders, check_http_client, refuse_control_characters
 from .base import ChunkSource
 from .http_source import HTTPSource
@@ -43,12 +43,23 @@ _FRAMING = frozenset({"content-length", "transfer-encoding"})
 _OTHERS: dict[Kind, tuple[str, str, type[Response]]] = {
     "embedding": ("/embeddings", "input", EmbeddingResponse),
     "image": ("/images/generations", "prompt", ImageResponse),
+    "image_edit": ("/images/edits", "prompt", ImageResponse),
     "models": ("/models", "", ModelList),
 }
 _PATHS = ("/chat/completions", "/completions", "/messages", "/responses", *(path for path, _, _ in _OTHERS.values()))
-_VERSION = "/v1"
+_VERSION, _RESPONSES = "/v1", "/responses"
 
-_KINDS = {"text": "text completions", "embedding": "embeddings", "image": "images", "models": "models", "chat": "chats"}
+# What a request says of the answer alone: APIs that count a prompt's tokens refuse it.
+_OF_THE_ANSWER = frozenset("max_tokens max_output_tokens stop_sequences stream temperature top_k top_p store include".split())
+
+_KINDS = {
+    "text": "text completions",
+    "embedding": "embeddings",
+    "image": "images",
+    "image_edit": "edits of images",
+    "models": "models",
+    "chat": "chats",
+}
 
 Headers: TypeAlias = tuple[tuple[str, str | None], ...]
 
@@ -63,9 +74,14 @@ class OpenAI:
         self.json_mode: str = provider.json_mode
         self._provider, self._spoken = provider, provider.dialect()
         self._dialect: Dialect | None = None
-        self._credentials = _CREDENTIALS | {self._spoken.key_header}
+        self._key_header: str = provider.key_header or self._spoken.key_header
+        self._credentials = _CREDENTIALS | {self._key_header}
+        self._renames = dict(provider.renames)
         self._answer: Callable[[bytes], Response]
-        if kind in ("chat", "text"):
+        if kind == "tokens":
+            self._dialect, self._path = self._spoken, self._spoken.tokens_path or ""
+            self._answer = partial(decode_body, cls=TokenCount)
+        elif kind in ("chat", "text"):
             self._dialect = self._spoken if kind == "chat" else TEXT
             self._path, self._answer = self._dialect.path, self._dialect.answer
         else:
@@ -83,7 +99,11 @@ class OpenAI:
             AuthenticationError: there is no key, and no address of the caller's own that might do without.
         """
         options, params, method = request.options, request.params, "POST"
-        if request.kind not in self._spoken.kinds:
+        if request.kind == "tokens":
+            if self._spoken.tokens_path is None:
+                message = f'"{request.provider}/" has endpoints whose API counts no tokens'
+                raise APIError(message, status_code=501, code="not_supported", param="model", fault="caller")
+        elif request.kind not in self._spoken.kinds:
             raise refused("model", f'"{request.provider}/" has {_KINDS[request.kind]} at no endpoint of its API')
         if not request.model and request.kind != "models":
             raise wrong("model", f'"{request.provider}/" with a model\'s name after it', f"{request.provider}/")
@@ -91,54 +111,110 @@ class OpenAI:
             check_http_client("client", options.client)
             if options.ssl_verify is not True:
                 raise not_ours("client")
-        address, query, extra = self._address(options), "", None
+        model = request.model if self._provider.model_of is None else self._provider.model_of(request.model)
+        (address, version), query, extra = self._address(options, model), "", None
         if "extra_query" in params or "extra_body" in params:
             query = urlencode(params.get("extra_query") or {}, doseq=True)
             extra = params.get("extra_body")
             params = {name: value for name, value in params.items() if name not in ("extra_query", "extra_body")}
+        form_type, data = None, b""
         if request.kind == "models":
-            body, method = None, "GET"
+            method = "GET"
+        elif request.kind == "image_edit":
+            from .forms import form_of
+
+            images = params["image"]
+            one = {"image": images[0]} if len(images) == 1 else {}  # as OpenAI's own client says it
+            form_type, data = form_of(self._body(request, model, {**params, **one}, extra))
         else:
-            body = self._body(request, params, extra)
-        timeouts = options.timeouts
+            data = encode_body(self._body(request, model, params, extra))
+        timeouts, key = options.timeouts, self._key(options, address)
+        headers = _headers(
+            key,
+            options.organization or environment(*self._provider.organization_variables),
+            (*self._spoken.headers, *self._own_headers(key), *options.headers.items()),
+            streamed=request.stream,
+            has_body=bool(data),
+        )
+        if form_type is not None:
+            headers = {**headers, "content-type": form_type}
         http_request = HTTPRequest(
             method=method,
-            url=url_of(address, self._path, options.api_version, query),
-            headers=_headers(
-                self._key(options, address),
-                options.organization or environment(*self._provider.organization_variables),
-                (*self._spoken.headers, *options.headers.items()),
-                streamed=request.stream,
-                has_body=body is not None,
-            ),
-            body=b"" if body is None else encode_body(body),
+            url=url_of(address, self._path, version, query),
+            headers=headers,
+            body=data,
             connect=timeouts.connect,
             pool=timeouts.pool,
             write=timeouts.write,
         )
         return EndpointCall(http_request, address.shown, self._answer, self._dialect, request)
 
-    def _body(self, request: Request, params: Mapping[str, Any], extra: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _body(self, request: Request, model: str, params: Mapping[str, Any], extra: Mapping[str, Any] | None) -> dict[str, Any]:
         """The request's JSON; what is `extra` is the endpoint's own word, and nobody translates it."""
+        if self._renames:
+            params = self._in_its_words(request, params)
+        if self._provider.params_of is not None:
+            params = self._provider.params_of({**params})
         if self._dialect is None:
-            return {"model": request.model, self._content_name: request.content, **params, **(extra or {})}
+            return {"model": model, self._content_name: request.content, **params, **(extra or {})}
+        content = request.content
+        if self._provider.messages_of is not None and request.kind == "chat":
+            content = self._provider.messages_of(content)
         if request.options.drop_params and self._dialect.unsupported:
             params = {name: value for name, value in params.items() if name not in self._dialect.unsupported}
-        body = self._dialect.body(request.model, request.content, params)
+        body = self._dialect.body(model, content, params)
         if extra:
             body.update(extra)
+        if request.kind == "tokens":
+            return {name: value for name, value in body.items() if name not in _OF_THE_ANSWER}
         for name, value in self._provider.defaults:
             if name not in body:
                 body[name] = value
                 logger.debug("%s/%s: %s is not given, and %r is sent", request.provider, request.model, name, value)
+        if self._path == _RESPONSES:
+            body.update(self._provider.by_responses)
         if request.stream:
             body["stream"] = True
         return body
 
-    def _address(self, options: Options) -> Address:
-        variables, default = self._provider.base_variables, self._provider.api_base
-        address = address_of(options.api_base or environment(*variables) or default, _PATHS)
-        return without_version(address, _VERSION) if self._path.startswith(_VERSION) else address
+    def _in_its_words(self, request: Request, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters as the host has them.
+
+        Raises:
+            BadRequestError: one is given under both of its names.
+        """
+        said: dict[str, Any] = {}
+        for name, value in params.items():
+            own = self._renames.get(name, name)
+            if own != name and own in params:
+                raise refused(name, f"{name} and {own} are one parameter for {request.provider!r}: pass one of them")
+            said[own] = value
+        return said
+
+    def _own_headers(self, key: tuple[str, str | None]) -> Headers:
+        """What the host wants in each request, or takes where the environment has it."""
+        headers: Headers = self._provider.headers
+        if headers:
+            secret = (key[1] or "").removeprefix("Bearer ")
+            headers = tuple((name, value.replace("{api_key}", secret)) for name, value in self._provider.headers)
+        if self._provider.header_variables:
+            found = ((name, environment(variable)) for name, variable in self._provider.header_variables)
+            headers = (*headers, *((name, value) for name, value in found if value is not None))
+        return headers
+
+    def _address(self, options: Options, model: str) -> tuple[Address, str | None]:
+        """Where the path is put behind, and what is sent as `api-version`, None for nothing."""
+        provider, version = self._provider, options.api_version
+        base = options.api_base or environment(*provider.base_variables) or provider.api_base
+        if not base:
+            where = " or ".join(provider.base_variables)
+            raise refused("api_base", f'"{provider.name}/" has no address of its own: pass api_base=, or set {where}')
+        address = address_of(base, _PATHS)
+        if version is None and provider.api_version is not None and "api-version=" not in address.query:
+            version = environment(*provider.version_variables) or provider.api_version
+        if provider.place_of is not None:
+            return placed(address, provider.place_of, model, self._path, version)
+        return (without_version(address, _VERSION) if self._path.startswith(_VERSION) else address), version
 
     def _key(self, options: Options, address: Address) -> tuple[str, str | None]:
         """The header that says who asks, if the caller's headers say nothing of it.
@@ -151,10 +227,10 @@ class OpenAI:
         key, has_own = options.api_key, not self._credentials.isdisjoint(map(str.lower, options.headers))
         if key is None and not has_own:
             key = _setting(self._provider.key_setting) or environment(*self._provider.key_variables)
-        name = self._spoken.key_header
+        name, needed_at = self._key_header, self._provider.key_needed_at
         if key:
             return name, f"Bearer {key}" if name == "authorization" else key
-        if not has_own and options.api_base is None and address.base.startswith(self._provider.key_needed_at):
+        if not has_own and needed_at and options.api_base is None and address.base.startswith(needed_at):
             variables = " or ".join(self._provider.key_variables)
             message = f"no API key: pass api_key=, or set {variables}; a local server needs none when api_base= names it"
             raise AuthenticationError(message, param="api_key", fault="caller")

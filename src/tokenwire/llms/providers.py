@@ -1,10 +1,11 @@
 """The providers that are built in: one row each, with all that is known of them.
 
-A new provider with an API that a dialect knows is a row here and nothing else.
+A new provider with an API that a dialect knows is a row and nothing else: here, or in `hosts`, which has those that serve
+OpenAI's API as their own and is loaded once one of them is asked for.
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -15,28 +16,40 @@ if TYPE_CHECKING:
     from ..wire.dialect import Dialect
 
 
-class Provider(msgspec.Struct, frozen=True, kw_only=True):
+class Provider(msgspec.Struct, frozen=True, kw_only=True, eq=False):  # hashed by identity
     """One provider.
 
     Attributes:
         name: what stands before the "/" in a model's name.
         backend: makes what answers calls of a kind.
         dialect: gives the one in which chat completions are asked for.
-        api_base: its address, where neither the caller nor the environment names another.
-        key_needed_at: addresses that begin so are not called without a key.
+        api_base: its address, where neither the caller nor the environment names another; "" where it has none.
+        key_needed_at: addresses that begin so are not called without a key, where it is the provider's or the environment's;
+            "" for a provider that needs none.
         base_variables, key_variables, organization_variables: of the environment; the first that is set counts.
         models, model_prefixes: bare names, and their beginnings, that mean this provider without a prefix.
         key_setting: what users may assign the key to, as `tokenwire.openai_key`.
         defaults: fields of a request that the API wants, where the caller leaves them out.
         json_mode: how a type is asked for as an answer: by its schema, as any JSON object, or in the prompt alone.
         num_retries: attempts after the first, where nobody names a number.
+        key_header: where the key is sent, where it is not the dialect's.
+        place_of: (address, model, path, API version) → the address in front of the path, and the version; for hosts that
+            have more in the address than the path.
+        api_version, version_variables: what is sent as `api-version`, where the caller and the address say nothing of it.
+        model_of: the name that the host has for a model, made of the caller's.
+        renames: parameters that the host has under another name: the caller's, the host's.
+        params_of: makes of the parameters, under the host's names, what the host takes.
+        by_responses: fields of each request by the Responses API, whatever the caller says.
+        headers, header_variables: sent with each request; the latter where the environment has a value. "{api_key}" in one of
+            the former stands for the key.
+        messages_of: makes of the caller's messages what the host takes.
     """
 
     name: str
     backend: "Callable[[Provider, Kind], Backend]"
     dialect: "Callable[[], Dialect]"
-    api_base: str
-    key_needed_at: str
+    api_base: str = ""
+    key_needed_at: str = ""
     base_variables: tuple[str, ...] = ()
     key_variables: tuple[str, ...] = ()
     organization_variables: tuple[str, ...] = ()
@@ -46,15 +59,28 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     defaults: tuple[tuple[str, Any], ...] = ()
     json_mode: Literal["schema", "object", "prompt"] = "schema"
     num_retries: int = 2
+    key_header: str | None = None
+    place_of: Callable[[str, str, str, str | None], tuple[str, str | None]] | None = None
+    api_version: str | None = None
+    version_variables: tuple[str, ...] = ()
+    model_of: Callable[[str], str] | None = None
+    renames: tuple[tuple[str, str], ...] = ()
+    params_of: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    by_responses: tuple[tuple[str, Any], ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
+    header_variables: tuple[tuple[str, str], ...] = ()
+    messages_of: Callable[[object], object] | None = None
 
 
-def _openai(provider: Provider, kind: Kind) -> Backend:
+def endpoints(provider: Provider, kind: Kind) -> Backend:
+    """What answers for any provider whose endpoints speak a dialect."""
     from .openai import OpenAI
 
     return OpenAI(provider, kind)
 
 
-def _chat() -> "Dialect":
+def chat() -> "Dialect":
+    """Chat Completions."""
     from ..wire.chat import CHAT
 
     return CHAT
@@ -79,11 +105,11 @@ def _responses() -> "Dialect":
 
 
 def _openai_provider(
-    name: str, *, models: str = "", model_prefixes: str = "", dialect: "Callable[[], Dialect]" = _chat
+    name: str, *, models: str = "", model_prefixes: str = "", dialect: "Callable[[], Dialect]" = chat
 ) -> Provider:
     return Provider(
         name=name,
-        backend=_openai,
+        backend=endpoints,
         dialect=dialect,
         api_base="https://api.openai.com/v1",
         key_needed_at="https://api.openai.com",
@@ -106,11 +132,10 @@ _ROWS = (
     _openai_provider("openai", model_prefixes="gpt- chatgpt- o1 o3 o4 text-embedding- dall-e- gpt-image- ft: codex-"),
     _openai_provider("custom_openai"),
     _openai_provider("openai_like"),
-    _openai_provider("hosted_vllm"),
     _openai_provider("responses", dialect=_responses),
     Provider(
         name="anthropic",
-        backend=_openai,
+        backend=endpoints,
         dialect=_messages,
         api_base="https://api.anthropic.com",
         key_needed_at="https://api.anthropic.com",
@@ -120,25 +145,45 @@ _ROWS = (
         defaults=(("max_tokens", 4096),),
     ),
 )
-PROVIDERS: dict[str, Provider] = {row.name: row for row in _ROWS}
+_PROVIDERS: dict[str, Provider] = {row.name: row for row in _ROWS}
 
 
 # How LiteLLM's users ask an endpoint of OpenAI's API in another dialect: "openai/responses/o3".
 _WITHIN = "responses/"
 
 
-def built_in(provider: str, model: str, kind: Kind) -> tuple[str, Backend]:
-    """The model's own name, and what answers a built-in provider's calls of a kind for it."""
-    if kind == "chat" and model.startswith(_WITHIN) and PROVIDERS[provider].dialect is _chat:
-        return model.removeprefix(_WITHIN), backend_of("responses", kind)
-    return model, backend_of(provider, kind)
+def find(name: str) -> Provider | None:
+    """The built-in provider of this name; None where there is none."""
+    row = _PROVIDERS.get(name)
+    if row is not None:
+        return row
+    from .hosts import HOSTS
+
+    return HOSTS.get(name)
 
 
-@cache
-def backend_of(provider: str, kind: Kind) -> Backend:
-    """What answers a built-in provider's calls of a kind."""
-    row = PROVIDERS[provider]
-    return row.backend(row, kind)
+def names() -> tuple[str, ...]:
+    """The names of all built-in providers."""
+    from .hosts import HOSTS
+
+    return (*_PROVIDERS, *HOSTS)
+
+
+def built_in(provider: Provider, model: str, kind: Kind) -> tuple[str, Backend]:
+    """The model's own name, and what answers a provider's calls of a kind for it."""
+    if kind in ("chat", "tokens") and model.startswith(_WITHIN) and provider.dialect is chat:
+        return model.removeprefix(_WITHIN), _by_responses(provider, kind)
+    return model, _backend_of(provider, kind)
+
+
+@lru_cache(maxsize=512)
+def _backend_of(provider: Provider, kind: Kind) -> Backend:
+    return provider.backend(provider, kind)
+
+
+@lru_cache(maxsize=512)
+def _by_responses(provider: Provider, kind: Kind) -> Backend:
+    return provider.backend(msgspec.structs.replace(provider, dialect=_responses), kind)
 
 
 def provider_of(model: str) -> str | None:

@@ -1,7 +1,7 @@
 """The ASGI app: who may ask, for what, how much at once; and who answers."""
 
 import logging
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -19,8 +19,8 @@ from .models import Model, Models, models_of
 from .one import OneCall
 from .plans import may_take_several, plan_of
 from .requests import parse_body
-from .route import About, ModelCall, Plain, Route, methods_at, plain_refusal
-from .routes import METRICS, ROUTES
+from .route import About, ModelCall, Plain, Route, methods_at
+from .routes import METRICS, ROUTES, refusal_at
 from .several import Several
 from .slots import Slots
 from .visit import ClientLeft, Receive, Scope, Send, Visit
@@ -28,6 +28,9 @@ from .visit import ClientLeft, Receive, Scope, Send, Visit
 logger: logging.Logger = logging.getLogger("tokenwire.server")
 
 SPEAKS_MESSAGES = "anthropic"  # the provider whose endpoints take all that a request to /v1/messages can say
+# What clients offer unasked, as Codex does a web search: a handler knows it that names it, and others would pass on to a model
+# what many refuse. The client's own words stand in `client_request.body`.
+OFFERED = frozenset({"web_search_options"})
 MAX_BODY = 32 * 1024 * 1024  # room for a few pictures
 PARTING_SECONDS = 5.0  # how long the last words to a client may take whose time has run out
 
@@ -151,6 +154,8 @@ class App:
             except ClientLeft:
                 pass
             finally:
+                for file in visit.uploads:
+                    file.close()
                 visit.end("cancelled")
                 self._recorder.end(visit)
                 if span is not None:
@@ -209,7 +214,8 @@ class App:
         refusal = refusal_for(error, visit.request_id)
         with anyio.move_on_after(PARTING_SECONDS):
             if visit.status is None:
-                status, body = (visit.route.refusal if visit.route else plain_refusal)(refusal, visit.request_id)
+                refuse = visit.route.refusal if visit.route else refusal_at(visit.path, visit.headers)
+                status, body = refuse(refusal, visit.request_id)
                 await visit.respond(body, status, headers=refusal.headers)
             elif visit.events is not None:
                 await visit.end_stream(visit.events.error_event(refusal))
@@ -240,11 +246,11 @@ class App:
 
         It is run by the caller, for every chunk of a stream wakes all coroutines that wait for each other down to the handler.
         """
-        request, fields = parse_body(await visit.read(self._settings.max_body), ask.request)
+        request, fields = await self._asked(visit, ask)
         model = self._models.find(fields["model"])
         call = _call_of(model, ask.keywords(request, fields))
         if ask.plain is not None:
-            call = self._as_plain(visit, call, ask.plain)
+            call = self._as_plain(visit, call, ask.plain, stream=bool(fields.get("stream")))
         call["client_request"] = visit.client_request(fields)
         visit.model = model.name
         stream, events = bool(fields.get("stream")), ask.events
@@ -262,19 +268,34 @@ class App:
 
         return whole
 
-    def _as_plain(self, visit: Visit, call: dict[str, Any], plain: Plain) -> dict[str, Any]:
-        """The call as whoever answers it understands it: a handler all of it, an endpoint what its dialect says."""
+    async def _asked(self, visit: Visit, ask: ModelCall) -> tuple[Any, dict[str, Any]]:
+        """What the client asks for, checked, and its fields."""
+        max_body = self._settings.max_body
+        if not ask.is_form:
+            return parse_body(await visit.read(max_body), ask.request)
+        from .forms import read_form
+
+        return await read_form(visit, max_body, ask.request)
+
+    def _as_plain(self, visit: Visit, call: dict[str, Any], plain: Plain, *, stream: bool) -> dict[str, Any]:
+        """The call as whoever answers it understands it: a handler nearly all of it, an endpoint what its dialect says."""
         provider = call.get("custom_llm_provider")
-        if self._client.handler_keywords(call["model"], custom_llm_provider=provider) is not None:
-            return call
-        if tokenwire.get_llm_provider(call["model"], provider)[1] == SPEAKS_MESSAGES:
+        named = self._client.handler_keywords(call["model"], stream=stream, custom_llm_provider=provider)
+        if named is not None:
+            return self._without(visit, call, OFFERED & call.keys() - named)
+        if _provider_of(call) == SPEAKS_MESSAGES:
             beta = visit.headers.get(b"anthropic-beta")
             headers = {} if beta is None else {"anthropic-beta": beta.decode("latin-1")}
             return {**call, "extra_headers": {**headers, **(call.get("extra_headers") or {})}}
         call, left_out = plain(call)
-        if left_out:
-            logger.info("%s: left out, since %s does not take it: %s", visit.request_id, call["model"], ", ".join(left_out))
-        return call
+        return self._without(visit, call, left_out)
+
+    def _without(self, visit: Visit, call: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
+        """The call without these, as the log says."""
+        if not names:
+            return call
+        logger.info("%s: left out, since %s does not take it: %s", visit.request_id, call["model"], ", ".join(sorted(names)))
+        return {name: value for name, value in call.items() if name not in names}
 
     def _calls(self, ask: ModelCall, call: dict[str, Any], *, stream: bool) -> OneCall | Several:
         """What answers: one call, or several of a handler."""
@@ -293,3 +314,11 @@ def _call_of(model: Model, keywords: dict[str, Any]) -> dict[str, Any]:
     if "extra_body" in keywords and "extra_body" in model.call:
         keywords["extra_body"] |= model.call["extra_body"]
     return {**model.call, **keywords}
+
+
+def _provider_of(call: Mapping[str, Any]) -> str:
+    """Who answers a call that no handler does; "" where only the app knows."""
+    try:
+        return tokenwire.get_llm_provider(call["model"], call.get("custom_llm_provider"))[1]
+    except tokenwire.UnknownProviderError:
+        return ""

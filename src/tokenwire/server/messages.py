@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from tokenwire import ModelResponse
+from tokenwire.types import TokenCount
 
 from ..wire.messages.answers import message_fields
 from ..wire.messages.asked import MessagesRequest
@@ -40,6 +41,11 @@ def message_body(response: ModelResponse, model: Model, request: MessagesRequest
     shown = model.shown(response.model)
     fields = message_fields(response, id=_id_of(response.id), model=shown, stops=request.stop_sequences or ())
     return msgspec.json.encode(fields)
+
+
+def message_tokens_body(count: TokenCount, *_: object) -> bytes:
+    """The body of a number of tokens."""
+    return msgspec.json.encode({"input_tokens": count.input_tokens})
 
 
 def messages_refusal(refusal: Refusal, request_id: str) -> tuple[int, bytes]:

@@ -80,6 +80,8 @@ MESSAGE = Schema(
     ),
 )
 MESSAGE_ERROR = Schema("MessageError", _object(type=_one_of("error"), error=_object(type=TEXT, message=TEXT), request_id=TEXT))
+MESSAGE_TOKENS = Schema("MessageTokens", _object(input_tokens=WHOLE))
+RESPONSE_TOKENS = Schema("ResponseTokens", _object(object=_one_of("response.input_tokens"), input_tokens=WHOLE))
 MESSAGE_EVENTS = "With `stream`, server-sent events, named: the last one is `message_stop` or `error`."
 RESPONSE_EVENTS = (
     "With `stream`, server-sent events, named and numbered: the last one is `response.completed`, `response.incomplete` or "
@@ -131,7 +133,8 @@ def _operation(route: Route, returns: Schema) -> dict[str, Any]:
     if not route.needs_key:
         operation["security"] = []
     if isinstance(route.answer, ModelCall):
-        operation["requestBody"] = {"required": True, "content": _content(route.answer.request.__name__)}
+        sent_as = "multipart/form-data" if route.answer.is_form else JSON
+        operation["requestBody"] = {"required": True, "content": _content(route.answer.request.__name__, sent_as)}
         if route.answer.events is not None:
             success["description"] += f" {route.answer.told}"
             success["content"]["text/event-stream"] = {}

@@ -24,6 +24,7 @@ MOST_CHOICES, MOST_PROMPTS = 128, 2048
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
 Choices: TypeAlias = Annotated[Count, Meta(extra_json_schema={"maximum": MOST_CHOICES})]
 NotStreamed: TypeAlias = Annotated[bool | None, Meta(extra_json_schema={"enum": [False, None]})]  # checked by the route
+Upload: TypeAlias = Annotated[Any, Meta(extra_json_schema={"type": "string", "format": "binary"})]
 Input: TypeAlias = str | Annotated[list[str | int | list[int]], Meta(min_length=1)]
 
 
@@ -103,6 +104,25 @@ class EmbeddingRequest(Struct, kw_only=True):
     user: str | None = None
 
 
+class ImageEditRequest(Struct, kw_only=True):
+    """The form of a request for changed images."""
+
+    model: str
+    prompt: str
+    image: Annotated[list[Upload], Meta(min_length=1, max_length=16)]
+    mask: Upload = None
+    background: str | None = None
+    input_fidelity: str | None = None
+    n: Count | None = None
+    output_compression: int | None = None
+    output_format: str | None = None
+    quality: str | None = None
+    response_format: str | None = None
+    size: str | None = None
+    stream: NotStreamed = None
+    user: str | None = None
+
+
 class ImageRequest(Struct, kw_only=True):
     """The body of a request for images."""
 
@@ -127,8 +147,20 @@ def parse_body(body: bytes, cls: type[R]) -> tuple[R, dict[str, Any]]:
         fields = msgspec.json.decode(body.removeprefix(BYTE_ORDER_MARK))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequestError(f"the body is not valid JSON: {error}", code="invalid_json") from None
+    return checked(fields, cls)
+
+
+def checked(fields: Any, cls: type[R], *, are_texts: bool = False) -> tuple[R, dict[str, Any]]:
+    """Fields as a `cls`, and as they came; where they came as texts, those that a `cls` names as what they stand for.
+
+    Raises:
+        BadRequestError: they are not those of a `cls`.
+    """
     try:
-        return msgspec.convert(fields, cls), fields
+        request = msgspec.convert(fields, cls, strict=not are_texts)
+        if are_texts:
+            fields |= {name: getattr(request, name) for name in cls.__struct_fields__ if name in fields}
+        return request, fields
     except (msgspec.ValidationError, RecursionError) as error:
         param, message = _complaint(str(error))
         raise BadRequestError(message, param=param) from None

@@ -2,7 +2,10 @@
 
 from typing import Any, ClassVar
 
+import msgspec
+
 from tokenwire import ModelResponse
+from tokenwire.types import TokenCount
 
 from ..wire.responses.events import EventEncoder
 from ..wire.responses.request import ResponsesRequest
@@ -33,3 +36,8 @@ class ResponsesEvents(EventEncoder):
 def response_body(response: ModelResponse, model: Model, request: ResponsesRequest) -> bytes:
     """The body of a whole answer."""
     return ResponsesEvents(model, request, from_endpoint=False).whole(response)
+
+
+def response_tokens_body(count: TokenCount, *_: object) -> bytes:
+    """The body of a number of tokens."""
+    return msgspec.json.encode({"object": "response.input_tokens", "input_tokens": count.input_tokens})

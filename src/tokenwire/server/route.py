@@ -60,6 +60,7 @@ class ModelCall(Struct, frozen=True):
         keywords: what is called with, given the request and its fields as they came: the content and all that goes with
             it, but for the model and `stream`. It may raise `BadRequestError` for what the call can't say.
         told: what the description says of the events.
+        is_form: whether requests are forms, with files in them.
         plain: the same keywords for an endpoint that speaks another dialect, which may refuse what it does not know, and
             the names of what was left out; None where that is never so.
     """
@@ -72,6 +73,7 @@ class ModelCall(Struct, frozen=True):
     keywords: Callable[[Any, dict[str, Any]], dict[str, Any]] = as_keywords
     told: str = CHUNKS
     plain: Plain | None = None
+    is_form: bool = False
 
 
 class About(Struct, frozen=True):

@@ -5,19 +5,23 @@ A new endpoint is one more route, with a struct that checks its requests (`reque
 (`bodies`, `events`).
 """
 
+from collections.abc import Callable, Mapping
+
 import msgspec
 
-from tokenwire import APIError, AsyncClient
+from tokenwire import AsyncClient
 
-from ..wire.messages.asked import MessagesRequest, chat_keywords as message_keywords, plain
+from ..wire.messages.asked import CountRequest, MessagesRequest, chat_keywords as message_keywords, plain
 from ..wire.responses.request import (
+    InputTokensRequest,
     ResponsesRequest,
     chat_keywords as response_keywords,
     plain as plain_response_call,
 )
 from .bodies import chat_body, embedding_body, image_body, text_body
+from .errors import Refusal
 from .events import ChatEvents, TextEvents
-from .messages import MessagesEvents, message_body, messages_refusal
+from .messages import MessagesEvents, message_body, message_tokens_body, messages_refusal
 from .openapi import (
     CHAT_COMPLETION,
     COMPLETION,
@@ -28,23 +32,27 @@ from .openapi import (
     MESSAGE,
     MESSAGE_ERROR,
     MESSAGE_EVENTS,
+    MESSAGE_TOKENS,
     MODEL,
     MODEL_LIST,
     RESPONSE,
     RESPONSE_EVENTS,
+    RESPONSE_TOKENS,
     describe,
 )
-from .requests import ChatRequest, EmbeddingRequest, ImageRequest, TextRequest
-from .responses import ResponsesEvents, response_body
-from .route import ID_HEADERS, JSON, ModelCall, Route
+from .requests import ChatRequest, EmbeddingRequest, ImageEditRequest, ImageRequest, TextRequest
+from .responses import ResponsesEvents, response_body, response_tokens_body
+from .route import ID_HEADERS, JSON, ModelCall, Route, plain_refusal
 
 
 def _json(value: object) -> tuple[bytes, str]:
     return msgspec.json.encode(value), JSON
 
 
-def _cannot_count(*_: object) -> tuple[bytes, str]:
-    raise APIError("the models of this server can't count tokens before they answer", status_code=501, code="not_supported")
+def refusal_at(path: str, headers: Mapping[bytes, bytes]) -> Callable[[Refusal, str], tuple[int, bytes]]:
+    """How clients are told what went wrong where no route leads: as those of the API have it whose paths these would be."""
+    is_messages = path.startswith("/messages/") or b"anthropic-version" in headers
+    return messages_refusal if is_messages else plain_refusal
 
 
 _FRONT = {"name": "tokenwire"}  # some clients look here whether anybody is there
@@ -86,10 +94,17 @@ ROUTES = (
     Route(
         "POST",
         "/responses/input_tokens",
-        _cannot_count,
+        ModelCall(
+            InputTokensRequest,
+            "messages",
+            AsyncClient.acount_tokens,
+            response_tokens_body,
+            keywords=response_keywords,
+            plain=plain_response_call,
+        ),
         "countResponseTokens",
-        "Count the tokens of a prompt, which no model here can do.",
-        None,
+        "Count the tokens of a prompt, where the model can.",
+        RESPONSE_TOKENS,
     ),
     Route(
         "POST",
@@ -114,10 +129,17 @@ ROUTES = (
     Route(
         "POST",
         "/messages/count_tokens",
-        _cannot_count,
+        ModelCall(
+            CountRequest,
+            "messages",
+            AsyncClient.acount_tokens,
+            message_tokens_body,
+            keywords=message_keywords,
+            plain=plain,
+        ),
         "countMessageTokens",
-        "Count the tokens of a prompt, which no model here can do.",
-        None,
+        "Count the tokens of a prompt, where the model can.",
+        MESSAGE_TOKENS,
         refusal=messages_refusal,
         failure=MESSAGE_ERROR,
         id_headers=(*ID_HEADERS, b"request-id"),
@@ -136,6 +158,14 @@ ROUTES = (
         ModelCall(ImageRequest, "prompt", AsyncClient.aimage_generation, image_body),
         "createImage",
         "Make images.",
+        IMAGES,
+    ),
+    Route(
+        "POST",
+        "/images/edits",
+        ModelCall(ImageEditRequest, "prompt", AsyncClient.aimage_edit, image_body, is_form=True),
+        "editImage",
+        "Change images, or make new ones of them.",
         IMAGES,
     ),
     Route(

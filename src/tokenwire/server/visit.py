@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, MutableMapping
 from functools import partial
 from os import urandom
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 
 import anyio
@@ -22,6 +22,9 @@ from .compression import too_large, undoing
 from .keys import SECRET_HEADERS
 from .route import ID_HEADERS, JSON, Events, Route
 from .upstream import is_safe, passed_on
+
+if TYPE_CHECKING:
+    from .forms import Upload
 
 T = TypeVar("T")
 
@@ -54,6 +57,7 @@ class Visit:
         events: encodes the stream that answers; None until there is one.
         status: of the response, None until it has begun.
         started_at, first_chunk_at, ended_at: `time.monotonic()` values, None for what has not happened.
+        uploads: the files that the request brought; closed when it ends.
         chunks: how many chunks of a stream have been sent.
         has_left: whether the client was seen to leave.
         outcome: "complete", "truncated", "error" or "cancelled" (the client left), None while it goes on.
@@ -76,6 +80,7 @@ class Visit:
         self.chunks: int = 0
         self.outcome: Outcome | None = None
         self._receive, self._send = receive, send
+        self.uploads: list[Upload] = []
         self.has_left: bool = False
         self._passed_on: list[tuple[bytes, bytes]] = []
         self._sending = False
@@ -130,6 +135,18 @@ class Visit:
                 raise too_large(max_bytes)
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         return body if undo is None else undo(body)
+
+    async def next_piece(self, max_bytes: int) -> tuple[bytes, bool]:
+        """The next bytes of the request's body, and whether there are more; all at once where the client compressed them.
+
+        Raises: as `read`.
+        """
+        if b"content-encoding" in self.headers:
+            return await self.read(max_bytes), False
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise ClientLeft
+        return message.get("body", b""), message.get("more_body", False)
 
     async def respond(
         self, body: bytes, status: int = 200, *, media_type: str = JSON, headers: Iterable[tuple[bytes, bytes]] = ()

@@ -20,7 +20,7 @@ from .chat import (
 from .embeddings import Embedding, EmbeddingResponse
 from .images import ImageObject, ImageResponse, ImageUsage
 from .logprobs import ChatCompletionTokenLogprob, ChoiceLogprobs, Logprobs, TopLogprob
-from .models import Model, ModelList
+from .models import Model, ModelList, TokenCount
 from .text import TextChoices, TextCompletionResponse
 from .tool_calls import (
     ChatCompletionDeltaToolCall,
@@ -60,6 +60,7 @@ __all__ = [
     "StreamingChoices",
     "TextChoices",
     "TextCompletionResponse",
+    "TokenCount",
     "TopLogprob",
     "Usage",
     "as_sent",

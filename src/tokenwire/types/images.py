@@ -1,13 +1,18 @@
 """What `/images/generations` answers."""
 
+import os
 import time
-from typing import Any, ClassVar
+from typing import IO, Any, ClassVar, TypeAlias
 
 from msgspec import field
 
 from ._record import HasProviderFields, OpenRecord, hidden
 from ._response import Response
 from ._source import Fields, Path
+
+# A file that is sent: what is in it, or a name and that, and perhaps its content type.
+Contents: TypeAlias = "bytes | IO[bytes] | os.PathLike[str]"
+File: TypeAlias = "Contents | tuple[str | None, Contents] | tuple[str | None, Contents, str | None]"
 
 
 class ImageObject(OpenRecord, HasProviderFields):

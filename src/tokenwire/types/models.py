@@ -1,4 +1,4 @@
-"""What `GET /models` answers."""
+"""What APIs say of their models: which there are (`GET /models`), and how many tokens a prompt has for one."""
 
 from msgspec import field
 
@@ -32,3 +32,9 @@ class ModelList(Response):
 
     data: list[Model] = field(default_factory=list)
     object: str | None = "list"
+
+
+class TokenCount(Response):
+    """How many tokens a prompt has for a model."""
+
+    input_tokens: int = 0

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from .._settings import Hedge, Limits, OTel, RetryPolicy, Timeouts
     from .client_request import ClientRequest
+    from .images import File
 else:
     from typing import TypedDict
 
@@ -93,6 +94,21 @@ class ImageOpenAIParams(TypedDict, total=False):
     response_format: str | None
     size: str | None
     style: str | None
+    user: str | None
+
+
+class ImageEditOpenAIParams(TypedDict, total=False):
+    """What `/images/edits` takes beside model, prompt and image."""
+
+    background: str | None
+    input_fidelity: str | None
+    mask: "File | None"
+    n: int | None
+    output_compression: int | None
+    output_format: str | None
+    quality: str | None
+    response_format: str | None
+    size: str | None
     user: str | None
 
 
@@ -204,6 +220,9 @@ if TYPE_CHECKING:
 
     class ImageParams(ImageOpenAIParams, CallParams, total=False, extra_items=Any):
         """Every keyword of `aimage_generation` beside model and prompt."""
+
+    class ImageEditParams(ImageEditOpenAIParams, CallParams, total=False, extra_items=Any):
+        """Every keyword of `aimage_edit` beside model, prompt and image."""
 
 
 OPENAI_PARAMS = tuple(sorted(ChatOpenAIParams.__annotations__ | SharedOpenAIParams.__annotations__))

@@ -62,5 +62,5 @@ def _understood_body(data: bytes, cls: type[R], error: Exception) -> R:
 @cache
 def _reading(cls: type[Response]) -> tuple[Callable[[bytes], Any], Callable[[Any], tuple[Any, Any]], str]:
     """How to decode a body of this class, to find an error and the answer in it, and the name of what it must have."""
-    content = "choices" if "choices" in cls.__struct_fields__ else "data"
+    content = next(name for name in ("choices", "data", "input_tokens") if name in cls.__struct_fields__)
     return msgspec.json.Decoder(cls).decode, attrgetter(stored_names(cls)["error"], content), content

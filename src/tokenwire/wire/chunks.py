@@ -89,6 +89,7 @@ class ChunkDecoder:
         text: as given.
     """
 
+    last_event: ClassVar[str] = "[DONE]"
     reads_names: ClassVar[bool] = True
 
     __slots__ = (

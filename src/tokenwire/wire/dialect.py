@@ -27,9 +27,11 @@ class EventDecoder(Protocol):
         error: what went wrong in the latest `decode`; to be raised after the chunks before it are handed over.
         assembler: collects the answer.
         odd: the places of what was understood though it was not as it should be.
+        last_event: what the event is called that ends a stream.
         reads_names: whether it looks at the names of events; an API that says in the data what an event is needs none.
     """
 
+    last_event: ClassVar[str]
     reads_names: ClassVar[bool]
     done: bool
     had_content: bool
@@ -66,6 +68,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         decoder: (shape, model) → for the events of one stream; the model's name is for chunks that leave it open.
         key_header: where the key is sent. As "authorization" it is a bearer token.
         headers: sent with each request, names in lower case.
+        tokens_path: where a prompt's tokens are counted; None where they are not.
         kinds: what can be asked of such an endpoint.
         unsupported: the parameters of chat that the API has nothing for, which `drop_params` drops.
     """
@@ -76,5 +79,6 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     decoder: Callable[[Shape, str], EventDecoder]
     key_header: str = "authorization"
     headers: tuple[tuple[str, str], ...] = ()
-    kinds: frozenset[str] = frozenset({"chat", "text", "embedding", "image", "models"})
+    tokens_path: str | None = None
+    kinds: frozenset[str] = frozenset({"chat", "text", "embedding", "image", "image_edit", "models"})
     unsupported: frozenset[str] = frozenset()

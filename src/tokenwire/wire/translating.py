@@ -15,6 +15,7 @@ _FLAT = build(GenericStreamingChunk)
 class TranslatingDecoder:
     """The state of an `EventDecoder` whose events become chunks of chat completions."""
 
+    last_event: ClassVar[str]
     reads_names: ClassVar[bool] = False  # each event says in its data what it is
 
     def __init__(self, shape: Shape, model: str) -> None:

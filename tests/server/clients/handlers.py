@@ -45,4 +45,16 @@ class Vectors(CustomLLM):
         return EmbeddingResponse(data=data, usage=USAGE)
 
 
+class Pictures(CustomLLM):
+    async def aimage_edit(self, *args: Any, image: Any, prompt: str, optional_params: Any, **kwargs: Any) -> Any:
+        assert [file.read() for file in (*image, optional_params["mask"])] == [b"one", b"two", b"m"]
+        return {"data": [{"url": f"{prompt} {optional_params['n']}"}]}
+
+
+class Counts(CustomLLM):
+    async def acount_tokens(self, *args: Any, messages: Any, **kwargs: Any) -> int:
+        return len(messages)
+
+
 MODELS: dict[str, Any] = {"words": words, "tools": tools, "busy": busy, "broken": broken, "vectors": Vectors()}
+MORE: dict[str, Any] = {"pictures": Pictures(), "counts": Counts()}

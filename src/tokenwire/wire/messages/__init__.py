@@ -14,6 +14,7 @@ MESSAGES = Dialect(
     decoder=MessageDecoder,
     key_header="x-api-key",
     headers=(("anthropic-version", VERSION),),
+    tokens_path="/v1/messages/count_tokens",
     kinds=frozenset({"chat", "models"}),
     unsupported=frozenset(UNSUPPORTED),
 )

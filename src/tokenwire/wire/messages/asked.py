@@ -64,12 +64,11 @@ class OutputConfig(Struct, forbid_unknown_fields=True):
     format: Format | None = None
 
 
-class MessagesRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The body of a request for a message."""
+class CountRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The body of a request for the number of a prompt's tokens."""
 
     model: str
     messages: Turns
-    max_tokens: Annotated[int, Meta(ge=1)]
     cache_control: dict[str, Any] | None = None
     context_management: dict[str, Any] | None = None
     diagnostics: dict[str, Any] | None = None
@@ -79,7 +78,6 @@ class MessagesRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     service_tier: str | None = None
     speed: str | None = None
     stop_sequences: list[str] | None = None
-    stream: bool | None = None
     system: System | None = None
     temperature: float | None = None
     thinking: dict[str, Any] | None = None
@@ -88,6 +86,13 @@ class MessagesRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     top_k: int | None = None
     top_p: float | None = None
     user_profile_id: str | None = None
+
+
+class MessagesRequest(CountRequest, kw_only=True, forbid_unknown_fields=True):
+    """The body of a request for a message."""
+
+    max_tokens: Annotated[int, Meta(ge=1)]
+    stream: bool | None = None
 
 
 def chat_keywords(_: Struct, fields: Fields) -> Fields:

@@ -8,7 +8,7 @@ A thinking block goes out as reasoning while it comes, and in `thinking_blocks` 
 """
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -40,6 +40,7 @@ _CHOICE = build(StreamingChoices)
 class MessageDecoder(TranslatingDecoder):
     """Decodes the events of one stream; an `EventDecoder`."""
 
+    last_event: ClassVar[str] = "message_stop"
     had_content: bool
     error: APIError | None
 

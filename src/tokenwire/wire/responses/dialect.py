@@ -7,6 +7,7 @@ from .request import UNSUPPORTED, responses_body
 
 RESPONSES = Dialect(
     path="/responses",
+    tokens_path="/responses/input_tokens",
     body=responses_body,
     answer=answer_of,
     decoder=ResponseDecoder,

@@ -71,6 +71,7 @@ class _Conversation:
             self.close()
             others = {name: value for name, value in item.items() if name not in _MADE_UP}
             self.messages.append({"role": role, "content": _content(content, f"{where}.content"), **others})
+            _annotations(content, f"{where}.content")  # checked, and not the prompt's to say
             return
         turn = self._turn_for("content", "tool_calls")
         turn |= {"content": _said(content, f"{where}.content")}

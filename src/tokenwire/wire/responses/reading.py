@@ -8,7 +8,7 @@ The last event says how the answer ended. Without it, it was cut short.
 """
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -102,6 +102,7 @@ _FAILURES: Final = ("response.failed", "response.cancelled")
 class ResponseDecoder(TranslatingDecoder):
     """Decodes the events of one stream; an `EventDecoder`."""
 
+    last_event: ClassVar[str] = "response.completed"
     had_content: bool
     error: APIError | None
 

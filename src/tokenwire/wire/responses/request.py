@@ -84,14 +84,12 @@ class ResponseStreamOptions(Struct, forbid_unknown_fields=True):
     include_obfuscation: No = None
 
 
-class ResponsesRequest(Struct, kw_only=True, forbid_unknown_fields=True):
-    """The body of a request for a response."""
+class InputTokensRequest(Struct, kw_only=True, forbid_unknown_fields=True):
+    """The body of a request for the number of a prompt's tokens."""
 
     model: str
     input: str | list[Item]
     instructions: str | None = None
-    stream: bool | None = None
-    stream_options: ResponseStreamOptions | None = None
     access_programs: NotHere = None
     background: No = None
     background_options: NotHere = None
@@ -141,6 +139,13 @@ class ResponsesRequest(Struct, kw_only=True, forbid_unknown_fields=True):
         return self.reasoning is not None and bool(self.reasoning.summary or self.reasoning.generate_summary)
 
 
+class ResponsesRequest(InputTokensRequest, kw_only=True, forbid_unknown_fields=True):
+    """The body of a request for a response."""
+
+    stream: bool | None = None
+    stream_options: ResponseStreamOptions | None = None
+
+
 _SAME: Final = (
     "frequency_penalty", "metadata", "presence_penalty", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention",
     "safety_identifier", "service_tier", "temperature", "top_p", "user",
@@ -163,7 +168,7 @@ _ENCRYPTED: Final = "reasoning.encrypted_content"
 _LOGPROBS: Final = "message.output_text.logprobs"
 
 
-def chat_keywords(request: ResponsesRequest, _: object = None) -> Fields:
+def chat_keywords(request: InputTokensRequest, _: object = None) -> Fields:
     """The keywords of the chat completion that a request asks for, but for the model and `stream`.
 
     Raises:
@@ -172,7 +177,9 @@ def chat_keywords(request: ResponsesRequest, _: object = None) -> Fields:
     for name, why in _REFUSED.items():
         if getattr(request, name):
             raise refused(name, f"{name}: {why}")
-    if request.stream_options is not None and request.stream_options.include_obfuscation:
+    is_streamed = isinstance(request, ResponsesRequest) and bool(request.stream)
+    options = request.stream_options if isinstance(request, ResponsesRequest) else None
+    if options is not None and options.include_obfuscation:
         raise refused("stream_options.include_obfuscation", "stream_options.include_obfuscation: streams are not padded here")
     keywords: Fields = {"messages": messages_of(request.input, request.instructions)}
     keywords |= {name: value for name in _SAME if (value := getattr(request, name)) is not None}
@@ -187,7 +194,7 @@ def chat_keywords(request: ResponsesRequest, _: object = None) -> Fields:
         keywords["logprobs"] = True
         if request.top_logprobs:
             keywords["top_logprobs"] = request.top_logprobs
-    if request.stream:
+    if is_streamed:
         keywords["stream_options"] = {"include_usage": True}  # a response always says it
     return keywords
 
@@ -222,7 +229,7 @@ def _text_keywords(text: Text) -> Fields:
     return keywords
 
 
-def _tool_keywords(request: ResponsesRequest) -> Fields:
+def _tool_keywords(request: InputTokensRequest) -> Fields:
     """What is said of tools; a choice among none says nothing, and servers refuse it."""
     keywords = chat_tools(request.tools or ())
     choice = None if request.tool_choice is None else chat_choice(request.tool_choice)
