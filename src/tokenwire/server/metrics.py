@@ -68,6 +68,8 @@ def _line(visit: Visit, ended_at: float) -> str:
     if visit.model is not None:
         words.append(f"model={_word(visit.model)}")
     words.append(f"request_id={_word(visit.request_id)}")
+    if visit.client_id not in (None, visit.request_id):  # the endpoint behind this one has another
+        words.append(f"client_request_id={_word(visit.client_id)}")
     return " ".join(words)
 
 
