@@ -139,7 +139,7 @@ class APIError(TokenwireError):
     def __init__(
         self,
         message: str = "",
-        *details: Any,
+        *details: object,
         status_code: int | None = None,
         llm_provider: str = "",
         model: str = "",
@@ -198,7 +198,7 @@ class APIError(TokenwireError):
         text = f"{where}: {self.message}" if where else self.message
         return f"{text} ({', '.join(details)})" if details else text
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[object, ...]:
         return _restore, (type(self), self.__dict__.copy())
 
 
@@ -219,7 +219,7 @@ class Timeout(APIConnectionError):
     default_status = 408
     _order = ("model", "llm_provider", "litellm_debug_info", "max_retries", "num_retries", "headers", "exception_status_code")
 
-    def __init__(self, message: str = "", *details: Any, budget: str | None = None, **kwargs: Any) -> None:
+    def __init__(self, message: str = "", *details: object, budget: str | None = None, **kwargs: Any) -> None:
         if details:
             kwargs = {**kwargs, **self._by_name(message, details)}
             message = kwargs.pop("message")
@@ -250,7 +250,7 @@ class LimitExceededError(APIResponseValidationError):
         limit: the limit's name, such as "max_event_bytes".
     """
 
-    def __init__(self, message: str = "", *details: Any, limit: str = "", **kwargs: Any) -> None:
+    def __init__(self, message: str = "", *details: object, limit: str = "", **kwargs: Any) -> None:
         super().__init__(message, *details, **kwargs)
         self.limit = limit
 
@@ -265,7 +265,7 @@ class OutputValidationError(APIResponseValidationError):
     """
 
     def __init__(
-        self, message: str = "", *details: Any, path: str = "", expected: str = "", text: str = "", **kwargs: Any
+        self, message: str = "", *details: object, path: str = "", expected: str = "", text: str = "", **kwargs: Any
     ) -> None:
         super().__init__(message, *details, **kwargs)
         self.path: str = path
@@ -281,7 +281,7 @@ class OutputIncompleteError(APIResponseValidationError):
         value: what is known of its value: plain dicts and lists, None where nothing is.
     """
 
-    def __init__(self, message: str = "", *details: Any, text: str = "", value: Any = None, **kwargs: Any) -> None:
+    def __init__(self, message: str = "", *details: object, text: str = "", value: Any = None, **kwargs: Any) -> None:
         super().__init__(message, *details, **kwargs)
         self.text: str = text
         self.value: Any = value
@@ -294,7 +294,7 @@ class OutputRefusedError(APIResponseValidationError):
         text: what it answered all the same, mostly "".
     """
 
-    def __init__(self, message: str = "", *details: Any, text: str = "", **kwargs: Any) -> None:
+    def __init__(self, message: str = "", *details: object, text: str = "", **kwargs: Any) -> None:
         super().__init__(message, *details, **kwargs)
         self.text: str = text
 

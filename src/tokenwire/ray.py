@@ -196,7 +196,7 @@ def _cells(batch: Any, name: str) -> list[Any]:
     return [_plain(value) for value in (column.to_pylist() if hasattr(column, "to_pylist") else column)]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any) -> object:
     """A value without numpy's types, and without the nulls that Arrow puts where another row has a field."""
     if hasattr(value, "tolist"):
         return _plain(value.tolist())

@@ -66,7 +66,7 @@ def test_the_command_s_help_names_every_field():
         (b'[{"status": "200"}]', ".json", "reply 1: status can't be '200'"),
         (b'[{"after": true, "stall": true}]', ".json", "reply 1: after can't be True"),
         (b'[{"body": 1}]', ".json", "reply 1: bytes are written as"),
-        (b'[{"body": {"base64": "!"}}]', ".json", "no base64"),
+        (b'[{"body": {"base64": "!"}}]', ".json", "not base64"),
         (b'[{"events": [1]}]', ".json", "an event is"),
         (b'[{"events": 1}]', ".json", "reply 1: "),
         (b'[{"delay": "1"}]', ".json", "reply 1: "),

@@ -1,6 +1,6 @@
 """The attempts of one call, and whether there is another. No I/O but the wait between two, which the caller brings.
 
-Each target has attempts of its own; once they are used up, or there is no sense in another, the next target has its turn.
+Each target has attempts of its own; once they are used up, or another would not help, the next target has its turn.
 """
 
 import random

@@ -37,7 +37,7 @@ class Deployments(SharedBackend):
             {"model": "openai/m", "api_base": "http://two:8000/v1"},
             "mine/local",
         ]))
-        await acompletion("pool", messages)  # or "pool/...": what stands behind the "/" is not looked at
+        await acompletion("pool", messages)  # or "pool/...": what follows the "/" is ignored
 
     A call asks the one with the fewest calls under way for its weight; a further attempt, or a hedge, asks another one. One
     that failed so often in a row, or was refused by its server (429, 503), is not asked until its cool-down is over; then one

@@ -318,7 +318,7 @@ class AsyncClient:
         """List the models that an endpoint offers, by `GET /models`.
 
         Args:
-            model: names the provider alone; what stands behind the "/" is not looked at.
+            model: names the provider alone; what follows the "/" is ignored.
             **params: `api_base`, `api_key` and the other keywords of every call.
 
         Returns:

@@ -163,7 +163,7 @@ class TLSSocket(TrioSocket):
         while True:
             try:
                 return self._tls.read(READ_BYTES)
-            except ssl.SSLWantReadError:  # there may be records that are no data: session tickets, say
+            except ssl.SSLWantReadError:  # there may be records without data: session tickets, say
                 if not self._decrypt():
                     return None
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):  # most servers end without close_notify

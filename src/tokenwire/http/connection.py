@@ -36,7 +36,7 @@ class Outgoing(msgspec.Struct, eq=False, gc=False):
             one, each write of a long body, and the wait for the response's head.
         body: what of the body is not in `data`, whole or in pieces.
         length: how many bytes the head says that the pieces have; None where they are sent chunked.
-        server_name: whom to expect behind TLS, if not the origin's host.
+        server_name: whose certificate to expect, if not the origin's host.
     """
 
     origin: Origin

@@ -111,7 +111,7 @@ class Pool(Generic[C]):
         return self._trimmed(now)
 
     def forget(self) -> None:
-        """A connection is no more, or was never opened: there is room for another."""
+        """A connection is gone, or was never opened: there is room for another."""
         self._open -= 1
         self._serve_queue()
 

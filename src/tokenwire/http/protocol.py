@@ -4,7 +4,7 @@ Lives here: what a response's bytes mean (by llhttp, through httptools), where i
 can be used again afterwards. Not here: sockets, waiting, whose turn it is.
 
 `ResponseReader` reads all responses of one connection, one after another. Bytes that arrive while none is expected
-(behind a response, or between two) spoil the connection, so that they never answer the next request.
+(after a response, or between two) spoil the connection, so that they never answer the next request.
 """
 
 import re
@@ -153,7 +153,7 @@ class ResponseReader:
         return data
 
     def end(self) -> bytes:
-        """What there is behind the last byte of the body, once no more can come: b"".
+        """What comes after the last byte of the body, once no more can come: b"".
 
         Raises:
             httpx.RemoteProtocolError, HeadersTooLarge: what `feed_data` or `feed_eof` raised.
@@ -203,7 +203,7 @@ class ResponseReader:
     # --- httptools' callbacks
 
     def on_message_begin(self) -> None:
-        """The first byte of a response; one behind a complete response was not asked for, and its body is not ours."""
+        """The first byte of a response; one after a complete response was not asked for, and its body is not ours."""
         if self.state is State.COMPLETE:
             raise httpx.RemoteProtocolError("a response to no request")  # it stops the parser
 

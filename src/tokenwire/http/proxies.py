@@ -92,7 +92,7 @@ def _means(entry: str, host: str, address: Address | None, port: int | None, sch
 
     A name means itself and what is below it, with or without a leading dot; an address, or a range of them such as
     "10.0.0.0/8", means addresses; "*" means everything. What others write is understood too: brackets around an IPv6
-    address, a port behind the entry, a scheme in front of it.
+    address, a port after the entry, a scheme before it.
     """
     entry_scheme, _, entry = entry.rpartition("://")
     if entry_scheme not in ("", "all", scheme):

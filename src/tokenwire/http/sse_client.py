@@ -4,7 +4,7 @@
 standard, unless it says otherwise:
 
 - The body is UTF-8 whatever charset the header names. Invalid UTF-8 becomes U+FFFD, and a byte order mark is skipped.
-- A block without data is no event. Its `id` and `retry` come with the next event.
+- A block without data is not an event. Its `id` and `retry` come with the next event.
 - `retry` is digits only.
 - Beyond the standard: when the body ends in the middle of an event, what has come of that event is the last event
   (httpx-sse and the standard drop it); many servers leave out the last empty line. If the connection breaks, the
@@ -163,7 +163,7 @@ async def aconnect_sse(
         kwargs: as for `client.stream`. `headers` may name an `Accept` and a `Cache-Control` of its own.
 
     Raises:
-        httpx.HTTPError: whatever the client raises when the request fails. An error status is no exception here.
+        httpx.HTTPError: whatever the client raises when the request fails. An error status does not raise here.
     """
     headers = _request_headers(kwargs.pop("headers", None))
     async with client.stream(method, url, headers=headers, **kwargs) as response:

@@ -51,7 +51,7 @@ class Line(NamedTuple):
     number: int
     custom_id: str
     method: str
-    content: Any
+    content: object
     params: dict[str, Any]
     carried: dict[str, Any]
 
@@ -59,8 +59,8 @@ class Line(NamedTuple):
 class _Head(msgspec.Struct, gc=False):
     """What names a line; the rest is passed over."""
 
-    custom_id: Any = None
-    id: Any = None
+    custom_id: object = None
+    id: object = None
     url: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     body: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
@@ -98,7 +98,7 @@ def _no_ids(_: bytes) -> list[bytes]:
 
 
 def _finder_of_ids(line: bytes) -> Callable[[bytes], list[bytes]]:
-    """What finds the ids of many lines in which they stand behind the same as in this one."""
+    """What finds the ids of many lines in which they come after the same bytes as in this one."""
     try:
         custom_id = _head.decode(line).custom_id
     except msgspec.MsgspecError:

@@ -86,7 +86,7 @@ def _not_an_address(api_base: str, where: str = "") -> BadRequestError:
 
 @lru_cache(maxsize=256)
 def url_of(address: Address, path: str, api_version: str | None, query: str) -> str:
-    """The URL of a path behind the address: with the address's own query, with `api-version`, and with `query` at the end."""
+    """The URL of a path below the address: with the address's own query, with `api-version`, and with `query` at the end."""
     queries = address.query.split("&")
     if api_version is not None:
         queries = [*(text for text in queries if not text.startswith("api-version=")), urlencode({"api-version": api_version})]

@@ -194,7 +194,7 @@ def check_http_client(name: str, client: object) -> None:
     """Refuse what can't send requests as an `httpx.AsyncClient` does: sync clients, and those of other libraries.
 
     Raises:
-        BadRequestError: see above; None is no mistake.
+        BadRequestError: see above; None is not a mistake.
     """
     if client is not None and not (hasattr(client, "send") and hasattr(client, "aclose")):
         kind = type(client)

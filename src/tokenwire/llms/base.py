@@ -32,7 +32,7 @@ class ChunkSource(Generic[C]):
         done: whether the provider itself said that the stream is complete.
         had_content: whether the latest batch held content, as deadlines understand it.
         odd: the places of what was understood of the stream though it was not as it should be, such as ("usage", "cost").
-        status, headers: of the HTTP response behind the stream, None and {} where there is none.
+        status, headers: of the HTTP response that the stream reads, None and {} where there is none.
     """
 
     __slots__ = ()

@@ -1,7 +1,7 @@
 """A stream over HTTP: server-sent events from an endpoint's response, as batches of chunks.
 
 Where a server answers a streaming request with something else, it is looked at here: a JSON body that holds a whole
-completion is handed out as chunks, HTML or nothing raises. The first byte that is no space tells, not the content type,
+completion is handed out as chunks, HTML or nothing raises. The first byte that is not a space decides, not the content type,
 which servers get wrong: no line of an event stream begins as JSON or HTML do.
 
 However a body ends, cleanly or by a broken connection, what has arrived is judged the same way: half an event at the end

@@ -55,7 +55,7 @@ class Answer:
 
     __slots__ = ("_decoder", "_format", "_unwrap", "cls", "fast", "is_pairs", "mode")
 
-    def __init__(self, cls: Any, mode: Mode = Mode.SCHEMA) -> None:
+    def __init__(self, cls: object, mode: Mode = Mode.SCHEMA) -> None:
         self.cls: Any = cls
         self.mode: Mode = mode
         pairs = _pairs_of(cls)
@@ -120,7 +120,7 @@ class Answer:
                 text=text,
             ) from misfit.__cause__
 
-    def _unwrapped_fast(self, text: str) -> Any:
+    def _unwrapped_fast(self, text: str) -> object:
         assert self._unwrap is not None
         return self._unwrap(self._decoder.fast(text))
 
@@ -200,7 +200,7 @@ def _objects_in(text: str) -> Iterator[str]:
 _PAIR = "KeyAndValue"
 
 
-def _pairs_of(cls: Any) -> Any:
+def _pairs_of(cls: object) -> object:
     """A type for the pairs of a dict; None for any other type, and for a dict of which no types are known."""
     if get_origin(cls) not in (dict, Mapping, MutableMapping):
         return None
@@ -208,11 +208,11 @@ def _pairs_of(cls: Any) -> Any:
     return list[msgspec.defstruct(_PAIR, [("key", key), ("value", value)])]
 
 
-def _dict_of(wrapped: Any) -> dict[Any, Any]:
+def _dict_of(wrapped: object) -> dict[Any, Any]:
     return {pair.key: pair.value for pair in getattr(wrapped, WRAPPED)}
 
 
-def pairs_in(known: Any) -> Iterator[tuple[Any, Any]]:
+def pairs_in(known: object) -> Iterator[tuple[Any, Any]]:
     """The pairs in a plain value, each from the beginning of its value on, when its key has ended."""
     for pair in known if isinstance(known, list) else ():
         if isinstance(pair, dict) and isinstance(pair.get("key"), str | int | float) and "value" in pair:

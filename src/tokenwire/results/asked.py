@@ -64,12 +64,12 @@ class _OfMessage:
         self._answer, self._fast = answer, answer.fast
         self._finish_reason, self._seen = finish_reason, seen
         self._text: str | None = ""  # of which the object was made
-        self._made: Any = None
+        self._made: object = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _OfMessage, (self._answer, self._finish_reason)
 
-    def parsed(self, message: Message) -> Any:
+    def parsed(self, message: Message) -> object:
         """See `Wanted`."""
         text = message.content
         if text and text is self._text:
@@ -81,7 +81,7 @@ class _OfMessage:
         self._text = text
         return self._made
 
-    def _slowly(self, message: Message) -> Any:
+    def _slowly(self, message: Message) -> object:
         """The object of a message that is not simply the text of one; or what is wrong with it."""
         try:
             return self._answer.parsed(message, self._finish_reason)

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 import msgspec
-from msgspec import UNSET, inspect
+from msgspec import UNSET, UnsetType, inspect
 
 from ..wire.partial_json import PartialJSON
 from .answer import Answer, pairs_in
@@ -86,7 +86,7 @@ class Partial(Generic[T]):
         """The value as the type that was asked for, made anew at each look; None where there is none, or not enough."""
         if self._answer is None or self._parser.value is UNSET:
             return None
-        made = known_as(type_of(self._answer.cls), self.value)
+        made: Any = known_as(type_of(self._answer.cls), self.value)
         return None if made is UNSET else made
 
     @property
@@ -101,7 +101,7 @@ def type_of(annotation: Any) -> Any:
     return inspect.type_info(annotation)
 
 
-def known_as(info: Any, value: Any) -> Any:
+def known_as(info: Any, value: object) -> object:
     """A value of a type, as far as it is known; `UNSET` where it can't be one yet."""
     kind = type(info)
     if kind in _AS_THEY_ARE:
@@ -112,57 +112,57 @@ def known_as(info: Any, value: Any) -> Any:
     return UNSET if made is None else made(info, value)
 
 
-def _converted(value: Any, cls: Any) -> Any:
+def _converted(value: Any, cls: type) -> object:
     try:
         return msgspec.convert(value, cls)
     except msgspec.ValidationError:
         return UNSET
 
 
-def _members(info: Any, values: Iterable[Any]) -> list[Any]:
+def _members(info: Any, values: Iterable[object]) -> list[object]:
     made = (known_as(info, value) for value in values)
     return [value for value in made if value is not UNSET]
 
 
-def _list(info: Any, value: Any) -> Any:
+def _list(info: Any, value: object) -> list[object] | UnsetType:
     return _members(info.item_type, value) if isinstance(value, list) else UNSET
 
 
-def _tuple(info: Any, value: Any) -> Any:
+def _tuple(info: Any, value: object) -> object:
     if not isinstance(value, list):
         return UNSET
     return tuple(known_as(item, part) for item, part in zip(info.item_types, value, strict=False))
 
 
-def _dict(info: Any, value: Any) -> Any:
+def _dict(info: Any, value: object) -> object:
     if not isinstance(value, dict):
         return UNSET
     made = {known_as(info.key_type, name): known_as(info.value_type, item) for name, item in value.items()}
     return {name: item for name, item in made.items() if item is not UNSET and name is not UNSET}
 
 
-def _union(info: Any, value: Any) -> Any:
+def _union(info: Any, value: object) -> object:
     made = (known_as(member, value) for member in info.types)
     return next((value for value in made if value is not UNSET), UNSET)
 
 
-def _fields(info: Any, value: dict[str, Any]) -> dict[str, Any]:
+def _fields(info: Any, value: dict[str, object]) -> dict[str, object]:
     made = {field.name: known_as(field.type, value[field.encode_name]) for field in info.fields if field.encode_name in value}
     return {name: item for name, item in made.items() if item is not UNSET}
 
 
-def _typed_dict(info: Any, value: Any) -> Any:
+def _typed_dict(info: Any, value: object) -> object:
     return _fields(info, value) if isinstance(value, dict) else UNSET
 
 
-def _object(info: Any, value: Any) -> Any:
+def _object(info: Any, value: object) -> object:
     if not isinstance(value, dict) or value.get(getattr(info, "tag_field", None), ...) != (getattr(info, "tag", None) or ...):
         return UNSET
     absent = {field.name: UNSET for field in info.fields if field.required}
     return _called(info.cls, {**absent, **_fields(info, value)})
 
 
-def _named_tuple(info: Any, value: Any) -> Any:
+def _named_tuple(info: Any, value: object) -> object:
     if not isinstance(value, list):
         return UNSET
     absent = {field.name: UNSET for field in info.fields if field.required}
@@ -170,14 +170,14 @@ def _named_tuple(info: Any, value: Any) -> Any:
     return _called(info.cls, absent | known)
 
 
-def _called(cls: Any, fields: dict[str, Any]) -> Any:
+def _called(cls: Callable[..., object], fields: dict[str, object]) -> object:
     try:
         return cls(**fields)
     except _NOT_MADE:
         return UNSET
 
 
-def _custom(info: Any, value: Any) -> Any:
+def _custom(info: Any, value: object) -> object:
     """A pydantic model, which need not be whole where it is not validated."""
     if not isinstance(value, dict) or not hasattr(info.cls, "model_construct"):
         return UNSET

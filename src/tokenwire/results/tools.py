@@ -43,7 +43,7 @@ class Tools:
         self._names: set[str] = set()
         self.sent: list[Any] = [self._take(f"tools[{number}]", tool) for number, tool in enumerate(tools)]
 
-    def _take(self, argument: str, tool: Any) -> Any:
+    def _take(self, argument: str, tool: object) -> object:
         """Take in one more; returns what is sent of it."""
         signature = signature_of(tool, argument) if callable(tool) else None
         sent = tool if signature is None else msgspec.json.decode(signature.tool)

@@ -97,7 +97,7 @@ def _first(error: Any) -> tuple[str, str]:
     return first["msg"], path.removeprefix(".")
 
 
-def _model(cls: Any, value: Any) -> Any:
+def _model(cls: Any, value: object) -> object:
     """A pydantic model among msgspec's types."""
     if not hasattr(cls, "model_validate"):
         raise NotImplementedError

@@ -120,7 +120,7 @@ def read_config(path: Path, environ: Mapping[str, str]) -> Config:
         raise ConfigError(f"{path}: {error}") from None
 
 
-def _load(path: Path) -> Any:
+def _load(path: Path) -> object:
     import yaml
 
     try:

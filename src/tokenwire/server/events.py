@@ -64,7 +64,7 @@ class _Frame:
 
 
 def _taken_apart(data: bytes) -> tuple[bytes, bytes, bytes]:
-    """What stands before, between and behind the probes; the second of these is b"" where there is one."""
+    """What stands before, between and after the probes; the second of these is b"" where there is one."""
     first, last = data.split(_PROBE_JSON)
     middle, probe, rest = last.partition(_OTHER_PROBE_JSON)
     return (first, middle, rest) if probe else (first, b"", last)
@@ -276,5 +276,5 @@ class TextEvents(ChatEvents):
         return {"index": index, "text": "", "logprobs": None, "finish_reason": None, **choice}
 
 
-def _event(value: Any) -> bytes:
+def _event(value: object) -> bytes:
     return b"data: " + _encode(value) + b"\n\n"

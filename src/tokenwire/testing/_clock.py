@@ -30,7 +30,7 @@ else:
 
 PATIENCE = 5.0  # real seconds in which a loop must have come to rest
 ROUNDING = 1e-9  # seconds: 19.999 and 0.001 more may be a little less than 20, and what waits for 20 is due all the same
-QUIET_TURNS = 3  # of a loop, one behind the other and a look at its sockets between them: then it is at rest
+QUIET_TURNS = 3  # of a loop, one after the other and a look at its sockets between them: then it is at rest
 
 _Loop: TypeAlias = asyncio.AbstractEventLoop
 _Callback: TypeAlias = Callable[..., object]

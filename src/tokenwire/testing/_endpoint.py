@@ -79,7 +79,7 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        """The address to pass as `api_base`; it stays the same, and refuses connections, behind the `with` block."""
+        """The address to pass as `api_base`; it stays the same, and refuses connections, after the `with` block."""
         if self._port is None:
             raise RuntimeError("the endpoint has no address before its with block is entered")
         host = f"[{self._host}]" if ":" in self._host else self._host
@@ -241,7 +241,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
-    """All connections that wait: were it one for each turn of a busy loop, clients would wait long behind each other."""
+    """All connections that wait: were it one for each turn of a busy loop, clients would wait long for each other."""
     while True:
         try:
             raw, _ = listener.accept()

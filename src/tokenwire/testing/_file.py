@@ -23,7 +23,7 @@ def replies_from(data: bytes, suffix: str) -> list[Reply]:
     Args:
         data: the file's contents: in JSON a list of replies, or an object with the list as `replies`; in TOML
             `[[replies]]` tables. A reply has the fields of `Reply`. Where those are bytes (`body`, `raw`, an event),
-            a script has an object: `{"raw": "text"}`, or `{"base64": "..."}` for what is no text; for `body` and
+            a script has an object: `{"raw": "text"}`, or `{"base64": "..."}` for what is not text; for `body` and
             `raw` a string does as well.
         suffix: ".json" or ".toml".
 
@@ -44,7 +44,7 @@ def replies_from(data: bytes, suffix: str) -> list[Reply]:
 
 def _reply(fields: object, number: int) -> Reply:
     if not isinstance(fields, dict):
-        raise ScriptError(f"reply {number} is no table of fields, but {type(fields).__name__}")
+        raise ScriptError(f"reply {number} is not a table of fields but {type(fields).__name__}")
     unknown = fields.keys() - set(Reply.__struct_fields__)
     if unknown:
         raise ScriptError(f"reply {number}: there is no field {min(unknown)!r}")
@@ -97,6 +97,6 @@ def _bytes(value: object) -> bytes:
             try:
                 return b64decode(encoded, validate=True)
             except binascii.Error as error:
-                raise ValueError(f"{encoded[:20]!r} is no base64: {error}") from error
+                raise ValueError(f"{encoded[:20]!r} is not base64: {error}") from error
         case _:
             raise ValueError('bytes are written as {"raw": "text"} or {"base64": "..."}')

@@ -121,8 +121,8 @@ class Reply(msgspec.Struct, kw_only=True):
             the terminating chunk. A framing of "length" then promises a byte more than comes.
         stall: after the last event, keep the connection open and silent until the client leaves or the endpoint
             closes. The body is as unfinished as a cut one.
-        after: cut or stall behind this many events (writes of the body; `[DONE]` is one), not behind the last.
-        after_bytes: cut or stall behind this many bytes of the body (before compression), in the middle of an event
+        after: cut or stall after this many events (writes of the body; `[DONE]` is one), not after the last.
+        after_bytes: cut or stall after this many bytes of the body (before compression), in the middle of an event
             or of a JSON value. Whichever of the two comes first.
         drip: write head and body that many bytes at a time.
 

@@ -52,7 +52,7 @@ class SocketStream(anyio.abc.ByteStream):
     async def send(self, item: bytes) -> None:
         """Hand all the bytes to the kernel.
 
-        Other tasks run before the write and not behind it: nobody can be told that the client left in answer to
+        Other tasks run before the write and not after it: nobody can be told that the client left in answer to
         bytes of which this side does not yet know that it has written them.
 
         Raises:

@@ -44,7 +44,7 @@ async def secured(stream: anyio.abc.ByteStream, context: ssl.SSLContext) -> TLSS
 
 
 async def say_goodbye(stream: anyio.abc.ByteStream) -> None:
-    """Tell a client that what follows is no cut: where there is TLS, the end of the connection alone would be one."""
+    """Tell a client that what follows is not a cut: where there is TLS, the end of the connection alone would be one."""
     if isinstance(stream, TLSStream):
         with anyio.move_on_after(GOODBYE_SECONDS):
             try:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def tokenwire_endpoint() -> "Iterator[Callable[..., Endpoint]]":
     """Starts scripted endpoints: `tokenwire_endpoint(script)`, with the arguments of `tokenwire.testing.Endpoint`.
 
-    They are closed behind the test, which then fails if a script raised.
+    They are closed after the test, which then fails if a script raised.
     """
     from . import Endpoint
 

@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: its arguments; the process's own when None.
 
     Returns:
-        What to exit with: 0 behind an interrupt, 2 for a script that is none.
+        What to exit with: 0 after an interrupt, 2 for what is not a script.
     """
     arguments = _parser().parse_args(argv)
     try:

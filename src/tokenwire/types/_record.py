@@ -219,7 +219,7 @@ class Record(msgspec.Struct, HasSource, eq=False, gc=False, metaclass=RecordMeta
 class OpenRecord(Record):
     """A record whose unknown fields are attributes as well, to be read and set.
 
-    The chunks of a stream are no such records: a class with `__getattr__` pays for it at each look at any field.
+    The chunks of a stream are not such records: a class with `__getattr__` pays for it at each look at any field.
     """
 
     if not TYPE_CHECKING:  # or the checker would believe any attribute exists

@@ -1,7 +1,7 @@
 """Log probabilities of an answer's tokens, as objects.
 
 They are many bytes and are seldom read, so a decoder keeps them as JSON (`msgspec.Raw`). The first look at `logprobs` makes
-objects of them. What is no object of these kinds is readable as it came.
+objects of them. An entry of another shape can be read as it came.
 """
 
 from typing import TYPE_CHECKING, Any, TypeAlias

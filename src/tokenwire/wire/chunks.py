@@ -275,7 +275,7 @@ class ChunkDecoder:
             return self._take_plain(chunk)
         return self.take(chunk)
 
-    def _take_open(self, event: Any) -> Any:
+    def _take_open(self, event: Any) -> object:
         """The chunk of an event that has such a field, as the one before had; None for any other, of which nothing is taken in."""
         self._is_open = False
         try:

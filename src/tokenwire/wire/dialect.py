@@ -58,7 +58,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """One API's way to say things.
 
     Attributes:
-        path: behind the address of an endpoint. Where it begins with a version, the address may end with the same one.
+        path: below the address of an endpoint. Where it begins with a version, the address may end with the same one.
         body: (model, content, the caller's parameters) → the request's JSON, but for `stream`. Raises BadRequestError for
             what the API can't say, naming it.
         answer: the body of a good response → the answer. Raises APIError for an error object in spite of the status,

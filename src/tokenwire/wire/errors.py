@@ -151,7 +151,7 @@ _TITLE = re.compile("<title[^<>]*>([^<]+)<", re.IGNORECASE)
 
 
 def class_for_status(status: int) -> type[APIError]:
-    """The exception class of an HTTP status; `APIError` for one that is no error."""
+    """The exception class of an HTTP status; `APIError` for one that is not an error."""
     if status in _CLASSES:
         return _CLASSES[status]
     if 400 <= status < 500:
@@ -379,7 +379,7 @@ def _status_of(fields: dict[str, Any], status: int | None) -> int:
     for value in (fields.get("status"), fields.get("code")):
         if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) == 3:
             value = int(value)
-        if _is_int(value) and 400 <= value < 600:  # vendors have codes of their own (Zhipu's 1301), which are no statuses
+        if _is_int(value) and 400 <= value < 600:  # vendors have codes of their own (Zhipu's 1301), which are not statuses
             return value
     named = next((_STATUSES[name] for name in _names(fields) if name in _STATUSES), None)
     return named or (status if status is not None and status >= 400 else 500)

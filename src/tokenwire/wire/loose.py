@@ -74,14 +74,14 @@ def _is_sealed(cls: type[Record]) -> bool:
     return cls.__struct_config__.forbid_unknown_fields
 
 
-def _any(annotation: object, rule: Rule | None, is_sealed: bool) -> Any:
+def _any(annotation: object, rule: Rule | None, is_sealed: bool) -> object:
     if rule is not None and rule.record is not None:
         twin = _twin(rule.record, is_sealed)
         return list[twin] | _NOT_LIST if rule.is_list else twin | _NOT_OBJECT
     return annotation if rule is not None and rule.take is as_raw else Any
 
 
-def _with_default(field: msgspec.structs.FieldInfo) -> Any:
+def _with_default(field: msgspec.structs.FieldInfo) -> object:
     if field.default_factory is NODEFAULT:
         return msgspec.field(default=field.default, name=field.encode_name)
     return msgspec.field(default_factory=field.default_factory, name=field.encode_name)
@@ -135,7 +135,7 @@ def _take(record: Record, field: _Field, sent: object, path: Path, document: Odd
         set_source(record, document if path == place else (document, path))
 
 
-def _spread(record: Record, content: object) -> Any:
+def _spread(record: Record, content: object) -> object:
     """The text in parts of content; other texts in them are given to the fields that they belong to, if these have none."""
     names = stored_names(type(record))
     texts = texts_of(content)

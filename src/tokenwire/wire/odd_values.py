@@ -3,40 +3,39 @@
 import math
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 
 
-def take_for(name: str, kinds: Iterable[Any]) -> Callable[[Any], Any]:
+def take_for(name: str, kinds: Iterable[object]) -> Callable[[object], object]:
     """What makes a value of a field of this name and these types out of any other value."""
     return _BY_NAME.get(name) or next((_BY_TYPE[kind] for kind in kinds if kind in _BY_TYPE), _nothing)
 
 
-def _nothing(_: object) -> Any:
+def _nothing(_: object) -> object:
     return UNSET
 
 
-def as_raw(value: object) -> Any:
+def as_raw(value: object) -> object:
     """JSON as it came, of whatever it is, for a field that is decoded when somebody looks."""
     import json  # which writes what msgspec does not, as -Infinity
 
     return msgspec.Raw(json.dumps(value).encode())
 
 
-def _as_text(value: object) -> Any:
+def _as_text(value: object) -> str | UnsetType:
     """A number's text."""
     return _json(value) if isinstance(value, int | float) and not isinstance(value, bool) else UNSET
 
 
-def _as_whole(value: object) -> Any:
-    """A number without what is behind its point, also one that is written as text."""
+def _as_whole(value: object) -> object:
+    """A number without its fraction, also one that is written as text."""
     number = _as_number(value)
     return UNSET if number is UNSET else int(number)
 
 
-def _as_number(value: object) -> Any:
+def _as_number(value: object) -> float | UnsetType:
     if isinstance(value, str):
         try:
             value = float(value)
@@ -45,12 +44,12 @@ def _as_number(value: object) -> Any:
     return value if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) else UNSET
 
 
-def _as_list(value: object) -> Any:
+def _as_list(value: object) -> object:
     """An object in the place of a list of objects is a list of one."""
     return [value] if isinstance(value, dict) and value else UNSET
 
 
-def _as_moment(value: object) -> Any:
+def _as_moment(value: object) -> object:
     """Seconds since the epoch, also of a date; one without a zone is UTC."""
     number = _as_number(value)
     if number is not UNSET or not isinstance(value, str):
@@ -62,22 +61,22 @@ def _as_moment(value: object) -> Any:
         return UNSET
 
 
-def _as_words(value: object) -> Any:
+def _as_words(value: object) -> object:
     """The text in a list of parts; the reasoning among them has its own field."""
     return texts_of(value)["content"] or UNSET
 
 
-def _as_message(value: object) -> Any:
+def _as_message(value: object) -> object:
     """A message of which there is only the content."""
     return {"content": value} if isinstance(value, str | list) and value else UNSET
 
 
-def _as_reason(value: object) -> Any:
+def _as_reason(value: object) -> object:
     """The JSON of whatever ended the choice; false, 0 and what is empty did not."""
     return _json(value) if value else UNSET
 
 
-def _as_arguments(value: object) -> Any:
+def _as_arguments(value: object) -> object:
     return _json(value)
 
 
@@ -85,7 +84,7 @@ def _json(value: object) -> str:
     return msgspec.json.encode(value).decode()
 
 
-_BY_NAME: dict[str, Callable[[Any], Any]] = {
+_BY_NAME: dict[str, Callable[[object], object]] = {
     "arguments": _as_arguments,
     "content": _as_words,
     "created": _as_moment,
@@ -97,7 +96,7 @@ _BY_NAME: dict[str, Callable[[Any], Any]] = {
     "text": _as_words,
 }
 
-_BY_TYPE: dict[Any, Callable[[Any], Any]] = {
+_BY_TYPE: dict[object, Callable[[object], object]] = {
     str: _as_text,
     int: _as_whole,
     float: _as_number,

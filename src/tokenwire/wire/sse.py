@@ -14,7 +14,7 @@ at lines. Everything else takes the slow path, which goes through lines:
   such line and nothing else to remember, so that the next read may take the hot path.
 
 Where the standard leaves room: the event at the end of the stream is delivered even without its empty line
-(`feed_eof`), and an `id` or `retry` that came in a block without data, which is no event, goes with the next event.
+(`feed_eof`), and an `id` or `retry` that came in a block without data, which is not an event, goes with the next event.
 """
 
 from typing import Any, TypeAlias
@@ -26,7 +26,7 @@ from ..exceptions import LimitExceededError
 # As numbers: `13 in data` is eight times as fast as `b"\r" in data`, which first fails at taking b"\r" for a number.
 _CR, _LF = b"\r\n"
 _BOM = b"\xef\xbb\xbf"
-_LONGEST_RETRY = 18  # digits; a longer number is no time anybody waits, and int() refuses very long ones
+_LONGEST_RETRY = 18  # digits; nobody waits for a longer number, and int() refuses very long ones
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):

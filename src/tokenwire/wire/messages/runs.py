@@ -1,7 +1,7 @@
 """The events of a streamed message as they are decoded, and runs of those that differ in nothing but a piece of text."""
 
 from enum import Enum
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -22,12 +22,12 @@ class Piece(msgspec.Struct, gc=False):
     text: str | None = None
     partial_json: str | None = None
     thinking: str | None = None
-    signature: Any = None
-    citation: Any = None
-    stop_reason: Any = None
-    stop_sequence: Any = None
-    stop_details: Any = None
-    container: Any = None
+    signature: object = None
+    citation: object = None
+    stop_reason: object = None
+    stop_sequence: object = None
+    stop_details: object = None
+    container: object = None
 
 
 class AnyEvent(msgspec.Struct, gc=False):
@@ -37,10 +37,10 @@ class AnyEvent(msgspec.Struct, gc=False):
     index: int = 0
     delta: Piece | None = None
     content_block: Block | None = None
-    message: Any = None
-    usage: Any = None
-    error: Any = None
-    choices: Any = None  # no event of this API has them
+    message: object = None
+    usage: object = None
+    error: object = None
+    choices: object = None  # no event of this API has them
 
 
 class Open(msgspec.Struct, gc=False):

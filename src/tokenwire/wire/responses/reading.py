@@ -138,7 +138,7 @@ class ResponseDecoder(TranslatingDecoder):
         return self._take_whole(answer_of(data))
 
     def _not_an_event(self, data: bytes, error: Exception) -> None:
-        """What is no event is an error, but for what servers of chat completions send at the end, and for silence."""
+        """What is not an event is an error, but for what servers of chat completions send at the end, and for silence."""
         if data.strip() not in (b"", b"[DONE]"):
             self.error = malformed("an event of the stream", data, str(error))
 

@@ -81,7 +81,7 @@ def usage_of(usage: Usage | None) -> Fields | None:
 
 
 def chat_usage(usage: object) -> Usage | None:
-    """The way back; None for what is no usage."""
+    """The way back; None for what is not usage."""
     if not isinstance(usage, dict):
         return None
     others = dict(usage)
