@@ -154,7 +154,7 @@ ROUTES = (
     ),
     Route("GET", "/health", lambda *_: _ALIVE, "health", "Whether the server runs.", HEALTH, needs_key=False),
     Route("GET", "/ping", lambda *_: _ALIVE, "ping", "Whether the server runs, for who has a key.", HEALTH),
-    Route("GET", "/version", lambda *_: _json({"version": __version__}), "version", "The version of tokenwire.", VERSION),
+    Route("GET", "/version", lambda *_: _json({"version": __version__}), "version", "The version of this server.", VERSION),
     Route("GET", "/openapi.json", lambda app, _: _json(describe(app)), "describe", "This description.", None),
     Route("GET", "/docs", _DOCS.answer, "docs", "This description, to be read.", None, needs_key=False, headers=_DOCS.headers),
 )
