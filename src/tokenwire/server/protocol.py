@@ -120,8 +120,9 @@ class HTTPProtocol(HttpToolsProtocol):
     def _look(self) -> None:
         """Close a connection whose client takes too long, and look again later at any other."""
         if self._is_overdue():
-            answered = self._running is None or self._running.response_complete
-            self._close_with(TOO_SLOW if answered or not self._running.response_started else b"")
+            running = self._running
+            is_saying = running is not None and running.response_started and not running.response_complete
+            self._close_with(b"" if is_saying else TOO_SLOW)
         else:
             self._look_timer = self.loop.call_later(LOOK_SECONDS, self._look)
 
