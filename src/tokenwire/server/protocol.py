@@ -25,7 +25,8 @@ HEAD_SECONDS = 30.0  # from a connection's beginning, or a request's first byte,
 BODY_SECONDS, BODY_BYTES_A_SECOND = 60.0, 10_000  # for a body: so long, and longer by what has come of it at that pace
 MOST_HEAD_BYTES = 128 * 1024  # and what one read from the socket brings; room for a few large cookies and tokens
 MOST_HEADERS = 200
-MOST_WAITING = 100  # requests on one connection, behind the one that is answered
+MOST_UNREAD_BYTES = 1024 * 1024  # of a body whose request has been answered, such as one that is too large
+MOST_WAITING = 16  # requests on one connection, behind the one that is answered
 
 REFUSAL = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 TOO_SLOW = REFUSAL % b"408 Request Timeout"
@@ -46,6 +47,7 @@ class HTTPProtocol(HttpToolsProtocol):
         self._since: float | None = None  # when what is awaited of the client began; None while nothing is
         self._in_head = True
         self._bytes = 0  # of the head or the body that is on its way
+        self._unread = 0  # of that body, after the answer
         self._look_timer: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
@@ -82,7 +84,7 @@ class HTTPProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request has begun."""
         super().on_message_begin()
-        self._since, self._in_head, self._bytes = self.loop.time(), True, 0
+        self._since, self._in_head, self._bytes, self._unread = self.loop.time(), True, 0, 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One more header."""
@@ -104,6 +106,10 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
+        if self.cycle.response_complete:
+            self._unread += len(body)
+            if self._unread > MOST_UNREAD_BYTES:  # until then the client may still come to read the answer
+                self.transport.close()
         self._bytes += len(body)
         super().on_body(body)
 
