@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,7 +103,7 @@ class Serving:
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())
 
-    async def at_rest(self, before: dict[str, float]) -> dict[str, float]:
+    async def at_rest(self, before: Mapping[str, float]) -> dict[str, float]:
         """The same, once no handler, socket or task is more than before, or after 20 seconds."""
         until = time.monotonic() + 20
         while True:
@@ -143,11 +143,15 @@ async def read_stream(port: int, chance: random.Random, pace: float, figures: Fi
     try:
         async with asyncio.timeout(leaves_after):
             writer.write(request(size, pace))
-            data = await reader.read(-1)
+            while part := await reader.read(2**16):
+                data += part
     except TimeoutError:
         figures.streams["left"] += 1
         if chance.random() < 0.5:
             writer.transport.abort()
+        return
+    except OSError as error:
+        figures.wrong.append(f"after {data[-80:]!r} came {error!r}")
         return
     finally:
         writer.close()
@@ -165,11 +169,13 @@ async def soak(port: int, streams: int, seconds: float, pace: float) -> Figures:
     async def go_on(place: int) -> None:
         chance = random.Random(place)
         await asyncio.sleep(4 * pace * place / streams)
-        while time.monotonic() < until:
+        while True:
             try:
                 await read_stream(port, chance, pace, figures)
             except OSError as error:
                 figures.wrong.append(repr(error))
+            if time.monotonic() >= until:
+                return
 
     async def watch() -> None:
         while True:
@@ -328,8 +334,8 @@ async def run(arguments: argparse.Namespace) -> bool:
     with Serving() as server:
         if arguments.attacks:
             return await withstand(server, arguments.streams, arguments.seconds)
-        await soak(server.port, arguments.streams, 0.1, arguments.pace)  # what is made once, and kept
-        before = await server.at_rest({"handlers": 0, "sockets": 0, "tasks": 0} | {"sockets": 2, "tasks": 3})
+        await soak(server.port, arguments.streams, 0.0, arguments.pace)  # what is made once, and kept
+        before = await server.at_rest({"handlers": 0, "sockets": 3, "tasks": 2})
         started = time.monotonic()
         figures = await soak(server.port, arguments.streams, arguments.seconds, arguments.pace)
         seconds, after = time.monotonic() - started, await server.at_rest(before)
@@ -337,7 +343,9 @@ async def run(arguments: argparse.Namespace) -> bool:
     print(f"  {figures.chunks} chunks; not as they should be: {len(figures.wrong)}")
     for line in figures.wrong[:10]:
         print(f"    {line}")
-    print(f"  the client's timers were late by {statistics.median(figures.lag):.3f} s (median), at most {max(figures.lag):.3f} s")
+    print(
+        f"  the client's timers were late by {statistics.median(figures.lag):.3f} s (median), at most {max(figures.lag):.3f} s"
+    )
     for name, count in before.items():
         print(f"  {name:10} {count:10.1f} before, {after[name]:10.1f} after")
     left = [name for name in before if after[name] > before[name] + (MOST_MEGABYTES if name == "megabytes" else 0)]

@@ -336,7 +336,9 @@ async def test_a_body_without_end_is_not_read_for_ever() -> None:
     chunk = b"ffff\r\n" + b" " * 0xFFFF + b"\r\n"
     async with talking(create_app({"m": handler}, max_body=100_000)) as connect, await connect() as connection:
         with pytest.raises(anyio.BrokenResourceError), anyio.fail_after(10):
-            await connection.send(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk * 2)
+            await connection.send(
+                b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk * 2
+            )
             assert (await connection.receive()).startswith(b"HTTP/1.1 413 ")
             while True:
                 await connection.send(chunk)
