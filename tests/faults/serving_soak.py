@@ -36,6 +36,7 @@ from .running import open_sockets
 from .soak import _resident_megabytes, more_files
 
 ROOT = Path(__file__).parents[2]
+SPREAD = 6  # paces over which the streams begin
 LEAVING = 0.3  # of all streams
 MOST_MEGABYTES = 40.0  # that may be more than before
 NUMBER = re.compile(rb'"content":"(\d+) "')
@@ -75,7 +76,7 @@ def serve() -> None:
         told = {"handlers": running["handlers"], "sockets": len(open_sockets()), "tasks": len(asyncio.all_tasks())}
         print(json.dumps({**told, "megabytes": _resident_megabytes()}), flush=True)
 
-    options: dict[str, Any] = {"http": HTTPProtocol, "ws": "none", "log_config": None, "access_log": False, "backlog": 2048}
+    options: dict[str, Any] = {"http": HTTPProtocol, "ws": "none", "log_config": None, "access_log": False, "backlog": 8192}
     Server(uvicorn.Config(app, host="127.0.0.1", port=0, timeout_keep_alive=75, **options)).run()
 
 
@@ -168,7 +169,7 @@ async def soak(port: int, streams: int, seconds: float, pace: float) -> Figures:
 
     async def go_on(place: int) -> None:
         chance = random.Random(place)
-        await asyncio.sleep(4 * pace * place / streams)
+        await asyncio.sleep(SPREAD * pace * place / streams)
         while True:
             try:
                 await read_stream(port, chance, pace, figures)

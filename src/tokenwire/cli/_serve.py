@@ -54,7 +54,7 @@ LIMITS = (
     "early_stream",
     "request_timeout",
 )
-BACKLOG = 2048
+BACKLOG = 8192  # connections that wait to be accepted, as far as the system lets there be so many
 IDLE_SECONDS = 75  # for a connection between requests: longer than clients keep theirs, so that none is closed under a request
 
 logger = logging.getLogger("tokenwire.server")
