@@ -4,39 +4,66 @@ import contextlib
 import gc
 import importlib.util
 import os
+import socket
 import stat
+import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import anyio
 import anyio.lowlevel
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
 from tokenwire.testing import FakeClock
 
+# Tests start Python a few hundred times: each would compile the library anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # A slow machine is no failure, and CI tries the same examples each time.
-settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
+settings.register_profile(
+    "house",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+    max_examples=50,
+)
 settings.load_profile("house")
 
+# Python 3.12 and 3.13 crash where uvloop notes where coroutines come from, as it does in the development mode.
+UVLOOP = ("asyncio", {"use_uvloop": True, "debug": False})
 LOOPS = [
     pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
     pytest.param(
-        ("asyncio", {"use_uvloop": True}),
+        UVLOOP,
         id="asyncio+uvloop",
         marks=pytest.mark.skipif(importlib.util.find_spec("uvloop") is None, reason="there is no uvloop on this platform"),
     ),
     pytest.param(("trio", {}), id="trio"),
 ]
+one_loop = pytest.mark.parametrize("anyio_backend", LOOPS[:1])  # for what has nothing to do with loops
 
 REAL = "tests/real/"
 MOST_PROCESSES = 4  # each collects the whole suite
-PORTAL_THREAD = "tokenwire"  # the sync face's thread lives as long as the process
+LONG = (  # where tests take long, though there are few of them: most of them start programs
+    REAL,
+    "tests/cli/",
+    "tests/faults/test_soak.py",
+    "tests/house/test_distribution.py",
+    "tests/house/test_readme.py",
+    "tests/server/clients/",
+    "tests/server/test_openapi.py",
+    "tests/test_sync_processes.py",
+    "tests/wire/test_responses_odd.py",
+)
+PORTAL_THREAD = "tokenwire"  # the sync face's threads live as long as the process
 CACHED_THREADS = ("Trio thread", "asyncio_", "AnyIO worker thread")  # idle ones that their owners keep, or end in a moment
-PATIENCE = 5.0  # seconds in which a thread that was told to end must have ended
+PATIENCE = 30.0  # seconds by which what is to happen has happened, on a machine with other work to do too
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
@@ -55,6 +82,12 @@ class ByFile(LoadFileScheduling):
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files in the order in which they are handed out: what takes long first, so that no process ends long after the others."""
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: (not item.nodeid.startswith(LONG), -tests[item.path], item.path))
 
 
 def pytest_collection_finish() -> None:
@@ -85,6 +118,14 @@ async def an_hour(clock: FakeClock, when: Callable[[], Awaitable[object]] = anyi
         group.cancel_scope.cancel()
 
 
+@contextlib.contextmanager
+def nobody() -> Iterator[tuple[str, int]]:
+    """An address that refuses connections, and that nobody else is given meanwhile: it is taken, and not listened at."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()
+
+
 @pytest.fixture(params=LOOPS)
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """The event loop an async test runs on; each runs on all three."""
@@ -106,27 +147,31 @@ def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 def nothing_left_behind() -> Iterator[None]:
     """Fail a test that leaves a thread or an open socket behind.
 
-    Sockets are counted where /proc shows them. The portal's thread keeps connections for the next call, so a test in
-    which that thread did anything is not judged by its sockets.
+    Sockets are counted where /proc shows them. A portal's thread keeps connections for the next call, so a test in
+    which such a thread did anything is not judged by its sockets. What another thread is about to close, it may close.
     """
-    threads, sockets, portal = set(threading.enumerate()), _sockets(), _portal_seconds()
+    portals = _portals()  # before the sockets, and at the end after them: one that is opened meanwhile is the portal's
+    threads, sockets = set(threading.enumerate()), _sockets()
     yield
     if left := _still_running(set(threading.enumerate()) - threads):
         pytest.fail(f"threads left running: {', '.join(thread.name for thread in left)}")
-    if _portal_seconds() != portal:
+    opened = _sockets() - sockets
+    if not opened or _portals() != portals:
         return
-    if _sockets() - sockets:
-        gc.collect()  # what only garbage keeps open says so now, as a ResourceWarning, and is closed
-    if opened := _sockets() - sockets:
+    gc.collect()  # what only garbage keeps open says so now, as a ResourceWarning, and is closed
+    until = time.monotonic() + PATIENCE
+    while (opened := opened & _sockets()) and _portals() == portals and time.monotonic() < until:
+        time.sleep(0.01)
+    if opened and _portals() == portals:
         pytest.fail(f"sockets left open: {', '.join(sorted(opened))}")
 
 
-def _portal_seconds() -> float | None:
-    """The processor time that the portal's thread has used, None while there is no such thread."""
-    for thread in threading.enumerate():
-        if thread.name == PORTAL_THREAD and thread.ident is not None and hasattr(time, "pthread_getcpuclockid"):
-            return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
-    return None
+def _portals() -> dict[threading.Thread, float]:
+    """The threads of the sync face, and the processor time that each has used."""
+    if not hasattr(time, "pthread_getcpuclockid"):
+        return {}
+    portals = [thread for thread in threading.enumerate() if thread.name == PORTAL_THREAD]
+    return {thread: time.clock_gettime(time.pthread_getcpuclockid(thread.ident or 0)) for thread in portals}
 
 
 def _still_running(threads: set[threading.Thread]) -> list[threading.Thread]:

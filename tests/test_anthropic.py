@@ -17,14 +17,13 @@ from tokenwire import (
 )
 from tokenwire.testing import Endpoint, Received, Reply
 
+from .conftest import one_loop
 from .wire.messages import CALL, TEXT, THINKING, event, events, message
 
 pytestmark = pytest.mark.anyio
 
 HI = [{"role": "user", "content": "Hi"}]
 MODEL = "anthropic/claude-x"
-
-one_loop = pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
 
 
 def streamed(*blocks: dict[str, Any], stop_reason: str = "end_turn", **reply: Any) -> Reply:

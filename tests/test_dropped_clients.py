@@ -14,6 +14,8 @@ import tokenwire
 from tokenwire import AsyncClient, Client, HTTPTransport
 from tokenwire.testing import Endpoint, Reply, chunk, completion
 
+from .conftest import LOOPS
+
 MESSAGES = [{"role": "user", "content": "Hi"}]
 MANY = 50
 HELLO = Reply(json=completion("Hello"))
@@ -154,8 +156,9 @@ async def test_a_client_that_was_closed_is_dropped_like_any_object() -> None:
         await all_closed(endpoint, 1)
 
 
-@pytest.mark.parametrize("backend, options", [("asyncio", {}), ("asyncio", {"use_uvloop": True}), ("trio", {})])
-def test_dropped_after_its_loop_has_ended(backend: str, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("loop", LOOPS)
+def test_dropped_after_its_loop_has_ended(loop: tuple[str, dict[str, Any]]) -> None:
+    backend, options = loop
     with Endpoint(HELLO) as endpoint:
         client = AsyncClient()
         anyio.run(ask, client, endpoint, backend=backend, backend_options=options)

@@ -15,12 +15,13 @@ from tokenwire._calls.attempts import Attempts
 from tokenwire.http.transport import HTTPTransport
 from tokenwire.testing import Endpoint, Reply, chunk, chunks, completion
 
+from .conftest import PATIENCE
+
 pytestmark = pytest.mark.anyio
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 ENDLESS = Reply(events=["a", "b"], done=False, stall=True)
 SILENT = Reply(delay=60)
-LONG = 5.0  # seconds by which something that hangs is found out
 
 
 @pytest.fixture
@@ -136,7 +137,7 @@ async def test_dropping_a_stream_that_was_only_opened(endless: Endpoint) -> None
 async def cancel_while(endpoint: Endpoint, function: Any) -> None:
     """Cancel `function` once its request has arrived, and see it end at once."""
     before = len(endpoint.requests)
-    with anyio.fail_after(LONG):
+    with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as group:
             group.start_soon(function)
             await endpoint.await_until(lambda: len(endpoint.requests) > before)
@@ -175,7 +176,7 @@ async def test_cancelling_the_reader(endless: Endpoint) -> None:
                 read_all.set()
 
     read_all = anyio.Event()
-    with anyio.fail_after(LONG):
+    with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as group:
             group.start_soon(read)
             await read_all.wait()
@@ -225,7 +226,7 @@ async def test_a_cancelled_call_costs_no_place_in_the_pool() -> None:
     with Endpoint(replies) as endpoint:
         async with HTTPTransport(max_connections=1) as transport:
             for number in range(3):
-                with anyio.fail_after(LONG):
+                with anyio.fail_after(PATIENCE):
                     async with anyio.create_task_group() as group:
 
                         async def call() -> None:
@@ -234,7 +235,7 @@ async def test_a_cancelled_call_costs_no_place_in_the_pool() -> None:
                         group.start_soon(call)
                         await endpoint.await_until(lambda number=number: len(endpoint.requests) > number)
                         group.cancel_scope.cancel()
-            with anyio.fail_after(LONG):
+            with anyio.fail_after(PATIENCE):
                 response = await complete(endpoint, client=transport)
     assert response.choices[0].message.content == "Hello"
 
@@ -261,7 +262,7 @@ async def close_while_it_is_read(endpoint: Endpoint) -> None:
         except tokenwire.StreamClosedError as error:
             raised.append(error)
 
-    with anyio.fail_after(LONG):
+    with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as group:
             group.start_soon(read)
             await endpoint.await_until(lambda: endpoint.requests)
@@ -283,7 +284,7 @@ async def test_aclose_in_another_task_before_the_head() -> None:
             with pytest.raises(tokenwire.StreamClosedError):
                 await anext(pieces)
 
-        with anyio.fail_after(LONG):
+        with anyio.fail_after(PATIENCE):
             async with anyio.create_task_group() as group:
                 group.start_soon(read)
                 await endpoint.await_until(lambda: endpoint.requests)
@@ -320,7 +321,7 @@ async def test_aclose_in_another_task_while_a_failed_attempt_is_released(monkeyp
         with pytest.raises(tokenwire.StreamClosedError):
             await anext(pieces)
 
-    with anyio.fail_after(LONG):
+    with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as group:
             group.start_soon(read)
             await releasing.wait()
@@ -376,7 +377,7 @@ async def test_two_tasks_cannot_iterate_one_stream(endless: Endpoint) -> None:
     async def read() -> None:
         await anext(pieces)
 
-    with anyio.fail_after(LONG):
+    with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as group:
             group.start_soon(read)
             await anyio.wait_all_tasks_blocked()
@@ -482,7 +483,7 @@ async def test_after_an_early_exit_the_next_call_has_a_connection_of_its_own() -
 async def test_a_server_that_never_ends_a_finished_body_is_not_waited_for() -> None:
     reply = Reply(events=chunks("Hello"), stall=True)
     with Endpoint(reply) as endpoint:
-        with anyio.fail_after(LONG):
+        with anyio.fail_after(PATIENCE):
             async with stream(endpoint) as pieces:
                 assert "".join([piece.text async for piece in pieces]) == "Hello"
         assert pieces.outcome == "complete"
@@ -492,7 +493,7 @@ async def test_a_server_that_never_ends_a_finished_body_is_not_waited_for() -> N
 async def test_a_server_that_goes_on_after_done_is_not_read_to_the_end() -> None:
     noise = b": " + b"x" * 60_000 + b"\n\n"
     with Endpoint(Reply(events=[*chunks("Hello"), b"data: [DONE]\n\n", *[noise] * 500], done=False)) as endpoint:
-        with anyio.fail_after(LONG):
+        with anyio.fail_after(PATIENCE):
             async with stream(endpoint) as pieces:
                 assert "".join([piece.text async for piece in pieces]) == "Hello"
         assert pieces.outcome == "complete"
@@ -536,7 +537,7 @@ async def test_a_stream_closed_before_its_first_content_is_not_tried_again() -> 
             with pytest.raises(tokenwire.StreamClosedError):
                 await anext(pieces)
 
-        with anyio.fail_after(LONG):
+        with anyio.fail_after(PATIENCE):
             async with anyio.create_task_group() as group:
                 group.start_soon(read)
                 await anyio.wait_all_tasks_blocked()

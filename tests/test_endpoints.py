@@ -19,6 +19,8 @@ import tokenwire
 from tokenwire import APIConnectionError, AsyncClient, HTTPTransport
 from tokenwire.testing import Endpoint, Received, Reply, chunks, completion
 
+from .conftest import PATIENCE
+
 MESSAGES = [{"role": "user", "content": "Hi"}]
 TEXT = {
     "id": "cmpl-1", "object": "text_completion", "created": 1700000000, "model": "test-model",
@@ -430,7 +432,7 @@ def test_a_loop_in_each_of_sixteen_threads(calls: Any, endpoint: Endpoint) -> No
     together = threading.Barrier(16)
 
     def thread(number: int) -> str:
-        together.wait(10)
+        together.wait(PATIENCE)
         if number % 2:
             return asyncio.run(use_everything(endpoint.url, calls))
         return trio.run(use_everything, endpoint.url, calls)

@@ -1,9 +1,11 @@
 """Which exception a call ends in, and what it tells: from real responses, and from servers that are not there."""
 
+import contextlib
 import copy
 import pickle
 import socket
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -12,14 +14,13 @@ import pytest
 import tokenwire
 from tokenwire.testing import Endpoint, Reply, chunk, chunks, completion
 
+from .conftest import PATIENCE, nobody, one_loop
+
 pytestmark = pytest.mark.anyio
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 SECRET = "sk-very-secret-0123456789"
 OPENAI = {"error": {"message": "No.", "type": "the_type", "param": "the_param", "code": "the_code"}}
-
-# For what is decided without a loop: one of them is enough to see it through.
-one_loop = pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
 
 STATUSES = {
     400: tokenwire.BadRequestError,
@@ -305,15 +306,16 @@ async def test_a_body_has_a_longest_size() -> None:
 # The connection.
 
 
-def unused_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    with nobody() as (host, port):
+        yield f"http://{host}:{port}/v1"
 
 
 @each_call
-async def test_nobody_listens(call: Any) -> None:
+async def test_nobody_listens(call: Any, refusing: str) -> None:
     with pytest.raises(tokenwire.APIConnectionError, match="cannot connect") as caught:
-        await call(api_base=f"http://127.0.0.1:{unused_port()}/v1", num_retries=0)
+        await call(api_base=refusing, num_retries=0)
     error = caught.value
     assert type(error) is tokenwire.APIConnectionError
     assert (error.status_code, error.model, error.response) == (500, "m", None)
@@ -351,13 +353,13 @@ def tcp_server() -> Any:
     servers: list[socket.socket] = []
 
     def serve(server: socket.socket, said: bytes) -> None:
-        with server, server.accept()[0] as connection:
+        with contextlib.suppress(OSError), server, server.accept()[0] as connection:  # the client may be gone by then
             connection.recv(65536)
             connection.sendall(said)
 
     def start(said: bytes) -> str:
         server = socket.create_server(("127.0.0.1", 0))
-        server.settimeout(5)
+        server.settimeout(PATIENCE)
         servers.append(server)
         threads.append(threading.Thread(target=serve, args=(server, said)))
         threads[-1].start()
@@ -452,10 +454,12 @@ def everything_about(error: BaseException) -> str:
 
 @pytest.mark.parametrize("call", [complete, stream], ids=lambda call: call.__name__)
 @pytest.mark.parametrize("reply", FAULTS.values(), ids=FAULTS)
-async def test_no_exception_shows_the_key(reply: Reply | None, call: Any, caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_exception_shows_the_key(
+    reply: Reply | None, call: Any, refusing: str, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("DEBUG")
     with Endpoint(reply or Reply()) as endpoint:
-        url = endpoint.url if reply else f"http://127.0.0.1:{unused_port()}/v1"
+        url = endpoint.url if reply else refusing
         with pytest.raises(tokenwire.APIError) as caught:
             await call(
                 api_base=url.replace("http://", f"http://user:{SECRET}@"),
@@ -480,9 +484,9 @@ async def test_no_exception_shows_the_key(reply: Reply | None, call: Any, caplog
 @one_loop
 @pytest.mark.parametrize("reply", FAULTS.values(), ids=FAULTS)
 @pytest.mark.parametrize("passed_on", [lambda error: pickle.loads(pickle.dumps(error)), copy.copy], ids=["pickle", "copy"])
-async def test_an_exception_can_be_passed_on(reply: Reply | None, passed_on: Any) -> None:
+async def test_an_exception_can_be_passed_on(reply: Reply | None, passed_on: Any, refusing: str) -> None:
     with Endpoint(reply or Reply()) as endpoint:
-        url = endpoint.url if reply else f"http://127.0.0.1:{unused_port()}/v1"
+        url = endpoint.url if reply else refusing
         with pytest.raises(tokenwire.APIError) as caught:
             await stream(api_base=url, num_retries=0, timeout=0.1)
     error, twin = caught.value, passed_on(caught.value)

@@ -13,9 +13,9 @@ import tokenwire
 from tokenwire import APIConnectionError, AsyncClient, BadRequestError, HTTPTransport, Timeouts
 from tokenwire.testing import Endpoint, Received, Reply, chunks, completion
 
-MESSAGES = [{"role": "user", "content": "Hi"}]
+from .conftest import one_loop
 
-one_loop = pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
+MESSAGES = [{"role": "user", "content": "Hi"}]
 
 
 def answer(request: Received) -> Reply:
@@ -58,8 +58,6 @@ REFUSED: dict[str, Any] = {
     "cache_read_input_token_cost_flex": 0.001,
     "some_new_cost_per_second": 1,
     "logger_fn": print,
-    "callbacks": ["langfuse"],
-    "success_callback": ["langfuse"],
     "langfuse_secret_key": "sk-lf",
     "guardrails": ["pii"],
     "prompt_id": "p",
@@ -136,7 +134,7 @@ def test_vendors_parameters_are_theirs(endpoint: Endpoint) -> None:
 
 
 SETTINGS = (
-    "cache caching callbacks success_callback failure_callback input_callback fallbacks default_fallbacks model_alias_map "
+    "cache caching input_callback fallbacks default_fallbacks model_alias_map "
     "max_budget set_verbose modify_params client_session aclient_session ssl_certificate ssl_security_level force_ipv4 "
     "anthropic_key azure_key vertex_project max_tokens json_logs allowed_fails custom_prompt_dict "
     "use_aiohttp_transport post_call_rules enable_json_schema_validation num_retries_per_request"
@@ -152,7 +150,7 @@ def test_a_setting_is_refused_where_it_is_made(name: str) -> None:
     assert not hasattr(tokenwire, name)
 
 
-@pytest.mark.parametrize("name", [*SETTINGS, "telemetry", "retry"])
+@pytest.mark.parametrize("name", [*SETTINGS, "callbacks", "success_callback", "telemetry", "retry"])
 def test_a_setting_that_asks_for_nothing(name: str, assign: Callable[[str, object], None]) -> None:
     for value in (False, None, [], 0):
         assign(name, value)

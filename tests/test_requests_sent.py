@@ -16,12 +16,12 @@ from tokenwire import Choices, Message, ModelResponse
 from tokenwire.http.decoding import ACCEPTED_ENCODINGS
 from tokenwire.testing import Endpoint, Received, Reply, chunks, completion
 
+from .conftest import one_loop
+
 pytestmark = pytest.mark.anyio
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 
-# For what is decided without a loop: one of them is enough to see it through.
-one_loop = pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
 BODIES: dict[str, Any] = {
     "/v1/completions": {"choices": [{"index": 0, "text": "Hello", "finish_reason": "stop"}]},
     "/v1/embeddings": {"data": [{"index": 0, "embedding": [1.0]}]},

@@ -23,6 +23,7 @@ from tokenwire import (
 from tokenwire.server import create_app
 from tokenwire.testing import Endpoint, Reply
 
+from .conftest import one_loop
 from .wire.responses import CALL, MESSAGE, PART, SUMMARY, encoded, events, response
 
 pytestmark = pytest.mark.anyio
@@ -30,8 +31,6 @@ pytestmark = pytest.mark.anyio
 HI = [{"role": "user", "content": "Hi"}]
 MODELS = ["responses/m", "openai/responses/m"]
 TEXT = PART["text"]
-
-one_loop = pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
 
 
 def streamed(*output: Any, status: str = "completed", fields: Any = None, **reply: Any) -> Reply:

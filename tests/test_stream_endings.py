@@ -11,14 +11,13 @@ import tokenwire
 from tokenwire import AsyncStream, GenericStreamingChunk, ModelResponseStream
 from tokenwire.testing import Endpoint, Reply, chunk, chunks, completion
 
+from .conftest import one_loop
+
 pytestmark = pytest.mark.anyio
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 ENDING = chunk(finish_reason="stop")
 USAGE = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
-
-# For what is decided without a loop: one of them is enough to see it through.
-one_loop = pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
 
 
 def flat(endpoint: Endpoint, **keywords: Any) -> AsyncStream[GenericStreamingChunk]:

@@ -15,9 +15,10 @@ from tokenwire import APIConnectionError, CustomLLMError, RateLimitError, Stream
 from tokenwire._calls import routing
 from tokenwire.testing import Endpoint, FakeClock, Reply, chunk, chunks, completion
 
+from .conftest import PATIENCE
+
 MODEL = "openai/m"
 MESSAGES = [{"role": "user", "content": "Hi"}]
-SOON = 5.0  # seconds in which what must happen has happened
 
 
 @pytest.fixture(autouse=True)
@@ -251,7 +252,7 @@ def test_closing_from_another_thread_wakes_the_reader() -> None:
         reader = threads.submit(list, stream)
         stream.close()
         with pytest.raises(tokenwire.StreamClosedError):
-            reader.result(SOON)
+            reader.result(PATIENCE)
 
 
 def test_a_slow_reader_holds_back_the_handler() -> None:
@@ -367,7 +368,7 @@ def test_no_handlers_error_ends_the_background_loop(error: BaseException) -> Non
 def test_a_handler_cancelled_by_its_own_hand_has_not_finished_its_answer() -> None:
     async def handler() -> AsyncIterator[str]:
         yield "a"
-        task = asyncio.ensure_future(asyncio.sleep(SOON))
+        task = asyncio.ensure_future(asyncio.sleep(PATIENCE))
         task.cancel()
         await task
 

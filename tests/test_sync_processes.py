@@ -22,14 +22,14 @@ def run(program: str, **values: str) -> subprocess.CompletedProcess[str]:
     for name, value in values.items():
         code = code.replace(name, repr(value))
     warnings = ["-W", "error", "-W", "ignore:.*fork:DeprecationWarning"]  # 3.12 warns of forks in general
-    return subprocess.run([sys.executable, *warnings, "-c", code], capture_output=True, text=True, timeout=20)
+    return subprocess.run([sys.executable, *warnings, "-c", code], capture_output=True, text=True, timeout=90)
 
 
 PREAMBLE = """
     import faulthandler, os, signal, sys, threading, time
     import tokenwire
     faulthandler.register(signal.SIGALRM, chain=True)
-    signal.alarm(10)  # a hang says where
+    signal.alarm(60)  # a hang says where
     MESSAGES = [{"role": "user", "content": "Hi"}]
     def stream():
         return tokenwire.streaming("openai/m", MESSAGES, api_base=URL)

@@ -13,12 +13,21 @@ from typing import Any
 from .. import environments, machine
 from ..reading import TIMES, figure
 from ..runner import CACHE, ROOT, serving, values_of
-from .contenders import CONTENDERS, FLOOR, Contender, groups
+from .contenders import CONTENDERS, FLOOR, FLOOR_OF_GATEWAYS, Contender, groups
 
 HERE = Path(__file__).parents[1]
 STREAMS, RATE = 100, 50
+OPEN = 2000  # streams, for the memory of one
 LONGEST_S = 180  # for one process
-MOST = {"us_per_chunk": 1.3, "p50_us": 1.5}  # times the bare app's, for tokenwire
+# Times the floor's, for tokenwire, and in words.
+MOST = {
+    "us_per_chunk": (1.15, "CPU per chunk"),
+    "us_per_burst_chunk": (1.3, "CPU per chunk of a burst"),
+    "p50_us": (1.4, "first token"),
+    "us_per_request": (1.8, "CPU per request"),
+    "kb_per_stream": (2.0, "memory of an open stream"),
+}
+MOST_OF_GATEWAY = {name: (1.25, words) for name, (_, words) in MOST.items() if name in ("us_per_chunk", "us_per_request")}
 
 
 def _arguments() -> argparse.Namespace:
@@ -69,7 +78,7 @@ def _run(names: list[str], *, quick: bool, rounds: int) -> dict[str, Any]:
     able = [name for name in names if not rows[name]["failures"]]
     seconds = 2 if quick else 6
     sizes = {"streams": STREAMS, "rate": RATE, "seconds": seconds, "events": RATE * (seconds + 2)}
-    sizes |= {"calls": 50 if quick else 300, "warm_up": 20}
+    sizes |= {"calls": 50 if quick else 300, "warm_up": 20, "chunks": 2000, "bursts": 3 if quick else 10}
     with serving(pythons["serving"]) as upstream:
         for turn in range(rounds):
             first = turn % len(able) if able else 0
@@ -97,7 +106,7 @@ def _run(names: list[str], *, quick: bool, rounds: int) -> dict[str, Any]:
 
 def _measure(contender: Contender, job: dict[str, Any], python: Path) -> tuple[dict[str, float] | None, str]:
     """The values of one measurement, or None and why there are none."""
-    job |= {"app": contender.app, "is_gateway": contender.is_gateway}
+    job |= {"app": contender.app, "is_gateway": contender.is_gateway, "open": OPEN if contender.group == "serving" else 0}
     paths = [str(ROOT / "src"), str(ROOT)] if contender.group == "serving" else [str(ROOT)]
     more = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONDONTWRITEBYTECODE": ""}
     command = [str(python), "-m", "benchmarks.serving.load", json.dumps(job)]
@@ -124,7 +133,9 @@ def _head(results: dict[str, Any]) -> Iterator[str]:
         "are open; the CPU is the server's, user and system, all threads. First token: from the request's being sent to the "
         f"first text, {sizes['calls']} calls one after another on a warm connection, whose handler answers at once. Every "
         f"figure is the median of the rounds, contenders in turn; `±` is half the distance between the smallest and the "
-        f"largest, `{TIMES} bare` compares to the bare app, which writes bytes that were encoded before. A gateway passes on "
+        f"largest, `{TIMES} floor` compares to the bare app, which writes bytes that were encoded before, and gateways to the "
+        f"bare relay, which passes on bytes as they come. Bursts: streams of {sizes['chunks']} chunks that are there at once. "
+        f"Memory: the server's, for each of {OPEN} open streams with its connection. A gateway passes on "
         "what another process sends, so its CPU includes reading that. Take the ratios, not the absolutes."
     )
     yield ""
@@ -135,20 +146,23 @@ def _head(results: dict[str, Any]) -> Iterator[str]:
 
 def _table(results: dict[str, Any]) -> Iterator[str]:
     yield (
-        f"| | CPU per chunk, µs | ± | {TIMES} bare | share of the pace | first token p50, µs | ± | {TIMES} bare "
-        "| p99, µs | CPU per request, µs | samples |"
+        f"| | CPU per chunk, µs | ± | {TIMES} floor | share of the pace | of a burst, µs | {TIMES} floor "
+        f"| first token p50, µs | ± | {TIMES} floor | p99, µs | CPU per request, µs | {TIMES} floor "
+        f"| open stream, KB | {TIMES} floor | samples |"
     )
-    yield f"|---|{'--:|' * 10}"
+    yield f"|---|{'--:|' * 15}"
     for row in results["results"]:
         if not row["samples"]:
-            yield f"| {row['contender']} | failed: {'; '.join(dict.fromkeys(row['failures']))} {'| ' * 9}|"
+            yield f"| {row['contender']} | failed: {'; '.join(dict.fromkeys(row['failures']))} {'| ' * 14}|"
             continue
         cells = [
             *_with_ratio(results, row, "us_per_chunk"),
             f"{_median(row, 'share_of_pace'):.0%}",
+            *_without_spread(results, row, "us_per_burst_chunk"),
             *_with_ratio(results, row, "p50_us"),
             figure(_median(row, "p99_us")),
-            figure(_median(row, "us_per_request")),
+            *_without_spread(results, row, "us_per_request"),
+            *_without_spread(results, row, "kb_per_stream"),
             str(len(row["samples"])),
         ]
         yield f"| {row['contender']} | {' | '.join(cells)} |"
@@ -156,17 +170,23 @@ def _table(results: dict[str, Any]) -> Iterator[str]:
 
 def _with_ratio(results: dict[str, Any], row: dict[str, Any], metric: str) -> list[str]:
     values = [sample[metric] for sample in row["samples"]]
-    return [figure(_median(row, metric)), figure((max(values) - min(values)) / 2), figure(_times_bare(results, row, metric))]
+    median, ratio = _without_spread(results, row, metric)
+    return [median, figure((max(values) - min(values)) / 2), ratio]
+
+
+def _without_spread(results: dict[str, Any], row: dict[str, Any], metric: str) -> list[str]:
+    if metric not in row["samples"][0]:  # not measured of this one
+        return ["", ""]
+    return [figure(_median(row, metric)), figure(_times_floor(results, row, metric))]
 
 
 def _targets(results: dict[str, Any]) -> Iterator[str]:
     for row in results["results"]:
-        if row["contender"].startswith("tokenwire"):
-            for metric, most in MOST.items():
-                reached = _times_bare(results, row, metric)
+        if "tokenwire" in row["contender"]:
+            for metric, (most, words) in (MOST_OF_GATEWAY if _is_gateway(row) else MOST).items():
+                reached = _times_floor(results, row, metric)
                 if reached is not None:
                     verdict = "reached" if reached <= most else "**not reached**"
-                    words = "CPU per chunk" if metric == "us_per_chunk" else "first token"
                     yield f"- {row['contender']}, {words}: {figure(reached)}{TIMES}, at most {figure(most)}{TIMES}: {verdict}"
 
 
@@ -174,9 +194,14 @@ def _median(row: dict[str, Any], metric: str) -> float:
     return statistics.median(sample[metric] for sample in row["samples"])
 
 
-def _times_bare(results: dict[str, Any], row: dict[str, Any], metric: str) -> float | None:
-    bare = next((other for other in results["results"] if other["contender"] == FLOOR and other["samples"]), None)
-    return _median(row, metric) / _median(bare, metric) if bare is not None and row["samples"] else None
+def _is_gateway(row: dict[str, Any]) -> bool:
+    return CONTENDERS[row["contender"]].is_gateway
+
+
+def _times_floor(results: dict[str, Any], row: dict[str, Any], metric: str) -> float | None:
+    name = FLOOR_OF_GATEWAYS if _is_gateway(row) else FLOOR
+    floor = next((other for other in results["results"] if other["contender"] == name and other["samples"]), None)
+    return _median(row, metric) / _median(floor, metric) if floor is not None and row["samples"] else None
 
 
 if __name__ == "__main__":

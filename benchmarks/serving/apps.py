@@ -4,6 +4,7 @@ Every function takes the models' names, which say what is to be streamed (see `h
 endpoint, which gateways pass on; and returns the app. Each imports what it needs, for the environments differ.
 """
 
+import asyncio
 import json
 import os
 import tempfile
@@ -11,6 +12,9 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+
+import httptools
 
 from .handlers import litellm_handler, words
 
@@ -48,6 +52,70 @@ def bare(models: list[str], upstream: str) -> Any:
         await send({"type": "http.response.body", "body": endings[model], "more_body": False})
 
     return app
+
+
+def bare_relay(models: list[str], upstream: str) -> Any:
+    """The floor of a gateway: llhttp takes the answer apart, and what a read brings of its body goes out in one piece."""
+    url = urlsplit(upstream)
+    request_head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: {url.netloc}\r\ncontent-type: application/json\r\n".encode()
+    request_head += b"authorization: Bearer sk-no\r\ncontent-length: "
+    head = [(b"content-type", b"text/event-stream; charset=utf-8"), (b"cache-control", b"no-cache")]
+    idle: list[_Upstream] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message["body"]
+            more = message["more_body"]
+        if not idle:
+            loop = asyncio.get_running_loop()
+            idle.append((await loop.create_connection(_Upstream, url.hostname, url.port))[1])
+        connection = idle.pop()
+        connection.ask(b"%s%d\r\n\r\n%s" % (request_head, len(body), body))
+        await send({"type": "http.response.start", "status": 200, "headers": head})
+        while data := await connection.receive():
+            await send({"type": "http.response.body", "body": data, "more_body": True})
+        idle.append(connection)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return app
+
+
+class _Upstream(asyncio.Protocol):
+    """A connection of the bare relay's, with one answer at a time."""
+
+    def __init__(self) -> None:
+        self._data: list[bytes] = []
+        self._waiter: asyncio.Future[None] | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def ask(self, request: bytes) -> None:
+        """Send a request."""
+        self._parser, self._is_complete = httptools.HttpResponseParser(self), False
+        self._transport.write(request)
+
+    async def receive(self) -> bytes:
+        """What there is of the body; b"" at its end."""
+        while not self._data and not self._is_complete:
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        data, self._data = self._data, []
+        return data[0] if len(data) == 1 else b"".join(data)
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+        if self._waiter is not None:
+            self._waiter.set_result(None)
+            self._waiter = None
+
+    def on_body(self, data: bytes) -> None:
+        self._data.append(data)
+
+    def on_message_complete(self) -> None:
+        self._is_complete = True
 
 
 def tokenwire_words(models: list[str], upstream: str) -> Any:

@@ -29,12 +29,13 @@ _ALL = [
     Contender("Starlette StreamingResponse", "starlette"),
     Contender("sse-starlette", "sse_starlette"),
     Contender("LiteLLM's proxy", "litellm_proxy", "litellm-proxy"),
+    Contender("gateway: bare relay", "bare_relay", is_gateway=True),
     Contender("gateway: tokenwire", "tokenwire_gateway", is_gateway=True),
     Contender("gateway: httpx in Starlette", "httpx_gateway", is_gateway=True),
     Contender("gateway: LiteLLM's proxy", "litellm_gateway", "litellm-proxy", is_gateway=True),
 ]
 CONTENDERS = {contender.name: contender for contender in _ALL}
-FLOOR = "bare ASGI app"
+FLOOR, FLOOR_OF_GATEWAYS = "bare ASGI app", "gateway: bare relay"
 
 
 def groups() -> dict[str, Group]:

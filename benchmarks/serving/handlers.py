@@ -1,6 +1,8 @@
 """What every contender serves: the same words, at the pace that the model's name asks for, as the canned server has it.
 
 - `first`: a few words at once.
+- `burst-N`: N words at once.
+- `hold-text`: a word at once, and no other.
 - `paced-N-RATE`: a word at once, then N more, RATE each second; streams are out of step.
 
 LiteLLM's proxy loads this file by its path, so it imports nothing of ours that is not a package.
@@ -27,9 +29,15 @@ async def words(model: str, **_: Any) -> AsyncIterator[str]:
         for word in WORDS[:3]:
             yield word
         return
-    events, rate = map(int, numbers)
-    loop = asyncio.get_running_loop()
+    if kind == "burst":
+        for place in range(int(numbers[0])):
+            yield WORDS[place % len(WORDS)]
+        return
     yield WORDS[0]
+    loop = asyncio.get_running_loop()
+    if kind == "hold":
+        await loop.create_future()
+    events, rate = map(int, numbers)
     at = loop.time() + next(_served) * 0.6180339887 % 1.0 / rate
     for place in range(1, events + 1):
         await asyncio.sleep(at - loop.time())

@@ -23,6 +23,7 @@ TEXTS = (b'"content":" ', b'"content": " ')  # the first word begins with a spac
 END = b"0\r\n\r\n"
 SETTLE_S = 0.5
 LONGEST_S = 90
+OPENED_AT_ONCE = 100  # streams
 KEEPS_UP = 0.9  # the share of the pace from which on a server is said to keep up with it
 
 
@@ -100,11 +101,18 @@ class Server:
 
     def cpu(self) -> float:
         """Seconds so far, user and system, all threads."""
+        return self._figures()[0]
+
+    def memory(self) -> float:
+        """Bytes that it holds now."""
+        return self._figures()[1]
+
+    def _figures(self) -> list[float]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
-        return float(self._process.stdout.readline())
+        return [float(figure) for figure in self._process.stdout.readline().split()]
 
     async def connect(self) -> Stream:
         """A connection to it."""
@@ -179,11 +187,41 @@ async def measure_first(server: Server, job: dict[str, Any], model: str) -> dict
     return {"p50_us": statistics.median(took) * 1e6, "p99_us": p99 * 1e6, "us_per_request": cpu / len(took) * 1e6}
 
 
+async def measure_burst(server: Server, job: dict[str, Any], model: str) -> dict[str, float]:
+    """Server CPU per chunk of streams that have all of theirs at once, one after another."""
+    stream = await server.connect()
+    cpu = 0.0
+    for number in range(-1, job["bursts"]):
+        if number == 0:
+            cpu = server.cpu()
+        stream.ask(server.port, model)
+        await stream.ended
+    return {"us_per_burst_chunk": (server.cpu() - cpu) / (job["bursts"] * job["chunks"]) * 1e6}
+
+
+async def measure_memory(server: Server, job: dict[str, Any], model: str) -> dict[str, float]:
+    """Server memory per open stream, its connection with it."""
+    before = server.memory()
+    streams: list[Stream] = []
+    while len(streams) < job["open"]:
+        some = [await server.connect() for _ in range(OPENED_AT_ONCE)]
+        for stream in some:
+            stream.ask(server.port, model)
+        await asyncio.gather(*[stream.begun for stream in some])
+        streams += some
+    return {"kb_per_stream": (server.memory() - before) / len(streams) / 1000}
+
+
 async def measure(job: dict[str, Any]) -> dict[str, float]:
-    paced = f"paced-{job['events']}-{job['rate']}"
-    with serving(job["python"], job["app"], job["upstream"], [paced, "first"]) as server:
+    paced, burst, hold = f"paced-{job['events']}-{job['rate']}", f"burst-{job['chunks']}", "hold-text"
+    with serving(job["python"], job["app"], job["upstream"], [paced, burst, hold, "first"]) as server:
         async with asyncio.timeout(LONGEST_S):
-            return {**await measure_first(server, job, "first"), **await measure_paced(server, job, paced)}
+            values = {
+                **await measure_first(server, job, "first"),
+                **await measure_burst(server, job, burst),
+                **await measure_paced(server, job, paced),
+            }
+            return {**values, **await measure_memory(server, job, hold)} if job["open"] else values
 
 
 def main() -> None:

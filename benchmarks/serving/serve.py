@@ -1,6 +1,7 @@
 """One contender on uvicorn with uvloop: `python -m benchmarks.serving.serve APP UPSTREAM MODEL...`.
 
-Prints its port, and for every line on standard input the seconds of CPU that it has used; the end of the input ends it.
+Prints its port, and for every line on standard input the seconds of CPU that it has used, and the bytes of memory; the end of
+the input ends it.
 """
 
 import os
@@ -25,10 +26,16 @@ class Server(uvicorn.Server):
         print(sockets[0].getsockname()[1], flush=True)
 
 
+def memory() -> int:
+    """What this process holds in memory, in bytes."""
+    with open("/proc/self/statm") as figures:
+        return int(figures.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def answer() -> None:
     """Answer standard input, in a thread that sleeps meanwhile."""
     for _ in sys.stdin:
-        print(time.process_time(), flush=True)
+        print(time.process_time(), memory(), flush=True)
     os._exit(0)
 
 

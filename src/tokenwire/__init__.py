@@ -40,7 +40,13 @@ if TYPE_CHECKING:
         astreaming as astreaming,
         atext_completion as atext_completion,
     )
-    from ._settings import Hedge as Hedge, Limits as Limits, RetryPolicy as RetryPolicy, Timeouts as Timeouts
+    from ._settings import (
+        Hedge as Hedge,
+        Limits as Limits,
+        OTel as OTel,
+        RetryPolicy as RetryPolicy,
+        Timeouts as Timeouts,
+    )
     from ._sync.client import Client as Client
     from ._sync.functions import (
         batch_completion as batch_completion,
@@ -61,6 +67,7 @@ if TYPE_CHECKING:
         connect_sse as connect_sse,
     )
     from .http.transport import HTTPTransport as HTTPTransport
+    from .integrations.custom_logger import CustomLogger as CustomLogger
     from .llms.custom_llm import CustomLLM as CustomLLM, CustomLLMError as CustomLLMError
     from .results.calls import PartialToolCall as PartialToolCall
     from .results.partials import Partial as Partial
@@ -89,10 +96,21 @@ if TYPE_CHECKING:
         TextCompletionResponse as TextCompletionResponse,
         Usage as Usage,
     )
-    from .types.attempts import Attempt as Attempt, Result as Result
+    from .types.attempts import (
+        Attempt as Attempt,
+        AttemptDetails as AttemptDetails,
+        EndDetails as EndDetails,
+        Observer as Observer,
+        Result as Result,
+    )
     from .types.client_request import ClientRequest as ClientRequest
     from .wire.assemble import stream_chunk_builder as stream_chunk_builder
     from .wire.partial_json import PartialJSON as PartialJSON
+
+# Who is told of every call: see `types.params.CallParams`. Read at every call, as the next one.
+callbacks: list[Any] = []
+success_callback: list[Any] = []
+failure_callback: list[Any] = []
 
 # The user's handlers: a list of {"provider": name, "custom_handler": handler}. Append to it or assign a new one; it is
 # read from here at every call, and the last entry for a provider counts.
@@ -107,12 +125,13 @@ _HOMES = {
     "._client.functions": """
         abatch_completion acompletion aembedding aimage_generation alist_models amap astreaming atext_completion
     """,
-    "._settings": "Hedge Limits RetryPolicy Timeouts",
+    "._settings": "Hedge Limits OTel RetryPolicy Timeouts",
     "._sync.client": "Client",
     "._sync.functions": "batch_completion completion embedding image_generation list_models map streaming text_completion",
     "._sync.stream": "ParsedStream Stream",
     ".http.sse_client": "EventSource SSEError ServerSentEvent aconnect_sse connect_sse",
     ".http.transport": "HTTPTransport",
+    ".integrations.custom_logger": "CustomLogger",
     ".llms.custom_llm": "CustomLLM CustomLLMError",
     ".results.calls": "PartialToolCall",
     ".results.partials": "Partial",
@@ -121,14 +140,15 @@ _HOMES = {
         FunctionCall GenericStreamingChunk ImageObject ImageResponse Message Model ModelList ModelResponse
         ModelResponseStream ParsedChoices ParsedMessage ParsedResponse StreamingChoices TextChoices TextCompletionResponse Usage
     """,
-    ".types.attempts": "Attempt Result",
+    ".types.attempts": "Attempt AttemptDetails EndDetails Observer Result",
     ".types.client_request": "ClientRequest",
     ".wire.assemble": "stream_chunk_builder",
     ".wire.partial_json": "PartialJSON",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
-__all__ = sorted(["custom_provider_map", *_HOME_OF, *exceptions.__all__])  # pyright: ignore[reportUnsupportedDunderAll]
+_SETTINGS = ("callbacks", "custom_provider_map", "failure_callback", "success_callback")
+__all__ = sorted([*_SETTINGS, *_HOME_OF, *exceptions.__all__])  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
@@ -160,9 +180,13 @@ class _Package(ModuleType):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not isinstance(value, ModuleType):  # else a submodule that was imported
-            from ._keywords import check_setting
+            from ._keywords import CALLBACKS, check_setting
 
             check_setting(name, value)
+            if name in CALLBACKS:
+                from ._calls.callbacks import checked
+
+                checked(name, value)
             if name not in self.__dict__ and name not in _HOME_OF and not name.startswith("_"):
                 from ._calls.unknown import refuse_misspelled_setting
 

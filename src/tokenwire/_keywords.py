@@ -13,6 +13,7 @@ from .exceptions import BadRequestError, refused
 MOCK = ("mock_response", "mock_tool_calls", "mock_timeout", "mock_delay")
 HEADERS = ("default_headers", "headers", "extra_headers")  # the later win
 FALLBACKS = ("fallbacks", "context_window_fallback_dict")
+CALLBACKS = ("callbacks", "success_callback", "failure_callback")  # the package's, the client's and the call's are all called
 TYPED = ("json_mode", "retry_invalid")  # how a type given as `response_format` is asked for
 # What users assign to the package itself, as LiteLLM's do: `tokenwire.api_key = "..."`.
 SETTINGS = (
@@ -23,8 +24,8 @@ OTHER_SPELLINGS = {"base_url": "api_base", "max_retries": "num_retries", "reques
 # Applied: `_calls.request` says how.
 APPLIED = frozenset((
     "stream", "custom_llm_provider", "api_key", "api_base", "api_version", "organization", "timeout", "stream_timeout",
-    "limits", "num_retries", "retry_policy", "hedge", "client", "client_request", "on_truncation", "ssl_verify",
-    *OTHER_SPELLINGS, *FALLBACKS, *HEADERS, *MOCK, *TYPED,
+    "limits", "num_retries", "retry_policy", "hedge", "client", "client_request", "on_truncation", "ssl_verify", "otel",
+    *OTHER_SPELLINGS, *CALLBACKS, *FALLBACKS, *HEADERS, *MOCK, *TYPED,
 ))  # fmt: skip
 
 # What a call is known by: handlers get it in `litellm_params`, an endpoint has no place for it.
@@ -130,17 +131,18 @@ _REFUSED = (
         """,
     ),
     (
-        "there are no callbacks yet: log around the call, or read the logger tokenwire at debug level",
+        "pass callbacks=[...], objects with methods such as log_success_event, or success_callback=[...] with functions; spans and"
+        " metrics are made where OpenTelemetry is set up",
         """
             alerting_config arize_api_key arize_error_sampling_rate arize_otlp_protocol arize_space_id
-            arize_space_key arize_success_sampling_rate callbacks dd_agent_host dd_agent_port dd_api_key dd_site
-            debug_level failure_callback gcs_bucket_name gcs_path_service_account humanloop_api_key
+            arize_space_key arize_success_sampling_rate dd_agent_host dd_agent_port dd_api_key dd_site
+            debug_level gcs_bucket_name gcs_path_service_account humanloop_api_key
             input_callback langfuse_environment langfuse_host langfuse_prompt_version langfuse_public_key
             langfuse_secret langfuse_secret_key langfuse_span_scope langsmith_api_key langsmith_base_url
             langsmith_project langsmith_sampling_rate langsmith_tenant_id litellm_disabled_callbacks
             litellm_logging_obj litellm_request_debug litellm_trusted_callback_vars log_client_error_tracebacks
             logger_fn newrelic_api_key newrelic_region no-log posthog_api_key posthog_api_url service_callback
-            set_verbose signoz_ingestion_endpoint signoz_ingestion_key success_callback verbose wandb_api_key
+            set_verbose signoz_ingestion_endpoint signoz_ingestion_key verbose wandb_api_key
             weave_project_id
         """,
         """
@@ -259,6 +261,7 @@ _REFUSED = (
 _REFUSED_KEYWORDS = {name: advice for advice, keywords, _ in _REFUSED for name in keywords.split()}
 _REFUSED_SETTINGS = _REFUSED_KEYWORDS | {name: advice for advice, _, settings in _REFUSED for name in settings.split()}
 OURS = APPLIED | FOR_HANDLERS | FULFILLED | _REFUSED_KEYWORDS.keys()
+_OPTIONS = OURS - {"stream", "custom_llm_provider", "client_request", *FALLBACKS, *TYPED}
 
 
 def is_ours(name: str) -> bool:
@@ -269,6 +272,11 @@ def is_ours(name: str) -> bool:
 def none_is_ours(names: Iterable[str]) -> bool:
     """Whether all keywords are the model's: for most calls, at one look."""
     return OURS.isdisjoint(names) and "cost" not in "".join(names)
+
+
+def none_is_an_option(names: Iterable[str]) -> bool:
+    """Whether none of the keywords says how a call is to be made, as far as `_calls.request` makes `Options` of that."""
+    return _OPTIONS.isdisjoint(names) and "cost" not in "".join(names)
 
 
 def for_handlers(keywords: Mapping[str, Any]) -> dict[str, Any]:

@@ -162,8 +162,8 @@ def retries(num_retries: int) -> RetryPolicy:
 class Hedge(msgspec.Struct, frozen=True, kw_only=True):
     """A second attempt beside one whose content does not come: the first content of the two is the answer's.
 
-    The other one is cancelled, and its connection released at once; of a handler, its task. Tokens that it used are paid
-    for all the same. A call has one hedge at most, beside its retries, and none once its content has begun.
+    The other one is cancelled, and its connection released at once; a handler is waited for until it has ended. Tokens that
+    it used are paid for all the same. A call has one hedge at most, beside its retries, and none once its content has begun.
 
     Attributes:
         after: seconds from the beginning of an attempt, or "p95": as long as 95 % of the client's latest attempts at this
@@ -201,6 +201,32 @@ class Hedge(msgspec.Struct, frozen=True, kw_only=True):
                     "hedge",
                     f"hedge.after must leave room in the deadline: {self.after} s, and timeout.{name} is {seconds:.3g} s",
                 )
+
+
+class OTel(msgspec.Struct, frozen=True, kw_only=True):
+    """What OpenTelemetry is told of a call, where the application has set it up.
+
+    Attributes:
+        propagate: whether the trace's headers (`traceparent`, and what else the propagators say) go out with the request.
+        attempt_spans: whether each attempt is a span of its own below the call's; else it is an event.
+        chunk_metrics: whether `gen_ai.client.inference.time_per_output_chunk` is recorded for each batch of chunks that
+            arrives, at the cost of two microseconds or more each; else once for each stream, as the mean.
+
+    Raises:
+        BadRequestError: one is not True or False.
+    """
+
+    propagate: bool = True
+    attempt_spans: bool = False
+    chunk_metrics: bool = False
+
+    def __post_init__(self) -> None:
+        for name in self.__struct_fields__:
+            if not isinstance(getattr(self, name), bool):
+                raise refused("otel", f"otel.{name} must be True or False, not {getattr(self, name)!r:.80}")
+
+
+DEFAULT_OTEL = OTel()
 
 
 def _is_number(value: object) -> bool:

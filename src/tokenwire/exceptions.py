@@ -1,7 +1,5 @@
 """Every exception that leaves this library, and nothing else.
 
-::
-
     TokenwireError
     ├── APIError                               a call failed; the attributes below say how
     │   ├── APIConnectionError                 no complete answer arrived
@@ -121,7 +119,9 @@ class APIError(TokenwireError):
         status_code: the HTTP status, or the one LiteLLM gives this kind of failure.
         llm_provider: the provider's name, "" when none was resolved.
         model: the model as the caller named it, without the provider's prefix.
-        code, param, type: the fields of OpenAI's error object, None when absent.
+        code: OpenAI's error object has this field, as the next two: which error it is; None when absent.
+        param: the parameter that is to blame.
+        type: what kind of error it is.
         body: the decoded error body (a JSON value, or text), None when there was none.
         request_id: the server's id for this request, from its headers.
         response: an `httpx.Response` with status, headers and body; it carries no request and so no key.

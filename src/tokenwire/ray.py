@@ -84,7 +84,8 @@ class Completions:
         actors: the most actors that there will be. The three limits are for all of them together, and each keeps to its
             share: of max_concurrency=512 and rpm=30_000 with 8 actors, 64 calls at once and 3750 requests a minute.
         max_concurrency: calls under way at once; 64 for each actor where it is not given.
-        rpm, tpm: requests and tokens a minute, as `Gate` bounds them.
+        rpm: requests a minute, as `Gate` bounds them.
+        tpm: tokens a minute.
         adaptive: learn how many calls the servers bear, as `Gate` does.
         on_error: "return" a row with `error`, or "raise" the first error, which ends the whole job.
         handlers: as for `AsyncClient`; they are sent to the actors.

@@ -14,7 +14,7 @@ import tokenwire
 from tokenwire import AsyncClient, Client, Gate, RetryPolicy, Timeouts
 from tokenwire.testing import Endpoint, FakeClock, Reply, chunks, completion
 
-from ..conftest import an_hour
+from ..conftest import PATIENCE, an_hour
 from ..faults.stepping import cancelled_everywhere
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
@@ -295,7 +295,7 @@ async def test_a_stream_that_is_dropped_gives_its_place_back() -> None:
             await anext(stream)
             del stream
             gc.collect()
-            with anyio.fail_after(10):
+            with anyio.fail_after(PATIENCE):
                 await client.acompletion("openai/m", MESSAGES, mock_response="Hello")
     assert is_empty(gate)
 

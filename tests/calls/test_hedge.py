@@ -184,6 +184,7 @@ async def test_nothing_of_a_race_is_left_when_an_opened_stream_is_handed_over(cl
                 await endpoint.await_silence(2)
                 await endpoint.await_until(lambda: endpoint.requests[0].aborted)
             [stream] = streams
+            assert stream.timings.first_chunk is not None
             assert stream.timings.first_content is not None
             assert (await anext(stream)).choices[0].delta.content == "one"
             await stream.aclose()
@@ -413,6 +414,39 @@ async def test_a_handler_s_call_is_cancelled_and_its_finally_blocks_run(way: str
             await clock.aadvance(1.1)
     assert (outcome.text, handler.calls, handler.left) == ("quick", 2, 2)
     assert [name for _, _, name in outcome.attempts] == ["Cancelled", None]
+
+
+class Stubborn(CustomLLM):
+    """A handler whose calls answer when they are cancelled. One of the two is the slower."""
+
+    def __init__(self, slower: int) -> None:
+        self.slower, self.calls = slower, 0
+
+    async def _said(self) -> str:
+        self.calls += 1
+        number = self.calls
+        try:
+            await anyio.sleep(600 if number == self.slower else 2)
+        except BaseException:  # noqa: BLE001  (so some handlers are)
+            return "cancelled"
+        return f"answer {number}"
+
+    async def acompletion(self, *args: Any, **keywords: Any) -> Any:
+        return await self._said()
+
+    async def astreaming(self, *args: Any, **keywords: Any) -> AsyncIterator[str]:  # type: ignore[override]
+        yield await self._said()
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("slower, said", [(1, "answer 2"), (2, "answer 1")])
+async def test_who_answers_only_when_cancelled_does_not_win(slower: int, said: str, way: str, clock: FakeClock) -> None:
+    async with AsyncClient(handlers={"mine": Stubborn(slower)}, hedge=HEDGE) as client:
+        async with asked(client, way, model="mine/m") as outcome:
+            await clock.aadvance(1.1)
+            await clock.aadvance(2.1)
+    assert outcome.text == said
+    assert [(number, name) for number, _, name in outcome.attempts] == [(slower, "Cancelled"), (3 - slower, None)]
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import tokenwire
-from tokenwire._calls import observers
+from tokenwire._calls import call_log
 from tokenwire.testing import Endpoint, Reply, chunks, completion
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
@@ -31,7 +31,7 @@ class Recorder:
 def told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> list[Any]:
     recorder = Recorder()
     caplog.set_level(logging.DEBUG, "tokenwire")
-    monkeypatch.setattr(observers, "_LOG", recorder)
+    monkeypatch.setattr(call_log, "LOG", recorder)
     return recorder.told
 
 

@@ -182,6 +182,7 @@ async def test_a_stream_says_which_request_it_was_and_what_it_took() -> None:
     assert stream.usage.total_tokens == 4
     timings = stream.timings
     assert timings.opened is not None
+    assert timings.first_chunk is not None
     assert timings.first_content is not None
     assert timings.total is not None
-    assert 0 < timings.opened <= timings.first_content <= timings.total
+    assert 0 < timings.opened <= timings.first_chunk <= timings.first_content <= timings.total

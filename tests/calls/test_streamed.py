@@ -12,7 +12,9 @@ import pytest
 import tokenwire
 from tokenwire import APIError, AsyncClient, RetryPolicy, StreamClosedError, Timeout, Timeouts
 from tokenwire._calls.attempts import Attempts
-from tokenwire.testing import Endpoint, Reply, chunk, chunks
+from tokenwire.testing import Endpoint, FakeClock, Reply, chunk, chunks
+
+from ..conftest import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -43,7 +45,7 @@ async def test_nothing_is_seen_of_an_attempt_that_came_to_nothing(monkeypatch: p
         async with anyio.create_task_group() as group:
             group.start_soon(until_closed, stream, ended)
             await pausing.wait()
-            with anyio.fail_after(5):
+            with anyio.fail_after(PATIENCE):
                 while stream.response_headers:  # the failed attempt's, which is being released
                     await anyio.lowlevel.checkpoint()
             assert (stream.response, stream.request_id, stream.usage) == (None, None, None)
@@ -60,7 +62,7 @@ async def test_closing_is_no_failed_attempt() -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(until_closed, stream, ended)
             await endpoint.await_silence()
-            with anyio.fail_after(5):
+            with anyio.fail_after(PATIENCE):
                 while stream.timings.opened is None:
                     await anyio.lowlevel.checkpoint()
             await stream.aclose()
@@ -180,11 +182,11 @@ async def test_the_wait_before_an_attempt_is_told() -> None:
     assert [attempt.waited > 0 for attempt in stream.attempts] == [False, True]
 
 
-async def test_the_caller_s_time_before_the_first_chunk_is_not_the_server_s() -> None:
-    keywords: dict[str, Any] = {"timeout": Timeouts(first_content=0.15, idle=0.15), "num_retries": 0}
+async def test_the_caller_s_time_before_the_first_chunk_is_not_the_server_s(clock: FakeClock) -> None:
+    keywords: dict[str, Any] = {"timeout": Timeouts(first_content=15, idle=15), "num_retries": 0}
     with Endpoint(Reply(events=["a"], done=False, stall=True)) as endpoint:
         stream = await tokenwire.acompletion("openai/m", MESSAGES, api_base=endpoint.url, stream=True, **keywords)
-        await anyio.sleep(0.3)
+        await clock.aadvance(30)
         assert (await anext(stream)).choices[0].delta.content == "a"
         await stream.aclose()
 

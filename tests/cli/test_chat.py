@@ -2,7 +2,9 @@
 
 import json
 import sys
+from base64 import b64encode
 from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,7 +169,7 @@ def test_the_key_is_never_shown(chat: Callable[..., Any], monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        ([], "-m/--model"),
+        ([], "name a model: -m MODEL"),
         (["-m", "opnai/gpt-5", "Hi"], "nobody answers for the model 'opnai/gpt-5'. Did you mean \"openai/gpt-5\"?"),
         (["-m", "nonsense", "Hi"], "nobody answers for the model 'nonsense': say where, by --api-base URL"),
         (["-m", "", "Hi"], "--model must be"),
@@ -214,3 +216,40 @@ def test_only_markdown_needs_rich(chat: Callable[..., Any], monkeypatch: pytest.
         monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
         run = chat(endpoint, "--markdown", "Hi")
     assert run == (2, "", "tokenwire: --markdown needs rich: pip install 'tokenwire[cli]'\n")
+
+
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(8)
+
+
+def test_images_go_along(chat: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "one.png").write_bytes(PNG)
+    (tmp_path / "two.webp").write_bytes(b"RIFF\0\0\0\0WEBP")
+    with Endpoint(Reply(events=chunks("a cat"))) as endpoint:
+        run = chat(endpoint, "--attach", str(tmp_path / "one.png"), "--attach", str(tmp_path / "two.webp"), "What is it?")
+    assert run == (0, "a cat\n", "")
+    text, *images = endpoint.requests[0].json()["messages"][0]["content"]
+    assert text == {"type": "text", "text": "What is it?"}
+    assert [image["image_url"]["url"] for image in images] == [
+        f"data:image/png;base64,{b64encode(PNG).decode()}",
+        "data:image/webp;base64,UklGRgAAAABXRUJQ",
+    ]
+
+
+@pytest.mark.parametrize("content, said", [(None, "No such file"), (b"%PDF-1.7", "must be a PNG")], ids=["none", "PDF"])
+def test_what_cannot_be_attached_is_said_before_anything_is_sent(
+    chat: Callable[..., Any], tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    if content is not None:
+        (tmp_path / "it").write_bytes(content)
+    with Endpoint(Reply()) as endpoint:
+        run = chat(endpoint, "--attach", str(tmp_path / "it"), "Hi")
+    assert (run.status, endpoint.requests) == (2, [])
+    assert said in run.err
+
+
+def test_the_model_may_come_from_the_environment(tokenwire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tokenwire("chat", "Hi").err.startswith("tokenwire chat: name a model: -m MODEL, or TOKENWIRE_MODEL")
+    with Endpoint(Reply(events=chunks("ok"))) as endpoint:
+        monkeypatch.setenv("TOKENWIRE_MODEL", "from-there")
+        assert tokenwire("chat", "--api-base", endpoint.url, "Hi").out == "ok\n"
+    assert endpoint.requests[0].json()["model"] == "from-there"

@@ -1,6 +1,7 @@
 """`tokenwire chat` as a conversation, typed at a terminal."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ PROMPT = "> "
 CTRL_C, CTRL_D = "\x03", "\x04"
 
 
-def messages_of(endpoint: Endpoint, request: int) -> list[str]:
+def messages_of(endpoint: Endpoint, request: int) -> list[Any]:
     return [message["content"] for message in endpoint.requests[request].json()["messages"]]
 
 
@@ -117,3 +118,32 @@ def test_markdown_is_formatted(terminal: Callable[..., Any]) -> None:
         assert screen.wait_for_end() == 0
     assert "\x1b[1m • \x1b[0mone" in shown  # bold, where NO_COLOR rules out more
     assert "*much*" not in shown.rpartition("So")[2]
+
+
+def test_commands(terminal: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "a b.gif").write_bytes(b"GIF89a")
+    with Endpoint([Reply(events=chunks(f"answer {number}.")) for number in range(3)]) as endpoint:
+        screen = terminal("chat", "-m", "m", "--api-base", endpoint.url, "-s", "Be kind.")
+        for typed, shown in (
+            ("/help", "/attach IMAGE"),
+            ("/nonsense", "there is no command /nonsense"),
+            (f"/attach {tmp_path}/none.gif", "No such file"),
+            (f"/attach {tmp_path}/a b.gif", PROMPT),
+            ("/usr/bin is what?", "answer 0."),
+            ("And now?", "answer 1."),
+            ("/new", PROMPT),
+            ("Who am I?", "answer 2."),
+        ):
+            screen.type(f"{typed}\n")
+            screen.wait_for(shown)
+        screen.wait_for(PROMPT)
+        screen.type("exit\n")
+        assert screen.wait_for_end() == 0
+        contents = [messages_of(endpoint, request) for request in range(3)]
+    image = {"type": "image_url", "image_url": {"url": "data:image/gif;base64,R0lGODlh"}}
+    asked = [{"type": "text", "text": "/usr/bin is what?"}, image]
+    assert contents == [
+        ["Be kind.", asked],
+        ["Be kind.", asked, "answer 0.", "And now?"],
+        ["Be kind.", "Who am I?"],
+    ]

@@ -15,6 +15,8 @@ from tokenwire import StreamTruncatedError
 from tokenwire.cli import _demo, _local_model
 from tokenwire.testing import Endpoint, Reply
 
+from .conftest import SECONDS
+
 
 def test_the_built_in_handler(tokenwire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_demo, "PAUSE_SECONDS", 0.001)
@@ -77,7 +79,7 @@ def test_ctrl_c(process: Callable[..., Any]) -> None:
     while b"These words" not in running.stdout.readline(20):
         pass
     running.send_signal(signal.SIGINT)
-    out, err = running.communicate(timeout=20)
+    out, err = running.communicate(timeout=SECONDS)
     assert (running.returncode, err) == (130, b"")
     assert b"outcome" not in out
 
@@ -88,7 +90,7 @@ def test_whoever_reads_may_stop_reading(process: Callable[..., Any], last: bytes
     while last not in running.stdout.readline():
         pass
     running.stdout.close()
-    assert running.wait(20) == 141
+    assert running.wait(SECONDS) == 141
     assert running.stderr.read() == b""
 
 

@@ -12,12 +12,18 @@ import pytest
 from tokenwire import __version__
 from tokenwire.testing import Endpoint, Reply, chunks
 
+from .conftest import SECONDS
+
 
 def test_version(tokenwire: Callable[..., Any]) -> None:
     assert tokenwire("--version") == (0, f"tokenwire {__version__}\n", "")
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["chat", "--help"], ["demo", "--help"], ["serve", "--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["chat", "--help"], ["demo", "--help"], ["embed", "--help"], ["models", "--help"], ["serve", "--help"]],
+    ids=" ".join,
+)
 def test_help(tokenwire: Callable[..., Any], arguments: list[str]) -> None:
     run = tokenwire(*arguments)
     assert (run.status, run.err) == (0, "")
@@ -52,7 +58,7 @@ def test_ctrl_c_ends_a_reply_and_its_connection(process: Callable[..., Any]) -> 
         running = process("chat", "-m", "m", "--api-base", endpoint.url, "Hi")
         assert running.stdout.read(9) == b"Once upon"
         running.send_signal(signal.SIGINT)
-        assert running.communicate(timeout=20) == (b"\n", b"")
+        assert running.communicate(timeout=SECONDS) == (b"\n", b"")
         assert running.returncode == 130
         endpoint.wait_closed(endpoint.requests[0])
         assert endpoint.requests[0].aborted
@@ -61,9 +67,9 @@ def test_ctrl_c_ends_a_reply_and_its_connection(process: Callable[..., Any]) -> 
 def test_ctrl_c_before_the_reply_begins(process: Callable[..., Any]) -> None:
     with Endpoint(Reply(delay=60)) as endpoint:
         running = process("chat", "-m", "m", "--api-base", endpoint.url, "Hi")
-        endpoint.wait_until(lambda: endpoint.requests, timeout=20)
+        endpoint.wait_until(lambda: endpoint.requests, timeout=SECONDS)
         running.send_signal(signal.SIGINT)
-        assert running.communicate(timeout=20) == (b"", b"")
+        assert running.communicate(timeout=SECONDS) == (b"", b"")
         assert running.returncode == 130
         endpoint.wait_closed(endpoint.requests[0])
 
@@ -74,7 +80,7 @@ def test_whoever_reads_the_reply_may_stop_reading(process: Callable[..., Any], f
         running = process("chat", "-m", "m", "--api-base", endpoint.url, *form, "Hi")
         assert running.stdout.read(1)
         running.stdout.close()
-        assert running.wait(20) == 141
+        assert running.wait(SECONDS) == 141
         assert running.stderr.read() == b""
         endpoint.wait_closed(endpoint.requests[0])
         assert endpoint.requests[0].aborted
@@ -84,5 +90,5 @@ def test_whoever_reads_the_reply_may_stop_reading(process: Callable[..., Any], f
 def test_output_that_cannot_be_written(process: Callable[..., Any]) -> None:
     with Endpoint(Reply(events=chunks("Hello"))) as endpoint, open("/dev/full", "wb") as full:
         running = process("chat", "-m", "m", "--api-base", endpoint.url, "Hi", stdout=full)
-        _, err = running.communicate(timeout=20)
+        _, err = running.communicate(timeout=SECONDS)
     assert (running.returncode, err) == (1, b"tokenwire: No space left on device\n")

@@ -19,7 +19,7 @@ from tokenwire import UnknownProviderError, get_llm_provider
 from tokenwire._calls import routing
 from tokenwire.cli import _serve
 
-SECONDS = 20.0  # for anything to happen, on a slow machine
+from .conftest import SECONDS
 
 MODULE = '''\
 """Handlers. They say which process they run in, and wait for files that the test makes."""

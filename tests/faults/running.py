@@ -17,16 +17,17 @@ from tokenwire.testing import Endpoint, FakeClock, Received, Reply
 from tokenwire.testing._script import in_order
 from tokenwire.testing._tls import contexts
 
+from ..conftest import UVLOOP, nobody
 from .matrix import Connection, Ending, Fault
 
-AT_ONCE = 2.0  # seconds in which a server must have seen that a client left, on a machine with other work to do too
-LONG = 20.0  # seconds by which something that hangs is found out
+AT_ONCE = 10.0  # seconds in which a server must have seen that a client left, on a machine with other work to do too
+LONG = 60.0  # seconds by which something that hangs is found out
 MOST_AT_ONCE = 16
 MESSAGES = [{"role": "user", "content": "Hi"}]
 
 LOOPS: dict[str, tuple[str, dict[str, Any]]] = {
     "asyncio": ("asyncio", {"use_uvloop": False}),
-    "uvloop": ("asyncio", {"use_uvloop": True}),
+    "uvloop": UVLOOP,
     "trio": ("trio", {}),
 }
 
@@ -56,8 +57,8 @@ class Servers:
             self._sockets.enter_context(endpoint)
         listener = self._sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=1000))
         self._silent = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-        with Endpoint(Reply()) as gone:
-            self._refused = gone.url
+        host, port = self._sockets.enter_context(nobody())
+        self._refused = f"http://{host}:{port}/v1"
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -223,7 +223,7 @@ async def _round(server: Serving, figures: Figures, streams: int, seconds: float
             figures.lag.append(time.monotonic() - started - TICK)
 
     transport = HTTPTransport()
-    timeouts = Timeouts(connect=30, first_content=60, idle=max(20 * server.pace, 0.5))
+    timeouts = Timeouts(connect=60, first_content=60, idle=60)
     async with AsyncClient(transport=transport, api_base=server.url, api_key="none", timeout=timeouts) as client:
         async with anyio.create_task_group() as watching:
             watching.start_soon(watch)
@@ -242,7 +242,8 @@ async def _read(client: AsyncClient, number: int, figures: Figures, left: dict[i
     fault, _, after = planned = plan(number)
     seen: list[int] = []
     caught: APIError | None = None
-    stream: Any = client.astreaming("openai/m", MESSAGES, user=str(number))
+    timeout = Timeouts(first_content=60, idle=max(20 * pace, 0.5)) if fault == "stall" else None
+    stream: Any = client.astreaming("openai/m", MESSAGES, user=str(number), timeout=timeout)
     try:
         with anyio.move_on_after(pace * after if fault == "cancelled" else None):
             async for piece in stream:
@@ -272,12 +273,14 @@ def _complaint(planned: Plan, seen: list[int], caught: APIError | None, outcome:
     if seen != list(range(len(seen))):
         return f"chunks {seen}"
     most = size if fault in ("", "busy at first", "cut at first", "cancelled") else after
-    if len(seen) > most or (len(seen) < most and fault not in ("reset", "cancelled")):
+    if len(seen) > most or (len(seen) < most and fault not in ("reset", "stall", "cancelled")):
         return f"{len(seen)} chunks instead of {most}"
     if fault in ("left", "dropped"):
         wanted = None  # it was still open when that was looked at
+    elif fault == "cancelled" and (len(seen) < size or outcome == "cancelled"):  # or all had come when its time was up
+        wanted = "cancelled"
     elif error is None:
-        wanted = "cancelled" if fault == "cancelled" else "complete"
+        wanted = "complete"
     else:
         wanted = "truncated" if error is StreamTruncatedError else "error"
     return "" if outcome == wanted else f"outcome {outcome}"

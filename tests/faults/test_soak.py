@@ -15,7 +15,7 @@ def server() -> Iterator[Serving]:
 
 @pytest.mark.anyio
 async def test_streams_with_faults_among_them_lose_nothing_and_leave_nothing(server: Serving) -> None:
-    figures = await soak(server, streams=50, seconds=0.5)
+    figures = await soak(server, streams=50, seconds=0.2)
     assert figures.wrong == []
     assert figures.leftovers() == []
     assert figures.streams.keys() > {"none"}

@@ -83,22 +83,22 @@ def test_these_are_the_kinds() -> None:
     assert tuple(import_module("benchmarks.measures.kinds_paced").cells(True)) == KINDS
 
 
-@pytest.mark.parametrize("kind", KINDS)
+EVERY_KIND = ["floor", "floor_all_fields", "tokenwire_acompletion", "tokenwire_astreaming", "httpx_sse", "openai"]
+OTHER_LOOPS = [  # where what is read is read by the same code
+    ("floor", "uvloop"),
+    ("floor_trio", "trio"),
+    ("tokenwire_acompletion", "uvloop"),
+    ("tokenwire_acompletion", "trio"),
+    ("tokenwire_astreaming", "uvloop"),
+    ("tokenwire_astreaming", "trio"),
+]
+
+
 @pytest.mark.parametrize(
-    "module, loop",
+    "module, loop, kind",
     [
-        ("floor", "asyncio"),
-        ("floor", "uvloop"),
-        ("floor_trio", "trio"),
-        ("floor_all_fields", "asyncio"),
-        ("tokenwire_acompletion", "asyncio"),
-        ("tokenwire_acompletion", "uvloop"),
-        ("tokenwire_acompletion", "trio"),
-        ("tokenwire_astreaming", "asyncio"),
-        ("tokenwire_astreaming", "uvloop"),
-        ("tokenwire_astreaming", "trio"),
-        ("httpx_sse", "asyncio"),
-        ("openai", "asyncio"),
+        *((module, "asyncio", kind) for module in EVERY_KIND for kind in KINDS),
+        *((module, loop, "choices") for module, loop in OTHER_LOOPS),
     ],
 )
 def test_what_each_chunk_of_a_burst_brings_is_read(canned_server: dict[str, str], module: str, loop: str, kind: str) -> None:
@@ -107,15 +107,21 @@ def test_what_each_chunk_of_a_burst_brings_is_read(canned_server: dict[str, str]
     assert found["chunks"] % CHUNKS == 0
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("module", ["floor", "tokenwire_acompletion", "tokenwire_astreaming"])
+def every_kind_by(module: str, *others: str) -> list[tuple[str, str]]:
+    """Each kind by one module, and two kinds by the others, which read them by the same code."""
+    return [*((module, kind) for kind in KINDS), *((other, kind) for other in others for kind in ("text", "choices"))]
+
+
+@pytest.mark.parametrize("module, kind", every_kind_by("tokenwire_acompletion", "floor", "tokenwire_astreaming"))
 def test_what_each_chunk_brings_is_read_by_sync_code(canned_server: dict[str, str], module: str, kind: str) -> None:
     found = measured("kinds_sync", module, canned_server["http"], chunks=CHUNKS, least_cpu_s=0.002, kind=kind)
     assert found["chunks"] >= CHUNKS
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "obfuscation"])
-@pytest.mark.parametrize("module", ["floor", "tokenwire_acompletion", "tokenwire_astreaming"])
+@pytest.mark.parametrize(
+    "module, kind",
+    [row for row in every_kind_by("tokenwire_acompletion", "floor", "tokenwire_astreaming") if "obfuscation" not in row],
+)
 def test_handlers_yield_each_kind_and_servers_send_it(canned_server: dict[str, str], module: str, kind: str) -> None:
     for measure in ("kinds_handler", "kinds_server"):
         found = measured(measure, module, canned_server["http"], chunks=CHUNKS, least_cpu_s=0.002, kind=kind)

@@ -40,21 +40,25 @@ ROOMS: dict[str, frozenset[str]] = {
     ),  # of wire: the parser of its sse_client
     "results": frozenset({"exceptions", "schemas", "types", "wire"}),
     "llms": DATA | {"_loops", "_reading", "http", "results", "wire"},
-    "_calls": DATA | {"_keywords", "_loops", "_reading", "llms", "results", "schemas", "wire"},
-    "jobs": DATA | {"_calls", "_loops", "_reading", PUBLIC},
+    "_otel": DATA | {"_version", "llms"},  # of llms: what a call is, before anybody answers
+    "_calls": DATA | {"_keywords", "_loops", "_otel", "_reading", "llms", "results", "schemas", "wire"},
+    "integrations": frozenset(),  # names of LiteLLM's, for users' own loggers
+    "jobs": DATA | {"_calls", "_loops", "_reading", "wire", PUBLIC},  # of wire: the dialects of a file's lines
     "ray": frozenset({PUBLIC, "jobs", "types"}),
     "_client": DATA | {"_calls", "_loops", "http", "jobs", "llms", "wire"},  # of jobs: `map`, when it is called
     "_sync": DATA | {"_calls", "_client", "results"},
     "testing": frozenset({"types", "wire", "exceptions"}),
-    "server": frozenset({PUBLIC, "_keywords", "http", "wire"}),  # of http: what decompresses bodies; of wire: the dialects
-    "cli": frozenset({PUBLIC, "jobs", "server", "testing"}),
+    # of _loops: a client's leaving; of _otel: the spans of requests; of http: what decompresses bodies; of wire: the dialects
+    "server": frozenset({PUBLIC, "_keywords", "_loops", "_otel", "_settings", "http", "wire"}),
+    "bench": frozenset({PUBLIC, "jobs"}),  # of jobs: what reads a file of calls
+    "cli": frozenset({PUBLIC, "bench", "jobs", "server", "testing"}),
 }
 
 # What a room may name besides, under `TYPE_CHECKING` alone: the types of what passes through its public names.
 UNSEEN: dict[str, frozenset[str]] = {"exceptions": frozenset({"types"}), "types": frozenset({"_settings"})}
 
 # What the public API consists of, beside the names in tokenwire.__all__.
-PUBLIC_MODULES = ("exceptions", "types", "types.utils", "llms.base", "llms.custom_llm")
+PUBLIC_MODULES = ("exceptions", "types", "types.utils", "integrations.custom_logger", "llms.base", "llms.custom_llm")
 
 # Which foreign packages a room may import. The standard library is free, but for the loops and threads that ruff bans.
 FOREIGN: dict[str, frozenset[str]] = {
@@ -69,6 +73,7 @@ FOREIGN: dict[str, frozenset[str]] = {
     "schemas": frozenset({"msgspec", "pydantic"}),  # the latter for the models of those who use it
     "results": frozenset({"msgspec"}),
     "llms": frozenset({"anyio", "httpx", "msgspec"}),
+    "_otel": frozenset({"msgspec", "opentelemetry"}),
     "_calls": frozenset({"anyio", "msgspec"}),
     "jobs": frozenset({"anyio", "msgspec", "zstandard"}),
     "ray": frozenset({"anyio", "pyarrow", "ray"}),
@@ -76,7 +81,8 @@ FOREIGN: dict[str, frozenset[str]] = {
     "_sync": frozenset({"anyio", "msgspec"}),
     "testing": frozenset({"anyio", "httptools", "msgspec", "pytest", "trio", "uvloop"}),  # the last three if they are there
     "server": frozenset({"anyio", "httptools", "httpx", "msgspec", "prometheus_client", "uvicorn", "yaml"}),
-    "cli": frozenset({"anyio", "msgspec", "rich", "uvicorn"}),
+    "bench": frozenset({"anyio", "matplotlib", "msgspec"}),
+    "cli": frozenset({"anyio", "msgspec", "rich", "shtab", "uvicorn"}),
 }
 
 # What parses and decides does no input or output, so that a test can feed it at any pace.

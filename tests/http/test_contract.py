@@ -16,7 +16,7 @@ from openai import AsyncOpenAI
 from tokenwire.http.transport import HTTPTransport
 from tokenwire.testing import Endpoint, Received, Reply, chunks
 
-from ..conftest import an_hour
+from ..conftest import PATIENCE, an_hour, nobody
 
 pytestmark = pytest.mark.anyio
 
@@ -199,7 +199,7 @@ async def test_a_response_arrives_as_it_is_written(make_client, raw_server):
         peer.send(OK + b"transfer-encoding: chunked\r\n\r\n")
         for piece in (b"one", b"two", b"three"):
             peer.send(b"%x\r\n%s\r\n" % (len(piece), piece))
-            seen.acquire(timeout=5)
+            seen.acquire(timeout=PATIENCE)
         peer.send(b"0\r\n\r\n")
 
     server = raw_server(script)
@@ -287,7 +287,7 @@ async def test_bytes_between_responses_never_answer_the_next_request(make_client
     def script(peer: Any) -> None:
         peer.request()
         peer.send(HELLO)
-        sent.wait(5)
+        sent.wait(PATIENCE)
         peer.send(b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 4\r\n\r\nevil")
         peer.wait_for_the_end()
 
@@ -307,7 +307,7 @@ async def test_an_idle_connection_that_ended_is_not_used(make_client, raw_server
     def script(peer: Any) -> None:
         peer.request()
         peer.send(HELLO)
-        go.wait(5)
+        go.wait(PATIENCE)
         if how == "half":
             peer.sock.shutdown(socket.SHUT_WR)
             peer.wait_for_the_end()
@@ -326,7 +326,7 @@ async def test_an_idle_connection_that_ended_is_not_used(make_client, raw_server
 async def readable(client: Any) -> None:
     """Wait until something has happened to the client's one idle connection."""
     transport = client._transport
-    with anyio.fail_after(5):
+    with anyio.fail_after(PATIENCE):
         if isinstance(transport, HTTPTransport):
             (connection,) = transport._connections
             while connection.is_idle():
@@ -341,11 +341,10 @@ async def readable(client: Any) -> None:
 
 
 async def test_nobody_listens(make_client):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    async with make_client() as client:
-        with pytest.raises(make_client.edition.ConnectError):
-            await client.get(f"http://127.0.0.1:{port}/")
+    with nobody() as (host, port):
+        async with make_client() as client:
+            with pytest.raises(make_client.edition.ConnectError):
+                await client.get(f"http://{host}:{port}/")
 
 
 @pytest.mark.parametrize("framing", ["length", "chunked"])
@@ -435,7 +434,7 @@ async def test_the_peer_may_close_its_side_early(make_client, raw_server):
 
 async def test_read_timeout_before_the_head(make_client):
     with Endpoint(Reply(json={}, delay=30)) as endpoint:
-        async with make_client(timeout=make_client.edition.Timeout(5, read=0.05)) as client:
+        async with make_client(timeout=make_client.edition.Timeout(PATIENCE, read=0.05)) as client:
             with pytest.raises(make_client.edition.ReadTimeout):
                 await client.get(endpoint.url)
             await endpoint.await_until(lambda: endpoint.open_connections == 0)
@@ -443,7 +442,7 @@ async def test_read_timeout_before_the_head(make_client):
 
 async def test_read_timeout_within_the_body(make_client):
     with Endpoint(Reply(events=[b"data: 1\n\n"], stall=True)) as endpoint:
-        async with make_client(timeout=make_client.edition.Timeout(5, read=0.05)) as client:
+        async with make_client(timeout=make_client.edition.Timeout(PATIENCE, read=0.05)) as client:
             with pytest.raises(make_client.edition.ReadTimeout):
                 await client.get(endpoint.url)
             await endpoint.await_until(lambda: endpoint.open_connections == 0)
@@ -452,7 +451,7 @@ async def test_read_timeout_within_the_body(make_client):
 async def test_the_read_timeout_is_for_each_read(make_client, clock):
     with Endpoint(Reply(events=[b"data: %d\n\n" % number for number in range(6)], event_delay=19)) as endpoint:
         async with (
-            make_client(timeout=make_client.edition.Timeout(5, read=20)) as client,
+            make_client(timeout=make_client.edition.Timeout(PATIENCE, read=20)) as client,
             an_hour(clock, endpoint.await_silence),
         ):
             assert (await client.get(endpoint.url)).content.endswith(b"data: 5\n\ndata: [DONE]\n\n")
@@ -460,14 +459,14 @@ async def test_the_read_timeout_is_for_each_read(make_client, clock):
 
 async def test_connect_timeout(make_client, deaf):
     host, port = deaf
-    async with make_client(timeout=make_client.edition.Timeout(5, connect=0.05)) as client:
+    async with make_client(timeout=make_client.edition.Timeout(PATIENCE, connect=0.05)) as client:
         with pytest.raises(make_client.edition.ConnectTimeout):
             await client.get(f"http://{host}:{port}/")
 
 
 async def test_pool_timeout(make_client):
     with Endpoint(Reply(events=chunks("Hello"), stall=True)) as endpoint:
-        client = make_client(most=1, timeout=make_client.edition.Timeout(5, pool=0.05))
+        client = make_client(most=1, timeout=make_client.edition.Timeout(PATIENCE, pool=0.05))
         async with client, client.stream("GET", endpoint.url):
             with pytest.raises(make_client.edition.PoolTimeout):
                 await client.get(endpoint.url)
@@ -485,8 +484,8 @@ async def test_the_wait_for_a_connection_is_not_the_read_s(make_client, clock):
 
 async def test_write_timeout(make_client, raw_server):
     left = threading.Event()
-    server = raw_server(lambda _: left.wait(5))
-    async with make_client(timeout=make_client.edition.Timeout(5, write=0.1)) as client:
+    server = raw_server(lambda _: left.wait(PATIENCE))
+    async with make_client(timeout=make_client.edition.Timeout(PATIENCE, write=0.1)) as client:
         with pytest.raises(make_client.edition.WriteTimeout):
             await client.post(server.url, content=b"x" * 30_000_000)
     left.set()
@@ -631,7 +630,7 @@ async def test_no_tls_where_it_was_asked_for(make_client, raw_server):
 
 async def test_tls_that_never_comes_is_a_connect_timeout(make_client, raw_server):
     server = raw_server(lambda peer: peer.wait_for_the_end())
-    async with make_client(timeout=make_client.edition.Timeout(5, connect=0.05)) as client:
+    async with make_client(timeout=make_client.edition.Timeout(PATIENCE, connect=0.05)) as client:
         with pytest.raises(make_client.edition.ConnectTimeout):
             await client.get(server.url.replace("http:", "https:"))
     await to_thread.run_sync(server.wait_until, lambda: server.open_connections == 0)

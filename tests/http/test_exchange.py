@@ -31,6 +31,8 @@ from tokenwire.http.protocol import HeadersTooLarge
 from tokenwire.http.transport import MAX_REDIRECTS, HTTPTransport, warm
 from tokenwire.testing import Endpoint, Received, Reply, chunk, chunks, completion
 
+from ..conftest import PATIENCE
+
 # For httpx's clients: the environment is not asked, and no list of certificates is loaded for each.
 PLAIN: Any = {"trust_env": False, "verify": ssl.create_default_context()}
 AT_ONCE = tokenwire.RetryPolicy(base_delay=0.001, max_delay=0.001)
@@ -219,7 +221,7 @@ async def next_of(exchange: Exchange, deadline: float) -> bytes:
 
 async def read(exchange: Exchange, limit: int = 1_000_000) -> bytes:
     try:
-        return await exchange.read(within(5), limit, "max_body_bytes")
+        return await exchange.read(within(PATIENCE), limit, "max_body_bytes")
     finally:
         await exchange.aclose()
 
@@ -250,7 +252,7 @@ class TestExchange:
 
     async def test_a_request_and_its_response(self, client):
         with Endpoint(Reply(body=b"hello", headers={"X-One": "1"})) as endpoint:
-            exchange = await send(client, request_to(f"{endpoint.url}/x?y=z"), within(5))
+            exchange = await send(client, request_to(f"{endpoint.url}/x?y=z"), within(PATIENCE))
             assert exchange.status == 200
             assert exchange.headers["x-one"] == "1"
             assert await read(exchange) == b"hello"
@@ -262,19 +264,19 @@ class TestExchange:
 
     async def test_a_get_has_no_body(self, client):
         with Endpoint(Reply(json={})) as endpoint:
-            await read(await send(client, request_to(endpoint.url, b"", method="GET"), within(5)))
+            await read(await send(client, request_to(endpoint.url, b"", method="GET"), within(PATIENCE)))
             assert "content-length" not in endpoint.requests[0].headers
 
     async def test_a_connection_is_used_again(self, client):
         with Endpoint(Reply(events=chunks("Hello"))) as endpoint:
             for _ in range(3):
-                await read(await send(client, request_to(endpoint.url), within(5)))
+                await read(await send(client, request_to(endpoint.url), within(PATIENCE)))
             assert {request.connection for request in endpoint.requests} == {1}
 
     async def test_leaving_early_closes_the_connection(self, client):
         with Endpoint(Reply(events=chunks("Hello"), stall=True)) as endpoint:
-            exchange = await send(client, request_to(endpoint.url), within(5))
-            assert await next_of(exchange, within(5))
+            exchange = await send(client, request_to(endpoint.url), within(PATIENCE))
+            assert await next_of(exchange, within(PATIENCE))
             await exchange.aclose()
             await endpoint.await_closed(endpoint.requests[0])
             assert endpoint.requests[0].aborted
@@ -282,10 +284,10 @@ class TestExchange:
     async def test_the_tail_is_drained_for_the_connections_sake(self, client):
         with Endpoint(Reply(events=[b"data: 1\n\n"], event_delay=0.02)) as endpoint:
             for _ in range(2):
-                exchange = await send(client, request_to(endpoint.url), within(5))
+                exchange = await send(client, request_to(endpoint.url), within(PATIENCE))
                 body = b""
                 while not body.endswith(b"data: [DONE]\n\n"):
-                    body += await next_of(exchange, within(5))
+                    body += await next_of(exchange, within(PATIENCE))
                 await exchange.drain()
                 await exchange.aclose()
             assert {request.connection for request in endpoint.requests} == {1}
@@ -299,8 +301,8 @@ class TestExchange:
 
     async def test_the_body_comes_before_its_deadline_or_not_at_all(self, client):
         with Endpoint(Reply(events=[b"data: 1\n\n"], done=False, stall=True)) as endpoint:
-            exchange = await send(client, request_to(endpoint.url), within(5))
-            assert await next_of(exchange, within(5)) == b"data: 1\n\n"
+            exchange = await send(client, request_to(endpoint.url), within(PATIENCE))
+            assert await next_of(exchange, within(PATIENCE)) == b"data: 1\n\n"
             for _ in range(2):  # a body that was waited for in vain has not ended
                 with pytest.raises(Timeout) as caught:
                     await next_of(exchange, within(0.05))
@@ -310,7 +312,7 @@ class TestExchange:
     async def test_a_broken_body(self, client):
         for reply in (Reply(events=[b"data: 1\n\n"], cut="fin"), Reply(events=[b"data: 1\n\n"], cut="rst")):
             with Endpoint(reply) as endpoint:
-                exchange = await send(client, request_to(endpoint.url), within(5))
+                exchange = await send(client, request_to(endpoint.url), within(PATIENCE))
                 with pytest.raises(APIConnectionError) as caught:
                     await read(exchange)
                 assert caught.value.__cause__ is not None
@@ -319,24 +321,24 @@ class TestExchange:
         with Endpoint(Reply(json={})) as endpoint:
             url = endpoint.url
         with pytest.raises(APIConnectionError, match=r"cannot connect to http://127\.0\.0\.1"):
-            await send(client, request_to(url), within(5))
+            await send(client, request_to(url), within(PATIENCE))
 
     async def test_connecting_has_a_budget(self, client, deaf):
         with pytest.raises(Timeout) as caught:
-            await send(client, request_to(f"http://{deaf[0]}:{deaf[1]}/", connect=0.05), within(5))
+            await send(client, request_to(f"http://{deaf[0]}:{deaf[1]}/", connect=0.05), within(PATIENCE))
         assert caught.value.budget == "connect"
 
     @pytest.mark.parametrize("headers", [{"x": "y\r\nevil: 1"}, {"x\r\nevil": "1"}, {"x": "y\0"}])
     async def test_no_header_smuggles_another(self, client, headers):
         with Endpoint(Reply(json={})) as endpoint:
             with pytest.raises(BadRequestError) as caught:
-                await send(client, HTTPRequest(method="GET", url=endpoint.url, headers=headers, body=b""), within(5))
+                await send(client, HTTPRequest(method="GET", url=endpoint.url, headers=headers, body=b""), within(PATIENCE))
             assert caught.value.status_code == 400
             assert endpoint.requests == []
 
     async def test_no_url(self, client):
         with pytest.raises(BadRequestError):
-            await send(client, request_to("localhost/v1"), within(5))
+            await send(client, request_to("localhost/v1"), within(PATIENCE))
 
     @pytest.mark.parametrize(
         "encoding, data",
@@ -345,7 +347,7 @@ class TestExchange:
     )
     async def test_compressed_bodies(self, client, encoding, data):
         with Endpoint(Reply(body=data, headers={"content-encoding": encoding}, drip=7)) as endpoint:
-            exchange = await send(client, request_to(endpoint.url), within(5))
+            exchange = await send(client, request_to(endpoint.url), within(PATIENCE))
             body = await read(exchange)
             assert body == b"hello" * 100
             response = exchange.response_with(body)
@@ -357,7 +359,7 @@ class TestExchange:
         for reply in (Reply(body=b"x" * 2000), Reply(body=bomb, headers={"content-encoding": "gzip"})):
             with Endpoint(reply) as endpoint:
                 with pytest.raises(LimitExceededError) as caught:
-                    await read(await send(client, request_to(endpoint.url), within(5)), 1000)
+                    await read(await send(client, request_to(endpoint.url), within(PATIENCE)), 1000)
                 assert caught.value.limit == "max_body_bytes"
 
     async def test_an_errors_body_is_read_as_far_as_it_comes(self, client):
@@ -367,8 +369,8 @@ class TestExchange:
             (Reply(status=500, body=b"\x1f\x8bbroken", headers={"content-encoding": "gzip"}), b""),
         ):
             with Endpoint(reply) as endpoint:
-                exchange = await send(client, request_to(endpoint.url), within(5))
-                assert await exchange.read_start(within(5), 1000) == expected
+                exchange = await send(client, request_to(endpoint.url), within(PATIENCE))
+                assert await exchange.read_start(within(PATIENCE), 1000) == expected
                 await exchange.aclose()
 
 
@@ -383,7 +385,7 @@ class TestOverOurTransport:
     async def test_repeated_headers_are_joined(self, transport, raw_server):
         head = b"HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a: 2\r\nlatin: \xe9\r\ncontent-length: 0\r\n\r\n"
         server = raw_server(lambda peer: (peer.request(), peer.send(head)))
-        exchange = await send(transport, request_to(server.url), within(5))
+        exchange = await send(transport, request_to(server.url), within(PATIENCE))
         assert exchange.headers == {"x-a": "1, 2", "latin": "\xe9", "content-length": "0"}
         await exchange.aclose()
 
@@ -393,7 +395,7 @@ class TestOverOurTransport:
             lambda peer: (requests.append(peer.request()), peer.send(b"HTTP/1.1 204 No\r\n\r\n"), peer.wait_for_the_end())
         )
         request = HTTPRequest(method="GET", url=server.url, headers={"x-title": "caf\xe9"}, body=b"")
-        await (await send(transport, request, within(5))).aclose()
+        await (await send(transport, request, within(PATIENCE))).aclose()
         assert "x-title: caf\xe9\r\n".encode() in requests[0]
 
     @pytest.mark.parametrize("status", [307, 308])
@@ -404,7 +406,7 @@ class TestOverOurTransport:
             return Reply(body=received.body)
 
         with Endpoint(script) as endpoint:
-            exchange = await send(transport, request_to(f"{endpoint.url}/from", b"hello"), within(5))
+            exchange = await send(transport, request_to(f"{endpoint.url}/from", b"hello"), within(PATIENCE))
             assert await read(exchange) == b"hello"
             assert [(r.method, r.path, r.query) for r in endpoint.requests] == [
                 ("POST", "/v1/from", ""),
@@ -416,7 +418,7 @@ class TestOverOurTransport:
     @pytest.mark.parametrize("status", [301, 302, 303])
     async def test_a_redirect_that_would_change_the_method_is_the_answer(self, transport, status):
         with Endpoint([Reply(status=status, headers={"location": "/v1/to"}), Reply(body=b"to")]) as endpoint:
-            exchange = await send(transport, request_to(endpoint.url), within(5))
+            exchange = await send(transport, request_to(endpoint.url), within(PATIENCE))
             assert exchange.status == status
             await read(exchange)
             assert len(endpoint.requests) == 1
@@ -424,13 +426,13 @@ class TestOverOurTransport:
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     async def test_a_get_is_redirected_by_all_of_them(self, transport, status):
         with Endpoint([Reply(status=status, headers={"location": "/v1/to"}), Reply(body=b"to")]) as endpoint:
-            assert await read(await send(transport, request_to(endpoint.url, b"", method="GET"), within(5))) == b"to"
+            assert await read(await send(transport, request_to(endpoint.url, b"", method="GET"), within(PATIENCE))) == b"to"
 
     async def test_a_key_goes_to_no_other_origin(self, transport):
         with Endpoint(Reply(body=b"thief")) as other:
             for location in (f"{other.url}/to", f"//{other.url.removeprefix('http://')}", "https://localhost/to"):
                 with Endpoint(Reply(status=307, headers={"location": location})) as endpoint:
-                    exchange = await send(transport, request_to(endpoint.url), within(5))
+                    exchange = await send(transport, request_to(endpoint.url), within(PATIENCE))
                     assert exchange.status == 307
                     await exchange.aclose()
             assert other.requests == []
@@ -438,14 +440,14 @@ class TestOverOurTransport:
     @pytest.mark.parametrize("location", ["http://[", "ftp://localhost/", "mailto:x", "http://a b/"])
     async def test_a_redirect_to_nowhere_is_the_answer(self, transport, location):
         with Endpoint(Reply(status=308, headers={"location": location})) as endpoint:
-            exchange = await send(transport, request_to(endpoint.url), within(5))
+            exchange = await send(transport, request_to(endpoint.url), within(PATIENCE))
             assert exchange.status == 308
             await exchange.aclose()
 
     async def test_redirects_end_somewhere(self, transport):
         with Endpoint(Reply(status=307, headers={"location": "/v1"})) as endpoint:
             with pytest.raises(APIConnectionError, match="redirected in circles"):
-                await send(transport, request_to(endpoint.url), within(5))
+                await send(transport, request_to(endpoint.url), within(PATIENCE))
             assert len(endpoint.requests) == MAX_REDIRECTS + 1
             assert transport.stats.open == transport.stats.idle
 
@@ -453,16 +455,16 @@ class TestOverOurTransport:
     async def test_an_encoding_that_nobody_asked_for_releases_the_connection(self, transport, encoding):
         with Endpoint(Reply(events=[b"x"], stall=True, headers={"content-encoding": encoding})) as endpoint:
             with pytest.raises(APIResponseValidationError, match="cannot decompress") as caught:
-                await send(transport, request_to(endpoint.url), within(5))
+                await send(transport, request_to(endpoint.url), within(PATIENCE))
             assert transport.stats.open == 0, caught
             await endpoint.await_until(lambda: endpoint.open_connections == 0)
 
     async def test_a_bomb_is_inflated_in_bounded_pieces(self, transport):
         size = 20 * PIECE_BYTES + 5
         with Endpoint(Reply(body=gzip.compress(bytes(size)), headers={"content-encoding": "gzip"})) as endpoint:
-            exchange = await send(transport, request_to(endpoint.url), within(5))
+            exchange = await send(transport, request_to(endpoint.url), within(PATIENCE))
             pieces = []
-            while piece := await next_of(exchange, within(5)):
+            while piece := await next_of(exchange, within(PATIENCE)):
                 pieces.append(len(piece))
             await exchange.aclose()
         assert sum(pieces) == size
@@ -470,7 +472,7 @@ class TestOverOurTransport:
 
     async def test_a_compressed_body_cut_short(self, transport):
         with Endpoint(Reply(body=gzip.compress(b"hello" * 1000)[:-9], headers={"content-encoding": "gzip"})) as endpoint:
-            exchange = await send(transport, request_to(endpoint.url), within(5))
+            exchange = await send(transport, request_to(endpoint.url), within(PATIENCE))
             with pytest.raises(APIConnectionError, match="ended before it was complete"):
                 await read(exchange)
 
@@ -480,7 +482,7 @@ class TestOverOurTransport:
         )
         async with HTTPTransport(max_header_bytes=5000) as transport:
             with pytest.raises(LimitExceededError) as caught:
-                await send(transport, request_to(server.url), within(5))
+                await send(transport, request_to(server.url), within(PATIENCE))
             assert caught.value.limit == "max_header_bytes"
 
     async def test_warm_raises_our_exceptions(self, transport):
@@ -569,7 +571,7 @@ class TestUsersClients:
                 (KeyError("a hook's own"), APIConnectionError),
             ):
                 with pytest.raises(expected) as caught:
-                    await send(own, request_to("http://mock.example/"), within(5))
+                    await send(own, request_to("http://mock.example/"), within(PATIENCE))
                 assert caught.value.__cause__ is failure
 
     async def test_a_hook_that_raises_for_status_changes_no_exception(self, edition):
@@ -605,7 +607,7 @@ class TestUsersClients:
         own = edition.AsyncClient(**PLAIN)
         await own.aclose()
         with pytest.raises(APIConnectionError, match="closed"):
-            await send(own, request_to("http://mock.example/"), within(5))
+            await send(own, request_to("http://mock.example/"), within(PATIENCE))
 
     @pytest.mark.parametrize("seconds", [0, 5], ids=["cancelled", "without end"])
     async def test_the_response_of_an_httpx_client_is_closed_in_any_case(self, seconds, monkeypatch):
@@ -622,7 +624,7 @@ class TestUsersClients:
         monkeypatch.setattr("tokenwire.http.clients.CLOSE_SECONDS", 0.05)
         stream = Slow()
         async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: httpx.Response(200, stream=stream))) as client:
-            exchange = await send(client, request_to("http://localhost"), within(5))
+            exchange = await send(client, request_to("http://localhost"), within(PATIENCE))
             with anyio.CancelScope() as scope:
                 if not seconds:
                     scope.cancel()

@@ -22,6 +22,8 @@ from tokenwire import AsyncClient
 from tokenwire.jobs import Batch, Progress, abatch, batch
 from tokenwire.testing import Endpoint, Reply, completion
 
+from ..conftest import one_loop
+
 KILLS = Path(__file__).with_name("kills.py")
 
 
@@ -78,6 +80,79 @@ class Handler:
 
 
 # Lines in, lines out.
+
+
+RESPONSE: dict[str, Any] = {
+    "id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "m", "tools": [], "extra": {"kept": 1},
+    "output": [{"type": "message", "id": "msg_1", "role": "assistant", "status": "completed",
+                "content": [{"type": "output_text", "text": "Hello", "annotations": []}]}],
+    "usage": {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5},
+}  # fmt: skip
+MESSAGE: dict[str, Any] = {
+    "id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [{"type": "text", "text": "Hello"}],
+    "stop_reason": "end_turn", "stop_sequence": None, "usage": {"input_tokens": 3, "output_tokens": 2},
+}  # fmt: skip
+
+
+def in_words_of(api: str, custom_id: str, **body: Any) -> dict[str, Any]:
+    return {"custom_id": custom_id, "method": "POST", "url": f"/v1/{api}", "body": body}
+
+
+@pytest.mark.anyio
+async def test_an_endpoint_that_speaks_a_line_s_api_is_sent_it_as_it_is(files: Files) -> None:
+    tools = [{"type": "file_search", "vector_store_ids": ["v"]}]
+    turns = [{"role": "user", "content": "Hi"}]
+    lines = [
+        in_words_of("responses", "a", model="openai/m", input="Hi", tools=tools, previous_response_id="resp_0"),
+        in_words_of("responses", "b", model="responses/m", input=[{"role": "user", "content": "Hi"}]),
+        in_words_of("messages", "c", model="anthropic/m", messages=turns, max_tokens=9, container="x"),
+        in_words_of("messages", "d", model="anthropic/m", messages=turns, max_tokens=1),
+        in_words_of("responses", "e", model="openai/m", input="Hi", max_output_tokens=1),
+    ]
+    files.write(*lines)
+    cut = [{**MESSAGE, "stop_reason": "max_tokens"}, {**RESPONSE, "status": "incomplete"}]
+    said = [RESPONSE, RESPONSE, MESSAGE, *cut]
+    with Endpoint([Reply(json=body) for body in said]) as endpoint:
+        async with AsyncClient(api_base=endpoint.url, api_key="k", fallbacks=["openai/other"]) as client:
+            progress = await abatch(str(files.input), str(files.output), client=client, concurrency=1)
+        sent = [(request.path, request.json()) for request in endpoint.requests]
+    assert sent == [(line["url"], {**line["body"], "model": "m"}) for line in lines]
+    assert [result["response"]["body"] for result in files.results] == said
+    assert (progress.done, progress.failed, progress.truncated, progress.tokens) == (5, 0, 2, 25)
+    again = await abatch(str(files.input), str(files.output), model=None)
+    assert (again.earlier, again.done, again.truncated) == (5, 0, 2)
+
+
+@pytest.mark.anyio
+async def test_a_handler_is_asked_in_chat_and_answers_in_the_line_s_words(files: Files) -> None:
+    files.write(
+        in_words_of("responses", "a", input="Hi", instructions="Be brief."),
+        in_words_of("messages", "b", messages=[{"role": "user", "content": "long"}], max_tokens=9),
+        in_words_of("responses", "c", input="Hi", previous_response_id="resp_0"),
+        in_words_of("messages", "d", messages=[{"role": "user", "content": "Hi"}]),
+    )
+    handler = Handler()
+    progress = await files.run(handler)
+    results = {result["custom_id"]: result for result in files.results}
+    response, message = (results[name]["response"]["body"] for name in "ab")
+    assert (response["object"], response["output"][0]["content"][0]["text"]) == ("response", "said Hi")
+    assert (message["content"], message["stop_reason"]) == ([{"type": "text", "text": "said long"}], "max_tokens")
+    assert "previous_response_id" in results["c"]["error"]["message"]
+    assert "max_tokens" in results["d"]["error"]["message"]
+    assert (sorted(handler.asked), progress.failed, progress.truncated) == (["Hi", "long"], 2, 1)
+
+
+@pytest.mark.anyio
+async def test_an_endpoint_of_another_api_is_asked_in_its_own_words(files: Files) -> None:
+    turns = [{"role": "user", "content": [{"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}]}]
+    files.write(in_words_of("messages", "a", model="openai/m", messages=turns, max_tokens=9))
+    with Endpoint(Reply(json=completion("Hello"))) as endpoint:
+        async with AsyncClient(api_base=endpoint.url, api_key="k") as client:
+            await abatch(str(files.input), str(files.output), client=client)
+        (request,) = endpoint.requests
+    assert request.path == "/v1/chat/completions"
+    assert request.json()["messages"] == [{"role": "user", "content": [{"type": "text", "text": "Hi"}]}]
+    assert files.results[0]["response"]["body"]["content"] == [{"type": "text", "text": "Hello"}]
 
 
 @pytest.mark.anyio
@@ -228,6 +303,7 @@ def test_from_sync_code(files: Files) -> None:
 # The next run.
 
 
+@one_loop
 @pytest.mark.anyio
 async def test_cut_anywhere_the_next_run_goes_on(files: Files) -> None:
     """Whatever a power cut leaves of the last lines."""
@@ -255,6 +331,7 @@ async def test_a_tail_of_zeros_is_cut_off(files: Files) -> None:
     assert files.ids == ["a", "b"]
 
 
+@one_loop
 @pytest.mark.anyio
 async def test_many_results_of_all_kinds_are_found_again(files: Files) -> None:
     """What is looked at together, and what is looked at alone."""
@@ -274,6 +351,7 @@ async def test_many_results_of_all_kinds_are_found_again(files: Files) -> None:
     assert files.ids == sorted(ids)
 
 
+@one_loop
 @pytest.mark.anyio
 @pytest.mark.parametrize("place", [0, 1500, 2999])
 async def test_one_id_that_is_another_among_many(files: Files, place: int) -> None:
@@ -286,6 +364,7 @@ async def test_one_id_that_is_another_among_many(files: Files, place: int) -> No
         await files.run(Handler())
 
 
+@one_loop
 @pytest.mark.anyio
 async def test_a_new_line_with_the_id_of_one_that_is_done(files: Files) -> None:
     lines = [chat(f"id-{number}", str(number)) for number in range(1000)]
@@ -296,6 +375,7 @@ async def test_a_new_line_with_the_id_of_one_that_is_done(files: Files) -> None:
         await files.run(Handler())
 
 
+@one_loop
 @pytest.mark.anyio
 async def test_a_line_with_a_hole_is_no_result(files: Files) -> None:
     """A power cut may leave zeros where a line was not written yet, and what was written after it."""

@@ -14,9 +14,8 @@ import tokenwire
 from tokenwire import AsyncClient, Client, Gate, Result
 from tokenwire.testing import Endpoint, Reply, chunks, completion
 
+from ..conftest import PATIENCE
 from ..faults.stepping import cancelled_everywhere
-
-PATIENCE = 20.0
 
 
 class Handler:

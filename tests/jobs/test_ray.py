@@ -11,6 +11,8 @@ import tokenwire
 from tokenwire.ray import Completions
 from tokenwire.testing import Endpoint, FakeClock, Received, Reply, completion
 
+from ..conftest import PATIENCE
+
 USUAL = ["text", "finish_reason", "prompt_tokens", "completion_tokens", "total_tokens"]
 USUAL += ["attempts", "seconds", "waited", "error", "error_message"]
 
@@ -67,7 +69,7 @@ async def test_each_row_has_its_own_answer_and_failed_rows_are_rows() -> None:
 async def test_all_rows_are_under_way_at_once() -> None:
     handler = Handler()
     handler.go = lambda: handler.most == 16
-    with anyio.fail_after(20):
+    with anyio.fail_after(PATIENCE):
         found = await run({"prompt": [str(number) for number in range(16)]}, handler, max_concurrency=16)
     assert found["text"] == [f"said {number}" for number in range(16)]
 

@@ -27,7 +27,6 @@ from tokenwire import (
 pytestmark = pytest.mark.anyio
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
-SOON = 5.0  # seconds in which what must happen has happened
 
 # litellm-compatible handlers are written against these.
 KEYWORDS = {

@@ -17,12 +17,11 @@ from tokenwire.testing import FakeClock
 from tokenwire.wire.assemble import Assembler
 from tokenwire.wire.convert import whole_class
 
-from ..conftest import LOOPS, an_hour
+from ..conftest import LOOPS, PATIENCE, an_hour
 
 pytestmark = pytest.mark.anyio
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
-SOON = 5.0  # seconds in which what must happen has happened
 
 
 async def read(stream: Any, begun: anyio.Event | None = None) -> None:
@@ -142,14 +141,14 @@ class TestTimeouts:
 
         def handler() -> str:
             self.begun.set()
-            released.wait(SOON)
+            released.wait(PATIENCE)
             at_work.release()
             return "late"
 
         yield handler
         released.set()
         for _ in range(2):  # it was called whole and streamed
-            at_work.acquire(timeout=SOON)
+            at_work.acquire(timeout=PATIENCE)
 
     @pytest.fixture
     def blocks_streaming(self) -> Iterator[Any]:
@@ -158,7 +157,7 @@ class TestTimeouts:
         def handler() -> Iterator[str]:
             yield "a"
             self.begun.set()
-            released.wait(SOON)
+            released.wait(PATIENCE)
             yield "late"
 
         yield handler
@@ -168,7 +167,7 @@ class TestTimeouts:
         cleaned = threading.Event()
 
         async def handler() -> AsyncIterator[str]:
-            until = time.monotonic() + SOON
+            until = time.monotonic() + PATIENCE
             try:
                 while time.monotonic() < until:
                     yield "a"
@@ -203,7 +202,7 @@ class TestTimeouts:
 async def errors_of_timeout(handler: Any, clock: FakeClock, begun: threading.Event | None = None) -> list[Timeout]:
     async def ready() -> None:
         if begun is not None:
-            assert await anyio.to_thread.run_sync(begun.wait, SOON)
+            assert await anyio.to_thread.run_sync(begun.wait, PATIENCE)
             begun.clear()
 
     tokenwire.register("mine", handler)
@@ -290,10 +289,10 @@ async def test_sync_handlers_never_block_the_loop() -> None:
     released = threading.Event()
 
     def whole() -> str:
-        return "done" if released.wait(SOON) else "the loop was blocked"
+        return "done" if released.wait(PATIENCE) else "the loop was blocked"
 
     def streamed() -> Iterator[str]:
-        yield "done" if released.wait(SOON) else "the loop was blocked"
+        yield "done" if released.wait(PATIENCE) else "the loop was blocked"
 
     async def call(handler: Any) -> None:
         tokenwire.register(handler.__name__, handler)
@@ -311,7 +310,7 @@ async def test_many_sync_handlers_work_at_once() -> None:
     barrier = threading.Barrier(60)
 
     def handler() -> str:
-        barrier.wait(SOON)  # passes when all sixty are here
+        barrier.wait(PATIENCE)  # passes when all sixty are here
         return "done"
 
     tokenwire.register("mine", handler)
@@ -355,7 +354,7 @@ async def test_a_sync_generator_is_not_read_without_bound() -> None:
 
     async with tokenwire.astreaming("mine/any", MESSAGES) as stream:
         await anext(stream)
-        await anyio.to_thread.run_sync(full.wait, SOON)
+        await anyio.to_thread.run_sync(full.wait, PATIENCE)
     assert len(given) < 10_000
 
 
@@ -407,7 +406,7 @@ class TestCleanUp:
                 break
 
         assert stream.outcome == "cancelled"
-        assert await anyio.to_thread.run_sync(watched.cleaned.wait, SOON)
+        assert await anyio.to_thread.run_sync(watched.cleaned.wait, PATIENCE)
 
     async def test_runs_when_the_reader_is_cancelled(self, watched: Watched) -> None:
         async def read() -> None:
@@ -423,7 +422,7 @@ class TestCleanUp:
             await begun.wait()
             group.cancel_scope.cancel()
 
-        assert await anyio.to_thread.run_sync(watched.cleaned.wait, SOON)
+        assert await anyio.to_thread.run_sync(watched.cleaned.wait, PATIENCE)
 
     async def test_runs_when_another_task_closes_the_stream(self, watched: Watched) -> None:
         async def read_on() -> None:
@@ -432,13 +431,13 @@ class TestCleanUp:
 
         begun = anyio.Event()
         stream = tokenwire.astreaming("mine/any", MESSAGES)
-        with anyio.fail_after(SOON):
+        with anyio.fail_after(PATIENCE):
             async with anyio.create_task_group() as group:
                 group.start_soon(read_on)
                 await begun.wait()
                 await stream.aclose()
         assert stream.outcome == "cancelled"
-        assert await anyio.to_thread.run_sync(watched.cleaned.wait, SOON)
+        assert await anyio.to_thread.run_sync(watched.cleaned.wait, PATIENCE)
 
 
 class Endless:
@@ -464,7 +463,7 @@ class TestClosingWhileItsReaderWaits:
 
         def handler() -> Iterator[str]:
             yield "a"
-            released.wait(2 * SOON)
+            released.wait(2 * PATIENCE)
 
         yield handler
         released.set()
@@ -478,7 +477,7 @@ class TestClosingWhileItsReaderWaits:
         tokenwire.register("mine", blocks if kind == "thread" else lambda: Endless())
         begun = anyio.Event()
         stream = tokenwire.astreaming("mine/any", MESSAGES)
-        with anyio.fail_after(SOON):
+        with anyio.fail_after(PATIENCE):
             async with anyio.create_task_group() as group:
                 group.start_soon(read_on)
                 await begun.wait()
@@ -486,7 +485,7 @@ class TestClosingWhileItsReaderWaits:
                 await stream.aclose()
         assert stream.outcome == "cancelled"
 
-    async def test_by_two_tasks(self, caplog: pytest.LogCaptureFixture) -> None:
+    async def test_by_two_tasks(self, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
         async def handler() -> AsyncIterator[str]:
             yield "a"
             try:
@@ -502,7 +501,8 @@ class TestClosingWhileItsReaderWaits:
         tokenwire.register("mine", handler)
         begun, cleaned = anyio.Event(), anyio.Event()
         stream = tokenwire.astreaming("mine/any", MESSAGES)
-        with anyio.fail_after(SOON / 2):  # less than an iterator's closing may take
+        monkeypatch.setattr(handler_items, "CLOSE_SECONDS", 2 * PATIENCE)
+        with anyio.fail_after(PATIENCE):  # less than an iterator's closing may take
             async with anyio.create_task_group() as group:
                 group.start_soon(read_on)
                 await begun.wait()
@@ -522,7 +522,7 @@ async def test_a_dropped_streams_sync_generator_is_closed() -> None:
     await anext(stream)
     del stream
 
-    assert await anyio.to_thread.run_sync(watched.cleaned.wait, SOON)
+    assert await anyio.to_thread.run_sync(watched.cleaned.wait, PATIENCE)
 
 
 async def test_a_cancelled_callers_handler_cleans_up_to_its_end() -> None:
@@ -551,7 +551,7 @@ async def test_a_handlers_clean_up_that_never_ends_holds_nobody(monkeypatch: pyt
             yield "a"
             yield "b"
         finally:
-            await anyio.sleep(SOON)
+            await anyio.sleep(PATIENCE)
             waited.append("to the end")
 
     waited: list[str] = []

@@ -16,6 +16,9 @@ from tokenwire import (
     RetryPolicy,
     Timeouts,
 )
+from tokenwire.testing import FakeClock
+
+from ..conftest import an_hour
 
 pytestmark = pytest.mark.anyio
 
@@ -39,14 +42,14 @@ async def test_an_attempt_without_content_may_be_followed_by_another() -> None:
     assert calls == [0, 1]
 
 
-async def test_each_piece_of_text_is_content() -> None:
+async def test_each_piece_of_text_is_content(clock: FakeClock) -> None:
     async def handler(messages: Any) -> AsyncIterator[str]:
         for letter in "abcdef":
             yield letter
-            await anyio.sleep(0.1)
+            await anyio.sleep(10)
 
-    async with AsyncClient(handlers={"mine": handler}) as client:
-        stream = client.astreaming("mine/m", MESSAGES, timeout=Timeouts(idle=0.3))
+    async with AsyncClient(handlers={"mine": handler}) as client, an_hour(clock):
+        stream = client.astreaming("mine/m", MESSAGES, timeout=Timeouts(idle=30))
         assert "".join([piece.text async for piece in stream]) == "abcdef"
 
 

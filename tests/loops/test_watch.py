@@ -6,7 +6,6 @@ import weakref
 
 import pytest
 
-from tokenwire._loops import asyncio_watch
 from tokenwire._loops.asyncio_watch import Watched, watch_of
 from tokenwire.testing import FakeClock
 
@@ -35,46 +34,41 @@ class Wait(Watched):
         self.arm()
 
 
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asyncio_watch, "LOOK_SECONDS", 0.05)
-
-
-def test_near_and_far_deadlines_are_kept():
+def test_near_and_far_deadlines_are_kept(clock: FakeClock) -> None:
     async def main() -> None:
         now = asyncio.get_running_loop().time()
-        near, far, never = Wait(now + 0.02), Wait(now + 0.18), Wait(now + 3600)
+        near, far, never = Wait(now + 2), Wait(now + 18), Wait(now + 3600)
         assert (near.has_timer, far.has_timer, never.has_timer) == (True, False, False)
-        await asyncio.sleep(0.3)
-        for wait, seconds in ((near, 0.02), (far, 0.18)):
+        await clock.aadvance(30)
+        for wait, seconds in ((near, 2), (far, 18)):
             assert wait.ended_at is not None
-            assert wait.ended_at - now > seconds - 0.001  # loops count in milliseconds
+            assert wait.ended_at - now == pytest.approx(seconds)
         assert (never.ended_at, never.has_timer) == (None, False)
 
     asyncio.run(main())
 
 
-def test_a_deadline_may_move():
+def test_a_deadline_may_move(clock: FakeClock) -> None:
     async def main() -> None:
         now = asyncio.get_running_loop().time()
-        later, sooner = Wait(now + 0.03), Wait(now + 3600)
-        later.move(now + 0.2)
-        sooner.move(now + 0.03)
-        await asyncio.sleep(0.1)
+        later, sooner = Wait(now + 3), Wait(now + 3600)
+        later.move(now + 20)
+        sooner.move(now + 3)
+        await clock.aadvance(10)
         assert later.ended_at is None
         assert sooner.ended_at is not None
-        await asyncio.sleep(0.2)
+        await clock.aadvance(20)
         assert later.ended_at is not None
-        assert later.ended_at - now >= 0.2
+        assert later.ended_at - now == pytest.approx(20)
 
     asyncio.run(main())
 
 
-def test_one_that_left_is_not_looked_after():
+def test_one_that_left_is_not_looked_after(clock: FakeClock) -> None:
     async def main() -> None:
-        wait = Wait(asyncio.get_running_loop().time() + 0.12)
+        wait = Wait(asyncio.get_running_loop().time() + 12)
         watch_of(asyncio.get_running_loop()).watched.discard(wait)
-        await asyncio.sleep(0.2)
+        await clock.aadvance(20)
         assert wait.ended_at is None
 
     asyncio.run(main())
@@ -96,10 +90,10 @@ def test_a_deadline_that_passed_before_the_watch_looked_is_not_left_to_a_timer()
     """The watch's own timer is older than the fake clock: it fires when the clock has been moved and nobody moves it on."""
 
     async def main() -> None:
-        far = Wait(asyncio.get_running_loop().time() + 0.2)
+        far = Wait(asyncio.get_running_loop().time() + 20)
         assert not far.has_timer
         with FakeClock() as clock:
-            await clock.aadvance(0.3)
+            await clock.aadvance(30)
             for _ in range(50):  # turns of the loop, which take no time
                 await asyncio.sleep(0)
             assert far.ended_at is not None

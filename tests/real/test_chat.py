@@ -9,10 +9,9 @@ import pytest
 
 from tokenwire import ModelResponse, ModelResponseStream, acompletion, astreaming
 
-pytestmark = [pytest.mark.real_model, pytest.mark.anyio]
+from ..conftest import one_loop
 
-# What the model says does not depend on the loop: once is enough.
-one_loop = pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
+pytestmark = [pytest.mark.real_model, pytest.mark.anyio]
 
 MODEL = "openai/smollm2"
 HI = [{"role": "user", "content": "Hi"}]

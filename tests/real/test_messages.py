@@ -6,10 +6,9 @@ import pytest
 
 from tokenwire import ModelResponse, acompletion
 
-pytestmark = [pytest.mark.real_model, pytest.mark.anyio]
+from ..conftest import one_loop
 
-# What the model says does not depend on the loop: once is enough.
-one_loop = pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
+pytestmark = [pytest.mark.real_model, pytest.mark.anyio]
 
 MODEL = "anthropic/smollm2"
 HI = [{"role": "system", "content": "You are brief."}, {"role": "user", "content": "Say hello."}]

@@ -7,9 +7,10 @@ import pytest
 import tokenwire
 from tokenwire import acompletion
 
+from ..conftest import one_loop
+
 pytestmark = [pytest.mark.real_model, pytest.mark.anyio]
 
-one_loop = pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
 
 MESSAGES = [{"role": "user", "content": "Count to three."}]
 

@@ -11,10 +11,9 @@ import pytest
 
 from tokenwire import ModelResponse, acompletion, astreaming
 
-pytestmark = [pytest.mark.real_model, pytest.mark.anyio]
+from ..conftest import one_loop
 
-# What the model says does not depend on the loop: once is enough.
-one_loop = pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
+pytestmark = [pytest.mark.real_model, pytest.mark.anyio]
 
 MODEL = "openai/smollm2"
 QUESTION = {"role": "user", "content": "What is the weather in Paris?"}

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import enum
+import json
 from collections.abc import AsyncIterator
 from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
@@ -17,6 +18,7 @@ from tokenwire import (
     CustomLLM,
     GenericStreamingChunk,
     ModelResponse,
+    OutputValidationError,
     Partial,
     StreamTruncatedError,
 )
@@ -26,6 +28,10 @@ pytestmark = pytest.mark.anyio
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 TEXT = '{"number": 12, "lines": [{"text": "green tea", "price": 2.5}], "due": "2026-11-28"}'
+
+
+# What is read of the text does not depend on the loop.
+one_loop = pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
 
 
 class Pieces(CustomLLM):
@@ -178,6 +184,55 @@ async def test_a_pydantic_model_is_not_validated_before_it_is_whole() -> None:
         assert (second.inner[0].y, hasattr(second.inner[0], "x")) == (2, False)
         last = (await anext(partials)).parsed
     assert last.inner[0] == Inner(x=1, y=3)
+
+
+@one_loop
+@pytest.mark.parametrize(
+    "cls, pieces, path, expected",
+    [
+        (Invoice, ['{"number": "12', '"', ', "lines": []'], "number", "Expected `int`, got `str`"),
+        (
+            Invoice,
+            ['{"number": 1, "lines": [{"text": "a"}', ', {"text": 3', "}]"],
+            "lines[1].text",
+            "Expected `str`, got `int`",
+        ),
+        (Invoice, ['{"number": 1, "lines": [], "due": "2026-11', '"}'], "due", "Expected `date | none`, got `str`"),
+        (Invoice, ['{"number": 1, "lines": {"a": ', "1", "}"], "lines", "Expected `list`, got `object`"),
+        (Invoice, ['{"number": 1, "lines": [{"price": 1', "}"], "lines[0]", "Object missing required field `text`"),
+        (Invoice, ['{"number": 1, "lines": []', ', "paid": null', "}"], None, ""),
+        (Pair, ['{"left": 1, "right": nul', "l}"], None, ""),
+        (Row, ['{"value": ["a"', ', "b"', "]"], "[1]", "Expected `int`, got `str`"),
+        (list[int], ['{"value": [1, 2', ", true", ", 3]"], "[2]", "Expected `int`, got `bool`"),
+        (set[int] | str, ['{"value": [1, "', 'a"', "]}"], "[1]", "Expected `int`, got `str`"),
+        (Literal["red", "reddish"], ['{"value": "re', "d", 'der"}'], "", "Expected `'red' | 'reddish'`, got `str`"),
+        (Colour, ['{"value": "bl', 'ue"}'], "", "Expected `Colour`, got `str`"),
+        (Model, ['{"called": "a", "inner": [{"x": "b', '"', "}]}"], "inner[0].x", "unable to parse"),
+        (Model, ['{"called": "a", "inner": [{"x": "1', '"', "}]}"], None, ""),
+        (dict[str, int], ['{"value": [{"key": "a", "value": "b', '"}', "]}"], "a", "Expected `int`, got `str`"),
+        (int, ['{"value": "1', '"', "}"], "", "Expected `int`, got `str`"),
+    ],
+)
+async def test_what_can_not_come_right_any_more_is_an_error_as_soon_as_it_has_ended(
+    cls: Any, pieces: list[str], path: str | None, expected: str
+) -> None:
+    async with stream_of(*pieces, response_format=cls) as stream:
+        partials = stream.partials()
+        assert (await anext(partials)).parsed is not msgspec.UNSET  # and no error: it may still become what it must be
+        found: OutputValidationError | None = None
+        async for partial in partials:
+            try:
+                _ = partial.parsed
+            except OutputValidationError as error:
+                found = error
+        if path is None:
+            assert found is None
+        else:
+            assert found is not None
+            assert (found.path, expected in found.expected) == (path, True), found.expected
+            assert json.loads(found.text) is not None
+            assert shown in str(found) if (shown := getattr(cls, "__name__", "")) else True
+    assert stream.outcome == "complete"
 
 
 async def test_text_that_is_not_json_is_named() -> None:

@@ -16,6 +16,8 @@ import tokenwire
 from tokenwire._calls import routing
 from tokenwire.server.protocol import HTTPProtocol
 
+from ..conftest import PATIENCE
+
 MESSAGES = [{"role": "user", "content": "Hi"}]
 
 
@@ -116,7 +118,7 @@ async def _visit(
     method: str = "POST",
     headers: Mapping[str, str] | None = None,
     root_path: str = "",
-    seconds: float = 10,
+    seconds: float = PATIENCE,
 ) -> AsyncGenerator[Visit, None]:
     data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
     with anyio.fail_after(seconds):

@@ -18,6 +18,8 @@ import tokenwire
 from tokenwire import CustomLLM, CustomLLMError, EmbeddingResponse, GenericStreamingChunk, Usage
 from tokenwire.server import create_app
 
+from ..conftest import PATIENCE
+
 pytestmark = pytest.mark.anyio
 
 MESSAGES: Any = [{"role": "user", "content": "Hi"}]
@@ -144,7 +146,7 @@ async def test_curl(app: Any, served: Any) -> None:
             "-d",
             body,
         ]
-        return subprocess.run(command, check=True, capture_output=True, timeout=10).stdout
+        return subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE).stdout
 
     async with served(app) as url:
         lines = (await anyio.to_thread.run_sync(curl, url)).splitlines()
@@ -174,7 +176,7 @@ class Counted:
                 self.nobody = anyio.Event()
 
     async def until_nobody_runs(self) -> None:
-        with anyio.fail_after(5):
+        with anyio.fail_after(PATIENCE):
             while self.running:
                 await self.nobody.wait()
 
@@ -229,7 +231,7 @@ async def test_a_client_that_leaves_cancels_the_handler(stream: bool, served: An
             tasks.start_soon(ask)
             await began.wait()
             tasks.cancel_scope.cancel()
-        with anyio.fail_after(5):
+        with anyio.fail_after(PATIENCE):
             await witness.left.wait()
 
 

@@ -17,13 +17,14 @@ model_list:
 
 
 @pytest.fixture(autouse=True)
-def own_modules() -> Iterator[None]:
-    """The modules that a test imports are forgotten after it."""
+def own_modules(tmp_path: Path) -> Iterator[None]:
+    """The modules that a test makes are forgotten after it; not those of a library, which would be there twice."""
     modules, path = set(sys.modules), list(sys.path)
     yield
     sys.path[:] = path
     for name in set(sys.modules) - modules:
-        del sys.modules[name]
+        if (getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ from tokenwire import CustomLLM
 from tokenwire.server import create_app
 from tokenwire.testing import Endpoint, Reply, chunk, chunks, completion
 
+from ..conftest import one_loop
+
 pytestmark = pytest.mark.anyio
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
@@ -51,6 +53,7 @@ NAMED = {"error": {"message": "no", "type": "invalid_request_error", "param": "t
 NUMBERS = {"error": {"message": "no", "big": 12345678901234567890123, "small": 1e-400, "exact": 0.10}}
 
 
+@one_loop
 @pytest.mark.parametrize("asked", [BODY, STREAM], ids=["whole", "streamed"])
 @pytest.mark.parametrize("status", [400, 401, 402, 404, 413, 422, 429, 500, 502, 503, 529])
 @pytest.mark.parametrize(

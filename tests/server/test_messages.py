@@ -12,6 +12,7 @@ from tokenwire import CustomLLM, CustomLLMError, Delta, GenericStreamingChunk, M
 from tokenwire.server import create_app
 from tokenwire.testing import Endpoint, Reply
 
+from ..conftest import one_loop
 from ..wire.messages import CALL, TEXT, THINKING, events, message
 
 pytestmark = pytest.mark.anyio
@@ -19,8 +20,6 @@ pytestmark = pytest.mark.anyio
 PATH = "/v1/messages"
 HI = [{"role": "user", "content": "Hi"}]
 TOOL = {"name": "weather", "description": "d", "input_schema": {"type": "object"}}
-
-one_loop = pytest.mark.parametrize("anyio_backend", [("asyncio", {"use_uvloop": False})], ids=["asyncio"])
 
 
 def request(messages: Any = HI, **fields: Any) -> dict[str, Any]:

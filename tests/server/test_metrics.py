@@ -14,6 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tokenwire import CustomLLMError, StreamTruncatedError
 from tokenwire.server import create_app
 
+from ..conftest import PATIENCE
+
 MESSAGES = [{"role": "user", "content": "my secret question"}]
 CHAT: dict[str, Any] = {"model": "words", "messages": MESSAGES}
 STREAMED = {**CHAT, "stream": True}
@@ -107,7 +109,7 @@ async def test_the_figures(ask: Any, visit: Any) -> None:
         ("other", "", "404", "error"): 1.0,
     }
     assert figures["tokenwire_time_to_first_token_seconds_count"] == {("words",): 2.0}
-    assert 0 < figures["tokenwire_time_to_first_token_seconds_sum"]["words",] < 5
+    assert 0 < figures["tokenwire_time_to_first_token_seconds_sum"]["words",] < PATIENCE
     assert figures["tokenwire_chunks_total"]["words",] >= 6
     assert figures["tokenwire_chunks_per_second_count"] == {("words",): 2.0}
     figures = await scrape(ask, app)
@@ -151,6 +153,9 @@ def test_processes_that_share_a_folder_are_added_up(tmp_path: Path) -> None:
     with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "tokenwire_requests_in_flight 1.0\n"
-        second = subprocess.run(command, env=environment, input="\n", capture_output=True, text=True, timeout=30, check=True)
+        second = subprocess.run(command, env=environment, input="\n", capture_output=True, text=True, timeout=60, check=True)
         assert second.stdout == "tokenwire_requests_in_flight 2.0\n"
         first.communicate("\n")
+    # What an ended process had under way is not counted any longer.
+    third = subprocess.run(command, env=environment, input="\n", capture_output=True, text=True, timeout=60, check=True)
+    assert third.stdout == "tokenwire_requests_in_flight 1.0\n"

@@ -24,7 +24,7 @@ from tokenwire import (
 )
 from tokenwire.server import create_app
 
-EXAMPLES = 5  # of requests for each operation
+EXAMPLES = 3  # of requests for each operation
 
 # JSON Schema takes 5.0 for an integer; this server does as little as OpenAI's.
 WHOLE_FLOAT = re.compile(r"expected `int.*`, got `float`")

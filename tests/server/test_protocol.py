@@ -12,7 +12,7 @@ import pytest
 from tokenwire.server import create_app
 from tokenwire.testing import FakeClock
 
-from ..conftest import LOOPS
+from ..conftest import LOOPS, PATIENCE
 from .conftest import on_uvicorn
 
 pytestmark = pytest.mark.anyio
@@ -73,7 +73,7 @@ async def exchanging(app: Any, **options: Any) -> AsyncGenerator[Exchange, None]
 
         async def exchange(*pieces: bytes) -> bytes:
             received = b""
-            with anyio.fail_after(10):
+            with anyio.fail_after(PATIENCE):
                 async with await anyio.connect_tcp("127.0.0.1", port) as connection:
                     raw = connection.extra(anyio.abc.SocketAttribute.raw_socket)
                     raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

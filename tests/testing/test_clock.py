@@ -13,7 +13,7 @@ import tokenwire
 from tokenwire import Timeouts
 from tokenwire.testing import Endpoint, FakeClock, Reply
 
-from ..conftest import LOOPS
+from ..conftest import LOOPS, PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -149,7 +149,7 @@ async def test_timers_that_are_left_have_the_rest_to_go() -> None:
         await anyio.sleep(3600.01)
         woken.set()
 
-    with anyio.fail_after(5):
+    with anyio.fail_after(PATIENCE):
         async with anyio.create_task_group() as group:
             with FakeClock() as clock:
                 group.start_soon(sleep)

@@ -92,7 +92,7 @@ def test_the_command(tmp_path: Path):
             lines = [serving.stdout.readline().strip().partition("  ")[2] for _ in range(6)]
         finally:
             serving.send_signal(signal.SIGINT)
-            _, complaints = serving.communicate(timeout=20)
+            _, complaints = serving.communicate(timeout=60)
     assert (serving.returncode, complaints) == (0, "")
     lines = [line.partition(", after")[0] for line in lines]
     assert sorted(lines) == [

@@ -81,7 +81,14 @@ async def typed_answers(client: AsyncClient, sync_client: Client) -> None:
     assert_type(sync_client.completion("openai/m", MESSAGES, response_format=Invoice, x=1), ParsedResponse[Invoice])
     assert_type(tokenwire.completion("openai/m", MESSAGES, response_format=dict[str, int]), ParsedResponse[dict[str, int]])
     assert_type(await tokenwire.acompletion("openai/m", MESSAGES, response_format={"type": "json_object"}), ModelResponse)
-    assert_type(await tokenwire.acompletion("openai/m", MESSAGES, response_format=Invoice | Credit), ModelResponse)
+    either = await tokenwire.acompletion("openai/m", MESSAGES, response_format=Invoice | Credit)
+    assert_type(either, ParsedResponse[Invoice | Credit])
+    assert_type(either.choices[0].message.parsed, Invoice | Credit)
+    assert_type(tokenwire.completion("openai/m", MESSAGES, response_format=Invoice | None), ParsedResponse[Invoice | None])
+    words = await client.acompletion("openai/m", MESSAGES, response_format=Literal["yes", "no"])
+    assert_type(words, ParsedResponse[Literal["yes", "no"]])
+    none = await client.acompletion("openai/m", MESSAGES, response_format=None)
+    assert_type(none.choices[0].message.parsed, None)
     await tokenwire.acompletion("openai/m", MESSAGES, response_format=Invoice, json_mode="prompt", retry_invalid=1)
     passed_on: ModelResponse = response
     assert passed_on.choices[0].message.parsed
@@ -101,6 +108,8 @@ async def typed_streams(client: AsyncClient, sync_client: Client) -> None:
         assert_type([partial async for partial in entered.partials()], list[Partial[Invoice]])
     passed_on: AsyncStream[ModelResponseStream] = stream
     assert_type(passed_on.outcome, Literal["complete", "truncated", "error", "cancelled"] | None)
+    either = sync_client.streaming("openai/m", MESSAGES, response_format=Invoice | Credit)
+    assert_type(either, ParsedStream[GenericStreamingChunk, Invoice | Credit])
     flat = client.astreaming("openai/m", MESSAGES, response_format=Invoice)
     assert_type(flat, ParsedAsyncStream[GenericStreamingChunk, Invoice])
     assert_type([chunk async for chunk in flat], list[GenericStreamingChunk])

@@ -267,7 +267,7 @@ def test_only_the_first_delta_with_a_field_that_nobody_names_is_decoded_in_vain(
 
 # What a stream holds.
 
-COUNT = 100_000
+COUNT = 40_000
 
 
 def held_after(events: Iterable[bytes]) -> tuple[int, ChunkDecoder]:

@@ -73,7 +73,7 @@ every_stream = st.sampled_from(list(odd_streams()))
 every_whole = st.sampled_from(list(odd_wholes()))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(odd=every_stream, shape=st.sampled_from(SHAPES), reads=st.sampled_from([1, 2, 9]))
 def test_one_odd_value_never_costs_the_text_of_a_stream(odd: Any, shape: Any, reads: int) -> None:
     name, path, other = odd
@@ -94,7 +94,7 @@ def test_one_odd_value_never_costs_the_text_of_a_stream(odd: Any, shape: Any, re
         assert json.loads(record.model_dump_json())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(odd=every_whole)
 def test_one_odd_value_never_costs_the_text_of_a_whole_answer(odd: Any) -> None:
     name, path, other = odd

@@ -51,7 +51,7 @@ def is_encodable(value: Any) -> bool:
 
 @pytest.mark.parametrize("shape", [ModelResponseStream, GenericStreamingChunk], ids=lambda shape: shape.__name__)
 def test_events(shape: Any) -> None:
-    stream = [json.loads(data.split(b"data: ", 1)[1]) for data in events(BLOCKS, "tool_use", size=40)]
+    stream = [json.loads(data.split(b"data: ", 1)[1]) for data in events(BLOCKS, "tool_use", size=80)]
     for number, event in enumerate(stream):
         for changed in variants(event):
             decoder = MESSAGES.decoder(shape, "m")

@@ -21,7 +21,7 @@ ITEMS = [SUMMARY, THOUGHTS, QUOTING, REFUSING, CALL, CUSTOM, SEARCH]
 
 @pytest.mark.parametrize("shape", [ModelResponseStream, GenericStreamingChunk], ids=lambda shape: shape.__name__)
 def test_events(shape: Any) -> None:
-    *stream, last = events(ITEMS, size=40)
+    *stream, last = events(ITEMS, size=80)
     if shape is GenericStreamingChunk:  # what is whole is looked at where there were no deltas
         stream = [event for event in stream if not event["type"].endswith(".delta")]
     stream.append({**last, "response": {**last["response"], "output": []}})

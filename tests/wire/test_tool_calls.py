@@ -357,7 +357,7 @@ MANNERS = [
 
 @each_shape
 @pytest.mark.parametrize("manner, order", MANNERS, ids=[manner.__name__ for manner, _ in MANNERS])
-@settings(max_examples=40)  # of each of thirty
+@settings(max_examples=20)  # of each of thirty
 @given(data=st.data())
 def test_calls_cut_in_the_manner_of_a_server_come_back(manner: Any, order: Any, shape: Any, data: st.DataObject) -> None:
     calls = data.draw(lists_of_calls())

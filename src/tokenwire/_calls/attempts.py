@@ -6,6 +6,7 @@ Each target has attempts of its own; once they are used up, or another would not
 import random
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -15,6 +16,7 @@ from .. import _loops
 from .._reading import FOREVER
 from .._settings import Timeouts, retries
 from ..exceptions import APIConnectionError, APIError, ContextWindowExceededError, Timeout
+from ..llms.backend import Prepared
 from ..types import Usage
 from ..types.attempts import Attempt
 from .observers import CallObserver
@@ -43,6 +45,7 @@ class Attempts:
     Attributes:
         provider, model, deployment: who is asked now.
         deadline: by when the last one must be over, as `_loops.clock` counts.
+        gated: seconds that the gate held them back.
         made: those that are over.
         is_under_way: whether one has begun and is not over.
         started: when the latest began, as `time.monotonic()` counts.
@@ -52,7 +55,7 @@ class Attempts:
     __slots__ = (
         *("_asked", "_before", "_ended", "_further", "_gate", "_hedged", "_number", "_place", "_seat", "_stream"),
         *("_target", "_tokens", "_tried", "_waited", "_without"),
-        *("deadline", "deployment", "is_under_way", "made", "model", "observer", "provider", "started"),
+        *("deadline", "deployment", "gated", "is_under_way", "made", "model", "observer", "provider", "started"),
     )
 
     def __init__(
@@ -84,6 +87,7 @@ class Attempts:
         self._tried = 0  # how often the target was
         self._waited = 0.0
         self._ended: Attempt | None = None  # the latest, where it failed while another went on beside it
+        self.gated: float = 0.0
         self.is_under_way: bool = False
         self.started: float = 0.0
         self.made: tuple[Attempt, ...] = ()
@@ -95,6 +99,15 @@ class Attempts:
         target = self._asked or self._target
         assert target is not None
         return target
+
+    @property
+    def prepared(self) -> Prepared:
+        """The target's, with the headers by which whoever answers can go on with the call's trace."""
+        prepared = self.target.prepared
+        if self.observer is None or self.observer.span is None:
+            return prepared
+        span = self.observer.span
+        return prepared.traced(partial(span.headers, self._number), span.waits)
 
     @property
     def has_begun(self) -> bool:
@@ -145,8 +158,9 @@ class Attempts:
         if self._target is not None and self._target.choice is not None:
             self._choose(self._target.choice)
         if self._gate is not None:
-            target = self.target
+            target, since = self.target, time.monotonic()
             self._place = await self._gate.enter(target.key, self._tokens, self.deadline)
+            self.gated += time.monotonic() - since
             if self._place is None:
                 raise late(target.timeouts, "total", stream=self._stream)
         if self._before:  # no second attempt begins when the first has come to something, though both were let go on at once
@@ -171,8 +185,15 @@ class Attempts:
         self.is_under_way = True
         self._tried += 1
         self._number = self._next_number()
+
+    async def start(self) -> None:
+        """Pass the gate, and begin. Raises as `pass_gate` does."""
+        await self.pass_gate()
+        self.begin()
         if self.observer is not None:
             self.observer.attempt_begins(self._number)
+            if self.observer.pending:
+                await self.observer.settle()
 
     def succeeded(self, status: int | None) -> None:
         """The attempt came to an answer."""

@@ -30,8 +30,6 @@ _THE_CALL_S = ("stream", "hedge", "num_retries", "max_retries", "retry_policy", 
 class Deployments(SharedBackend):
     """Several targets that answer to one name: for `register`, or among a client's `handlers`.
 
-    ::
-
         tokenwire.register("pool", Deployments([
             {"model": "openai/m", "api_base": "http://one:8000/v1", "weight": 2},
             {"model": "openai/m", "api_base": "http://two:8000/v1"},
@@ -217,6 +215,10 @@ class Unchosen:
 
     def __init__(self, count: int) -> None:
         self.address: str = f"one of {count} deployments"
+
+    def traced(self, headers: Callable[[], dict[str, str]], waits: list[float]) -> "Unchosen":
+        """Not called."""
+        raise NotImplementedError
 
     async def answer(self, via: Senders, deadline: float) -> Response:
         """Not called."""

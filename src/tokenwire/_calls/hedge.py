@@ -178,7 +178,8 @@ class Second(Generic[T]):
     Attributes:
         value: what it came to; None where it came to nothing (yet).
         error: why, where it failed.
-        won: whether it has become the call's attempt.
+        won: whether it came to something first, and so has become the call's attempt.
+        is_late: whether the first one has come to something before.
         is_alone: whether the first attempt failed while this one was under way.
     """
 
@@ -188,10 +189,13 @@ class Second(Generic[T]):
         self._allowed, self._take_back = allowed, take_back
         self.value: T | None = None
         self.error: Exception | None = None
-        self.won = self.is_alone = False
+        self.won = self.is_late = self.is_alone = False
 
     async def run(self, attempt: Callable[[], Awaitable[T]], first: anyio.CancelScope) -> None:
-        """Make the attempt, and cancel `first` as soon as it has come to something."""
+        """Make the attempt, and cancel `first` as soon as it has come to something.
+
+        Who is first is decided here: a handler that is cancelled may answer all the same, and then it is too late.
+        """
         await anyio.sleep(self._delay)
         if not self._allowed():
             return
@@ -205,6 +209,7 @@ class Second(Generic[T]):
         finally:
             if not self.attempts.has_begun:
                 self._take_back()
+        self.won = not self.is_late
         first.cancel()
 
 
@@ -259,6 +264,7 @@ async def race(
                 group.start_soon(second.run, attempt, scope)
                 try:
                     value = await first()
+                    second.is_late = True
                 except Exception as error:  # noqa: BLE001  (raised below, out of the group, which would wrap it)
                     failure = error
             goes_on = second.value is not None or second.attempts.is_under_way
@@ -266,8 +272,8 @@ async def race(
                 second.is_alone = True
                 attempts.failed_beside(failure)
             else:
+                second.is_late = True
                 group.cancel_scope.cancel()
-        second.won = value is None and second.value is not None
         attempts.join(second.attempts, won=second.won, usage=usage())
         if second.error is not None and not isinstance(second.error, APIError):
             raise second.error

@@ -30,8 +30,7 @@ async def hedged_answer(attempts: Attempts, via: Senders) -> Response:
     own, other_key = second.attempts, second.attempts.target.key
 
     async def attempt() -> Response:
-        await own.pass_gate()
-        own.begin()
+        await own.start()
         return await answer(own, via)
 
     async def leave() -> None:
@@ -60,11 +59,17 @@ async def _never(seconds: float) -> None:
 class HedgedCall(StreamCall):
     """A streamed call whose attempts may have a second one beside them, until the first content of either."""
 
-    __slots__ = ()
+    __slots__ = ("_second",)
+    _second: Second[list[Any]] | None  # beside the attempt that is under way, or was
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._second = None
 
     async def open(self) -> list[Any]:
         """See `StreamCall`. Once a second attempt has begun, the first content is waited for."""
-        chunks = await self._attempts.until_answered(partial(self._side_by_side, to_content=False), self._pause)
+        attempt = partial(self._side_by_side, to_content=False)
+        chunks = await self._traced(self._attempts.until_answered(attempt, self._pause))
         self._handed_over_at = self._clock()
         return chunks
 
@@ -77,7 +82,7 @@ class HedgedCall(StreamCall):
         await self._under_way()
         assert self._via is not None
         hedges = hedges_of(self._via)
-        second: Second[list[Any]] | None = second_of(attempts, hedges, self._clock() - self._waiting_since)
+        self._second = second = second_of(attempts, hedges, self._clock() - self._waiting_since)
         if second is None:
             return await self._first(to_content=to_content)
         key, other_key = attempts.target.key, second.attempts.target.key
@@ -122,7 +127,8 @@ class HedgedCall(StreamCall):
         left, self.source, other.source = self.source, other.source, None
         if self.source is not None:
             self.source.bare_text = self._bare_text
-        self._timeouts, self._choices, self.opened_at = other._timeouts, other._choices, other.opened_at
+        self._timeouts, self._choices = other._timeouts, other._choices
+        self.opened_at, self.first_chunk_at = other.opened_at, other.first_chunk_at
         self.asked = other.asked
         self._waiting_since, self._handed_over_at = other._waiting_since, other._handed_over_at
         self._is_ending, self._deadline = other._is_ending, other._deadline
@@ -135,6 +141,8 @@ class HedgedCall(StreamCall):
             await left.aclose()
 
     def _commit(self) -> None:
+        if self._second is not None and self._second.won:  # this attempt was cancelled, and went on all the same
+            raise StreamClosedError(CLOSED_MEANWHILE)
         target = self._attempts.target
         if target.hedge is not None and self._via is not None and self._handed_over_at is not None:
             hedges_of(self._via).answered(target.key, self._handed_over_at - self._waiting_since)

@@ -1,76 +1,71 @@
-"""Who is told of calls: of each attempt, and of the end, in frozen details. The log is the first observer.
+"""Who is told of calls: of each attempt, and of the end. The log, the caller's callbacks, OpenTelemetry.
 
-Whether anybody listens is asked once for each call; nobody is told of chunks.
-
-No log record has what was said, an error's message (a server's may quote the prompt), a header or a query, which can hold
-keys.
+Whether anybody listens is asked once for each call; nobody is told of chunks. Each of the three is a module of its own,
+which is loaded when there is somebody to tell.
 """
 
 import itertools
 import logging
+import sys
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Protocol
 
+import anyio
 import msgspec
 
-from ..exceptions import APIError, Timeout
+from ..exceptions import APIError
 from ..llms.backend import Prepared, Request
 from ..types import Usage
 from ..types._source import Path
-from ..types.attempts import Attempt
-from .remarks import ASKED, remarks_on
-from .states import Outcome
+from ..types.attempts import Attempt, EndDetails, Outcome
+from .remarks import remarks_on
+
+if TYPE_CHECKING:
+    from .._otel.spans import CallSpan
+    from ..types._response import Response
 
 logger: logging.Logger = logging.getLogger("tokenwire")
 logger.addHandler(logging.NullHandler())  # where nobody set up logging, nothing is printed
 
+CALLBACK_SECONDS = 5.0  # how long all that is awaited at one step of a call may take together
+_OTEL = ("opentelemetry.trace", "opentelemetry.metrics")  # who sets OpenTelemetry up has imported one of them
+
 _numbers = itertools.count(1)
 
 
-class CallDetails(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class CallDetails(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What is known of a call when an attempt begins.
 
     Attributes:
         number: of all calls in this process, in the order of their beginning.
         name: who is called now, as "openai/gpt-4o-mini".
-        address: where its attempts go: "POST https://..." without secrets, or a handler.
+        prepared: what is asked.
         stream: whether it is streamed.
         started: as `time.monotonic()` counts.
+        beside: whether its attempts are made beside another.
     """
 
     number: int
     name: str
-    address: str
+    prepared: Prepared
     stream: bool
     started: float
+    beside: bool = False
+
+    @property
+    def address(self) -> str:
+        """Where its attempts go: "POST https://..." without secrets, or a handler."""
+        return self.prepared.address
 
 
-class EndDetails(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How a call ended.
+class Watcher(Protocol):
+    """One who is told of one call or of all. Its methods run between the steps of a call: they are quick, and raise nothing.
 
-    Attributes:
-        outcome: "complete", "truncated", "error" or "cancelled".
-        error: what ended it, None where no error of ours did.
-        seconds: since the call began.
-        first_content: seconds from there to the first content; None for a call that is not streamed, or had none.
-        usage, request_id: what the server or handler said, None where it did not.
-        remarks: what else is worth a line, see `remarks`.
+    What they return is awaited at the next step that can wait, all of it together for `CALLBACK_SECONDS` at most.
     """
 
-    outcome: Outcome
-    error: APIError | None
-    seconds: float
-    first_content: float | None
-    usage: Usage | None
-    request_id: str | None
-    remarks: tuple[str, ...]
-
-
-class Observer(Protocol):
-    """One who wants to know of calls. Its methods run between the steps of a call: they are quick, and raise nothing."""
-
-    def on_attempt(self, call: CallDetails, number: int) -> None:
+    def on_attempt(self, call: CallDetails, number: int) -> Awaitable[object] | None:
         """An attempt begins; 1 is the first."""
         ...
 
@@ -82,43 +77,53 @@ class Observer(Protocol):
         """An attempt was cancelled, as the one beside it was faster."""
         ...
 
-    def on_end(self, call: CallDetails, end: EndDetails) -> None:
+    def on_end(self, call: CallDetails, end: EndDetails) -> Awaitable[object] | None:
         """The call is over; told once."""
         ...
 
 
 class CallObserver:
-    """One call's observers, told of what happens to it. `asked` is what remarks on the answer look at."""
+    """One call's watchers, told of what happens to it.
 
-    __slots__ = ("_asked", "_call", "_observers")
+    Args:
+        asked: what remarks on the answer look at.
+        span: the watcher that is OpenTelemetry's, None for none.
+    """
 
-    def __init__(self, call: CallDetails, observers: tuple[Observer, ...], asked: Mapping[str, Any]) -> None:
+    __slots__ = ("_asked", "_call", "_has_ended", "_watchers", "pending", "span")
+
+    def __init__(
+        self, call: CallDetails, watchers: tuple[Watcher, ...], asked: Mapping[str, Any], span: "CallSpan | None" = None
+    ) -> None:
         self._call = call
-        self._observers = observers
+        self._watchers = watchers
         self._asked = asked
+        self._has_ended = False
+        self.pending: list[Awaitable[object]] = []  # what the watchers want awaited
+        self.span: CallSpan | None = span
 
     def attempt_begins(self, number: int) -> None:
-        """See `Observer.on_attempt`."""
-        for observer in self._observers:
-            observer.on_attempt(self._call, number)
+        """See `Watcher.on_attempt`."""
+        for watcher in self._watchers:
+            self._later(watcher.on_attempt(self._call, number))
 
     def attempt_failed(self, attempt: Attempt, error: APIError, delay: float | None) -> None:
-        """See `Observer.on_attempt_failed`."""
-        for observer in self._observers:
-            observer.on_attempt_failed(self._call, attempt, error, delay)
+        """See `Watcher.on_attempt_failed`."""
+        for watcher in self._watchers:
+            watcher.on_attempt_failed(self._call, attempt, error, delay)
 
     def attempt_left(self, attempt: Attempt) -> None:
-        """See `Observer.on_attempt_left`."""
-        for observer in self._observers:
-            observer.on_attempt_left(self._call, attempt)
+        """See `Watcher.on_attempt_left`."""
+        for watcher in self._watchers:
+            watcher.on_attempt_left(self._call, attempt)
 
     def turns_to(self, name: str, prepared: Prepared) -> None:
         """The attempts from here on are another target's."""
-        self._call = msgspec.structs.replace(self._call, name=name, address=prepared.address)
+        self._call = msgspec.structs.replace(self._call, name=name, prepared=prepared)
 
     def beside(self, name: str, prepared: Prepared) -> "CallObserver":
         """Who is told of the same call's attempt at a target that is asked beside its first."""
-        other = CallObserver(self._call, self._observers, self._asked)
+        other = CallObserver(msgspec.structs.replace(self._call, beside=True), self._watchers, self._asked, self.span)
         other.turns_to(name, prepared)
         return other
 
@@ -126,83 +131,107 @@ class CallObserver:
         self,
         outcome: Outcome,
         error: APIError | None,
+        attempts: tuple[Attempt, ...] = (),
         *,
         first_content_at: float | None = None,
         usage: Usage | None = None,
         request_id: str | None = None,
-        answer: object = None,
+        answer: "Response | None" = None,
         odd: Iterable[Path] = (),
     ) -> None:
-        """See `Observer.on_end`; `first_content_at` is as `time.monotonic()` counts. Remarks are made on a complete `answer`."""
+        """See `Watcher.on_end`; `first_content_at` is as `time.monotonic()` counts. Remarks are made on a complete `answer`."""
+        if self._has_ended:
+            return
+        self._has_ended = True
+        call = self._call
         end = EndDetails(
+            call=call.number,
+            target=call.name,
+            stream=call.stream,
             outcome=outcome,
             error=error,
-            seconds=time.monotonic() - self._call.started,
-            first_content=None if first_content_at is None else first_content_at - self._call.started,
+            seconds=time.monotonic() - call.started,
+            first_content=None if first_content_at is None else first_content_at - call.started,
             usage=usage,
             request_id=request_id,
-            remarks=remarks_on(self._asked, answer, odd),
+            response=answer,
+            attempts=attempts,
+            remarks=() if self._is_only_span else remarks_on(self._asked, answer if outcome == "complete" else None, odd),
         )
-        for observer in self._observers:
-            observer.on_end(self._call, end)
+        for watcher in self._watchers:
+            self._later(watcher.on_end(call, end))
+
+    @property
+    def _is_only_span(self) -> bool:
+        """Whether nobody listens who reads remarks."""
+        return len(self._watchers) == 1 and self.span is not None
+
+    async def settle(self) -> None:
+        """Await what the watchers want awaited: bounded, and done even when cancelled."""
+        while self.pending:
+            waiting, self.pending = self.pending, []
+            with anyio.move_on_after(CALLBACK_SECONDS, shield=True) as scope:
+                for one in waiting:
+                    await one
+            if scope.cancelled_caught:
+                logger.warning(
+                    "call %d: a callback took more than %g s, and was cancelled", self._call.number, CALLBACK_SECONDS
+                )
+                _close(waiting)
+
+    def give_up(self) -> None:
+        """Nobody is there to await what the watchers want awaited."""
+        if self.pending:
+            logger.warning("call %d: a dropped stream's async callbacks can't be awaited: close the stream", self._call.number)
+            waiting, self.pending = self.pending, []
+            _close(waiting)
+
+    def _later(self, wanted: Awaitable[object] | None) -> None:
+        if wanted is not None:
+            self.pending.append(wanted)
+
+
+def _close(waiting: Iterable[Awaitable[object]]) -> None:
+    """Coroutines that nobody awaits would say so, as a RuntimeWarning."""
+    for one in waiting:
+        if (close := getattr(one, "close", None)) is not None:
+            close()
 
 
 def observer_of(request: Request, prepared: Prepared) -> CallObserver | None:
     """Who is told of a call; None where nobody wants to be."""
-    if not logger.isEnabledFor(logging.DEBUG):
+    watchers: tuple[Watcher, ...] = ()
+    if logger.isEnabledFor(logging.DEBUG):
+        watchers = (_log(),)
+    if request.callbacks:
+        from .callbacks import Callbacks
+
+        watchers = (*watchers, Callbacks(request, request.callbacks))
+    span = None
+    if request.options.otel is not False and (_OTEL[0] in sys.modules or _OTEL[1] in sys.modules):
+        span = _span_of(request, prepared)
+        if span is not None:
+            watchers = (*watchers, span)
+    if not watchers:
         return None
-    number, name, started = next(_numbers), f"{request.provider}/{request.model}", time.monotonic()
-    details = CallDetails(number=number, name=name, address=prepared.address, stream=request.stream, started=started)
-    return CallObserver(details, (_LOG,), {name: request.params[name] for name in ASKED if name in request.params})
+    name, started = f"{request.provider}/{request.model}", time.monotonic()
+    details = CallDetails(number=next(_numbers), name=name, prepared=prepared, stream=request.stream, started=started)
+    return CallObserver(details, watchers, request.params, span)
 
 
-class CallLog:
-    """Tells the `tokenwire` logger, at debug level; each record has its call's number, to follow one of thousands."""
+def _log() -> Watcher:
+    from .call_log import LOG
 
-    def on_attempt(self, call: CallDetails, number: int) -> None:
-        """See `Observer`."""
-        logger.debug("call %d, %s: attempt %d, %s", call.number, call.name, number, call.address)
-
-    def on_attempt_failed(self, call: CallDetails, attempt: Attempt, error: APIError, delay: float | None) -> None:
-        """See `Observer`."""
-        follows = "the last" if delay is None else f"the next in {delay:.2f} s"
-        logger.debug(
-            "call %d, %s: attempt %d failed after %.3f s, %s; %s",
-            *(call.number, call.name, attempt.number, attempt.seconds, _described(error), follows),
-        )
-
-    def on_attempt_left(self, call: CallDetails, attempt: Attempt) -> None:
-        """See `Observer`."""
-        logger.debug(
-            "call %d, %s: attempt %d cancelled after %.3f s, another was faster",
-            *(call.number, call.name, attempt.number, attempt.seconds),
-        )
-
-    def on_end(self, call: CallDetails, end: EndDetails) -> None:
-        """See `Observer`."""
-        about = [f"{end.outcome} after {end.seconds:.3f} s"]
-        if end.error is not None:
-            about.append(_described(end.error))
-        if end.first_content is not None:
-            about.append(f"first content after {end.first_content:.3f} s")
-        if end.usage is not None:
-            about.append(f"{end.usage.prompt_tokens} + {end.usage.completion_tokens} tokens")
-        if end.error is None and end.request_id is not None:
-            about.append(f"request {end.request_id}")
-        for remark in end.remarks:
-            logger.debug("call %d, %s: %s", call.number, call.name, remark)
-        logger.debug("call %d, %s: %s", call.number, call.name, ", ".join(about))
+    return LOG
 
 
-_LOG = CallLog()
+def _load_span_of(request: Request, prepared: Prepared) -> "CallSpan | None":
+    """Load what makes spans, and use that from now on: an import inside a function costs each call a microsecond."""
+    global _span_of
+    from .._otel.spans import span_of
+
+    _span_of = span_of
+    return span_of(request, prepared)
 
 
-def _described(error: APIError) -> str:
-    """What kind of error it is: the budget that ran out, the exception underneath, the status and id of a response."""
-    kind = error.budget if isinstance(error, Timeout) else error.__cause__ and type(error.__cause__).__name__
-    about = [f"{type(error).__name__} ({kind})" if kind else type(error).__name__]
-    if error.response is not None:
-        about.append(f"status {error.status_code}")
-    if error.request_id is not None:
-        about.append(f"request {error.request_id}")
-    return ", ".join(about)
+_span_of: "Callable[[Request, Prepared], CallSpan | None]" = _load_span_of

@@ -26,7 +26,7 @@ async def answer(attempts: Attempts, via: Senders) -> Response:
     if first_content is not None and (first := _loops.now() + first_content) < by:
         by, budget = first, "first_content"
     try:
-        return await now.prepared.answer(via, by)
+        return await attempts.prepared.answer(via, by)
     except Timeout as error:
         raise named(error, by, lambda: late(now.timeouts, budget, stream=False)) from error.__cause__
 
@@ -50,18 +50,20 @@ async def call(request: Request, via: Senders, gate: "Gate | None" = None) -> Re
     )
 
     async def attempt() -> Response:
-        await attempts.pass_gate()
-        attempts.begin()
+        await attempts.start()
         if attempts.target.hedge is None:
             return await answer(attempts, via)
         from .hedged import hedged_answer
 
         return await hedged_answer(attempts, via)
 
+    def traced(work: Awaitable[Response]) -> Awaitable[Response]:
+        return work if observer is None or observer.span is None else observer.span.around(work)
+
     try:
-        response = await attempts.until_answered(attempt, anyio.sleep)
+        response = await traced(attempts.until_answered(attempt, anyio.sleep))
         if request.asked is not None:
-            response = await _until_it_fits(response, attempts, attempt)
+            response = await traced(_until_it_fits(response, attempts, attempt))
     except BaseException as error:
         attempts.release()
         observer = attempts.observer
@@ -69,7 +71,12 @@ async def call(request: Request, via: Senders, gate: "Gate | None" = None) -> Re
         if failure is not None:
             stamp(failure, attempts.provider, attempts.model)
         if observer is not None:
-            observer.ends("cancelled" if failure is None else "error", failure)
+            if observer.span is not None:
+                observer.span.gated = attempts.gated
+            partial = None if failure is None else failure.partial
+            observer.ends("cancelled" if failure is None else "error", failure, attempts.made, answer=partial)
+            if not isinstance(error, GeneratorExit):  # else nobody is there to wait
+                await observer.settle()
         raise
     attempts.succeeded(200)
     about = call_of(response)
@@ -81,8 +88,12 @@ async def call(request: Request, via: Senders, gate: "Gate | None" = None) -> Re
     if asked is not None:
         asked.mark(response)
     if (observer := attempts.observer) is not None:
+        if observer.span is not None:
+            observer.span.gated = attempts.gated
         usage, odd = getattr(response, "usage", None), odd_places(response)
-        observer.ends("complete", None, usage=usage, request_id=response.request_id, answer=response, odd=odd)
+        request_id = response.request_id
+        observer.ends("complete", None, attempts.made, usage=usage, request_id=request_id, answer=response, odd=odd)
+        await observer.settle()
     return response
 
 

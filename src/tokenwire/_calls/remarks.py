@@ -9,8 +9,6 @@ from typing import Any
 from ..types import EmbeddingResponse, ModelResponse, TextCompletionResponse
 from ..types._source import Path
 
-ASKED = ("n", "logprobs", "dimensions", "tool_choice", "encoding_format")  # the parameters that remarks look at
-
 
 def remarks_on(asked: Mapping[str, Any], answer: object, odd: Iterable[Path]) -> tuple[str, ...]:
     """The remarks, a line each.

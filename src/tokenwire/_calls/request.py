@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 import msgspec
 
 from .. import _keywords
-from .._settings import DEFAULT_LIMITS, Hedge, Limits, RetryPolicy, Timeouts, module_settings
+from .._settings import DEFAULT_LIMITS, DEFAULT_OTEL, Hedge, Limits, OTel, RetryPolicy, Timeouts, module_settings
 from ..exceptions import refused, wrong
-from ..llms.backend import Backend, Kind, Options, Request, SharedBackend, refuse_control_characters
+from ..llms.backend import Backend, Callback, Kind, Options, Request, SharedBackend, refuse_control_characters
 from ..llms.bridge import Bridge
 from ..types.client_request import ClientRequest
 from . import fallbacks
@@ -41,12 +41,13 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token, as RFC 911
 class Defaults:
     """A client's keywords for all of its calls, sorted once; and the options of those calls that set none of their own."""
 
-    __slots__ = ("_options", "given", "params")
+    __slots__ = ("_options", "callbacks", "given", "params")
 
     def __init__(self, keywords: Mapping[str, Any]) -> None:
         self.given: dict[str, Any] = {}
         self.params: dict[str, Any] = {}
         _sort(keywords, self.given, self.params)
+        self.callbacks: dict[str, Any] = {name: self.given.pop(name) for name in _keywords.CALLBACKS if name in self.given}
         self._options: dict[bool, tuple[list[Any], Options]] = {}  # by whether streamed: settings, options
 
     def options(self, settings: Mapping[str, Any], *, stream: bool) -> Options:
@@ -91,13 +92,17 @@ def parse_request(
     else:
         given = dict(given)
         _sort(keywords, given, params)
-        options = _options(given, settings, stream)
+        if _keywords.none_is_an_option(keywords):
+            options = defaults.options(settings, stream=stream)
+        else:
+            options = _options(given, settings, stream)
+    asking = _instance(given, "client_request", ClientRequest)
     bare_model, provider, backend = route(model, _text("custom_llm_provider", given), kind, own, settings)
     refuse_control_characters("model", bare_model)
     if options.for_handlers and not isinstance(backend, Bridge | SharedBackend):
         raise _keywords.only_for_handlers(next(iter(options.for_handlers)))
     is_endpoint = not isinstance(backend, Bridge)
-    is_own = options.client_request is None and not isinstance(backend, SharedBackend)  # else a client of a server's asks
+    is_own = asking is None and not isinstance(backend, SharedBackend)  # else a client of a server's asks
     if params and is_own:
         refuse_mistakes(params, backend.keywords(stream=stream) if isinstance(backend, Bridge) else ())
     params = _params(kind, params) if params else params
@@ -119,6 +124,8 @@ def parse_request(
         params=params,
         stream=stream,
         options=options,
+        client_request=asking,
+        callbacks=_callbacks(settings, defaults.callbacks, given),
     )
 
     def ask(other: object, content: object, keywords: Mapping[str, Any]) -> Request:
@@ -132,6 +139,16 @@ def parse_request(
         return request
 
     return fallbacks.with_fallbacks(request, model, given, keywords, ask)
+
+
+def _callbacks(*places: Mapping[str, Any]) -> tuple[Callback, ...]:
+    """All that are told of the call: the package's, the client's and the call's own."""
+    lists = [(name, place[name]) for place in places for name in _keywords.CALLBACKS if place.get(name)]
+    if not lists:
+        return ()
+    from .callbacks import checked
+
+    return tuple([(name, one) for name, value in lists for one in checked(name, value)])
 
 
 def _shared(
@@ -179,11 +196,16 @@ def _options(given: Mapping[str, Any], settings: Mapping[str, Any], stream: bool
         on_truncation=_on_truncation(given.get("on_truncation", "raise")),
         client=given.get("client"),
         mock=_mock(given),
-        client_request=_instance(given, "client_request", ClientRequest),
         for_handlers=_keywords.for_handlers(given),
         drop_params=bool(given.get("drop_params", settings.get("drop_params"))),
         hedge=_hedge(given, timeouts, stream),
+        otel=DEFAULT_OTEL if given.get("otel") is None else _otel(given),
     )
+
+
+def _otel(given: Mapping[str, Any]) -> OTel | Literal[False]:
+    """What OpenTelemetry is told; False for nothing."""
+    return False if given["otel"] is False else _instance(given, "otel", OTel) or DEFAULT_OTEL
 
 
 def _hedge(given: Mapping[str, Any], timeouts: Timeouts, stream: bool) -> Hedge | None:

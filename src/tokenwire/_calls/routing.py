@@ -38,7 +38,7 @@ def register(provider: str, handler: object) -> None:
             several targets that share the calls; these answer to the bare name as well.
 
     Raises:
-        BadRequestError: the provider's name is not usable, or `handler` is none; a class instead of an instance is none.
+        BadRequestError: the provider's name is not usable, or `handler` is not one; a class is not one, its instance is.
     """
     _registered[_checked_name(provider)] = _checked_handler(handler, provider)
 

@@ -10,9 +10,9 @@ sees the beginning of an attempt that came to nothing. The first content commits
 """
 
 from enum import Enum
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING
 
-Outcome: TypeAlias = Literal["complete", "truncated", "error", "cancelled"]
+from ..types.attempts import Outcome
 
 
 class StreamState(Enum):

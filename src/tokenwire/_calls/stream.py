@@ -5,16 +5,17 @@ left at any point, in any task. Chunks arrive in batches, one for each read from
 a batch is a list's `pop`.
 """
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Awaitable, Callable
 from types import GenericAlias, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypeVar, cast, overload
 
 from ..exceptions import APIError, APIResponseValidationError, StreamClosedError, StreamTruncatedError
 from ..results.reading import text_of
 from ..types import ChatCompletionMessageToolCall, ModelResponse, TextCompletionResponse, Usage
-from ..types.attempts import Attempt, Timings
+from ..types.attempts import Attempt, Outcome, Timings
 from ..types.headers import request_id_of
-from .states import OUTCOMES, Outcome, StreamState
+from .states import OUTCOMES, StreamState
 from .streamed import CLOSED_MEANWHILE, COMMITTED, StreamCall
 from .views import AsyncItems, AsyncView
 
@@ -35,9 +36,9 @@ class AsyncStream(Generic[C]):
 
     Use it in `async with`, which releases the connection however the block is left; `aclose()` does the same. After a
     complete stream the connection is kept for the next call, otherwise it is closed. Cancelling the task that iterates
-    releases it as well. One task at a time may iterate.
+    releases it as well. One task at a time may iterate. Iterating raises what is listed here.
 
-    Iterating raises:
+    Raises:
         StreamTruncatedError: the body ended before the stream was complete; `partial` on the error, and `response`
             here, have what arrived. Not where the call was made with `on_truncation="return"`.
         Timeout: a deadline ran out; its `budget` says which.
@@ -55,6 +56,8 @@ class AsyncStream(Generic[C]):
         self._batch: list[C] = _NONE  # last chunk first
         self._closed = False  # by its user: asking for more is a mistake then, and the end of an ended stream otherwise
         self._receiving = False
+        if call.is_observed:
+            weakref.finalize(self, call.drop)
 
     async def __anext__(self) -> C:
         batch = self._batch
@@ -96,6 +99,34 @@ class AsyncStream(Generic[C]):
         self._batch = chunks
         return chunks.pop()
 
+    async def pass_on(self, send: Callable[[list[C | str]], Awaitable[object]]) -> None:
+        """Read the stream to its end, and await `send` with the chunks as they come: those that arrived together at once.
+
+        The fastest way to hand a stream on, and it is closed in the end, however that comes. Costs least where the chunks are a
+        handler's.
+
+        Args:
+            send: given one chunk or more, in order. A str may stand for one that brings text for choice 0 and nothing else.
+
+        Raises:
+            APIError: as iterating does.
+            BaseException: what `send` raises.
+        """
+        call = self._call
+        call.take_bare_text()
+        try:
+            async for chunk in self:
+                await send([chunk, *self.take_ready()])
+                if call.state is COMMITTED and (handing_on := call.hand_on(send)) is not None:
+                    self._receiving = True
+                    try:
+                        call.go_on(await handing_on)
+                    finally:
+                        self._receiving = False
+        except BaseException:
+            await self.aclose()
+            raise
+
     def take_ready(self) -> list[C]:
         """The chunks that arrived together with the last one handed out, in order, without waiting; often none.
 
@@ -128,9 +159,9 @@ class AsyncStream(Generic[C]):
 
         `partial.value` has it as plain values, and `partial.parsed` as the type that the call gave as `response_format`.
         It is one object, which grows, and comes once for each read from the network that brings text. Each step costs time
-        for the new text alone.
+        for the new text alone. Iterating it raises what is listed here.
 
-        Raises, where it is iterated:
+        Raises:
             APIResponseValidationError: the text is not JSON; the stream stays open.
             APIError: as the stream.
         """
@@ -143,11 +174,13 @@ class AsyncStream(Generic[C]):
     def tool_calls(self, *, partials: bool = False) -> "AsyncItems[Any]":
         """The tool calls of choice 0, each once, as soon as it is whole: `async for call in stream.tool_calls()`.
 
+        Iterating it raises what is listed here.
+
         Args:
             partials: show what is known of them before as well: a `PartialToolCall` for each read from the network that brings
                 something of it, the same object each time, and once more when its `call` is whole.
 
-        Raises, where it is iterated:
+        Raises:
             OutputIncompleteError: a call was cut short; it comes after the calls that are whole.
             APIError: as the stream.
         """
@@ -214,6 +247,7 @@ class AsyncStream(Generic[C]):
         call = self._call
         return Timings(
             opened=since_start(call.opened_at),
+            first_chunk=since_start(call.first_chunk_at),
             first_content=since_start(call.first_content_at),
             total=since_start(call.ended_at),
         )

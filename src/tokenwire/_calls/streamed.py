@@ -19,7 +19,7 @@ from .._reading import FOREVER, receive
 from .._settings import Timeouts
 from ..exceptions import APIError, StreamClosedError, StreamTruncatedError, Timeout
 from ..llms.backend import Request, Senders
-from ..llms.base import ChunkSource
+from ..llms.base import ChunkSource, Send
 from ..types import ModelResponse, TextCompletionResponse
 from ..types._response import call_of
 from ..types.attempts import Attempt
@@ -27,11 +27,12 @@ from ..types.headers import request_id_of
 from ..wire.convert import Shape
 from ..wire.errors import add_headers
 from .attempts import CLOCKS_DIFFER, Attempts, late, named
-from .observers import observer_of
+from .observers import CallObserver, observer_of
 from .states import ENDINGS, OUTCOMES, StreamState, checked
 from .targets import stamp, target_of
 
 if TYPE_CHECKING:
+    from .._otel.spans import CallSpan
     from ..results.asked import Asked
     from .gate import Gate
 
@@ -55,14 +56,22 @@ def stream_call(request: Request, via: Senders, shape: Shape, gate: "Gate | None
     target = target_of(request)
     tokens = 0.0 if gate is None else gate.tokens_of(request)
     attempts = Attempts(target, stream=True, observer=observer_of(request, target.prepared), gate=gate, tokens=tokens)
-    if target.may_be_hedged:
-        from .hedged import HedgedCall
-
-        call = HedgedCall(attempts, via, shape)
-    else:
-        call = StreamCall(attempts, via, shape)
+    call = _class_of(attempts)(attempts, via, shape)
     call.truncation_returns = request.options.on_truncation == "return"
     return call
+
+
+def _class_of(attempts: Attempts) -> "type[StreamCall]":
+    is_hedged, span = attempts.target.may_be_hedged, None if attempts.observer is None else attempts.observer.span
+    if span is not None and span.records_chunks:
+        from .timed import TimedCall, TimedHedgedCall
+
+        return TimedHedgedCall if is_hedged else TimedCall
+    if is_hedged:
+        from .hedged import HedgedCall
+
+        return HedgedCall
+    return StreamCall
 
 
 class StreamCall:
@@ -79,12 +88,13 @@ class StreamCall:
         source: the latest attempt's, None before the first.
         truncation_returns: whether a stream that was cut short ends without an error.
         when_over: called once, when the stream has ended.
-        started_at, opened_at, first_content_at, ended_at: `time.monotonic()` values, None until it happened.
+        started_at, opened_at, first_chunk_at, first_content_at, ended_at: `time.monotonic()` values, None until it happened.
     """
 
     __slots__ = (
         "_attempts",
         "_bare_text",
+        "_call_soon",
         "_choices",
         "_clock",
         "_deadline",
@@ -98,6 +108,7 @@ class StreamCall:
         "_waiting_since",
         "asked",
         "ended_at",
+        "first_chunk_at",
         "first_content_at",
         "opened_at",
         "source",
@@ -113,6 +124,7 @@ class StreamCall:
         self.truncation_returns: bool = False
         self.started_at: float = time.monotonic()
         self.opened_at: float | None = None
+        self.first_chunk_at: float | None = None
         self.first_content_at: float | None = None
         self.ended_at: float | None = None
         self._via: Senders | None = via  # until the first content
@@ -129,6 +141,7 @@ class StreamCall:
         self._is_ending = False  # every choice has its finish reason, and the end of the stream is waited for
         self._opening: anyio.CancelScope | None = None  # around a wait that no source can be closed to end
         self._bare_text = False
+        self._call_soon: Callable[[Callable[[], object]], object] | None = None  # where somebody is to be told of the end
         self.when_over: Callable[[], object] | None = None
 
     @property
@@ -158,7 +171,7 @@ class StreamCall:
         Returns:
             The first content where that has come, and the chunks before it.
         """
-        await self._attempts.until_answered(self._open, anyio.sleep)
+        await self._traced(self._attempts.until_answered(self._open, anyio.sleep))
         self._handed_over_at = self._clock()
         return []
 
@@ -171,7 +184,7 @@ class StreamCall:
             StreamClosedError: another task closed the stream meanwhile.
             APIError: what the server, the connection or the handler did.
         """
-        return await self._attempts.until_answered(self._until_content, self._pause)
+        return await self._traced(self._attempts.until_answered(self._until_content, self._pause))
 
     def wait(self, deadline: float = FOREVER) -> Awaitable[bool]:
         """Wait until `take` would not return None; False when `deadline` or one of the call's own passed first: see `late`.
@@ -213,6 +226,16 @@ class StreamCall:
             self._waiting_since = now
         return chunks
 
+    def hand_on(self, send: Send) -> Awaitable[float] | None:
+        """Await `send` with what arrives, as far as the source has a way of its own to do so; see `ChunkSource.hand_on`."""
+        source, idle = self.source, self._timeouts.idle
+        assert source is not None
+        return source.hand_on(send, self._clock, FOREVER if idle is None else idle, self._total_deadline)
+
+    def go_on(self, since: float) -> None:
+        """Go on by `wait` and `take` after what was handed on. Content has been waited for since then."""
+        self._waiting_since, self._handed_over_at = since, None
+
     def late(self) -> Timeout:
         """The error for the deadline that has passed."""
         budget = "idle" if self.state is COMMITTED else "first_content"
@@ -225,7 +248,6 @@ class StreamCall:
         self.ended_at = time.monotonic()
         self._via = None  # a stream that is kept for its answer is not to keep its client
         self._attempts.settle()
-        source = self.source
         if error is not None:
             self._add_headers(error)
             stamp(error, self._attempts.provider, self._attempts.model)
@@ -233,17 +255,8 @@ class StreamCall:
                 self._attempts.failed_for_good(error)
             if error.partial is None:
                 error.partial = self.response()
-        observer = self._attempts.observer
-        if observer is not None:
-            observer.ends(
-                OUTCOMES[state],
-                error,
-                first_content_at=self.first_content_at,
-                usage=None if source is None else source.assembler.usage,
-                request_id=None if source is None else request_id_of(source.headers),
-                answer=self.response() if state is StreamState.COMPLETE else None,
-                odd=() if source is None else source.odd,
-            )
+        if self._attempts.observer is not None:
+            self._tell_the_end(self._attempts.observer, state, error)
         then, self.when_over = self.when_over, None
         if then is not None:
             then()
@@ -255,6 +268,58 @@ class StreamCall:
         if self.source is not None:
             await self.source.aclose()
         self._attempts.release()
+        if (observer := self._attempts.observer) is not None:
+            await observer.settle()
+
+    @property
+    def span(self) -> "CallSpan | None":
+        """OpenTelemetry's, where it is set up."""
+        observer = self._attempts.observer
+        return None if observer is None else observer.span
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether somebody is to be told how it ends."""
+        return self._attempts.observer is not None
+
+    def drop(self) -> None:
+        """The caller has let go of the stream. For finalizers, which may run anywhere: the event loop tells of the end."""
+        if self.ended_at is not None or self._call_soon is None:  # nobody began to read it
+            return
+        try:
+            self._call_soon(self._end_dropped)
+        except RuntimeError:  # the loop has ended
+            self._end_dropped()
+
+    def _end_dropped(self) -> None:
+        observer = self._attempts.observer
+        if self.ended_at is None and observer is not None:
+            self.end(StreamState.CANCELLED)
+            observer.give_up()
+
+    def _tell_the_end(self, observer: CallObserver, state: StreamState, error: APIError | None) -> None:
+        source = self.source
+        if observer.span is not None:
+            observer.span.gated, observer.span.chunks = self._attempts.gated, 0 if source is None else source.assembler.chunks
+        observer.ends(
+            OUTCOMES[state],
+            error,
+            self.attempts,
+            first_content_at=self.first_content_at,
+            usage=None if source is None else source.assembler.usage,
+            request_id=None if source is None else request_id_of(source.headers),
+            answer=self.response(),
+            odd=() if source is None else source.odd,
+        )
+
+    def _traced(self, work: Awaitable[T]) -> Awaitable[T]:
+        """The work of attempts, in OpenTelemetry's context of this call."""
+        observer = self._attempts.observer
+        if observer is None:
+            return work
+        if self._call_soon is None:
+            self._call_soon = _loops.caller()
+        return work if observer.span is None else observer.span.around(work)
 
     def _commit(self) -> None:
         self.state = checked(self.state, COMMITTED)
@@ -274,6 +339,8 @@ class StreamCall:
         try:
             while self.state is HELD:
                 chunks = await receive(self, FOREVER, self.late)
+                if not held and chunks:
+                    self.first_chunk_at = self.first_content_at or time.monotonic()
                 held += chunks
                 if not chunks:
                     break
@@ -314,8 +381,7 @@ class StreamCall:
     async def _begin_attempt(self) -> None:
         if not self._attempts.made:
             self._start_clock()
-        await self._attempts.pass_gate()
-        self._attempts.begin()
+        await self._attempts.start()
         target = self._attempts.target
         self._timeouts, self._choices, self.asked = target.timeouts, target.choices, target.request.asked
         self._waiting_since, self._is_ending = self._clock(), False
@@ -327,7 +393,7 @@ class StreamCall:
             raise self.late()
         assert self._via is not None
         try:
-            source = await self._attempts.target.prepared.open(self._via, self._shape, deadline)
+            source = await self._attempts.prepared.open(self._via, self._shape, deadline)
         except Timeout as error:
             raise named(error, deadline, self.late) from error.__cause__
         if self.state in ENDINGS:  # closed in the very moment

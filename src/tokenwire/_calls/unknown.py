@@ -87,7 +87,7 @@ _ELSEWHERE = {
     "transport": "pass it to AsyncClient(transport=...)",
 }
 
-_SETTINGS = (*_keywords.SETTINGS, "custom_provider_map")
+_SETTINGS = (*_keywords.SETTINGS, *_keywords.CALLBACKS, "custom_provider_map")
 
 _SHORT, _LONG = 6, 8  # letters: a shorter keyword is never taken for another, in a longer one two letters may be wrong
 
@@ -122,7 +122,7 @@ def refuse_misspelled_setting(name: str) -> None:
     Raises:
         BadRequestError: it is nearly one of `_keywords.SETTINGS`; `param` and the message name it.
     """
-    if name not in _SETTINGS and (meant := nearest(name, _SETTINGS)) is not None:
+    if name not in _SETTINGS and name not in _keywords.OURS and (meant := nearest(name, _SETTINGS)) is not None:
         raise refused(name, f"tokenwire has no setting {name}: did you mean {meant}?")
 
 

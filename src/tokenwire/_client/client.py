@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 if TYPE_CHECKING:
     import httpx
-    from typing_extensions import Unpack
+    from typing_extensions import TypeForm, Unpack
 
     from .._calls.deployments import Deployments
     from .._calls.gate import Gate
@@ -49,7 +49,7 @@ class AsyncClient:
 
     Args:
         http_client: an `httpx.AsyncClient` to send through, for proxies of your own, HTTP/2 or event hooks; it is used
-            as it is and not closed. In which event loops it can be used is its own affair.
+            as it is and not closed. It decides in which event loops the client can be used.
         transport: an `HTTPTransport` with limits or an SSL context of your own; it is closed with the client. It belongs
             to one event loop, and then so does the client. Without either, the client has a transport of its own for each
             event loop and each `ssl_verify`, and goes through httpx where the environment names a proxy (`HTTPS_PROXY`,
@@ -150,7 +150,7 @@ class AsyncClient:
         model: str,
         messages: "Messages | None" = None,
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         stream: Literal[False] = False,
         **params: "Unpack[TypedChatParams]",
     ) -> ParsedResponse[T]: ...
@@ -160,7 +160,7 @@ class AsyncClient:
         model: str,
         messages: "Messages | None" = None,
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         stream: Literal[True],
         **params: "Unpack[TypedChatParams]",
     ) -> ParsedAsyncStream[ModelResponseStream, T]: ...
@@ -215,7 +215,7 @@ class AsyncClient:
         model: str,
         messages: "Messages | None" = None,
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         **params: "Unpack[TypedChatParams]",
     ) -> ParsedAsyncStream[GenericStreamingChunk, T]: ...
     @overload
@@ -339,7 +339,8 @@ class AsyncClient:
         answer looks like, `n`, `best_of`, `echo` and `logprobs` are passed to a method that names them, as `prompt` is.
 
         Args:
-            model, custom_llm_provider: as for `acompletion`.
+            model: as for `acompletion`.
+            custom_llm_provider: as for `acompletion`.
             stream: whether to look at the method that answers streams.
 
         Raises:
@@ -358,7 +359,7 @@ class AsyncClient:
         model: str,
         inputs: "Inputs",
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         concurrency: int | None = None,
         ordered: bool = False,
         stream: Literal[False] = False,
@@ -371,7 +372,7 @@ class AsyncClient:
         model: str,
         inputs: "Inputs",
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         concurrency: int | None = None,
         ordered: bool = False,
         stream: Literal[True],

@@ -24,7 +24,7 @@ from .client import default_client as default_client
 T = TypeVar("T")
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import TypeForm, Unpack
 
     from ..jobs.map import Inputs, Results
     from ..types.params import CallParams, ChatParams, EmbeddingParams, ImageParams, Messages, TextParams, TypedChatParams
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         model: str,
         messages: "Messages | None" = None,
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         stream: Literal[False] = False,
         **params: "Unpack[TypedChatParams]",
     ) -> ParsedResponse[T]: ...
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         model: str,
         messages: "Messages | None" = None,
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         stream: Literal[True],
         **params: "Unpack[TypedChatParams]",
     ) -> ParsedAsyncStream[ModelResponseStream, T]: ...
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
         model: str,
         messages: "Messages | None" = None,
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         **params: "Unpack[TypedChatParams]",
     ) -> ParsedAsyncStream[GenericStreamingChunk, T]: ...
     @overload
@@ -106,7 +106,7 @@ if TYPE_CHECKING:
         model: str,
         inputs: "Inputs",
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         concurrency: int | None = None,
         ordered: bool = False,
         stream: Literal[False] = False,
@@ -118,7 +118,7 @@ if TYPE_CHECKING:
         model: str,
         inputs: "Inputs",
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         concurrency: int | None = None,
         ordered: bool = False,
         stream: Literal[True],

@@ -8,14 +8,16 @@ handlers loads no sockets.
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AbstractContextManager
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from anyio import lowlevel
 
 from .._reading import Readable
+
+T = TypeVar("T")
 
 
 class Socket(Readable[bytes], Protocol):
@@ -63,17 +65,17 @@ class Waiting(Protocol):
     """`with waiting.until(deadline): await ...`, one wait after another, in any task; each is a cancel scope.
 
     Attributes:
-        is_on: whether a task waits.
         interrupted: whether the latest wait was ended from outside, which its task does not see.
     """
 
     interrupted: bool
 
-    @property
-    def is_on(self) -> bool: ...
-
     def until(self, deadline: float) -> AbstractContextManager[None, bool | None]:
         """The next wait, which ends when `clock` reaches `deadline`."""
+        ...
+
+    def move(self, deadline: float) -> None:
+        """The wait that is on ends at another time."""
         ...
 
     def interrupt(self) -> None:
@@ -85,9 +87,19 @@ class Waiting(Protocol):
         ...
 
 
+def caller() -> Callable[[Callable[[], object]], object]:
+    """What has the running event loop call a function soon: safe in any thread, and in a finalizer.
+
+    It raises RuntimeError once the loop has ended.
+    """
+    token: Any = lowlevel.current_token().native_token
+    # Both loops' own function for this: anyio's waits until the loop has come round, and for ever if it never does.
+    return getattr(token, "run_sync_soon", None) or token.call_soon_threadsafe
+
+
 def on_trio() -> bool:
     """Whether the running event loop is trio's."""
-    return lowlevel.current_token().backend_class.__module__.endswith("_trio")
+    return asyncio_loop() is None and lowlevel.current_token().backend_class.__module__.endswith("_trio")
 
 
 def asyncio_loop() -> Any:
@@ -146,17 +158,34 @@ def sockets():
 
 def flag():
     """A flag that is set once and that one task waits for, in the event loop that is running."""
-    if on_trio():
-        from .trio_waits import Flag
-    else:
-        from .asyncio_waits import Flag
-    return Flag()
+    return _waits(on_trio()).Flag()
 
 
 def waiting() -> Waiting:
     """A `Waiting` for the event loop that is running."""
-    if on_trio():
-        from .trio_waits import Waiting
-    else:
-        from .asyncio_waits import Waiting
-    return Waiting()
+    return _waits(on_trio()).Waiting()
+
+
+@cache
+def _waits(trio: bool) -> Any:
+    """The module of waits; an import statement would look for it each time."""
+    if trio:
+        from . import trio_waits
+
+        return trio_waits
+    from . import asyncio_waits
+
+    return asyncio_waits
+
+
+def run_unless(
+    watch: Callable[[], Coroutine[Any, Any, None]], work: Callable[[], Coroutine[Any, Any, T]]
+) -> Awaitable[T | None]:
+    """What `work` returns; None where `watch`, which runs beside it, returned first: then the work was cancelled.
+
+    The watch begins when the work first waits for something, and is cancelled, and over, when this returns.
+
+    Raises:
+        BaseException: what the work raises.
+    """
+    return _waits(on_trio()).run_unless(watch, work)

@@ -1,11 +1,15 @@
 """Waits that end at a deadline, on trio, whose cancel scopes are cheap: for a flag, and in a handler's code."""
 
 import time
+from collections.abc import Callable, Coroutine
 from types import TracebackType
+from typing import Any, TypeVar
 
 import trio
 
 from .._reading import FOREVER
+
+T = TypeVar("T")
 
 
 def scope_until(deadline: float) -> trio.CancelScope:
@@ -50,11 +54,6 @@ class Waiting:
         self._scope: trio.CancelScope | None = None
         self.interrupted: bool = False
 
-    @property
-    def is_on(self) -> bool:
-        """Whether a task waits."""
-        return self._scope is not None
-
     def until(self, deadline: float) -> "Waiting":
         """The next wait, which ends when `clock` reaches `deadline`."""
         self._deadline = deadline
@@ -74,6 +73,11 @@ class Waiting:
         self.interrupted = scope.cancel_called
         return swallowed
 
+    def move(self, deadline: float) -> None:
+        """The wait that is on ends at another time."""
+        if self._scope is not None:
+            self._scope.deadline = trio.current_time() + deadline - time.monotonic()
+
     def interrupt(self) -> None:
         """End the wait, if there is one."""
         if self._scope is not None:
@@ -81,3 +85,24 @@ class Waiting:
 
     def close(self) -> None:
         """No wait follows."""
+
+
+async def run_unless(watch: Callable[[], Coroutine[Any, Any, None]], work: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
+    """See `run_unless` of this room."""
+    result: T | None = None
+    failure: Exception | None = None
+
+    async def watching() -> None:
+        await watch()
+        nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(watching)
+        try:
+            result = await work()
+        except Exception as error:  # noqa: BLE001  (a nursery would wrap it in a group)
+            failure = error
+        nursery.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    return result

@@ -26,7 +26,7 @@ from .stream import ParsedStream, Stream
 T = TypeVar("T")
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import TypeForm, Unpack
 
     from .._calls.gate import Gate
     from ..types.params import CallParams, ChatParams, EmbeddingParams, ImageParams, Messages, TextParams, TypedChatParams
@@ -86,7 +86,7 @@ class Client:
         model: str,
         messages: "Messages | None" = None,
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         stream: Literal[False] = False,
         **params: "Unpack[TypedChatParams]",
     ) -> ParsedResponse[T]: ...
@@ -96,7 +96,7 @@ class Client:
         model: str,
         messages: "Messages | None" = None,
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         stream: Literal[True],
         **params: "Unpack[TypedChatParams]",
     ) -> ParsedStream[ModelResponseStream, T]: ...
@@ -130,7 +130,7 @@ class Client:
         model: str,
         messages: "Messages | None" = None,
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         **params: "Unpack[TypedChatParams]",
     ) -> ParsedStream[GenericStreamingChunk, T]: ...
     @overload
@@ -188,7 +188,7 @@ class Client:
         model: str,
         inputs: Iterable[Any],
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         concurrency: int | None = None,
         ordered: bool = False,
         stream: Literal[False] = False,
@@ -201,7 +201,7 @@ class Client:
         model: str,
         inputs: Iterable[Any],
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         concurrency: int | None = None,
         ordered: bool = False,
         stream: Literal[True],

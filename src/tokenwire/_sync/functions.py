@@ -25,7 +25,7 @@ from .stream import ParsedStream, Stream
 T = TypeVar("T")
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack
+    from typing_extensions import TypeForm, Unpack
 
     from ..types.params import CallParams, ChatParams, EmbeddingParams, ImageParams, Messages, TextParams, TypedChatParams
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         model: str,
         messages: "Messages | None" = None,
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         stream: Literal[False] = False,
         **params: "Unpack[TypedChatParams]",
     ) -> ParsedResponse[T]: ...
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
         model: str,
         messages: "Messages | None" = None,
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         stream: Literal[True],
         **params: "Unpack[TypedChatParams]",
     ) -> ParsedStream[ModelResponseStream, T]: ...
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
         model: str,
         messages: "Messages | None" = None,
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         **params: "Unpack[TypedChatParams]",
     ) -> ParsedStream[GenericStreamingChunk, T]: ...
     @overload
@@ -106,7 +106,7 @@ if TYPE_CHECKING:
         model: str,
         inputs: Iterable[Any],
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         concurrency: int | None = None,
         ordered: bool = False,
         stream: Literal[False] = False,
@@ -118,7 +118,7 @@ if TYPE_CHECKING:
         model: str,
         inputs: Iterable[Any],
         *,
-        response_format: type[T],
+        response_format: "TypeForm[T]",
         concurrency: int | None = None,
         ordered: bool = False,
         stream: Literal[True],

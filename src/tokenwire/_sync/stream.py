@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypeVar
 
 import anyio
 
-from .._calls.states import Outcome
 from .._calls.stream import AsyncStream, Timings, calls_of, partials_of
 from ..exceptions import APIResponseValidationError, StreamClosedError
 from ..results.reading import text_of
 from ..types import ChatCompletionMessageToolCall, ModelResponse, TextCompletionResponse, Usage
+from ..types.attempts import Outcome
 from .portal import Changes, Portal, give_up, wait_for
 
 if TYPE_CHECKING:

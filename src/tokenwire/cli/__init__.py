@@ -6,12 +6,15 @@
     tokenwire chat -m MODEL --api-base URL "Why?"         one question, one reply
     git diff | tokenwire chat -m MODEL "Sum this up"      the question, and what it is about
     tokenwire chat -m MODEL                               a conversation
+    tokenwire models --api-base URL                       what an endpoint offers
+    tokenwire embed -m MODEL "a text" "another"           a line of JSON with a vector for each
     tokenwire batch IN.jsonl OUT.jsonl                    a file of calls, and a file of their results
+    tokenwire bench -m MODEL --api-base URL               an endpoint, measured under load
     tokenwire serve my_module:handler                     a handler as an OpenAI-compatible endpoint
 
-`main` parses the arguments (`_arguments`) and runs one of the commands (`_chat`, `_batch`, `_serve`, `_demo`), which use the package
-as any other program would: by its public names. Replies go to standard output, as plain text where that is not a terminal;
-everything else that is said, errors included, goes to standard error (`_terminal`). Only `chat --markdown` needs rich.
+`main` parses the arguments (`_arguments`) and runs one of the commands, which use the package as any other program would: by
+its public names. Replies go to standard output, as plain text where that is not a terminal;
+everything else, errors included, goes to standard error (`_terminal`). Only `bench` and `chat --markdown` need rich.
 
 What the process exits with: 0 after success, 1 after a failure, 2 when the arguments are wrong (nothing was sent or served
 then), 130 after Ctrl-C, 141 when whoever read the output stopped reading.
@@ -25,7 +28,16 @@ from typing import Any
 __all__ = ["main"]
 
 # The modules of the commands, whose names their functions have too; each is imported when it is run.
-COMMANDS = {"batch": "._batch", "chat": "._chat", "serve": "._serve", "demo": "._demo"}
+COMMANDS = {
+    "batch": "._batch",
+    "bench": "._bench",
+    "chat": "._chat",
+    "completion": "._completion",
+    "demo": "._demo",
+    "embed": "._embed",
+    "models": "._models",
+    "serve": "._serve",
+}
 
 FAILED, WRONG_USAGE, INTERRUPTED, NOBODY_READS = 1, 2, 130, 141
 
@@ -99,5 +111,6 @@ def _command(name: str) -> Callable[[Any], int]:
     try:
         command: Callable[[Any], int] = getattr(import_module(COMMANDS[name], __name__), name)
     except ModuleNotFoundError as error:
-        raise UsageError(f"{name} needs {error.name}: pip install 'tokenwire[server]'") from None
+        extra = "cli" if error.name == "rich" else "server"
+        raise UsageError(f"{name} needs {error.name}: pip install 'tokenwire[{extra}]'") from None
     return command

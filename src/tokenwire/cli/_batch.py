@@ -15,7 +15,7 @@ from tokenwire.exceptions import BadRequestError, UnknownProviderError
 from tokenwire.jobs import Batch, Progress
 
 from . import FAILED, INTERRUPTED
-from ._chat import in_options
+from ._call import in_options
 from ._terminal import UsageError, complain, is_terminal, remark
 
 SECONDS_OF_LINES = 10.0  # between two lines of progress, where there is no terminal

@@ -6,22 +6,30 @@ from reply to reply, and so do its connections; Ctrl-C cancels the coroutine alo
 
 import argparse
 import asyncio  # noqa: TID251  (see above; anyio.run would end its loop, and the connections, with every reply)
-import os
+import re
 import sys
 from importlib import import_module
 from typing import Any
 
-from tokenwire import AsyncClient, ModelResponse, get_llm_provider
-from tokenwire.exceptions import APIError, BadRequestError, TokenwireError, UnknownProviderError
+from tokenwire import AsyncClient, ModelResponse
+from tokenwire.exceptions import APIError, BadRequestError, TokenwireError
 
 from . import FAILED
+from ._attachments import image_part
+from ._call import call_of, in_options, report
 from ._output import JSONOutput, Output, TextOutput
 from ._terminal import UsageError, complain, is_terminal, remark
 
-PARAMS = {"api_base": "--api-base", "api_key": "--api-key", "model": "--model"}
-
 # Why a reply ended, where that is worth a remark.
 ENDINGS = {"length": "the reply ends here because it may not be longer", "content_filter": "the reply ends at a content filter"}
+
+HELP = """\
+/attach IMAGE  send a PNG, JPEG, GIF or WebP file along with the next message
+/new           begin anew: the model forgets what was said, but for --system
+/help          show this
+exit           leave, as Ctrl-D does; Ctrl-C stops a reply"""
+LEAVING = ("exit", "quit", "/exit", "/quit", "/bye")
+COMMAND = re.compile(r"/[a-z?]+(?= |$)")  # "/usr/bin/python is ..." is a message
 
 
 def chat(arguments: argparse.Namespace) -> int:
@@ -38,6 +46,8 @@ def chat(arguments: argparse.Namespace) -> int:
     conversation = Conversation(call_of(arguments), system=arguments.system, output=_output(arguments))
     try:
         conversation.check()
+        for path in arguments.attach:
+            conversation.attach(path)
         prompt = _prompt(arguments)
         with asyncio.Runner() as runner:
             try:
@@ -62,7 +72,21 @@ class Conversation:
         self._client = AsyncClient()
         self._call = call
         self._output = output
-        self.messages = [{"role": "system", "content": _clean(system)}] if system else []
+        self._beginning: list[dict[str, Any]] = [{"role": "system", "content": _clean(system)}] if system else []
+        self._images: list[dict[str, Any]] = []  # for the next message
+        self.messages = self._beginning
+
+    def attach(self, path: str) -> None:
+        """Send an image with the next message.
+
+        Raises:
+            UsageError: it can't be read, or is not an image.
+        """
+        self._images.append(image_part(path))
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.messages, self._images = self._beginning, []
 
     def check(self) -> None:
         """Find what is wrong with the arguments before anybody types a prompt.
@@ -85,64 +109,26 @@ class Conversation:
         Raises:
             APIError: the call failed.
         """
-        messages = [*self.messages, {"role": "user", "content": prompt}]
+        content = [{"type": "text", "text": prompt}, *self._images] if self._images else prompt
+        messages = [*self.messages, {"role": "user", "content": content}]
         async with await self._client.acompletion(messages=messages, stream=True, **self._call) as stream:
             try:
                 async for chunk in stream:
                     self._output.write(chunk)
             finally:
                 if said := _content(stream.response):
-                    self.messages = [*messages, {"role": "assistant", "content": said}]
+                    self.messages, self._images = [*messages, {"role": "assistant", "content": said}], []
                 self._output.end()
         if remarkable := _ending(stream.response):
             remark(remarkable)
 
     def report(self, error: TokenwireError) -> None:
-        """Say what went wrong, without the key."""
-        status = f"HTTP {error.status_code}: " if isinstance(error, APIError) and error.response is not None else ""
-        complain(f"{status}{error}", secret=self._call.get("api_key") or os.environ.get("OPENAI_API_KEY"))
+        """Print what went wrong, without the key."""
+        report(error, self._call)
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
-
-
-def call_of(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The keywords of every call.
-
-    Raises:
-        UsageError: nobody answers for the model.
-    """
-    call = {
-        "model": arguments.model,
-        "api_base": arguments.api_base,
-        "api_key": arguments.api_key,
-        "temperature": arguments.temperature,
-        "max_tokens": arguments.max_tokens,
-        "timeout": arguments.timeout,
-        "num_retries": arguments.retries,
-    }
-    try:
-        get_llm_provider(arguments.model)
-    except UnknownProviderError as error:
-        if not (arguments.api_base or os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")):
-            nobody = f"nobody answers for the model {arguments.model!r}"
-            if "Did you mean" in error.message:
-                raise UsageError(f"{nobody}. {error.message.partition('. ')[2]}") from None
-            raise UsageError(
-                f"{nobody}: say where, by --api-base URL, or name it openai/{arguments.model} if it is OpenAI's"
-            ) from None
-        call["custom_llm_provider"] = "openai"  # whoever names an address means what everybody speaks
-    except BadRequestError as error:
-        raise UsageError(in_options(error.message)) from None
-    return call
-
-
-def in_options(message: str) -> str:
-    """The library's words about its parameters, in the command line's."""
-    for param, option in PARAMS.items():
-        message = message.replace(f"{param}=", option).replace(f"{param} must", f"{option} must")
-    return message
 
 
 def _output(arguments: argparse.Namespace) -> Output:
@@ -199,8 +185,8 @@ def _answer(runner: asyncio.Runner, conversation: Conversation, prompt: str) -> 
 
 def _converse(runner: asyncio.Runner, conversation: Conversation) -> int:
     _prepare_editing()
-    while (prompt := _ask()) is not None:
-        if not prompt.strip():
+    while (prompt := _ask()) is not None and prompt.strip() not in LEAVING:
+        if not prompt.strip() or _command(conversation, prompt.rstrip()):
             continue
         try:
             runner.run(conversation.reply(_clean(prompt)))
@@ -211,9 +197,31 @@ def _converse(runner: asyncio.Runner, conversation: Conversation) -> int:
     return 0
 
 
+def _command(conversation: Conversation, typed: str) -> bool:
+    """Do what was typed, if it is a command."""
+    found = COMMAND.match(typed)
+    if found is None:
+        return False
+    name, rest = found[0], typed[found.end() :].strip()
+    if name == "/attach" and rest:
+        try:
+            conversation.attach(rest)
+            remark("it goes along with the next message")
+        except UsageError as error:
+            complain(str(error))
+    elif name == "/new":
+        conversation.forget()
+        remark("this is a new conversation")
+    elif name in ("/help", "/?"):
+        print(HELP, file=sys.stderr)
+    else:
+        complain(f"there is no command {typed}; /help lists those there are, and a space before the / makes it a message")
+    return True
+
+
 def _prepare_editing() -> None:
     if is_terminal(sys.stdout):
-        print("Ctrl-C stops a reply, Ctrl-D leaves.")
+        print("/help lists commands; Ctrl-C stops a reply, Ctrl-D leaves.")
     try:
         readline: object = import_module("readline")  # once it is loaded, `input` edits lines
     except ImportError:

@@ -24,7 +24,7 @@ from tokenwire.server import create_app
 
 from . import _local_model
 from ._output import TextOutput, pieces_of
-from ._terminal import complain, dim
+from ._terminal import complain, dim, is_terminal
 
 MODEL = "demo"
 PAUSE_SECONDS = 0.02
@@ -114,8 +114,16 @@ def _without_proxy() -> Generator[None, None, None]:
 @contextmanager
 def _model(weights: Path) -> Generator[Show, None, None]:
     name = weights.stem
-    print(dim(f"loading {name} ...", sys.stdout), flush=True)
-    with _local_model.serve(weights) as api_base:
+    loading = f"loading {name} ..."
+    print(dim(loading, sys.stdout), end="" if is_terminal(sys.stdout) else "\n", flush=True)
+
+    def show_waiting(seconds: float) -> None:
+        if is_terminal(sys.stdout):
+            print(dim(f"\r{loading} {seconds:.0f} s", sys.stdout), end="", flush=True)
+
+    with _local_model.serve(weights, show_waiting) as api_base:
+        if is_terminal(sys.stdout):
+            print()
         yield Show(
             title=f"A real model on this machine, {name}, served by llama.cpp",
             api_base=api_base,

@@ -11,7 +11,9 @@ xllamacpp's own way can wait for ever when the server has only just started.
 import os
 import subprocess
 import sys
-from collections.abc import Generator
+import time
+from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
@@ -20,6 +22,7 @@ from typing import Any
 
 CONTEXT_TOKENS = 2048
 SILENT = -1  # llama.cpp's verbosity
+SECONDS_BETWEEN = 0.25  # two calls of `waiting`
 
 
 class ModelError(Exception):
@@ -36,8 +39,12 @@ def find_weights() -> Path | None:
 
 
 @contextmanager
-def serve(weights: Path) -> Generator[str, None, None]:
+def serve(weights: Path, waiting: Callable[[float], object]) -> Generator[str, None, None]:
     """Run the server on a free port of the loopback interface, once the weights are loaded.
+
+    Args:
+        weights: the model's file.
+        waiting: called now and then while they are loaded, with the seconds that has taken.
 
     Yields:
         The address to pass as `api_base`.
@@ -53,15 +60,26 @@ def serve(weights: Path) -> Generator[str, None, None]:
         stderr=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C is the command's to deal with
     )
-    with process:
+    with process, ThreadPoolExecutor(1) as thread:  # in this order: the thread's read ends with the process
         try:
-            assert process.stdout is not None
-            address = process.stdout.readline().decode().strip()
+            address = _address_of(process, thread, waiting)
             if not address:
                 raise ModelError(f"its server ended with status {process.wait()}")
             yield f"{address}/v1"
         finally:
             process.kill()
+
+
+def _address_of(process: "subprocess.Popen[bytes]", thread: ThreadPoolExecutor, waiting: Callable[[float], object]) -> str:
+    """What the server prints when it has loaded the weights; "" where it ended before."""
+    assert process.stdout is not None
+    started = time.monotonic()
+    line = thread.submit(process.stdout.readline)
+    while True:
+        try:
+            return line.result(SECONDS_BETWEEN).decode().strip()
+        except TimeoutError:
+            waiting(time.monotonic() - started)
 
 
 def run(weights: str) -> None:

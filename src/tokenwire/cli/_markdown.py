@@ -10,6 +10,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.live import Live
 from rich.markdown import Markdown
+from rich.text import Text
 
 from tokenwire import ModelResponseStream
 
@@ -45,7 +46,8 @@ class MarkdownOutput:
 
     def _print(self, text: str) -> None:
         if self._live is not None:
-            self._live.stop()  # which wipes away what it drew
+            self._live.update(Text(), refresh=True)  # wipes away what it drew, as far as that went: see below
+            self._live.stop()  # draws it once more, in full, and wipes away that: what has left the screen would stay
             self._live = None
         if text.strip():
             self._console.print(Markdown(text))

@@ -4,7 +4,8 @@ from typing import Protocol, TextIO
 
 from tokenwire import ModelResponseStream
 
-from ._terminal import dim, is_terminal, printable
+from ._terminal import columns_of, dim, is_terminal, printable
+from ._wrap import Wrapper
 
 
 class Output(Protocol):
@@ -23,12 +24,13 @@ class TextOutput:
     """The reply's text as it comes; on a terminal its reasoning too, in a fainter colour.
 
     Args:
-        stream: where to; control characters are kept from it if it is a terminal.
+        stream: where to. If it is a terminal, control characters are kept from it, and its lines are broken between words.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._terminal = is_terminal(stream)
+        self._wrapper: Wrapper | None = None  # of the reply that is being shown
         self._reasoning = False
         self._last = "\n"
 
@@ -49,10 +51,14 @@ class TextOutput:
         self._reasoning = False
         if self._last != "\n":
             self._put("\n")
+        self._wrapper = None
 
     def _put(self, text: str, *, faint: bool = False) -> None:
         shown = printable(text) if self._terminal else text
         self._last = shown[-1:] or self._last
+        if columns := columns_of(self._stream):
+            self._wrapper = self._wrapper or Wrapper()
+            shown = self._wrapper.feed(shown, columns)
         print(dim(shown, self._stream) if faint else shown, end="", file=self._stream, flush=True)
 
 

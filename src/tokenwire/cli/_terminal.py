@@ -54,6 +54,16 @@ def is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
+def columns_of(stream: TextIO) -> int | None:
+    """How wide a terminal is on which the cursor can be moved; None for another one, and for a file."""
+    if os.environ.get("TERM", "dumb") == "dumb" or os.name == "nt" or not is_terminal(stream):
+        return None
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None
+    except OSError:
+        return None
+
+
 def forgive_encodings() -> None:
     """Let no character fail that a standard stream's encoding does not have: a replacement stands for it."""
     for stream in (sys.stdin, sys.stdout, sys.stderr):

@@ -32,7 +32,7 @@ class HTTPXSender:
             built = self._client.build_request(
                 request.method,
                 request.url,
-                headers=request.headers,
+                headers={**request.headers, **request.trace} if request.trace else request.headers,
                 content=request.body or None,
                 extensions={"timeout": timeout},
             )

@@ -37,6 +37,7 @@ class Outgoing(msgspec.Struct, eq=False, gc=False):
         body: what of the body is not in `data`, whole or in pieces.
         length: how many bytes the head says that the pieces have; None where they are sent chunked.
         server_name: whose certificate to expect, if not the origin's host.
+        waits: where to note how many seconds it waited for a connection; None where nobody asks.
     """
 
     origin: Origin
@@ -51,6 +52,7 @@ class Outgoing(msgspec.Struct, eq=False, gc=False):
     body: bytes | AsyncIterable[bytes] = b""
     length: int | None = None
     server_name: str | None = None
+    waits: list[float] | None = None
 
     def until(self, seconds: float | None) -> float:
         """When a step that begins now must be over: after its own `seconds`, or at the deadline if that is sooner."""

@@ -24,6 +24,8 @@ class HTTPRequest(msgspec.Struct, kw_only=True, eq=False, gc=False):  # texts an
 
     Attributes:
         headers: names in lower case, without `content-length`; `host` only in the place of the URL's own.
+        trace: headers of this request alone: those in `headers` are the same for many.
+        waits: where it is to be noted how many seconds the request waited until it had a connection.
         connect, pool, write: seconds each of these may take, None for ever.
     """
 
@@ -31,6 +33,8 @@ class HTTPRequest(msgspec.Struct, kw_only=True, eq=False, gc=False):  # texts an
     url: str
     headers: dict[str, str]
     body: bytes
+    trace: dict[str, str] | None = None
+    waits: list[float] | None = None
     connect: float | None = None
     pool: float | None = None
     write: float | None = None

@@ -8,7 +8,7 @@ can be used again afterwards. Not here: sockets, waiting, whose turn it is.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from enum import Enum, auto
 from typing import Any, NoReturn
 
@@ -271,6 +271,18 @@ def render_head(method: bytes, target: bytes, headers: Iterable[tuple[bytes, byt
     lines = [b"%s %s HTTP/1.1" % (method, target)]
     lines += [b"%s: %s" % header for header in headers]
     return checked_head(b"\r\n".join([*lines, b"", b""]), len(lines))
+
+
+def render_fields(headers: Collection[tuple[bytes, bytes]]) -> bytes:
+    """Further headers of a request's head.
+
+    Raises:
+        httpx.LocalProtocolError: a line break or NUL stands where it would begin another header or request.
+    """
+    fields = b"".join([b"%b: %b\r\n" % header for header in headers])
+    if fields.count(b"\n") != len(headers) or fields.count(b"\r") != len(headers) or b"\0" in fields:
+        raise httpx.LocalProtocolError("a header of the request has a line break or NUL in it")
+    return fields
 
 
 def checked_head(head: bytes, lines: int) -> bytes:

@@ -28,7 +28,7 @@ from .decoding import inflater_for
 from .errors import failure_of, translated
 from .exchange import Exchange, HTTPRequest, InflatedExchange
 from .pool import Lease, Origin, Pool, PoolStats
-from .protocol import MAX_HEADER_BYTES, first_header_in, render_head
+from .protocol import MAX_HEADER_BYTES, first_header_in, render_fields, render_head
 
 logger: logging.Logger = logging.getLogger("tokenwire.http")
 
@@ -106,6 +106,8 @@ class HTTPTransport(httpx.AsyncBaseTransport):
 
     def _outgoing(self, request: HTTPRequest, url: str, deadline: float) -> Outgoing:
         origin, start = self._head_of(request.method, url, *request.headers, *request.headers.values())
+        if request.trace:
+            start += render_fields([(name.encode(), value.encode()) for name, value in request.trace.items()])
         body = request.body
         if request.method == "GET":
             data = start + b"\r\n"
@@ -114,7 +116,9 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         else:
             data = b"%bcontent-length: %d\r\n\r\n" % (start, len(body))
         method = request.method.encode("ascii")
-        return Outgoing(origin, method, url, data, deadline, request.pool, request.connect, request.write, body=body)
+        return Outgoing(
+            *(origin, method, url, data, deadline, request.pool, request.connect, request.write), body=body, waits=request.waits
+        )
 
     async def answer(self, outgoing: Outgoing, kind: type[I]) -> I:
         """Send a request and wait for the head of its response, which is made of the class `kind`.
@@ -129,7 +133,10 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             lease = self._acquire(outgoing)
             connection = lease.connection
             if connection is None or lease.close:
+                since = time.monotonic()
                 connection = await self._obtain(lease, outgoing)
+                if outgoing.waits is not None:
+                    outgoing.waits.append(time.monotonic() - since)
             try:
                 await connection.send(outgoing)
                 await connection.read_head(outgoing.until(outgoing.read))

@@ -25,7 +25,8 @@ ENDPOINTS = {
     "/completions": ("atext_completion", "prompt"),
     "/embeddings": ("aembedding", "input"),
 }
-KNOWN_URLS = "/v1/chat/completions, /v1/completions or /v1/embeddings"
+OTHER_WORDS = {"/responses": "input", "/messages": "messages"}  # see `dialects`
+KNOWN_URLS = "/v1/chat/completions, /v1/completions, /v1/embeddings, /v1/responses or /v1/messages"
 RESULT_FIELDS = ("id", "custom_id", "response", "error")
 PARAMS = frozenset({"model", *OPENAI_PARAMS, *TEXT_PARAMS, *EMBEDDING_PARAMS})  # the fields of a plain line that are sent
 CALL_PARAMS = frozenset(CallParams.__annotations__)
@@ -44,8 +45,9 @@ class Line(NamedTuple):
         custom_id: the caller's name for it.
         method: the client's, which makes the call.
         content: messages, prompt or input.
-        params: the body's other fields.
+        params: the body's other fields; of another API all of them.
         carried: a plain line's further fields, for the output.
+        api: the end of the url, where the body is in the words of another API.
     """
 
     number: int
@@ -54,6 +56,7 @@ class Line(NamedTuple):
     content: object
     params: dict[str, Any]
     carried: dict[str, Any]
+    api: str = ""
 
 
 class _Head(msgspec.Struct, gc=False):
@@ -190,13 +193,16 @@ class Reader:
     def _batched(self, number: int, fields: dict[str, Any]) -> Line:
         url, body = fields.get("url"), fields.get("body")
         ending = url.removeprefix("/v1") if isinstance(url, str) else None
-        if ending not in ENDPOINTS:
+        if ending not in ENDPOINTS and ending not in OTHER_WORDS:
             raise self.wrong(number, f"has the url {url!r:.80}; expected {KNOWN_URLS}")
         if fields.get("method", "POST") != "POST":
             raise self.wrong(number, f'has the method {fields["method"]!r:.40}; expected "POST"')
         if not isinstance(body, dict):
             raise self.wrong(number, f"must have an object as body, not {body!r:.40}")
         params = cast("dict[str, Any]", body)
+        if ending in OTHER_WORDS:
+            content = self._content(number, dict(params), OTHER_WORDS[ending], "body.")
+            return Line(number, self._id(number, fields.get("custom_id")), "", content, params, {}, ending)
         method, content_name = ENDPOINTS[ending]
         custom_id = self._id(number, fields.get("custom_id"))
         return Line(number, custom_id, method, self._content(number, params, content_name, "body."), params, {})

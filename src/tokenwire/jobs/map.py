@@ -44,16 +44,16 @@ class Results(Generic[R]):
     """The results of many calls: `async with client.amap(...) as results: async for result in results`.
 
     Leaving the block ends it all: calls under way are cancelled, streams that are still open are closed. One task at a
-    time may iterate.
+    time may iterate. Iterating raises what is listed here, and what reading the inputs raised, after the results of all that
+    was read.
 
     Attributes:
         room: how many calls may have begun whose results were not taken.
         raises: whether a call's error is raised.
 
-    Iterating raises:
+    Raises:
         APIError: a call's, where `on_error="raise"` was asked for; the calls under way go on, and so may the iteration.
         RuntimeError: it was not entered by `async with`, or has been left.
-        Whatever reading the inputs raised, after the results of all that was read.
     """
 
     def __init__(

@@ -24,8 +24,8 @@ import msgspec
 from ..exceptions import refused
 
 ID = "batch_req_"  # of results, before the line's number
-TRUNCATED = "length"
-MAY_BE_TRUNCATED = b'"length"'
+TRUNCATED = ("length", "max_tokens", "incomplete")  # so a choice, a message and a response say that they might not be longer
+_TRUNCATED = tuple(f'"{word}"'.encode() for word in TRUNCATED)
 READ_BYTES = 1 << 17
 
 # The lines of answers, with number and id. `,"error":null}` at an object's end can be nothing but its own last field.
@@ -135,7 +135,7 @@ class Output:
     def _note_answered(self, done: Done, data: bytes) -> bool:
         """Note many lines at once; False where one of them is not an answer, or may be cut short."""
         found = _answered.findall(data)
-        if len(found) != data.count(b"\n") or b"\0" in data or MAY_BE_TRUNCATED in data:  # zeros are what a power cut leaves
+        if len(found) != data.count(b"\n") or b"\0" in data or _may_be_truncated(data):  # zeros are what a power cut leaves
             return False
         numbers, custom_ids = zip(*found, strict=True)
         self._check(done.add_all(list(map(int, numbers)), custom_ids))
@@ -188,6 +188,8 @@ class Output:
 
 class _Body(msgspec.Struct, gc=False):
     choices: list[_Choice] = msgspec.field(default_factory=list[_Choice])
+    stop_reason: Any = None
+    status: Any = None
 
 
 class _Response(msgspec.Struct, gc=False):
@@ -198,15 +200,21 @@ class _Answer(msgspec.Struct, gc=False):
     response: _Response
 
 
+def _may_be_truncated(data: bytes) -> bool:
+    """Whether one of the words is there: a look that costs next to nothing."""
+    return any(word in data for word in _TRUNCATED)
+
+
 def is_truncated(result: bytes) -> bool:
-    """Whether a choice of a result ended because it might not be longer."""
-    if MAY_BE_TRUNCATED not in result:  # which is nearly always all there is to do
+    """Whether an answer, or a choice of it, ended because it might not be longer."""
+    if not _may_be_truncated(result):  # which is nearly always all there is to do
         return False
     try:
         answer = msgspec.json.decode(result, type=_Answer)
     except msgspec.ValidationError:
         return False
-    return any(choice.finish_reason == TRUNCATED for choice in answer.response.body.choices)
+    body = answer.response.body
+    return any(end in TRUNCATED for end in (body.stop_reason, body.status, *(choice.finish_reason for choice in body.choices)))
 
 
 def write_all(file: int, data: bytes) -> None:

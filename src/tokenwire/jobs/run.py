@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from tokenwire import AsyncClient
 
+    from .dialects import Asker
+
 CONCURRENCY = 64
 SYNC_SECONDS = 1.0
 
@@ -98,6 +100,7 @@ class Batch:
         self._failure: OSError | None = None  # of syncing
         self._results: Results[Any] | None = None
         self._progress = Progress()
+        self._asker: Asker | None = None
 
     @property
     def progress(self) -> Progress:
@@ -175,6 +178,8 @@ class Batch:
         methods: dict[str, Any] = {name: getattr(client, name) for name in ("acompletion", "atext_completion", "aembedding")}
 
         def ask(index: int, line: Line) -> Any:
+            if line.api:
+                return self._in_other_words(client).ask(line)
             params = dict(line.params)
             return methods[line.method](params.pop("model"), line.content, **self._provider, **params)
 
@@ -187,6 +192,14 @@ class Batch:
                     self._write(result, outputs)
         if self._failure is not None:
             raise self._failure
+
+    def _in_other_words(self, client: "AsyncClient") -> "Asker":
+        """What asks lines in other APIs' words, which few batches have."""
+        if self._asker is None:
+            from .dialects import Asker
+
+            self._asker = Asker(client, self._provider.get("custom_llm_provider"))
+        return self._asker
 
     def _lines(self, stack: ExitStack) -> Iterator[Line]:
         """The lines that have no result yet."""
@@ -228,7 +241,9 @@ class Batch:
         response = result.response
         progress = self._progress
         if response is not None:
-            about = {"status_code": 200, "request_id": response.request_id, "body": _body_of(response)}
+            said = self._asker.body(line, response) if line.api and self._asker is not None else None
+            body = _body_of(response) if said is None else said
+            about = {"status_code": 200, "request_id": response.request_id, "body": body}
             raw = msgspec.json.encode(about, enc_hook=str)
             answer |= {"response": msgspec.Raw(raw), "error": None}
             usage = getattr(response, "usage", None)

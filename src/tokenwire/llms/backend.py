@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
-from .._settings import Hedge, Limits, RetryPolicy, Timeouts
+from .._settings import DEFAULT_OTEL, Hedge, Limits, OTel, RetryPolicy, Timeouts
 from ..exceptions import refused
 from ..types._response import Response
 from ..types.client_request import ClientRequest
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..results.asked import Asked
 
 Kind: TypeAlias = Literal["chat", "text", "embedding", "image", "models"]
+Callback: TypeAlias = tuple[str, object]
 
 
 class Options(msgspec.Struct, kw_only=True, frozen=True, eq=False, gc=False):
@@ -41,9 +42,9 @@ class Options(msgspec.Struct, kw_only=True, frozen=True, eq=False, gc=False):
         client: what the caller passed as `client`: an httpx client to send through, or anything, for a handler.
         ssl_verify: see `http.tls`.
         mock: the `mock_...` keywords, {} when there are none.
-        client_request: whom a server answers by this call, None for a call that is nobody else's.
         drop_params: whether parameters that an endpoint's API has nothing for are left out.
         for_handlers: LiteLLM's keywords by which a call is known, for `litellm_params`.
+        otel: what OpenTelemetry is told of the call; False for nothing.
     """
 
     api_key: str | None
@@ -60,9 +61,9 @@ class Options(msgspec.Struct, kw_only=True, frozen=True, eq=False, gc=False):
     ssl_verify: bool | str
     mock: dict[str, Any]
     for_handlers: dict[str, Any]
-    client_request: ClientRequest | None = None
     drop_params: bool = False
     hedge: Hedge | None = None
+    otel: OTel | Literal[False] = DEFAULT_OTEL
 
     def __repr__(self) -> str:
         return "<Options>"  # the key is in them
@@ -80,6 +81,8 @@ class Request(msgspec.Struct, kw_only=True, frozen=True, eq=False, gc=False):
         fallbacks: the same call to others, in the order in which they are tried once this one has failed.
         larger: the same call to a model that takes more, for a prompt that does not fit this one.
         asked: for a type as `response_format`, for functions as tools; among `params` they are dicts. None for neither.
+        client_request: whom a server answers by this call, None for a call that is nobody else's.
+        callbacks: who is told of the call, with the name of the list that they stand in.
         ask: makes the same call to another model, with keywords of its own: where `backend` has several deployments.
     """
 
@@ -94,7 +97,9 @@ class Request(msgspec.Struct, kw_only=True, frozen=True, eq=False, gc=False):
     asked: "Asked | None" = None
     fallbacks: "tuple[Request, ...]" = ()
     larger: "Request | None" = None
+    client_request: ClientRequest | None = None
     ask: "Callable[[object, Mapping[str, Any]], Request] | None" = None
+    callbacks: tuple[Callback, ...] = ()
 
     @property
     def choices(self) -> int:
@@ -141,6 +146,15 @@ class Prepared(Protocol):
     @property
     def api_base(self) -> str | None:
         """The endpoint's, or what the caller said to the handler."""
+        ...
+
+    def traced(self, headers: Callable[[], dict[str, str]], waits: list[float]) -> "Prepared":
+        """The same, for one attempt that is traced.
+
+        Args:
+            headers: returns those by which whoever answers goes on with the caller's trace.
+            waits: where to note how many seconds it waited for a connection.
+        """
         ...
 
     async def answer(self, via: Senders, deadline: float) -> Response:

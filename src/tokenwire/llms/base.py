@@ -1,7 +1,7 @@
 """What every handler is to the rest of the library."""
 
-from collections.abc import AsyncIterator, Awaitable, Collection
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from .._reading import FOREVER, receive
 from ..exceptions import Timeout
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from ..wire.assemble import Assembler
 
 C = TypeVar("C")
+
+Send: TypeAlias = Callable[[list[Any]], Awaitable[object]]  # what a batch of chunks is handed on to
 
 
 class BaseLLM:
@@ -69,6 +71,25 @@ class ChunkSource(Generic[C]):
         `deadline` is a value of `_loops.clock`. What goes wrong is raised by `take`.
         """
         raise NotImplementedError
+
+    def hand_on(self, send: Send, clock: Callable[[], float], idle: float, until: float) -> Awaitable[float] | None:
+        """Await `send` with the chunks as they come, for as long as each batch has content and nothing else is to be said of it.
+
+        For sources that can do so at less cost than by `wait` and `take`, which go on where it ends. A source need not.
+
+        Args:
+            send: given a batch of chunks, or bare text.
+            clock: `_loops.clock`'s.
+            idle: seconds within which content must come.
+            until: the deadline of all.
+
+        Returns:
+            Since when content is waited for, once awaited; None where there is no such way.
+
+        Raises:
+            BaseException: what `send` raises, when awaited.
+        """
+        return None
 
     async def receive(self, deadline: float = FOREVER) -> list[C]:
         """The next chunks, waiting for them; an empty list when the stream has ended.

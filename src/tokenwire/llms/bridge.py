@@ -8,7 +8,6 @@ raises becomes one of our exceptions here, and what it yields becomes chunks.
 import inspect
 import logging
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -31,12 +30,13 @@ from ..types import (
 )
 from ..types._record import build, in_own_terms
 from ..types._response import Response
-from ..types.chat import new_id
+from ..types.chat import new_id, new_uuid
 from ..types.client_request import ClientRequest
 from ..wire.assemble import Assembler
 from ..wire.convert import Shape, chat_response, piece_of, text_response
 from .backend import Request, Senders
 from .base import ChunkSource
+from .blocking import watched
 from .custom_llm import NOT_IMPLEMENTED, CustomLLMError, is_missing
 from .handler_errors import cause_of, is_handlers_own, name_of, translated, unusable
 from .handler_items import is_stream, items_of
@@ -56,6 +56,7 @@ MISSING: Any = object()  # in place of an answer, from a handler that lacks the 
 
 # Parameters of which it shows whether a handler knows them: its method names them. They stand in `optional_params` as well.
 HEARD_BY_NAME = ("best_of", "echo", "logprobs", "n")
+BY_NAME = frozenset({"client_request", "prompt", *HEARD_BY_NAME})  # all that is passed only to methods that name it
 
 NO_TOKENS = "prompt must be text: this model takes no token ids (a handler that does has a parameter named `prompt`)"
 
@@ -68,21 +69,29 @@ class Method:
         wants_http_client: whether `http_client` is one, and it runs where that can be used.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self.function = function
+    def __init__(self, function: Callable[..., Any], name: str) -> None:
+        self.function, self._name = function, name
         self.named: frozenset[str]
         self.named, self._takes_any = _keywords_of(function)
         # The call of a generator function of either kind only makes the generator: none of its code runs yet.
-        kinds = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
-        self._on_loop = any(is_kind(function) for is_kind in kinds)
+        self.is_generator: bool = inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function)
+        self._on_loop = self.is_generator or inspect.iscoroutinefunction(function)
         self.wants_http_client: bool = "http_client" in self.named and self._on_loop
+
+    def begin(self, keywords: Mapping[str, Any]) -> object:
+        """Call it where that `is_generator`: nothing waits, and none of its code runs yet."""
+        return self.function(**self._taken(keywords))
 
     async def __call__(self, keywords: Mapping[str, Any]) -> object:
         """Call it where it belongs: a plain function may block, so it runs in a worker thread."""
-        if not self._takes_any:
-            keywords = {name: value for name, value in keywords.items() if name in self.named}
+        keywords = self._taken(keywords)
         result = self.function(**keywords) if self._on_loop else await run_in_thread(self.function, **keywords)
+        if inspect.iscoroutine(result):
+            return await watched(result, self._name)
         return await result if inspect.isawaitable(result) else result
+
+    def _taken(self, keywords: Mapping[str, Any]) -> Mapping[str, Any]:
+        return keywords if self._takes_any else {name: value for name, value in keywords.items() if name in self.named}
 
 
 def _keywords_of(function: Callable[..., Any]) -> tuple[frozenset[str], bool]:
@@ -110,7 +119,7 @@ class Bridge:
         if callable(handler) and all(is_missing(getattr(handler, name, None)) for name in METHODS):
             function = handler if inspect.isroutine(handler) or isinstance(handler, partial) else handler.__call__
             self._role = _role_of(function)
-            self._methods[self._role] = Method(function)
+            self._methods[self._role] = Method(function, self.name)
 
     def prepare(self, request: Request) -> "HandlerCall":
         """See `Backend`."""
@@ -130,14 +139,14 @@ class Bridge:
         if function is None or is_missing(function):
             return None
         if method is None or method.function != function:
-            method = self._methods[name] = Method(function)
+            method = self._methods[name] = Method(function, self.name)
         return method
 
 
 class HandlerCall:
     """One call of a handler; a `Prepared`."""
 
-    __slots__ = ("_bridge", "_by_name", "_has_tokens", "_keywords", "_kind", "_model", "_ssl_verify", "api_base")
+    __slots__ = ("_bridge", "_has_tokens", "_keywords", "_kind", "_model", "_request", "_ssl_verify", "api_base")
 
     def __init__(self, bridge: Bridge, request: Request) -> None:
         self._bridge = bridge
@@ -146,7 +155,7 @@ class HandlerCall:
         api_base = request.options.api_base
         self.api_base: str | None = None if api_base is None else without_secrets(api_base)
         self._ssl_verify = request.options.ssl_verify
-        self._keywords, self._by_name = _keywords(request), _by_name(request)
+        self._keywords, self._request = _keywords(request), request
         self._has_tokens = request.kind == "text" and not _is_text(request.content)
 
     @property
@@ -154,12 +163,22 @@ class HandlerCall:
         """See `Prepared`."""
         return f"the handler {self._bridge.name}"
 
+    def traced(self, headers: Callable[[], dict[str, str]], waits: list[float]) -> "HandlerCall":
+        """See `Prepared`: a handler's own calls find the trace where it runs."""
+        return self
+
     async def answer(self, via: Senders, deadline: float) -> Response:
         """A whole answer: from the handler's own method, or collected from its stream; see `Prepared`."""
         return await _in_time(self._answer(via), deadline)
 
     async def open(self, via: Senders, shape: Shape, deadline: float) -> ChunkSource[Any]:
         """A stream: the handler's own, or one made of its whole answer; see `Prepared`."""
+        method = self._first_method(STREAMING)
+        if method is not None and method.is_generator:  # then there is nothing to wait for
+            with _ours():
+                items = items_of(method.begin(self._keywords_for(method, via)), self._bridge.name)
+                assert items is not None
+                return HandlerSource(items, self._bridge.name, self._model, shape)
         return await _in_time(self._open(via, shape, deadline), deadline)
 
     async def _answer(self, via: Senders) -> Response:
@@ -199,13 +218,7 @@ class HandlerCall:
             method = self._bridge.method(name)
             if method is None:
                 continue
-            if self._has_tokens and "prompt" not in method.named:
-                raise refused("prompt", NO_TOKENS)
-            keywords = self._keywords
-            if method.wants_http_client:
-                keywords = {**keywords, "http_client": via.http_client(self._ssl_verify)}
-            if not method.named.isdisjoint(self._by_name):
-                keywords = {**keywords, **{name: self._by_name[name] for name in method.named & self._by_name.keys()}}
+            keywords = self._keywords_for(method, via)
             try:
                 return in_own_terms(await method(keywords))
             except Exception as error:
@@ -215,6 +228,20 @@ class HandlerCall:
         if missing_ok:
             return MISSING
         raise CustomLLMError(status_code=500, message=NOT_IMPLEMENTED)
+
+    def _first_method(self, names: tuple[str, ...]) -> Method | None:
+        return next((method for method in map(self._bridge.method, names) if method is not None), None)
+
+    def _keywords_for(self, method: Method, via: Senders) -> Mapping[str, Any]:
+        if self._has_tokens and "prompt" not in method.named:
+            raise refused("prompt", NO_TOKENS)
+        keywords = self._keywords
+        if method.wants_http_client:
+            keywords = {**keywords, "http_client": via.http_client(self._ssl_verify)}
+        if not method.named.isdisjoint(BY_NAME):
+            by_name = _by_name(self._request)
+            keywords = {**keywords, **{name: by_name[name] for name in method.named & by_name.keys()}}
+        return keywords
 
     async def _source(self, result: object, shape: Shape, deadline: float) -> ChunkSource[Any]:
         if isinstance(result, ChunkSource):
@@ -290,16 +317,24 @@ def _role_of(function: Callable[..., Any]) -> str:
 
 async def _in_time(work: Awaitable[T], deadline: float) -> T:
     """What a handler comes to, unless `deadline` passes first; what it raises becomes one of our exceptions."""
-    try:
+    with _ours():
         if deadline == FOREVER:
             return await work
         with anyio.move_on_after(deadline - _loops.now()):
             return await work
-    except BaseException as error:
-        if not is_handlers_own(error):
-            raise
-        raise translated(error) from cause_of(error)
     raise Timeout("no answer in time")
+
+
+class _ours:  # noqa: N801  (a context manager that is read like a function)
+    """What a handler raises in here becomes one of our exceptions."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is not None and is_handlers_own(error):
+            raise translated(error) from cause_of(error)
 
 
 # --- LiteLLM's keywords
@@ -366,7 +401,7 @@ def _model_response() -> ModelResponse:
 
 def _by_name(request: Request) -> dict[str, Any]:
     """What only those methods are passed that name it: they need not expect more than LiteLLM's keywords."""
-    by_name: dict[str, Any] = {"client_request": request.options.client_request}
+    by_name: dict[str, Any] = {"client_request": request.client_request}
     if request.kind == "text":
         by_name["prompt"] = request.content
     return by_name | {name: request.params[name] for name in HEARD_BY_NAME if name in request.params}
@@ -390,7 +425,7 @@ def _litellm_params(request: Request) -> dict[str, Any]:
         "api_key": options.api_key,
         "api_version": options.api_version,
         "custom_llm_provider": request.provider,
-        "litellm_call_id": str(uuid.uuid4()),
+        "litellm_call_id": new_uuid(),
         "max_retries": options.num_retries,
         "metadata": request.params.get("metadata") or {},
         "text_completion": request.kind == "text",
@@ -398,7 +433,7 @@ def _litellm_params(request: Request) -> dict[str, Any]:
         "timeouts": options.timeouts,
         "limits": options.limits,
         "organization": options.organization,
-        "proxy_server_request": _proxy_server_request(options.client_request),
+        "proxy_server_request": _proxy_server_request(request.client_request),
         "ssl_verify": options.ssl_verify,
         **options.for_handlers,
     }

@@ -5,20 +5,25 @@ as it is.
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from typing import Any, Protocol, TypeAlias
 
 import anyio
+from anyio import lowlevel
 
 from .._loops import Waiting, waiting
-from .._reading import Readable, ready
+from .._loops.steps import rest_of, steps_of
+from .._reading import FOREVER, Readable, ready
 from ..types._record import Record
+from .blocking import BLOCKING_SECONDS, note_blocking
 from .handler_errors import is_handlers_own
 from .threaded_iterator import ThreadedIterator
 
 logger: logging.Logger = logging.getLogger("tokenwire")
 
 CLOSE_SECONDS = 5.0  # how long a handler's own clean-up may take
+MAX_SECONDS_ALONE = 0.005  # a handler that waits for nothing for so long lets others run
 
 Batch: TypeAlias = list[Any]
 
@@ -88,14 +93,23 @@ class GivenItems:
 
 
 class AsyncItems:
-    """The items of an async iterator, one at a time, on the reader's own task."""
+    """The items of an async iterator, one at a time, on the reader's own task.
+
+    The handler's code runs a step at a time, to see whether it waits for anything: where no item did for a while, the others
+    on the event loop are let run before the next one is asked for. A cancel scope is around each wait, for a deadline or
+    another task to end it; `hand_on` has one for all, since it holds nothing open between two calls of its reader's.
+    """
 
     def __init__(self, iterator: AsyncIterator[Any], name: str) -> None:
+        self._next_step = steps_of(iterator)
         self._iterator = iterator
         self._name = name
         self._next: Batch | None = None  # an empty list at the end, which is there to stay
         self._error: BaseException | None = None
         self._waiting: Waiting = waiting()
+        self._is_inside = False  # the iterator, which can't be closed then
+        self._is_closed = False
+        self._alone_since = FOREVER  # since when no step has waited
         self._reader_left: anyio.Event | None = None
         self._close: Callable[[], Awaitable[object]] | None = getattr(iterator, "aclose", None)  # until somebody does
 
@@ -115,32 +129,93 @@ class AsyncItems:
         wait = self._waiting
         try:
             with wait.until(deadline):
-                self._next = [await anext(self._iterator)]
-                return True
-        except StopAsyncIteration:
-            if not wait.interrupted:  # else it ended because it was told to
-                self._next = []
+                if self._alone_since != FOREVER and time.monotonic() - self._alone_since > MAX_SECONDS_ALONE:
+                    await self._let_others_run()
+                began = time.monotonic()
+                self._is_inside = True
+                step = self._next_step()
+                try:
+                    waits_for = step.send(None)
+                except StopIteration as done:
+                    self._next = [done.value]
+                    self._note_alone(began, time.monotonic())
+                else:
+                    self._alone_since = FOREVER
+                    self._next = [await rest_of(step, waits_for)]
                 return True
         except BaseException as error:
             if not is_handlers_own(error):
                 raise
-            if not wait.interrupted:
-                self._error = error
+            if not wait.interrupted:  # else it ended because it was told to
+                self._note_end(error)
                 return True
         finally:
-            if self._reader_left is not None:
-                self._reader_left.set()
+            self._leave()
         return False
+
+    async def hand_on(
+        self, take: Callable[[Any], Awaitable[object] | None], clock: Callable[[], float], idle: float, until: float
+    ) -> float:
+        """Await what `take` makes of each item as it comes, up to one of which it makes None: that is there to be taken then.
+
+        Args:
+            take: given an item.
+            clock: see `_loops.clock`.
+            idle: seconds within which an item must come.
+            until: by when no more are asked for.
+
+        Returns:
+            When the last item was asked for. `take` and `wait` have to say what ended it: an item, a deadline, a failure.
+
+        Raises:
+            BaseException: what `take` raises, or its result.
+        """
+        wait, next_step, asked_at = self._waiting, self._next_step, clock()
+        try:
+            with wait.until(FOREVER):
+                while self._next is None and self._error is None and not self._is_closed and asked_at < until:
+                    self._is_inside = True
+                    step = next_step()
+                    try:
+                        waits_for = step.send(None)
+                    except StopIteration as done:
+                        item = done.value
+                        self._note_alone(asked_at, clock())
+                    else:
+                        self._alone_since = FOREVER
+                        deadline = asked_at + idle
+                        wait.move(deadline if deadline < until else until)
+                        item = await rest_of(step, waits_for)
+                        wait.move(FOREVER)
+                    self._is_inside = False
+                    taken = take(item)
+                    if taken is None:
+                        self._next = [item]
+                        break
+                    await taken
+                    asked_at = clock()
+                    if asked_at - self._alone_since > MAX_SECONDS_ALONE:
+                        await self._let_others_run()
+                        asked_at = clock()
+        except BaseException as error:
+            if not (self._is_inside and is_handlers_own(error)):
+                raise
+            if not wait.interrupted:
+                self._note_end(error)
+        finally:
+            self._leave()
+        return asked_at
 
     async def aclose(self) -> None:
         """See `Items`."""
         wait = self._waiting
         wait.close()
+        self._is_closed = True
         close, self._close = self._close, None
-        if close is None and not wait.is_on:
+        if close is None and not self._is_inside:
             return
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-            if wait.is_on:  # an iterator can't be closed before the task that waits inside it is out of it
+            if self._is_inside:  # an iterator can't be closed before the task that waits inside it is out of it
                 self._reader_left = self._reader_left or anyio.Event()
                 wait.interrupt()
                 await self._reader_left.wait()
@@ -149,6 +224,30 @@ class AsyncItems:
                     await close()
             except Exception:  # what a handler's clean-up raises helps nobody who has left
                 logger.warning("the handler %s failed to close its stream", self._name, exc_info=True)
+
+    def _leave(self) -> None:
+        self._is_inside = False
+        if self._reader_left is not None:
+            self._reader_left.set()
+
+    def _note_end(self, error: BaseException) -> None:
+        if not isinstance(error, StopAsyncIteration):
+            self._error = error
+            return
+        self._next = []
+        if isinstance(self._iterator, AsyncGenerator):  # one that has ended is closed
+            self._close = None
+
+    def _note_alone(self, began: float, ended: float) -> None:
+        """A step that began and ended at these times waited for nothing."""
+        if self._alone_since == FOREVER:
+            self._alone_since = began
+        if ended - began > BLOCKING_SECONDS:
+            note_blocking(self._name, ended - began)
+
+    async def _let_others_run(self) -> None:
+        await lowlevel.checkpoint()
+        self._alone_since = FOREVER
 
 
 class ThreadItems:

@@ -4,7 +4,7 @@ What its items hold becomes chunks of the caller's shape, and what it raises bec
 own objects are never changed.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -27,9 +27,9 @@ from ..wire.chunks import has_content
 from ..wire.convert import Converter, Shape, chat_response, piece_of, response_chunks, whole_class
 from ..wire.fields import content_of
 from ..wire.quick import take_piece
-from .base import ChunkSource
+from .base import ChunkSource, Send
 from .handler_errors import cause_of, is_handlers_own, translated, unusable
-from .handler_items import Items
+from .handler_items import AsyncItems, Items
 
 # How other vendors' reasons are called in OpenAI's words; whatever is not here stays as the handler said it.
 FINISH_REASONS = {
@@ -42,6 +42,7 @@ FINISH_REASONS = {
 _PLAIN_KEYS = frozenset({"text", "is_finished", "finish_reason", "usage", "index", "tool_use"})  # LiteLLM's own six
 _MORE_KEYS = _PLAIN_KEYS | {"reasoning_content", "logprobs"}
 _COUNTS = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
+_COUNTED_AT_ONCE = 64  # chunks
 _NULL = msgspec.Raw(b"null")
 
 # Where text is looked for in vain, if a field of this name and kind is none of the record's.
@@ -125,6 +126,33 @@ class HandlerSource(ChunkSource[Any]):
         """As `ChunkSource.wait`: for an item, which need not make a chunk."""
         return ready() if self._ended or self._failure is not None else self._items.wait(deadline)
 
+    def hand_on(self, send: Send, clock: Callable[[], float], idle: float, until: float) -> Awaitable[float] | None:
+        """See `ChunkSource`."""
+        items = self._items
+        if not isinstance(items, AsyncItems) or self._ended or self._failure is not None or self.assembler.finished:
+            return None
+        assembler, bare_text, taken = self.assembler, self.bare_text, 0
+
+        def take(item: object) -> Awaitable[object] | None:
+            nonlocal taken
+            text = item if type(item) is str else _plain_text(item)
+            if text and assembler.knows_choice_0:
+                self._text_only = self._text_only or item is text
+                assembler.first_text.append(text)
+                chunk = text if bare_text else item if type(item) is self.shape else self._plain_chunk(text)
+            else:
+                piece = _piece_of(item)
+                chunk = None if piece is None else self._continued(piece)
+                if chunk is None:
+                    return None
+            taken += 1
+            if not taken % _COUNTED_AT_ONCE:
+                assembler.count(_COUNTED_AT_ONCE)
+            return send([chunk])
+
+        self.had_content = True
+        return items.hand_on(take, clock, idle, until)
+
     async def aclose(self) -> None:
         """Close the handler's iterator, so that its `finally` blocks run; bounded."""
         self._ended = True
@@ -148,10 +176,15 @@ class HandlerSource(ChunkSource[Any]):
     def _chunks_for_caller(self, item: object) -> list[Any]:
         """What the caller gets of one of the handler's items."""
         text = _plain_text(item)
-        if text and self.assembler.knows_choice_0:
+        if text:
+            is_first = not self.assembler.knows_choice_0
+            if is_first:
+                self.assembler.begin_text()
             self._text_only = self._text_only or item is text
             self.had_content = True
             self.assembler.first_text.append(text)
+            if is_first:
+                return [self._converter.opening(text)]
             if self.bare_text:
                 return [text]
             return [item if type(item) is self.shape else self._plain_chunk(text)]
@@ -213,6 +246,9 @@ class HandlerSource(ChunkSource[Any]):
         self.had_content = False
         if self.assembler.is_complete():
             return []
+        if self.assembler.knows_choice_0:
+            self.assembler.finish_text("stop")
+            return [self._converter.ending("stop")]
         ending = GenericStreamingChunk(is_finished=True, finish_reason="stop")
         self.assembler.add(ending)
         return self._convert(ending)

@@ -6,6 +6,7 @@ retries are the call's business, as are the names of deadlines.
 
 import logging
 from collections.abc import Callable, Mapping
+from copy import copy
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from urllib.parse import urlencode
@@ -187,6 +188,14 @@ class EndpointCall:
         """See `Prepared`."""
         return f"{self._request.method} {without_secrets(self._request.url)}"
 
+    def traced(self, headers: Callable[[], dict[str, str]], waits: list[float]) -> "EndpointCall":
+        """See `Prepared`. What the caller says in a header of the same name stays."""
+        own = self._request.headers
+        trace = {name: value for name, value in headers().items() if name not in own}
+        other = copy(self)
+        other._request = msgspec.structs.replace(self._request, trace=trace, waits=waits)
+        return other
+
     async def answer(self, via: Senders, deadline: float) -> Response:
         """Send the request and read the whole answer; see `Prepared`.
 
@@ -200,7 +209,7 @@ class EndpointCall:
                 raise await error_of(exchange, deadline, self._limits)
             body = await exchange.read(deadline, self._limits.max_body_bytes, "max_body_bytes")
             record = self._decode(body)
-            set_received(record, exchange, exchange.status)
+            set_received(record, exchange, exchange.status, body)
         except APIError as error:
             add_headers(error, exchange.headers)
             if isinstance(error, APIResponseValidationError):

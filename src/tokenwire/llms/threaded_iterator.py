@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import anyio
 from anyio import lowlevel, to_thread
 
+from .._loops import caller
+
 T = TypeVar("T")
 
 HIGH_WATER = 1024  # items a handler may be ahead of its reader
@@ -50,9 +52,7 @@ class ThreadedIterator:
 
     def start(self) -> None:
         """Start the thread; call it on the event loop that will read."""
-        token: Any = lowlevel.current_token().native_token
-        # Both loops' own function for this: anyio's waits until the loop has come round, and for ever if it never does.
-        self._call_soon = getattr(token, "run_sync_soon", None) or token.call_soon_threadsafe
+        self._call_soon = caller()
         context = contextvars.copy_context()
         sniffio = sys.modules.get("sniffio")  # anyio asks it, where it is installed: there is no event loop in the thread
         if sniffio is not None:

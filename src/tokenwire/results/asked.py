@@ -4,12 +4,13 @@ The object in a message is made when somebody reads it, and so are the arguments
 not fit has the whole response: a copy, for a message that held its response would be held by it, and never be freed.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from msgspec import UNSET, UnsetType
 from msgspec.structs import force_setattr
 
 from ..exceptions import APIResponseValidationError, OutputValidationError
-from ..schemas.decoding import NOT_A_VALUE
 from ..types._record import copy_with_source
 from ..types._response import call_of, share_call, want
 from ..types.chat import Message, ModelResponse
@@ -39,7 +40,7 @@ class Asked(NamedTuple):
         seen = _copy_of(response)
         for choice in response.choices:
             if self.answer is not None:
-                want(choice.message, _OfMessage(self.answer, choice.finish_reason, seen))
+                want(choice.message, _OfMessage(self.answer, choice.finish_reason, bool(choice.message.refusal), seen))
             if self.tools is not None and choice.message.tool_calls:
                 self.tools.mark(choice.message.tool_calls, choice.finish_reason, seen)
 
@@ -56,38 +57,31 @@ class Asked(NamedTuple):
 
 
 class _OfMessage:
-    """What a received message knows of its call."""
+    """What a received message knows of its call: a `WantedText`."""
 
-    __slots__ = ("_answer", "_fast", "_finish_reason", "_made", "_seen", "_text")
+    __slots__ = ("_answer", "_finish_reason", "_seen", "fast", "made", "text")
 
-    def __init__(self, answer: Answer, finish_reason: str | None, seen: ModelResponse | None = None) -> None:
-        self._answer, self._fast = answer, answer.fast
-        self._finish_reason, self._seen = finish_reason, seen
-        self._text: str | None = ""  # of which the object was made
-        self._made: object = None
+    def __init__(self, answer: Answer, finish_reason: str | None, is_refused: bool, seen: ModelResponse | None = None) -> None:
+        self._answer, self._finish_reason, self._seen = answer, finish_reason, seen
+        self.fast: Callable[[Any], Any] = _nothing if is_refused else answer.fast
+        self.text: str | None | UnsetType = UNSET
+        self.made: object = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _OfMessage, (self._answer, self._finish_reason)
+        return _OfMessage, (self._answer, self._finish_reason, self.fast is _nothing)
 
     def parsed(self, message: Message) -> object:
-        """See `Wanted`."""
-        text = message.content
-        if text and text is self._text:
-            return self._made
-        try:
-            self._made = self._fast(text) if text and not message.refusal else self._slowly(message)
-        except NOT_A_VALUE:
-            self._made = self._slowly(message)
-        self._text = text
-        return self._made
-
-    def _slowly(self, message: Message) -> object:
         """The object of a message that is not simply the text of one; or what is wrong with it."""
         try:
             return self._answer.parsed(message, self._finish_reason)
         except APIResponseValidationError as error:
             tell(error, self._seen)
             raise
+
+
+def _nothing(_: object) -> Any:
+    """What a message that is a refusal has at first sight."""
+    raise ValueError
 
 
 def _copy_of(response: ModelResponse) -> ModelResponse:

@@ -28,7 +28,8 @@ class PartialToolCall:
 
     Attributes:
         index: its place among the calls of the message, as the server counts them.
-        id, name: as soon as they are known.
+        id: what the server calls it; None until that is known.
+        name: the function's; None until that is known.
         call: the whole call, None while it is arriving.
     """
 

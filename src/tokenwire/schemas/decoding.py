@@ -77,7 +77,7 @@ class Decoder:
         if isinstance(error, msgspec.DecodeError):
             return _second_look(text, self.cls, error)
         first = getattr(error, "errors", None)
-        raise (Misfit(str(error), "") if first is None else Misfit(*_first(error))) from error
+        raise (Misfit(str(error), "") if first is None else Misfit(*first_of(error))) from error
 
 
 def _fast(cls: Any) -> Callable[[str], Any]:
@@ -90,7 +90,7 @@ def _fast(cls: Any) -> Callable[[str], Any]:
     return msgspec.json.Decoder(cls, dec_hook=_model).decode
 
 
-def _first(error: Any) -> tuple[str, str]:
+def first_of(error: Any) -> tuple[str, str]:
     """What the first of pydantic's errors wants, and where."""
     first = error.errors(include_url=False)[0]
     path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
@@ -106,7 +106,7 @@ def _model(cls: Any, value: object) -> object:
     try:
         return cls.model_validate(value)
     except ValueError as exc:
-        expected, path = _first(exc)
+        expected, path = first_of(exc)
         raise ValueError(f"{expected} (there at {path})" if path else expected) from exc  # msgspec says the way to here
 
 

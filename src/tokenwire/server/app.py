@@ -1,7 +1,7 @@
 """The ASGI app: who may ask, for what, how much at once; and who answers."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,6 +11,7 @@ from msgspec import Struct
 import tokenwire
 from tokenwire import APIError, BadRequestError, NotFoundError, StreamTruncatedError, Timeout
 
+from . import tracing
 from .cors import CORS
 from .early import opened_early
 from .errors import refusal_for
@@ -21,10 +22,10 @@ from .one import OneCall
 from .origins import Origins, origins_of
 from .plans import may_take_several, plan_of
 from .requests import parse_body
-from .route import About, ModelCall, Plain, Route, plain_refusal
+from .route import About, ModelCall, Plain, Route, methods_at, plain_refusal
 from .routes import FRONT, METRICS, PAGE, ROUTES
 from .several import Several
-from .slots import Slots, too_many
+from .slots import Slots, Turn, too_many
 from .visit import ClientLeft, Receive, Scope, Send, Visit
 
 logger: logging.Logger = logging.getLogger("tokenwire.server")
@@ -170,6 +171,7 @@ class App:
         self._client = self._new_client()
         routes = (*ROUTES, PAGE if settings.page else FRONT, *((METRICS,) if settings.metrics else ()))
         self._about = About(models, routes, bool(settings.api_keys), self._recorder.exposition)
+        self._by_path = {route.path: methods_at(route.path, routes) for route in routes}
 
     @property
     def in_flight(self) -> int:
@@ -187,7 +189,21 @@ class App:
             await send({"type": "websocket.close"})
 
     async def _visited(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._serve(Visit(scope, receive, send))
+        visit = Visit(scope, receive, send)
+        self._recorder.begin()
+        span = tracing.begin(visit)
+        try:
+            if self._settings.request_timeout is None:
+                await self._answer(visit)
+            else:
+                await self._answer_in_time(visit, self._settings.request_timeout)
+        except ClientLeft:
+            pass
+        finally:
+            visit.end("cancelled")
+            self._recorder.end(visit)
+            if span is not None:
+                tracing.end(span, visit)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -199,19 +215,6 @@ class App:
         self._client = self._new_client()
         await send({"type": "lifespan.shutdown.complete"})
 
-    async def _serve(self, visit: Visit) -> None:
-        self._recorder.begin()
-        try:
-            if self._settings.request_timeout is None:
-                await self._answer(visit)
-            else:
-                await self._answer_in_time(visit, self._settings.request_timeout)
-        except ClientLeft:
-            pass
-        finally:
-            visit.end("cancelled")
-            self._recorder.end(visit)
-
     async def _answer_in_time(self, visit: Visit, seconds: float) -> None:
         with anyio.move_on_after(seconds) as scope:
             await self._answer(visit)
@@ -221,14 +224,29 @@ class App:
     async def _answer(self, visit: Visit) -> None:
         try:
             route = self._route_of(visit)
-            if isinstance(route.answer, ModelCall):
-                await self._ask_in_turn(visit, route.answer)
-            else:
+            if not isinstance(route.answer, ModelCall):
                 body, media_type = route.answer(self._about, visit.path.removeprefix(route.prefix))
                 await visit.respond(body, media_type=media_type, headers=route.headers)
+            else:
+                visit.pace = self._slots.headers()
+                turn = self._slots.take()
+                try:
+                    visit.pace = self._slots.headers()
+                    if turn is not None:
+                        await self._wait_for(turn, visit)
+                    work = await self._work_for(visit, route.answer)
+                    whole = await visit.while_connected(work, self._settings.keepalive_seconds)
+                    if visit.has_left:
+                        raise ClientLeft
+                    if whole is not None:
+                        await visit.respond(whole)
+                finally:
+                    self._slots.end(turn)
         except ClientLeft:
             raise
         except Exception as error:  # noqa: BLE001  (the boundary: whatever went wrong, the client is told)
+            if visit.has_left:
+                raise ClientLeft from None
             await self._refuse(visit, error)
         else:
             visit.end("complete")
@@ -252,7 +270,7 @@ class App:
             APIError: nothing is there, or the client may not ask.
         """
         path, method = visit.path, visit.method
-        by_method = {route.method: route for route in self._about.routes if route.leads_from(path)}
+        by_method = self._by_path.get(path) or methods_at(path, self._about.routes)
         if not by_method:
             raise NotFoundError(f"there is nothing at {method} {visit.asked:.200}", code="unknown_url")
         visit.route = next(iter(by_method.values()))
@@ -265,21 +283,21 @@ class App:
             check_key(visit.headers, self._settings.api_keys)
         return route
 
-    async def _ask_in_turn(self, visit: Visit, ask: ModelCall) -> None:
-        """Let a model answer, once there is room for one more call."""
-        visit.pace = self._slots.headers()
-        with self._slots.turn() as turn:
-            visit.pace = self._slots.headers()
-            if not turn.has_come:
-                await visit.read_ahead(self._settings.max_body)
-                with anyio.move_on_after(self._settings.queue_seconds):
-                    await visit.while_connected(turn.come)
-                if not turn.has_come:
-                    raise too_many(f"no other request ended within {self._settings.queue_seconds:.3g} s; try again later")
-            await self._ask(visit, ask)
+    async def _wait_for(self, turn: Turn, visit: Visit) -> None:
+        """Wait until there is room for one more call, or the client has left."""
+        await visit.read_ahead(self._settings.max_body)
+        with anyio.move_on_after(self._settings.queue_seconds):
+            await visit.while_connected(turn.come)
+        if visit.has_left:
+            raise ClientLeft
+        if not turn.has_come:
+            raise too_many(f"no other request ended within {self._settings.queue_seconds:.3g} s; try again later")
 
-    async def _ask(self, visit: Visit, ask: ModelCall) -> None:
-        """Let a model answer, in whole or as a stream."""
+    async def _work_for(self, visit: Visit, ask: ModelCall) -> Callable[[], Coroutine[Any, Any, bytes | None]]:
+        """What a request asks for, to be run once: it returns the body of a whole answer, or sends a stream.
+
+        It is run by the caller, for every chunk of a stream wakes all coroutines that wait for each other down to the handler.
+        """
         request, fields = parse_body(await visit.read(self._settings.max_body), ask.request)
         model = self._models.find(fields["model"])
         call = _call_of(model, ask.keywords(request, fields))
@@ -291,20 +309,23 @@ class App:
         visit.model = model.name
         stream, events = bool(fields.get("stream")), ask.events
         calls = self._calls(ask, call, stream=stream)
-        if not stream:
-            response = await visit.while_connected(calls.whole)
+        if stream:
+            if events is None:
+                raise BadRequestError("stream: this answer can't be streamed", param="stream")
+            new_events = partial(events, model, request)
+            streamed = partial(calls.stream, visit, new_events)
+            if self._settings.early_stream is None:
+                return streamed
+            silent = partial(new_events, from_endpoint=False)
+            return partial(opened_early, visit, self._settings.early_stream, silent, streamed)
+
+        async def whole() -> bytes:
+            response = await calls.whole()
             if response.response_headers:
                 visit.relay(response.response_headers, response.request_id)
-            await visit.respond(ask.body(response, model, request))
-            return
-        if events is None:
-            raise BadRequestError("stream: this answer can't be streamed", param="stream")
-        new_events = partial(events, model, request)
-        work = partial(calls.stream, visit, new_events)
-        if self._settings.early_stream is not None:
-            silent = partial(new_events, from_endpoint=False)
-            work = partial(opened_early, visit, self._settings.early_stream, silent, work)
-        await visit.while_connected(work, self._settings.keepalive_seconds)
+            return ask.body(response, model, request)
+
+        return whole
 
     def _as_plain(self, visit: Visit, call: dict[str, Any], plain: Plain) -> dict[str, Any]:
         """The call as whoever answers it understands it: a handler all of it, an endpoint what its dialect says."""

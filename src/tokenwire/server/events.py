@@ -29,6 +29,7 @@ from .requests import CompletionRequest
 DONE = b"data: [DONE]\n\n"
 
 _ADDING = frozenset({"index", "delta", "logprobs"})  # what a choice has that adds to an answer
+_ENDING = _ADDING | {"finish_reason"}  # and one that may end it
 
 _encode = msgspec.json.Encoder().encode
 
@@ -172,7 +173,7 @@ class ChatEvents:
         return not is_other and event.object not in ("chat.completion", "text_completion")
 
     def _encode_more(self, chunk: ModelResponseStream) -> bytes:
-        """The event of a chunk that adds to a choice, and has no more than fields that structs name; b"" for any other."""
+        """The event of a chunk of one choice, which has no more than fields that structs name; b"" for any other."""
         if len(chunk.choices) != 1 or chunk.system_fingerprint is not None or chunk.service_tier is not None:
             return b""
         choice = chunk.choices[0]
@@ -182,28 +183,37 @@ class ChatEvents:
             return b""
         if calls and any(has_source(call) or has_source(call.function or call) for call in calls):
             return b""
-        if self._head is None or choice.index not in self._introduced:
-            return b""
+        head = self._head or self._begin(chunk)
+        if choice.index not in self._introduced or choice.delta.role is not None or choice.finish_reason is not None:
+            return self._encode_choice(choice, head)
         data = _encode(choice)
         for frame in self._frames:
             if event := frame.event(data):
                 return event
-        event = self._encode_choice(choice, self._head)
+        event = self._encode_choice(choice, head)
         if event and len(self._frames) < _MOST_FRAMES and (probed := _probed(choice)) is not None:
-            self._frames.append(_Frame(probed, self._encode_choice(probed, self._head)))
+            self._frames.append(_Frame(probed, self._encode_choice(probed, head)))
         return event
 
     def _encode_choice(self, choice: StreamingChoices, head: dict[str, Any]) -> bytes:
-        """The event of a choice whose role has been sent; b"" where it ends, or has fields that no struct names."""
+        """The event of a choice; b"" where it has fields that no struct names."""
         own, delta = own_fields(choice), own_fields(choice.delta)
-        if "role" in delta or not own.keys() <= _ADDING:
+        if choice.index is None or not own.keys() <= _ENDING:
             return b""
+        delta = self._with_role(delta, choice.index)
+        if self._around is None:
+            self._prepare(head)
         if calls := delta.get("tool_calls"):
             delta["tool_calls"] = [
                 {name: own_fields(value) if name == "function" else value for name, value in own_fields(call).items()}
                 for call in calls
             ]
-        shown = {"index": choice.index, "delta": delta, "logprobs": own.get("logprobs"), "finish_reason": None}
+        shown = {
+            "index": choice.index,
+            "delta": delta,
+            "logprobs": own.get("logprobs"),
+            "finish_reason": own.get("finish_reason"),
+        }
         return _event({**head, "choices": [shown], **({"usage": None} if self._include_usage else {})})
 
     def _begin(self, chunk: Any) -> dict[str, Any]:
@@ -250,12 +260,16 @@ class ChatEvents:
         return ModelResponseStream(choices=[StreamingChoices(delta=Delta(content=text))])
 
     def _choice(self, choice: dict[str, Any], index: int) -> dict[str, Any]:
-        delta = choice["delta"]
-        role = delta.pop("role", None) or "assistant"
-        if index not in self._introduced:
-            self._introduced.add(index)
-            delta = {"role": role, **delta}
+        delta = self._with_role(choice["delta"], index)
         return {"index": index, "logprobs": None, "finish_reason": None, **choice, "delta": delta}
+
+    def _with_role(self, delta: dict[str, Any], index: int) -> dict[str, Any]:
+        """The fields of a delta, with the role if they are the first of their choice, and without it if they are not."""
+        role = delta.pop("role", None) or "assistant"
+        if index in self._introduced:
+            return delta
+        self._introduced.add(index)
+        return {"role": role, **delta}
 
 
 class TextEvents(ChatEvents):

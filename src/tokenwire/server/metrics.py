@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from .._settings import environment
 from .visit import Visit
 
 logger: logging.Logger = logging.getLogger("tokenwire.server.access")
@@ -151,7 +152,7 @@ class _Figures:
 
 def _processes_with_gauges() -> set[int]:
     """The processes that have left what they have under way, as prometheus_client names its files."""
-    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
+    folder = environment("PROMETHEUS_MULTIPROC_DIR")
     numbers = (path.stem.rpartition("_")[2] for path in Path(folder).glob("gauge_live*.db")) if folder else ()
     return {int(number) for number in numbers if number.isdigit()}
 

@@ -3,8 +3,8 @@
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from os import urandom
 from typing import Any
-from uuid import uuid4
 
 from msgspec import Struct, field
 
@@ -16,7 +16,7 @@ def id_of(given: object, prefix: str) -> str:
     known = "" if given is None else str(given)
     if prefix != "chatcmpl-" and known.startswith("chatcmpl-"):  # what the answer was made of, but is not
         return prefix + known.removeprefix("chatcmpl-")
-    return known or f"{prefix}{uuid4().hex}"
+    return known or prefix + urandom(16).hex()
 
 
 class Model(Struct, frozen=True):

@@ -27,12 +27,12 @@ class OneCall:
             if stream.response_headers:
                 visit.relay(stream.response_headers, stream.request_id)
             events = visit.events = new_events(from_endpoint=bool(stream.response_headers))
-            async for chunk in stream.take_bare_text():
-                data = events.encode(chunk)
-                ready = stream.take_ready()
-                if ready:
-                    data = b"".join([data, *map(events.encode, ready)])
-                if data:
-                    await visit.send_event(data, 1 + len(ready))
+            encode, send_event = events.encode, visit.send_event
+
+            def send(chunks: list[Any]) -> Awaitable[None]:
+                data = encode(chunks[0]) if len(chunks) == 1 else b"".join(map(encode, chunks))
+                return send_event(data, len(chunks))
+
+            await stream.pass_on(send)
             await visit.end_stream(events.ending(stream.usage))
             visit.end("complete")  # here: that the client closes the connection now is its good right

@@ -41,7 +41,7 @@ class Plan(Struct, frozen=True):
 
 def may_take_several(call: Mapping[str, Any], content: str) -> bool:
     """Whether a call asks for what a handler may not do by itself."""
-    if any(call.get(name) for name in ("n", "best_of", "echo")) or _is_asked(call.get("logprobs")):
+    if call.get("n") or call.get("best_of") or call.get("echo") or _is_asked(call.get("logprobs")):
         return True
     return content == "prompt" and not isinstance(call[content], str)
 

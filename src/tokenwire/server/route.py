@@ -3,7 +3,7 @@
 The list of them is `routes.ROUTES`.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 from msgspec import Struct
@@ -157,3 +157,8 @@ class Route(Struct, frozen=True):
     def leads_from(self, path: str) -> bool:
         """Whether this is a route of that path."""
         return path == self.path or (self.path.endswith("}") and path.startswith(self.prefix))
+
+
+def methods_at(path: str, routes: Iterable[Route]) -> dict[str, Route]:
+    """The routes of a path, by their methods."""
+    return {route.method: route for route in routes if route.leads_from(path)}

@@ -32,14 +32,18 @@ class Slots:
         self._queue: OrderedDict[Turn, None] = OrderedDict()
         self._became_idle: anyio.Event | None = None  # while somebody waits for it
 
-    def turn(self) -> "Turn":
-        """A call's turn, which has come if a slot is free; raises RateLimitError when too many wait already."""
+    def take(self) -> "Turn | None":
+        """Take one, which `end` gives back; or, where none is free, a place in the queue, with which it is to be called.
+
+        Raises:
+            RateLimitError: too many wait already.
+        """
         if self._most is None or self.taken < self._most:
             self.taken += 1
-            return Turn(self, None)
+            return None
         if len(self._queue) >= self._most_waiting:
             raise too_many("too many requests are under way; try again in a moment")
-        turn = Turn(self, anyio.Event())
+        turn = Turn()
         self._queue[turn] = None
         return turn
 
@@ -51,7 +55,7 @@ class Slots:
         try:
             yield taken
         finally:
-            self._give_back(taken)
+            self.give_back(taken)
 
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
         """What tells clients how much room there is, under the names that OpenAI has for it; empty where there is no limit."""
@@ -70,14 +74,15 @@ class Slots:
             self._became_idle = anyio.Event()
             await self._became_idle.wait()
 
-    def end(self, turn: "Turn") -> None:
-        """A turn is over, or will not be waited for any longer."""
-        if turn.has_come:
-            self._give_back(1)
+    def end(self, turn: "Turn | None") -> None:
+        """A call is over, or will not wait any longer."""
+        if turn is None or turn.has_come:
+            self.give_back()
         else:
             del self._queue[turn]
 
-    def _give_back(self, count: int) -> None:
+    def give_back(self, count: int = 1) -> None:
+        """So many are free again: those that have waited longest have them first."""
         while count and self._queue:
             self._queue.popitem(last=False)[0].begin()
             count -= 1
@@ -87,32 +92,24 @@ class Slots:
 
 
 class Turn:
-    """One call's slot, or its place in the queue for one, given back at the end of the context.
+    """A call's place in the queue.
 
     Attributes:
-        has_come: whether it has the slot.
+        has_come: whether it has a slot.
     """
 
-    def __init__(self, slots: Slots, came: anyio.Event | None) -> None:
-        self._slots, self._came = slots, came
-        self.has_come: bool = came is None
-
-    def __enter__(self) -> "Turn":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._slots.end(self)
+    def __init__(self) -> None:
+        self.has_come: bool = False
+        self._came = anyio.Event()
 
     def begin(self) -> None:
         """Take the slot that was somebody else's."""
-        assert self._came is not None
         self.has_come = True
         self._came.set()
 
     async def come(self) -> None:
-        """Wait until it has the slot."""
-        if self._came is not None:
-            await self._came.wait()
+        """Wait until it has one."""
+        await self._came.wait()
 
 
 def too_many(message: str) -> RateLimitError:

@@ -2,11 +2,13 @@
 
 It can leave at any moment: what takes long is run by `while_connected`, beside one task that waits for the
 client's leaving and, once a stream has begun, sends a comment whenever the handler has been silent for long. That task
-is the only thing a request costs beyond its own work; a chunk costs no task, timer or lock.
+is the only thing a request costs beyond its own work, and begins when this first waits for something: before, nobody could
+tell that the client has left. A chunk costs no task, timer or lock.
 """
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, MutableMapping
+from functools import partial
 from os import urandom
 from typing import Any, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
@@ -15,6 +17,7 @@ import anyio
 
 from tokenwire import ClientRequest
 
+from .. import _loops
 from .compression import too_large, undoing
 from .keys import SECRET_HEADERS
 from .route import ID_HEADERS, JSON, Events, Route
@@ -59,6 +62,7 @@ class Visit:
         status: of the response, None until it has begun.
         started_at, first_chunk_at, ended_at: `time.monotonic()` values, None for what has not happened.
         chunks: how many chunks of a stream have been sent.
+        has_left: whether the client was seen to leave.
         outcome: "complete", "truncated", "error" or "cancelled" (the client left), None while it goes on.
     """
 
@@ -81,7 +85,7 @@ class Visit:
         self.chunks: int = 0
         self.outcome: Outcome | None = None
         self._receive, self._send = receive, send
-        self._left = False
+        self.has_left: bool = False
         self._body: bytes | None = None  # once it has been read ahead
         self._passed_on: list[tuple[bytes, bytes]] = []
         self._sending = False
@@ -153,7 +157,9 @@ class Visit:
         await self._send_body(body, more=False)
 
     async def send_event(self, data: bytes, chunks: int = 1) -> None:
-        """Send the bytes of a stream's next chunks, after the response's head if they are its first; waits for a slow reader."""
+        """Send the bytes of a stream's next chunks, if there are any, after the response's head if they are its first; waits for a slow reader."""
+        if not data:
+            return
         if self.first_chunk_at is None:
             self.first_chunk_at = time.monotonic()
             if self.status is None:
@@ -194,47 +200,26 @@ class Visit:
         self._sending = True  # for good: no comment comes after the end
         await self._send_body(data, more=False)
 
-    async def while_connected(self, work: Callable[[], Awaitable[T]], keepalive_seconds: float | None = None) -> T:
-        """Run `work` for as long as the client is there; it is cancelled at once when the client leaves.
+    def while_connected(
+        self, work: Callable[[], Coroutine[Any, Any, T]], keepalive_seconds: float | None = None
+    ) -> Awaitable[T | None]:
+        """Run `work` for as long as the client is there; it is cancelled at once when the client leaves, and `has_left` says so.
 
         Args:
             work: raises what it likes.
             keepalive_seconds: a stream that has begun is never silent for longer than this; None lets it be.
-
-        Raises:
-            ClientLeft: the client did.
         """
-        result: Any = None
-        failure: Exception | None = None
+        return _loops.run_unless(partial(self._attend, keepalive_seconds), work)
 
-        async def run() -> None:
-            nonlocal result, failure
-            try:
-                result = await work()
-            except Exception as error:  # noqa: BLE001  (a task group would wrap it in a group)
-                failure = error
-            tasks.cancel_scope.cancel("answered")  # with a reason, or anyio looks for one in the task's repr
-
-        # The work has the task of its own, not the watch: a chunk then wakes none of the coroutines that lead to here.
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(run)
-            await self._attend(tasks.cancel_scope, keepalive_seconds)
-        if self._left:
-            raise ClientLeft
-        if failure is not None:
-            raise failure
-        return result
-
-    async def _attend(self, work: anyio.CancelScope, keepalive_seconds: float | None) -> None:
-        """Wait for the client's leaving; twice in `keepalive_seconds`, look whether the stream has moved on."""
+    async def _attend(self, keepalive_seconds: float | None) -> None:
+        """Wait until the client has left; twice in `keepalive_seconds`, look whether the stream has moved on."""
         tick = None if keepalive_seconds is None else keepalive_seconds / 2
         chunks_seen = 0
         while True:
             with anyio.move_on_after(tick):
                 message = await self._receive()
                 if message["type"] == "http.disconnect":
-                    self._left = True
-                    work.cancel("the client left")
+                    self.has_left = True
                     return
                 continue
             if self.status is not None and not self._sending and self.chunks == chunks_seen:

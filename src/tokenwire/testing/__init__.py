@@ -1,7 +1,5 @@
 """What users' tests and ours share: an endpoint on a real socket that answers, and misbehaves, as told.
 
-::
-
     with Endpoint([Reply(status=429, headers={"retry-after": "0"}), Reply(text="Hello")]) as endpoint:
         reply = completion("openai/m", messages, api_base=endpoint.url, api_key="none")
     assert endpoint.requests[1].json()["model"] == "m"

@@ -72,6 +72,7 @@ class Endpoint:
         self._running = contextlib.ExitStack()
         self._errors: list[BaseException] = []
         self._changed = threading.Condition()
+        self._has_ended = False
         self._numbers = itertools.count(1)
         self.requests: list[Received] = []
         self.visits: list[Visit] = []
@@ -105,13 +106,15 @@ class Endpoint:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self._running.close()
+        with self._noticed():
+            self._has_ended = True
         if self._errors and error is None:
             raise self._errors[0]
         if error is not None:
             for raised in self._errors:
                 error.add_note(f"The endpoint raised {type(raised).__name__}: {raised}")
 
-    def wait_until(self, condition: Callable[[], object], timeout: float = 5.0) -> None:
+    def wait_until(self, condition: Callable[[], object], timeout: float = 30.0) -> None:
         """Wait until something about this endpoint is true: `wait_until(lambda: endpoint.open_connections == 0)`.
 
         Args:
@@ -119,20 +122,21 @@ class Endpoint:
             timeout: seconds.
 
         Raises:
-            TimeoutError: it did not come true in time.
+            TimeoutError: it did not come true in time, or before the endpoint ended.
         """
         with self._changed:
-            if not self._changed.wait_for(condition, timeout):
-                raise TimeoutError(f"{self!r} did not get there in {timeout} s")
+            self._changed.wait_for(lambda: self._has_ended or condition(), timeout)
+            if not condition():
+                raise TimeoutError(f"{self!r} did not get there {'before it ended' if self._has_ended else f'in {timeout} s'}")
 
-    async def await_until(self, condition: Callable[[], object], timeout: float = 5.0) -> None:  # noqa: ASYNC109 the thread's
+    async def await_until(self, condition: Callable[[], object], timeout: float = 30.0) -> None:  # noqa: ASYNC109 the thread's
         """`wait_until` for async code: the event loop goes on, as it must for a client to close its connections.
 
-        Cancelled, it returns at once; the worker thread that waits is left to its timeout.
+        Cancelled, it returns at once; the worker thread waits until the timeout, or until the endpoint ends.
         """
         await anyio.to_thread.run_sync(self.wait_until, condition, timeout, abandon_on_cancel=True)
 
-    def wait_silence(self, requests: int = 1, timeout: float = 5.0) -> None:
+    def wait_silence(self, requests: int = 1, timeout: float = 30.0) -> None:
         """Wait until nothing happens any more here unless time passes or a client does something: for `FakeClock.advance`.
 
         Args:
@@ -144,14 +148,14 @@ class Endpoint:
         """
         self.wait_until(lambda: self._is_silent(requests), timeout)
 
-    async def await_silence(self, requests: int = 1, timeout: float = 5.0) -> None:  # noqa: ASYNC109 the thread's
+    async def await_silence(self, requests: int = 1, timeout: float = 30.0) -> None:  # noqa: ASYNC109 the thread's
         """`wait_silence` for async code."""
         await self.await_until(lambda: self._is_silent(requests), timeout)
 
     def _is_silent(self, requests: int) -> bool:
         return len(self.requests) >= requests and all(each.silent or each.closed.is_set() for each in self.requests)
 
-    def wait_closed(self, request: Received, timeout: float = 5.0) -> None:
+    def wait_closed(self, request: Received, timeout: float = 30.0) -> None:
         """Wait until a request's exchange has ended; `request.aborted` then says whether the client left early.
 
         Raises:
@@ -159,7 +163,7 @@ class Endpoint:
         """
         self.wait_until(request.closed.is_set, timeout)
 
-    async def await_closed(self, request: Received, timeout: float = 5.0) -> None:  # noqa: ASYNC109 the thread's
+    async def await_closed(self, request: Received, timeout: float = 30.0) -> None:  # noqa: ASYNC109 the thread's
         """`wait_closed` for async code."""
         await self.await_until(request.closed.is_set, timeout)
 

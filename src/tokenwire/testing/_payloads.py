@@ -25,7 +25,9 @@ def chunk(
         content: what the chunk adds to the text; left out of the delta when None.
         finish_reason: why the choice ends here, None while it goes on.
         index: which of the `n` choices the chunk belongs to.
-        id, model, created: the completion's, the same on all its chunks.
+        id: the completion's, the same on all its chunks.
+        model: the same.
+        created: the same; seconds since 1970.
         usage: tokens used; left out when None. OpenAI sends it with no choice: `chunk(usage=...) | {"choices": []}`.
         delta_fields: other fields of the delta, such as `role` or `tool_calls`.
     """
@@ -62,7 +64,9 @@ def completion(
     Args:
         content: the assistant's text; None is sent as null, as beside tool calls.
         finish_reason: why the choice ended.
-        id, model, created: the completion's.
+        id: the completion's.
+        model: the one that answered.
+        created: seconds since 1970.
         usage: tokens used; left out when None.
         message_fields: other fields of the message, such as `tool_calls`.
     """
@@ -77,7 +81,9 @@ def error(message: str, *, type: str | None = None, code: str | int | None = Non
 
     Args:
         message: what went wrong.
-        type, code, param: what kind of error it is, and which parameter is to blame; null where they are None.
+        type: what kind of error it is; null where it is None, as the other two.
+        code: which error it is.
+        param: the parameter that is to blame.
     """
     return {"error": {"message": message, "type": type, "code": code, "param": param}}
 

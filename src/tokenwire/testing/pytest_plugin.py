@@ -1,7 +1,5 @@
 """A fixture for pytest, there by itself wherever tokenwire is installed.
 
-::
-
     def test_my_retries(tokenwire_endpoint):
         endpoint = tokenwire_endpoint([Reply(status=503), Reply(text="Hello")])
         ...

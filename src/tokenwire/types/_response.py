@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final, Protocol
 import msgspec
 
 from ._record import OpenRecord
-from ._source import Fields, HasRaw, HasSource
+from ._source import Fields, HasRaw, HasSource, document_of
 from .attempts import Attempt
 from .headers import request_id_of
 
@@ -28,6 +28,7 @@ class CallDetails(msgspec.Struct):
         attempts: oldest first; the last one is the response.
         provider, api_base: who answered, and where; None until the call is described.
         status_code: the HTTP status, None when no server answered.
+        body: the HTTP response's, where the answer was translated from another API; else the answer knows it.
     """
 
     received: HasHeaders | None = None
@@ -35,6 +36,7 @@ class CallDetails(msgspec.Struct):
     provider: str | None = None
     api_base: str | None = None
     status_code: int | None = None
+    body: bytes | None = None
     _headers: dict[str, str] | None = None
     _hidden_params: Fields | None = None
 
@@ -64,7 +66,7 @@ class CallDetails(msgspec.Struct):
         return params
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return CallDetails, (None, self.attempts, None, None, self.status_code, self.headers, self.hidden_params)
+        return CallDetails, (None, self.attempts, None, None, self.status_code, self.body, self.headers, self.hidden_params)
 
 
 def _additional_headers(headers: dict[str, str]) -> dict[str, str]:
@@ -79,6 +81,12 @@ class HasCall(HasRaw):
     __slots__ = ("_call",)
     _call: CallDetails
 
+    @property
+    def raw(self) -> bytes | None:
+        """The bytes of the HTTP response's body as the server sent them, None when no server did."""
+        document = document_of(self)
+        return call_of(self).body if document is None else document
+
 
 _set_call: Final[Callable[[HasCall, CallDetails], None]] = HasCall.__dict__["_call"].__set__  # past `OpenRecord.__setattr__`
 
@@ -90,9 +98,10 @@ def call_of(response: HasCall) -> CallDetails:
     return response._call
 
 
-def set_received(response: HasCall, received: HasHeaders, status_code: int) -> None:
+def set_received(response: HasCall, received: HasHeaders, status_code: int, body: bytes) -> None:
     """Tell a response that was just made which HTTP response it came in: it knows of no call, and need not be asked."""
-    _set_call(response, CallDetails(received, status_code=status_code))
+    translated = body if document_of(response) is None else None
+    _set_call(response, CallDetails(received, status_code=status_code, body=translated))
 
 
 def share_call(response: HasCall, other: HasCall) -> None:
@@ -109,28 +118,25 @@ class Wanted(Protocol):
         ...
 
 
+class WantedText(Wanted, Protocol):
+    """The same of a text: what a look at it needs, so that it costs hardly more than decoding.
+
+    Attributes:
+        text: of which `made` was made; unset before.
+        made: the value.
+        fast: makes the value of a text that fits. Any exception that it raises means: ask `parsed`.
+    """
+
+    text: str | None | msgspec.UnsetType
+    made: Any
+    fast: Callable[[Any], Any]
+
+
 class HasParsed(HasSource):
     """A record in whose text there may be a value of a type that the caller named."""
 
     __slots__ = ("_wanted",)
     _wanted: Wanted | None  # unset where the call asked for none, None where nothing is known of that here
-
-    @property
-    def parsed(self) -> Any:
-        """The answer as the type that the call gave as `response_format`; None where it gave none, or a dict.
-
-        Made when it is first read. None as well where the model called tools in place of an answer.
-
-        Raises:
-            OutputValidationError: the answer is not a value of the type.
-            OutputIncompleteError: it was cut short.
-            OutputRefusedError: the model would not give one.
-        """
-        try:
-            wanted = self._wanted
-        except AttributeError:
-            return None
-        return None if wanted is None else wanted.parsed(self)
 
 
 # Says what the call asked for; what an inner call of a handler asked for is forgotten. Without the cost of a Python function.

@@ -179,7 +179,8 @@ class HasRaw(HasSource):
     @property
     def raw(self) -> bytes | None:
         """The JSON bytes of the body or event as the server sent them, None when no server did."""
-        return document_of(self)
+        source = source_of(self)
+        return source if type(source) is bytes else document_of(self)
 
 
 def unknown_fields(record: HasSource, decoded: dict[int, Any] | None = None) -> Fields:

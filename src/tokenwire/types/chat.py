@@ -6,14 +6,14 @@ spell in more than one way (`created` as a float, an integer id) are kept as sen
 
 import time
 from functools import partial
+from os import urandom
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
-from uuid import uuid4
 
 from msgspec import UNSET, field
 
 from ._record import HasProviderFields, OpenRecord, Record, build, coerce, hidden
-from ._response import HasParsed, Response
+from ._response import HasParsed, Response, WantedText
 from ._source import Fields, HasRaw, Path
 from .logprobs import HasLogprobs, Unread
 from .tool_calls import ChatCompletionDeltaToolCall, ChatCompletionMessageToolCall, DeltaFunction, FunctionCall
@@ -21,9 +21,20 @@ from .tool_calls import ChatCompletionDeltaToolCall, ChatCompletionMessageToolCa
 T = TypeVar("T")
 
 
+_VARIANTS = dict(
+    zip("0123456789abcdef", "89ab" * 4, strict=True)
+)  # of a random digit, the two bits that say whose layout it is
+
+
 def new_id(prefix: str = "chatcmpl-") -> str:
     """A fresh id as OpenAI's look, for completions that no server named."""
-    return f"{prefix}{uuid4()}"
+    return prefix + new_uuid()
+
+
+def new_uuid() -> str:
+    """What `str(uuid.uuid4())` is, at a third of its cost (RFC 9562, 5.4)."""
+    digits = urandom(16).hex()
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANTS[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
 
 def _number_if_new(fields: Fields, prefix: str = "chatcmpl-") -> None:
@@ -68,7 +79,15 @@ class HasReasoning(HasProviderFields):
 
 
 class CompletionTokensDetails(OpenRecord):
-    """How the completion's tokens were spent."""
+    """How the completion's tokens were spent; None for what the server did not count.
+
+    Attributes:
+        accepted_prediction_tokens: of the call's `prediction`, those that the answer has.
+        audio_tokens: spoken.
+        reasoning_tokens: spent on reasoning; they are part of `completion_tokens`.
+        rejected_prediction_tokens: of the call's `prediction`, those that the answer does not have.
+        text_tokens: written.
+    """
 
     accepted_prediction_tokens: int | None = None
     audio_tokens: int | None = None
@@ -80,7 +99,14 @@ class CompletionTokensDetails(OpenRecord):
 
 
 class PromptTokensDetails(OpenRecord):
-    """How the prompt's tokens were counted."""
+    """How the prompt's tokens were counted; None for what the server did not count.
+
+    Attributes:
+        audio_tokens: of audio.
+        cached_tokens: read from the server's cache; they are part of `prompt_tokens`.
+        text_tokens: of text.
+        image_tokens: of images.
+    """
 
     audio_tokens: int | None = None
     cached_tokens: int | None = None
@@ -95,6 +121,15 @@ class Usage(OpenRecord):
 
     It is a sum only for streams of servers that count each choice by itself (llama.cpp): completion tokens are added up,
     the prompt counts once.
+
+    Attributes:
+        prompt_tokens: of the messages, and of what the server adds to them.
+        completion_tokens: of all choices, reasoning included.
+        total_tokens: both, as the server adds them.
+        completion_tokens_details: how the completion's were spent, where the server says so.
+        prompt_tokens_details: how the prompt's were counted, likewise.
+        cost: what OpenRouter and others ask for the call: a number, or an object of several.
+        server_tool_use: Anthropic's count of its own tools' uses.
     """
 
     prompt_tokens: int = 0
@@ -115,7 +150,20 @@ class Usage(OpenRecord):
 
 
 class Message(OpenRecord, HasReasoning, HasParsed):
-    """An assistant's message."""
+    """An assistant's message. It can stand as it is in the `messages` of the next call.
+
+    Attributes:
+        content: the text; None where there is none, as beside tool calls.
+        role: "assistant".
+        tool_calls: the tools that the model calls; None for none.
+        function_call: the same in OpenAI's older form.
+        audio: what was spoken, as OpenAI has it.
+        images: what was drawn, as OpenRouter and Gemini have it.
+        thinking_blocks: Anthropic's, with their signatures.
+        reasoning_items: those of the Responses API.
+        annotations: citations, as OpenAI has them.
+        refusal: why the model would not answer, None where it did.
+    """
 
     content: str | None = None
     role: str | None = "assistant"
@@ -137,6 +185,32 @@ class Message(OpenRecord, HasReasoning, HasParsed):
     if not TYPE_CHECKING:  # which knows it as `ParsedMessage`
         __class_getitem__ = classmethod(GenericAlias)
 
+    @property
+    def parsed(self) -> Any:
+        """The answer as the type that the call gave as `response_format`; None where it gave none, or a dict.
+
+        Made when it is first read. None as well where the model called tools in place of an answer.
+
+        Raises:
+            OutputValidationError: the answer is not a value of the type.
+            OutputIncompleteError: it was cut short.
+            OutputRefusedError: the model would not give one.
+        """
+        try:
+            wanted: WantedText | None = self._wanted  # pyright: ignore[reportAssignmentType]  (a message's is)
+        except AttributeError:
+            return None
+        if wanted is None:
+            return None
+        text = self.content
+        if text is not wanted.text:  # all of it in this one function: short answers are decoded in less than a call takes
+            try:
+                wanted.made = wanted.fast(text)
+            except Exception:  # noqa: BLE001  (which of them say that it does not fit, `wanted` knows)
+                wanted.made = wanted.parsed(self)
+            wanted.text = text
+        return wanted.made
+
     @classmethod
     def _prepare(cls, fields: Fields, unknown: Fields) -> None:
         if "reasoning" in unknown:
@@ -147,7 +221,13 @@ class Message(OpenRecord, HasReasoning, HasParsed):
 
 
 class Choices(OpenRecord, HasProviderFields, HasLogprobs):
-    """One completion of a `ModelResponse`."""
+    """One completion of a `ModelResponse`.
+
+    Attributes:
+        finish_reason: "stop", "length", "tool_calls", "content_filter" or what the server said; None where it gave none.
+        index: which of the `n` choices it is, from 0.
+        message: what the model answered.
+    """
 
     finish_reason: str | None = None
     index: int | None = 0
@@ -170,7 +250,17 @@ class ModelResponse(Response, HasProviderFields):
     """A whole chat completion.
 
     `ModelResponse()` in Python has an id, a creation time and one empty choice, ready to be filled in by a handler;
-    a received one has what the server sent.
+    a received one has what the server sent. Fields without a name here are attributes all the same.
+
+    Attributes:
+        id: the completion's.
+        created: when it was made, in seconds since 1970.
+        model: what the server calls the model that answered.
+        object: "chat.completion".
+        system_fingerprint: of the configuration that answered, as OpenAI has it.
+        choices: one for each of `n`.
+        usage: tokens used; None where the server did not count them.
+        service_tier: which one answered, as OpenAI has it.
     """
 
     id: str | int | None = None
@@ -226,10 +316,22 @@ else:
 
 
 class Delta(Record, HasReasoning, forbid_unknown_fields=True):
-    """What a chunk adds to a message.
+    """What a chunk adds to a message; None for what it adds nothing to.
 
-    Sealed, so that msgspec reports a delta with other fields, which costs those without nothing; see `_opened`.
+    Attributes:
+        content: text.
+        role: "assistant", usually in the first chunk alone.
+        function_call: a piece of one, in OpenAI's older form.
+        tool_calls: pieces of tool calls; `index` says of which.
+        audio: a piece of what is spoken.
+        images: what was drawn.
+        thinking_blocks: Anthropic's, each when it is whole.
+        reasoning_items: those of the Responses API, each when it is whole.
+        annotations: citations.
+        refusal: text of a refusal.
     """
+
+    # Sealed, so that msgspec reports a delta with other fields, which costs those without nothing; see `_opened`.
 
     content: str | None = None
     role: str | None = None
@@ -259,7 +361,13 @@ class Delta(Record, HasReasoning, forbid_unknown_fields=True):
 
 
 class StreamingChoices(Record, HasProviderFields, HasLogprobs):
-    """One choice's part of a chunk."""
+    """One choice's part of a chunk.
+
+    Attributes:
+        finish_reason: why the choice ends here; None while it goes on.
+        index: which of the `n` choices it is, from 0.
+        delta: what the chunk adds to the message.
+    """
 
     finish_reason: str | None = None
     index: int | None = 0
@@ -286,7 +394,18 @@ def _says_something(message: object) -> bool:
 
 
 class ModelResponseStream(Record, HasProviderFields, HasRaw):
-    """One chunk of a streamed chat completion, in OpenAI's shape."""
+    """One chunk of a streamed chat completion, in OpenAI's shape. `raw` has the bytes of its event.
+
+    Attributes:
+        id: the completion's, the same on all of its chunks.
+        created: when it was made, in seconds since 1970.
+        model: what the server calls the model that answers.
+        object: "chat.completion.chunk".
+        choices: those that the chunk adds to; none in a chunk that has the usage alone.
+        system_fingerprint: of the configuration that answers, as OpenAI has it.
+        usage: tokens used; on the last chunk, where `stream_options={"include_usage": True}` asked for it.
+        service_tier: which one answers, as OpenAI has it.
+    """
 
     id: str | int | None = None
     created: int | float | None = None
@@ -327,7 +446,8 @@ class GenericStreamingChunk(Record, HasProviderFields, HasLogprobs, HasRaw):
         index: which of the `n` choices this chunk belongs to.
         tool_use: a piece of a tool call.
         provider_specific_fields: what else the provider sent.
-        id, model: the completion's id and model, as the server or handler named them.
+        id: the completion's id, as the server or handler gave it.
+        model: the model, as they named it.
         reasoning_content: what this chunk adds to the reasoning.
         logprobs: log probabilities of this chunk's tokens.
     """

@@ -12,7 +12,8 @@ class ClientRequest(msgspec.Struct, frozen=True):
 
     Attributes:
         request_id: what the client is told as `x-request-id`, unless the answer is an endpoint's that has an id of its own.
-        method, url: such as "POST" and "http://localhost:8000/v1/chat/completions".
+        method: such as "POST".
+        url: such as "http://localhost:8000/v1/chat/completions".
         headers: names in lower case; those that hold keys or cookies are left out.
         address: the host that the connection comes from, None where the server does not know.
         body: the request's JSON, as it came.

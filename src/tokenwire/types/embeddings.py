@@ -21,6 +21,7 @@ class Embedding(OpenRecord):
             for and the server does that; from some servers a list of vectors, one a token, or vectors by their types.
         index: which of the call's inputs it belongs to; its place where the server did not number each. None only in a record
             that stands alone.
+        object: "embedding".
     """
 
     embedding: list[Any] | str | Fields = field(default_factory=list)
@@ -57,7 +58,14 @@ def _floats(data: bytes) -> "array[float]":
 
 
 class EmbeddingResponse(Response):
-    """The vectors of one call, in the order of its inputs."""
+    """The vectors of one call.
+
+    Attributes:
+        model: what the server calls the model that answered.
+        data: a vector for each input, in their order.
+        object: "list".
+        usage: tokens used; None where the server did not count them.
+    """
 
     model: str | None = None
     data: list[Embedding] = field(default_factory=list)

@@ -11,7 +11,13 @@ from ._source import Fields, Path
 
 
 class ImageObject(OpenRecord, HasProviderFields):
-    """One image, by address or as base64 text."""
+    """One image.
+
+    Attributes:
+        b64_json: its bytes as base64 text; None where there is an address.
+        url: its address; None where there are bytes.
+        revised_prompt: what the model made of the prompt, where it says so.
+    """
 
     b64_json: str | None = None
     url: str | None = None
@@ -22,7 +28,14 @@ class ImageObject(OpenRecord, HasProviderFields):
 
 
 class ImageUsage(OpenRecord):
-    """Tokens an image call used."""
+    """Tokens an image call used.
+
+    Attributes:
+        input_tokens: of the prompt.
+        output_tokens: of the images.
+        total_tokens: both.
+        input_tokens_details: how the prompt's were counted, as the server has it.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -33,7 +46,17 @@ class ImageUsage(OpenRecord):
 
 
 class ImageResponse(Response):
-    """The images of one call."""
+    """The images of one call.
+
+    Attributes:
+        created: when they were made, in seconds since 1970.
+        data: the images.
+        background: "transparent" or "opaque", where the server says so.
+        output_format: such as "png", likewise.
+        quality: such as "high", likewise.
+        size: such as "1024x1024", likewise.
+        usage: tokens used; None where the server did not count them.
+    """
 
     created: int | float | None = None
     data: list[ImageObject] = field(default_factory=list)

@@ -7,7 +7,14 @@ from ._response import Response
 
 
 class Model(OpenRecord):
-    """A model the endpoint offers."""
+    """A model that the endpoint offers. Fields without a name here are attributes all the same.
+
+    Attributes:
+        id: what to name it in a call.
+        created: when it was made, in seconds since 1970.
+        object: "model".
+        owned_by: who offers it.
+    """
 
     id: str = ""
     created: int | float | None = None
@@ -16,7 +23,12 @@ class Model(OpenRecord):
 
 
 class ModelList(Response):
-    """The models an endpoint offers; iterate over `data`."""
+    """The models that an endpoint offers.
+
+    Attributes:
+        data: the models; iterate over this.
+        object: "list".
+    """
 
     data: list[Model] = field(default_factory=list)
     object: str | None = "list"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import httpx
-    from typing_extensions import TypedDict
+    from typing_extensions import TypedDict, TypeForm
 
-    from .._settings import Hedge, Limits, RetryPolicy, Timeouts
+    from .._settings import Hedge, Limits, OTel, RetryPolicy, Timeouts
     from .client_request import ClientRequest
 else:
     from typing import TypedDict
@@ -63,7 +63,7 @@ class TypedChatOpenAIParams(SharedOpenAIParams, total=False):
 class ChatOpenAIParams(TypedChatOpenAIParams, total=False):
     """What `/chat/completions` takes beside model and messages."""
 
-    response_format: Mapping[str, Any] | type[Any] | UnionType | None
+    response_format: "Mapping[str, Any] | TypeForm[object] | type | UnionType | None"
 
 
 class TextOpenAIParams(SharedOpenAIParams, total=False):
@@ -102,14 +102,16 @@ class CallParams(TypedDict, total=False):
     Attributes:
         custom_llm_provider: who answers, where the model's name does not say. With "openai" and the like, `model` is sent
             as it is, an "openai/" in front included.
-        api_base, base_url: the endpoint's address in front of "/chat/completions". User and password in it are sent as
-            Basic auth, in the place of a key.
+        api_base: the endpoint's address in front of "/chat/completions". User and password in it are sent as Basic auth, in
+            the place of a key.
+        base_url: the same, by openai's name.
         api_key: sent as a bearer token; `OPENAI_API_KEY` where it is not given. "" sends none.
         api_version: sent as `api-version` in the query, as Azure wants it.
         organization: sent as `openai-organization`.
         timeout: seconds, a `Timeouts` or an `httpx.Timeout`.
         stream_timeout: the same, for streamed calls alone, in the place of `timeout`.
-        num_retries, max_retries: attempts after the first; 2 for endpoints, 0 for handlers of your own.
+        num_retries: attempts after the first; 2 for endpoints, 0 for handlers of your own.
+        max_retries: the same, by openai's name.
         retry_policy: a `RetryPolicy`, for how long to wait between them.
         hedge: a `Hedge`, for a second attempt where the first content does not come in time; False for none, where the
             client has one.
@@ -126,16 +128,27 @@ class CallParams(TypedDict, total=False):
             are understood.
         retry_invalid: how often an answer that is not a value of that type is asked for once more, with what is wrong told to
             the model; 0 where it is not given, and for streams. `attempts` has those answers too.
-        headers, extra_headers: sent along, in the place of this library's own of the same name: `Host` and `Authorization`
-            too. One that is None is left out. Where they have `Authorization` or Azure's `api-key`, the environment's key
-            is not sent.
-        extra_body, extra_query: merged into the request's body and URL.
+        headers: sent along, in the place of this library's own of the same name: `Host` and `Authorization` too. One that is
+            None is left out. Where they have `Authorization` or Azure's `api-key`, the environment's key is not sent.
+        extra_headers: the same, by openai's name.
+        extra_body: merged into the request's body.
+        extra_query: merged into the query of its URL.
         additional_drop_params: names of parameters to leave out.
         ssl_verify: False to trust any certificate, or the path of a file or folder with the authorities to trust. Calls
             that say so have connections of their own.
         client: an `httpx.AsyncClient` to send through, used as it is; handlers get whatever is passed.
+        callbacks: who is told of the call: each an `Observer`, an object with methods of LiteLLM's `CustomLogger`, or a function,
+            which is one of both lists below. The package's `tokenwire.callbacks` and the client's are told too.
+        success_callback, failure_callback: functions that are called with LiteLLM's four arguments `(kwargs,
+            completion_response, start_time, end_time)` after a call that is complete, or one that is not. Plain ones run in a
+            thread of their own.
+        otel: an `OTel`, for what OpenTelemetry is told where it is set up; False for nothing.
         client_request: a `ClientRequest`, for handlers that look who asks; it is not sent.
-        mock_response, mock_tool_calls, mock_timeout, mock_delay: answer without a network.
+        mock_response: answer without a network: with this text, these fields of a `ModelResponse`, this exception, this vector
+            (a list of floats) or these images (a list of dicts).
+        mock_tool_calls: answer so, with these tool calls.
+        mock_timeout: wait for the call's timeout, and raise `Timeout`.
+        mock_delay: seconds to wait before a mock answers.
     """
 
     additional_drop_params: Sequence[str] | None
@@ -143,6 +156,7 @@ class CallParams(TypedDict, total=False):
     api_key: str | None
     api_version: str | None
     base_url: str | None
+    callbacks: Sequence[object] | None
     client: object
     client_request: "ClientRequest | None"
     context_window_fallback_dict: Mapping[str, Any] | None
@@ -150,6 +164,7 @@ class CallParams(TypedDict, total=False):
     extra_body: Mapping[str, Any] | None
     extra_headers: Mapping[str, str | None] | None
     extra_query: Mapping[str, Any] | None
+    failure_callback: Sequence[object] | None
     fallbacks: Sequence[Any] | None
     headers: Mapping[str, str | None] | None
     hedge: "Hedge | Literal[False] | None"
@@ -163,9 +178,11 @@ class CallParams(TypedDict, total=False):
     num_retries: int | None
     on_truncation: Literal["raise", "return"] | None
     organization: str | None
+    otel: "OTel | Literal[False] | None"
     retry_invalid: int | None
     retry_policy: "RetryPolicy | None"
     ssl_verify: bool | str | None
+    success_callback: Sequence[object] | None
     stream_timeout: "float | str | Timeouts | httpx.Timeout | None"
     timeout: "float | str | Timeouts | httpx.Timeout | None"
 

@@ -12,7 +12,13 @@ from .logprobs import HasLogprobs, Logprobs, Unread
 
 
 class TextChoices(OpenRecord, HasProviderFields, HasLogprobs):
-    """One completion, or a piece of one."""
+    """One completion, or a piece of one.
+
+    Attributes:
+        finish_reason: why it ends; None while it goes on.
+        index: which of the prompts' choices it is, from 0.
+        text: the whole of it, or what the piece adds.
+    """
 
     finish_reason: str | None = None
     index: int | None = 0
@@ -33,7 +39,17 @@ class TextChoices(OpenRecord, HasProviderFields, HasLogprobs):
 
 
 class TextCompletionResponse(Response, HasProviderFields):
-    """A text completion; streamed, each chunk is one of these too, its `text` being what the chunk adds."""
+    """A text completion; streamed, each chunk is one of these too, its `text` being what the chunk adds.
+
+    Attributes:
+        id: the completion's.
+        object: "text_completion".
+        created: when it was made, in seconds since 1970.
+        model: what the server calls the model that answered.
+        choices: one for each of `n`, of each prompt.
+        usage: tokens used; None where the server did not count them.
+        system_fingerprint: of the configuration that answered, as OpenAI has it.
+    """
 
     id: str | int | None = None
     object: str | None = "text_completion"

@@ -26,7 +26,12 @@ def _of_model(value: Any) -> Any:
 
 
 class Function(OpenRecord):
-    """The function a tool call names, `arguments` as JSON text."""
+    """The function that a tool call names.
+
+    Attributes:
+        arguments: JSON text, as the model wrote it; `ChatCompletionMessageToolCall.parsed` has the values.
+        name: the function's.
+    """
 
     arguments: str = ""
     name: str | None = None
@@ -41,7 +46,15 @@ class FunctionCall(Function):
 
 
 class ChatCompletionMessageToolCall(OpenRecord, HasParsed):
-    """One whole tool call; `custom` instead of `function` for OpenAI's custom tools."""
+    """One whole tool call.
+
+    Attributes:
+        function: what is called, and with what.
+        id: to be named by the message that answers it, as `result` does.
+        type: "function", or "custom".
+        custom: in place of `function`, the name and the input of one of OpenAI's custom tools.
+        index: its place among the calls, where the server numbers them.
+    """
 
     function: Function | None = None
     id: str | None = None
@@ -66,7 +79,8 @@ class ChatCompletionMessageToolCall(OpenRecord, HasParsed):
             OutputValidationError: the function does not take these arguments, or no tool has this name.
             OutputIncompleteError: they were cut short.
         """
-        return super().parsed
+        wanted = getattr(self, "_wanted", None)
+        return None if wanted is None else wanted.parsed(self)
 
     def parse(self, function: Callable[..., Any]) -> Fields:
         """The arguments, as a function takes them, whichever tools were offered.
@@ -100,7 +114,12 @@ class ChatCompletionMessageToolCall(OpenRecord, HasParsed):
 
 
 class DeltaFunction(Record, forbid_unknown_fields=True):
-    """A piece of a tool call's function: the name once, then its arguments bit by bit."""
+    """A piece of a tool call's function: the name once, then its arguments bit by bit.
+
+    Attributes:
+        arguments: the next piece of the JSON text.
+        name: the function's, on the call's first piece.
+    """
 
     arguments: str | None = None
     name: str | None = None
@@ -111,7 +130,15 @@ class DeltaFunction(Record, forbid_unknown_fields=True):
 
 
 class ChatCompletionDeltaToolCall(Record, forbid_unknown_fields=True):
-    """A piece of a tool call; `index` says of which."""
+    """A piece of a tool call.
+
+    Attributes:
+        id: the call's, on its first piece.
+        function: a piece of the function.
+        type: "function", or "custom".
+        index: which of the message's calls it belongs to.
+        custom: a piece of one of OpenAI's custom tools.
+    """
 
     id: str | None = None
     function: DeltaFunction | None = None

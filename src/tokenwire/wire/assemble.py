@@ -274,6 +274,7 @@ class Assembler:
         "_counts",
         "_default_head",
         "_head",
+        "_settled",
         "_unnamed",
         "_unsettled",
         "_until",
@@ -296,7 +297,7 @@ class Assembler:
         self.begun: Callable[[Any], _Choice | None] = self._choices.get
         self._head: Fields = {}
         self._unnamed: dict[int | str, _Kept] | None = None  # by a choice's index, or the side of the choices
-        self._unsettled = 0
+        self._settled = self._unsettled = 0
         self._until = BLOCK
 
     def add(self, chunk: Chunk) -> None:
@@ -332,6 +333,16 @@ class Assembler:
         """The numbers of the tool calls, among those of a choice, that its latest chunk with some brought pieces of."""
         return self._choice(index).numbers
 
+    def begin_text(self) -> None:
+        """Begin choice 0, whose chunks bring nothing but text: `first_text` is open from now on."""
+        self._cls = self._cls or self._wanted or ModelResponse
+        self._choice(0)
+
+    def finish_text(self, reason: str) -> None:
+        """Choice 0, which has begun, is finished."""
+        self._choices[0].finish(reason)
+        self._count_finished()
+
     @property
     def knows_choice_0(self) -> bool:
         """Whether a chunk of choice 0 was added, so that `first_text` is open for pieces that are nothing but text."""
@@ -361,11 +372,17 @@ class Assembler:
         """A delta's fields that no struct names, where the rest of it has been added."""
         grow_all(self._choices[index or 0].message, fields)
 
+    @property
+    def chunks(self) -> int:
+        """How many were added."""
+        return self._settled + self._unsettled
+
     def count(self, chunks: int) -> None:
         """Say that so many chunks were added: now and then that makes blocks of their pieces, which are smaller."""
         self._unsettled += chunks
         if self._unsettled > self._until:
             fields = sum(choice.settle() for choice in self._choices.values())
+            self._settled += self._unsettled
             self._unsettled, self._until = 0, max(BLOCK, fields)  # in linear time, however many fields there are
 
     def _usage_with(self, chunk: ModelResponseStream | TextCompletionResponse, usage: Usage) -> Usage:

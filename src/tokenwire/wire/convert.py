@@ -109,6 +109,22 @@ class Converter:
         chunk.choices = [choice]
         return chunk
 
+    def opening(self, text: str) -> Any:
+        """The same for the first chunk of choice 0, which says whose text it is."""
+        chunk = self.plain_chunk(text)
+        if self._shape is ModelResponseStream:
+            chunk.choices[0].delta.role = self._role(0)
+        return chunk
+
+    def ending(self, reason: str) -> Any:
+        """The last chunk of choice 0, in which nothing else is."""
+        chunk = self.plain_chunk(None)
+        if self._shape is GenericStreamingChunk:
+            chunk.is_finished, chunk.finish_reason = True, reason
+        else:
+            chunk.choices[0].finish_reason = reason
+        return chunk
+
     def continues(self, piece: GenericStreamingChunk) -> bool:
         """Whether `continued` will do for a flat chunk: its choice's role has been sent, if the shape has roles."""
         is_text = self._shape is TextCompletionResponse

@@ -153,6 +153,16 @@ class PartialJSON:
             )
         return self.value
 
+    def grows(self, container: object) -> bool:
+        """Whether a dict or list in `value` has not ended."""
+        return any(container is one for one in (self._container, *self._stack))
+
+    def is_arriving(self, container: dict[str, Any] | list[Any], key: str | int) -> bool:
+        """Whether the value at a key, or an index, of a dict or list in `value` has not ended."""
+        if container is self._container and self._state is _IN_STRING:
+            return key == (self._key if isinstance(container, dict) else len(container) - 1)
+        return self.grows(container[key])  # pyright: ignore[reportArgumentType, reportCallIssue]  (the key is the container's)
+
     # One method for each state. Each takes the text and a position in it, and returns the position after what it took.
 
     def _preface(self, text: str, position: int) -> int:

@@ -1,0 +1,229 @@
+"""What a run came to, in numbers: vLLM's names for what its bench has, further names in the same style for the rest.
+
+What is measured as vLLM does, and what is not:
+
+- `ttft` is the time to the first content: text, reasoning or a tool call. vLLM counts a chunk with nothing but the role, which
+  is `ttfc` here. `ttfo` leaves reasoning aside.
+- `itl` are the times between chunks with content; vLLM's has the last chunk too, which only brings the finish reason.
+- `tpot` ends with the last content, for the same reason; where the server counts no tokens, chunks stand for them.
+- `e2el` ends when the stream has ended.
+- Truncated streams are counted by themselves, and are not among the `completed`, of which all times are.
+
+Percentiles are interpolated linearly, and the deviation is the population's, as numpy has both.
+"""
+
+import math
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+
+import msgspec
+
+from ..exceptions import refused
+from .client import warning
+from .load import Load, Run
+from .record import Record
+
+PERCENTILES = (50, 90, 95, 99)
+TARGETS = ("ttft", "tpot", "e2el")  # of goodput
+
+
+class Spread(msgspec.Struct, frozen=True, kw_only=True):
+    """How one time was distributed, in milliseconds."""
+
+    count: int
+    mean: float
+    median: float
+    std: float
+    percentiles: tuple[float, ...]  # of PERCENTILES
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run came to.
+
+    Attributes:
+        load: what was asked of the endpoint.
+        duration: seconds from the first request to the end of the last.
+        ok, truncated, cancelled: requests that ended so.
+        failed: the others, by the class of what they failed with.
+        messages: what the first failure of each class said.
+        requests_per_second, tokens_per_second, chunks_per_second: of requests that were `ok`; tokens are those of answers.
+        input_tokens, output_tokens: of those requests; 0 where nobody counted.
+        tokens_from: who counted those of answers: "usage", the server; "chunks", nobody, so that chunks with content stand for
+            tokens; or "usage and chunks", where the server did in some.
+        peak_chunks_per_second, peak_concurrency: the most at any time.
+        goodput: requests a second that kept to the targets; None where there are none.
+        targets: milliseconds by name.
+        times: by vLLM's name: `ttft`, `tpot`, ...
+        cpu_per_chunk: microseconds of this process for each chunk that it read.
+        cpu_share: of a core.
+        lag: of this process's event loop.
+        warning: what to say where this process was the limit.
+        stopped: whether it was ended before its time.
+    """
+
+    load: Load
+    duration: float
+    ok: int
+    truncated: int
+    cancelled: int
+    failed: dict[str, int]
+    messages: dict[str, str]
+    requests_per_second: float
+    tokens_per_second: float
+    chunks_per_second: float
+    input_tokens: int
+    output_tokens: int
+    tokens_from: str
+    peak_chunks_per_second: int
+    peak_concurrency: int
+    goodput: float | None
+    targets: Mapping[str, float]
+    times: dict[str, Spread]
+    cpu_per_chunk: float
+    cpu_share: float
+    lag: Spread | None
+    warning: str | None
+    stopped: bool
+
+    @property
+    def requests(self) -> int:
+        """How many were sent."""
+        return self.ok + self.truncated + self.cancelled + sum(self.failed.values())
+
+    @property
+    def complete(self) -> bool:
+        """Whether every request was answered in whole."""
+        return not (self.truncated or self.cancelled or self.failed or self.stopped)
+
+
+def summary(run: Run, targets: Mapping[str, float]) -> Summary:
+    """Sum up a run.
+
+    Args:
+        run: one that has ended.
+        targets: of goodput, in milliseconds by name; none at all for no goodput.
+    """
+    good = [record for record in run.records if record.outcome == "ok"]
+    outcomes = Counter(record.outcome for record in run.records)
+    failures = [record for record in run.records if record.outcome == "failed"]
+    duration = run.seconds or 1e-9
+    chunks = sum(record.chunks for record in run.records)
+    tokens = sum(record.tokens for record in good)
+    watch = run.watch
+    lag = spread(watch.lags)
+    late = lag.percentiles[-1] / 1000 if lag is not None else 0.0
+    return Summary(
+        load=run.load,
+        duration=run.seconds,
+        ok=outcomes["ok"],
+        truncated=outcomes["truncated"],
+        cancelled=outcomes["cancelled"],
+        failed=dict(Counter(record.error or "" for record in failures)),
+        messages={record.error or "": record.message or "" for record in reversed(failures)},
+        requests_per_second=len(good) / duration,
+        tokens_per_second=tokens / duration,
+        chunks_per_second=sum(record.chunks for record in good) / duration,
+        input_tokens=sum(record.input_tokens or 0 for record in good),
+        output_tokens=tokens,
+        tokens_from=_counted_by(good),
+        peak_chunks_per_second=max(chunks_in_seconds(run.records, run.started), default=0),
+        peak_concurrency=most_at_once(run.records),
+        goodput=sum(keeps_to(targets, record) for record in good) / duration if targets else None,
+        targets=targets,
+        times=_times(good, from_schedule=run.load.rate is not None),
+        cpu_per_chunk=watch.cpu_seconds * 1e6 / chunks if chunks else 0.0,
+        cpu_share=watch.share,
+        lag=lag,
+        warning=warning(share=watch.share, late=late),
+        stopped=run.stopped,
+    )
+
+
+def _times(good: list[Record], *, from_schedule: bool) -> dict[str, Spread]:
+    """All spreads that there are values for, in the order in which things happen."""
+    ttft, e2el = [(record.queued, record.ttft) for record in good], [(record.queued, record.e2el) for record in good]
+    reasoned = any(record.ttfo != record.ttft for record in good)
+    values: dict[str, Iterable[float | None]] = {
+        "ttfc": (record.ttfc for record in good),
+        "ttft": (time for _, time in ttft),
+        "ttfo": (record.ttfo for record in good if reasoned),
+        "tpot": (record.tpot for record in good),
+        "itl": chain.from_iterable(record.intervals for record in good),
+        "e2el": (time for _, time in e2el),
+    }
+    if from_schedule:
+        values["client_queue_time"] = (record.queued for record in good)
+        values["ttft_including_client_queue"] = (None if time is None else queued + time for queued, time in ttft)
+        values["e2el_including_client_queue"] = (None if time is None else queued + time for queued, time in e2el)
+    found = {name: spread(time for time in times if time is not None) for name, times in values.items()}
+    return {name: each for name, each in found.items() if each is not None}
+
+
+def spread(seconds: Iterable[float]) -> Spread | None:
+    """How times are distributed; None where there are none."""
+    ordered = sorted(seconds)
+    if not ordered:
+        return None
+    mean = statistics.fmean(ordered)
+    variance = math.fsum((value - mean) ** 2 for value in ordered) / len(ordered)
+    percentiles = tuple(percentile(ordered, percent) * 1000 for percent in PERCENTILES)
+    return Spread(
+        count=len(ordered), mean=mean * 1000, median=percentiles[0], std=math.sqrt(variance) * 1000, percentiles=percentiles
+    )
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """Of values in ascending order, interpolated between the two that are nearest."""
+    place = (len(ordered) - 1) * percent / 100
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (ordered[high] - ordered[low]) * (place - low)
+
+
+def chunks_in_seconds(records: Iterable[Record], since: float) -> list[int]:
+    """How many chunks with content arrived in each second of a run."""
+    counts = Counter(int(at - since) for record in records for at in record.arrivals)
+    return [counts[second] for second in range(max(counts, default=-1) + 1)]
+
+
+def most_at_once(records: Iterable[Record]) -> int:
+    """The most requests that were under way at any time."""
+    changes = sorted(change for each in records for change in ((each.sent, 1), (each.ended or each.sent, -1)))
+    now = most = 0
+    for _, change in changes:
+        now += change
+        most = max(most, now)
+    return most
+
+
+def keeps_to(targets: Mapping[str, float], record: Record) -> bool:
+    """Whether a request was as fast as it should be. One without a second token keeps to `tpot`, as vLLM has it."""
+    times = {"ttft": record.ttft, "tpot": record.tpot or 0.0, "e2el": record.e2el}
+    return all((time := times[name]) is not None and time * 1000 <= most for name, most in targets.items())
+
+
+def goodput(words: Iterable[str]) -> dict[str, float]:
+    """Targets in vLLM's spelling: `ttft:200 tpot:50 e2el:3000`, in milliseconds.
+
+    Raises:
+        BadRequestError: one is none.
+    """
+    targets: dict[str, float] = {}
+    for word in words:
+        name, _, text = word.partition(":")
+        try:
+            milliseconds = float(text)
+        except ValueError:
+            milliseconds = math.nan
+        if name not in TARGETS or name in targets or not 0 < milliseconds < math.inf:
+            expected = "ttft, tpot or e2el with milliseconds, each once: ttft:200 tpot:50 e2el:3000"
+            raise refused("goodput", f"goodput must be {expected}; not {word!r:.40}")
+        targets[name] = milliseconds
+    return targets
+
+
+def _counted_by(good: Iterable[Record]) -> str:
+    by_server = {record.output_tokens is not None for record in good if record.tokens}
+    return " and ".join(name for name, there in (("usage", True), ("chunks", False)) if there in by_server) or "nobody"

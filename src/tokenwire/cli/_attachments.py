@@ -1,0 +1,31 @@
+"""Images that a prompt brings along."""
+
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+from ._terminal import UsageError
+
+# What the formats that models read begin with.
+BEGINNINGS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
+
+
+def image_part(path: str) -> dict[str, Any]:
+    """The part of a message that has an image, in OpenAI's form: a data URL.
+
+    Args:
+        path: of a PNG, JPEG, GIF or WebP file.
+
+    Raises:
+        UsageError: it can't be read, or is another kind of file.
+    """
+    try:
+        data = Path(path).expanduser().read_bytes()
+    except OSError as error:
+        raise UsageError(f"can't attach {path}: {error.strerror}") from None
+    kind = next((kind for beginning, kind in BEGINNINGS.items() if data.startswith(beginning)), None)
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        kind = "image/webp"
+    if kind is None:
+        raise UsageError(f"can't attach {path}: it must be a PNG, JPEG, GIF or WebP image")
+    return {"type": "image_url", "image_url": {"url": f"data:{kind};base64,{b64encode(data).decode()}"}}

@@ -1,0 +1,39 @@
+"""`tokenwire completion`: a script with which a shell completes commands, options and files. The one module that needs shtab."""
+
+import argparse
+from collections.abc import Iterator
+
+from ._arguments import parser
+from ._terminal import UsageError
+
+FILES = ("FILE", "IMAGE", "IN", "OUT")  # what the help calls an argument that is a file
+
+
+def completion(arguments: argparse.Namespace) -> int:
+    """Run the command.
+
+    Returns:
+        What to exit with.
+
+    Raises:
+        UsageError: shtab is not installed.
+    """
+    try:
+        import shtab
+    except ImportError:
+        raise UsageError("completion needs shtab: pip install 'tokenwire[cli]'") from None
+    root = parser()
+    for action in _actions_of(root):
+        if action.metavar in FILES:
+            action.complete = shtab.FILE  # type: ignore[attr-defined]  # where shtab looks for it
+    print(shtab.complete(root, arguments.shell))
+    return 0
+
+
+def _actions_of(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """All of its arguments, those of its commands too."""
+    for action in parser._actions:
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from _actions_of(command)

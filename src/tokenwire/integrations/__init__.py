@@ -1,0 +1,1 @@
+"""LiteLLM's names for where things of others are plugged in."""
