@@ -100,7 +100,7 @@ async def test_an_endpoints_chunks_that_came_together_are_handed_on_together() -
     async def send(parts: list[Any]) -> None:
         batches.append(len(parts))
 
-    with Endpoint(Reply(text=["a", "b", "c"])) as endpoint:
+    with Endpoint(Reply(text="one two three")) as endpoint:
         async with AsyncClient(api_base=endpoint.url) as client:
             async with await client.acompletion("openai/m", MESSAGES, stream=True) as stream:
                 await stream.pass_on(send)

@@ -115,7 +115,7 @@ async def test_others_are_served_beside_a_handler_that_blocks(ask: Ask, passes: 
         tasks.start_soon(app, scope, client.receive, client.send)
         answer = await ask(app, path="/health", method="GET", seconds=3600)
         answered.set()
-    assert answer.status == 200
+        assert answer.status == 200
 
 
 async def test_a_handler_that_blocks_for_long_is_named_in_the_log_once(
