@@ -54,13 +54,18 @@ class Guard:
 
     def _objection(self, scope: Scope) -> APIError | None:
         """What speaks against a request; None where nothing does."""
-        origin = header_of(scope, b"origin")
+        origin, site = None, None
+        for name, value in scope["headers"]:
+            if name == b"origin":
+                origin = value
+            elif name == b"sec-fetch-site":
+                site = value
+        if origin is None and site is None:  # no browser
+            return None
         if origin is not None and not self._origins.has(origin):
             host = (header_of(scope, b"host") or b"").decode("latin-1")
             if error := self._stranger(origin.decode("latin-1"), host):
                 return error
-        if origin is None and header_of(scope, b"sec-fetch-site") is None:  # no browser
-            return None
         if scope["method"] in BODILESS or _is_json(header_of(scope, b"content-type") or b""):
             return None
         message = "a web page must send its request as content-type application/json"

@@ -133,7 +133,7 @@ OpenAIChatModel, typed: Invoice(number=7, text='tea')
 OpenAIResponsesModel, whole: Once upon a time 5
 OpenAIResponsesModel, streamed: Once upon a time
 OpenAIResponsesModel, typed: Invoice(number=7, text='tea')
-error: ModelHTTPError 404
+error: ModelNotFoundError 404
 """
 
 INSTRUCTOR = """\
