@@ -86,12 +86,16 @@ class HTTPProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._since, self._in_head, self._bytes, self._unread = self.loop.time(), True, 0, 0
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One more header: the first that is too many ends it, for a read from the socket can bring thousands."""
+        super().on_header(name, value)
+        if len(self.headers) > MOST_HEADERS:
+            raise TooMuch
+
     def on_headers_complete(self) -> None:
         """Begin to answer, unless the head will come again."""
         if self.declines_upgrade():
             return
-        if len(self.headers) > MOST_HEADERS:
-            raise TooMuch
         self._in_head, self._bytes = False, 0
         before = self.cycle
         super().on_headers_complete()
