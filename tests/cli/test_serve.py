@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 
@@ -105,6 +106,9 @@ WRONG = {
     "no port": (["my_module:handler", "--port", "65536"], "--port: must be 65535 or less"),
     "no key": (["my_module:handler", "--api-key", " "], "--api-key: this key is empty"),
     "no keys": (["my_module:handler", "--api-key-file", "/dev/null"], "--api-key-file: /dev/null has no key"),
+    "no origin": (["my_module:handler", "--cors", "a.example/b"], "--cors must be origins such as "),
+    "no name of a host": (["my_module:handler", "--allow-host", "a:80"], "--allow-host must be a host's name or address"),
+    "nothing to wait for": (["my_module:handler", "--max-queue", "1"], "--max-queue goes with --max-concurrency"),
     "no file of keys": (["my_module:handler", "--api-key-file", "keys"], "--api-key-file: keys: No such file or directory"),
 }
 
@@ -160,8 +164,56 @@ def test_keys_come_from_everywhere(run: Any, folder: Path, monkeypatch: pytest.M
         "api_keys": {f"sk-{number}" for number in range(1, 7)},
         "max_body": 9,
         "request_timeout": 0.5,
+        "cors": [],
         "metrics": False,
+        "page": True,
     }
+
+
+def test_limits_are_handed_on(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr(_serve, "create_app", lambda models, **options: given.append(options))
+    words = "--max-concurrency 3 --max-queue 5 --queue-seconds 2.5 --early-stream 20 --cors * --cors null --no-page"
+    run("my_module:handler", "--port", "0", *words.split())
+    wanted = {
+        "max_concurrency": 3,
+        "max_queue": 5,
+        "queue_seconds": 2.5,
+        "early_stream": 20.0,
+        "cors": ["*", "null"],
+        "page": False,
+    }
+    assert given[0] == given[0] | wanted
+
+
+@pytest.mark.parametrize(
+    "arguments, page, status",
+    [
+        ("", "http://127.0.0.1:1", 200),
+        ("", "http://evil.example", 403),
+        ("--cors http://evil.example", "http://evil.example", 200),
+        ("--host localhost", "http://ours.example", 403),
+        ("--allow-host Ours.example", "http://ours.example", 200),
+        ("--host 0.0.0.0", "http://ours.example", 200),
+    ],
+)
+def test_web_pages_may_not_spend(arguments: str, page: str, status: int, run: Any) -> None:
+    """It is the app of this command that refuses them, and each of its workers'."""
+    assert run("my_module:handler", "--port", "0", *arguments.split()).status == 0
+    sent: list[Any] = []
+    bodies = [b'{"model": "handler", "messages": [{"role": "user", "content": "Hi"}]}']
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": bodies.pop()} if bodies else await anyio.sleep_forever()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    host = page.partition("//")[2].encode()
+    headers = [(b"host", host), (b"origin", page.encode()), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": headers}
+    anyio.run(run.apps[0], scope, receive, send)
+    assert sent[0]["status"] == status
 
 
 def test_a_server_for_everybody_is_remarked_on(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,8 +233,8 @@ class Served:
 
     def __init__(self, process: Any) -> None:
         self.process = process
-        first, second = (process.stdout.readline().decode() for _ in range(2))
-        self.announced = first + second
+        first, *others = (process.stdout.readline().decode() for _ in range(3))
+        self.announced = "".join([first, *others])
         assert first.startswith("serving at http://"), process.stderr.read().decode()
         self.url = first.split()[2].rstrip(",")
 

@@ -49,7 +49,7 @@ ROOMS: dict[str, frozenset[str]] = {
     "_sync": DATA | {"_calls", "_client", "results"},
     "testing": frozenset({"types", "wire", "exceptions"}),
     # of _loops: a client's leaving; of _otel: the spans of requests; of http: what decompresses bodies; of wire: the dialects
-    "server": frozenset({PUBLIC, "_keywords", "_loops", "_otel", "http", "wire"}),
+    "server": frozenset({PUBLIC, "_keywords", "_loops", "_otel", "_settings", "http", "wire"}),
     "bench": frozenset({PUBLIC, "jobs"}),  # of jobs: what reads a file of calls
     "cli": frozenset({PUBLIC, "bench", "jobs", "server", "testing"}),
 }

@@ -102,6 +102,27 @@ async def test_the_usage_has_a_chunk_of_its_own_if_it_is_asked_for(ask: Any) -> 
         assert all("usage" not in event and event["choices"] for event in events)
 
 
+@pytest.mark.parametrize("path", ["/chat/completions", "/completions"])
+async def test_chunks_have_the_usage_so_far_if_that_is_asked_for(path: str, ask: Any) -> None:
+    async def handler(**_: Any) -> Any:
+        for count in (1, 2):
+            yield GenericStreamingChunk(text="a", usage=Usage(prompt_tokens=3, completion_tokens=count, total_tokens=3 + count))
+        yield "b"
+        yield GenericStreamingChunk(is_finished=True, finish_reason="stop", usage=Usage(3, 4, 7))
+
+    app = create_app({"m": handler})
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "prompt": "Hi", "stream": True}
+    for options, counts in (
+        ({"include_usage": True, "continuous_usage_stats": True}, [1, 2, None, 4, 4]),
+        ({"include_usage": True, "continuous_usage_stats": False}, [None, None, None, None, 4]),
+        ({"continuous_usage_stats": True}, [None] * 4),
+    ):
+        *events, done = (await ask(app, {**body, "stream_options": options}, path)).events()
+        usages = [event.get("usage") for event in events]
+        assert [usage and usage["completion_tokens"] for usage in usages] == counts
+        assert done == "[DONE]"
+
+
 async def test_chunks_in_openais_shape_become_one_stream(ask: Any) -> None:
     """Each chunk that a handler makes has an id of its own, and may repeat the role."""
 

@@ -156,3 +156,6 @@ def test_processes_that_share_a_folder_are_added_up(tmp_path: Path) -> None:
         second = subprocess.run(command, env=environment, input="\n", capture_output=True, text=True, timeout=60, check=True)
         assert second.stdout == "tokenwire_requests_in_flight 2.0\n"
         first.communicate("\n")
+    # What an ended process had under way is not counted any longer.
+    third = subprocess.run(command, env=environment, input="\n", capture_output=True, text=True, timeout=60, check=True)
+    assert third.stdout == "tokenwire_requests_in_flight 1.0\n"

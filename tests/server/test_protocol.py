@@ -3,13 +3,14 @@
 import json
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
 import pytest
 
 from tokenwire.server import create_app
+from tokenwire.testing import FakeClock
 
 from ..conftest import LOOPS, PATIENCE
 from .conftest import on_uvicorn
@@ -219,3 +220,162 @@ async def test_a_stream_over_http_1_0() -> None:
 async def test_what_is_no_request_is_none_with_an_offer_either(data: bytes) -> None:
     async with exchanging(tells) as exchange:
         assert (await exchange(data)).startswith(b"HTTP/1.1 400 ")
+
+
+@asynccontextmanager
+async def talking(app: Any, clock: FakeClock | None = None) -> AsyncGenerator[Callable[[], Any], None]:
+    """`connect()` opens a connection to the app. uvicorn sleeps a little when it ends, for which the clock is moved."""
+
+    async def pass_time() -> None:
+        while clock is not None:
+            await clock.aadvance(1)
+
+    async with anyio.create_task_group() as tasks:
+        async with on_uvicorn(app, timeout_keep_alive=75) as url:
+            port = int(url.rsplit(":", 1)[1])
+            yield lambda: anyio.connect_tcp("127.0.0.1", port)
+            tasks.start_soon(pass_time)
+        tasks.cancel_scope.cancel()
+
+
+async def until_closed(connection: Any) -> bytes:
+    received = b""
+    with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+        while True:
+            received += await connection.receive()
+    return received
+
+
+ASK = b"GET /one HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "first, then, every, closes",
+    [
+        (b"", b"", 1.0, True),
+        (b"GET /one HT", b"T", 5.0, True),
+        (b"GET /one HTTP/1.1\r\nHost: x\r\n", b"X: y\r\n", 5.0, True),
+        (b"POST /one HTTP/1.1\r\nContent-Length: 9999\r\n\r\n", b"x", 5.0, True),
+        (b"POST /one HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", 5.0, True),
+        (ASK, b"\r\n", 5.0, True),
+        (b"POST /one HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n", b"x" * 60_000, 5.0, False),
+        (b"", ASK, 5.0, False),
+    ],
+    ids=["nothing", "a target", "headers", "a body", "chunks", "empty lines", "a body at a pace", "requests"],
+)
+async def test_a_client_that_takes_its_time_is_let_go(
+    first: bytes, then: bytes, every: float, closes: bool, clock: FakeClock
+) -> None:
+    """It sends a little from time to time, for four minutes."""
+    async with talking(tells, clock) as connect, await connect() as connection, anyio.create_task_group() as tasks:
+        closed = anyio.Event()
+
+        async def read() -> None:
+            await until_closed(connection)
+            closed.set()
+
+        if first:
+            await connection.send(first)
+        tasks.start_soon(read)
+        for _ in range(int(240 / every)):
+            await clock.aadvance(every)
+            if closed.is_set():
+                break
+            if then:
+                with suppress(anyio.BrokenResourceError):
+                    await connection.send(then)
+        await clock.aadvance(0)
+        assert closed.is_set() == closes
+        tasks.cancel_scope.cancel()
+
+
+async def test_a_client_that_is_answered_may_take_its_time(clock: FakeClock) -> None:
+    """Its next request can be on its way for as long as that takes."""
+    go = anyio.Event()
+
+    async def slow(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        await receive()
+        await go.wait()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    async with talking(slow, clock) as connect, await connect() as connection:
+        await connection.send(ASK + b"GET /two")
+        await clock.aadvance(600)
+        go.set()
+        assert (await connection.receive()).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET /one HTTP/1.1\r\n" + b"X: y\r\n" * 300 + b"\r\n",
+        b"GET /one HTTP/1.1\r\n" + b"X: y\r\n" * 200_000,
+        b"GET /one HTTP/1.1\r\nX: " + b"y" * 1_000_000,
+        b"GET /" + b"y" * 1_000_000,
+    ],
+    ids=["many headers", "endless headers", "an endless header", "an endless target"],
+)
+async def test_a_flood_of_headers_is_refused(data: bytes) -> None:
+    async with talking(tells) as connect, await connect() as connection:
+        with suppress(anyio.BrokenResourceError):  # closed while it was sent
+            await connection.send(data)
+        received = await until_closed(connection)
+        assert received.startswith(b"HTTP/1.1 431 ") or not received  # a reset may come before it
+        async with await connect() as another:
+            await another.send(LAST)
+            assert (await until_closed(another)).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_a_body_without_end_is_not_read_for_ever() -> None:
+    async def handler(**_: Any) -> str:
+        return "Hello"
+
+    chunk = b"ffff\r\n" + b" " * 0xFFFF + b"\r\n"
+    async with talking(create_app({"m": handler}, max_body=100_000)) as connect, await connect() as connection:
+        with pytest.raises(anyio.BrokenResourceError), anyio.fail_after(10):
+            await connection.send(
+                b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk * 2
+            )
+            assert (await connection.receive()).startswith(b"HTTP/1.1 413 ")
+            while True:
+                await connection.send(chunk)
+
+
+async def test_a_flood_of_requests_is_refused() -> None:
+    begun = 0
+
+    async def never(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal begun
+        if scope["type"] == "http":
+            begun += 1
+            while (await receive())["type"] != "http.disconnect":
+                pass
+
+    async with talking(never) as connect, await connect() as connection:
+        await connection.send(ASK * 1000)
+        await until_closed(connection)
+        assert begun == 1
+
+
+async def test_a_request_with_others_behind_it_learns_that_the_client_has_left() -> None:
+    began, left = anyio.Event(), anyio.Event()
+
+    async def handler(**_: Any) -> Any:
+        try:
+            yield "a"
+            began.set()
+            await anyio.sleep_forever()
+        finally:
+            left.set()
+
+    body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": True}).encode()
+    async with talking(create_app({"m": handler})) as connect:
+        async with await connect() as connection:
+            request = sized(body, b"Host: x\r\n", b"POST /v1/chat/completions HTTP/1.1")
+            await connection.send(request + request)
+            await began.wait()
+        with anyio.fail_after(10):
+            await left.wait()

@@ -348,11 +348,39 @@ def _add_serve(commands: "argparse._SubParsersAction[Parser]") -> None:
     serve.add_argument(
         "--max-concurrency", metavar="COUNT", type=_count, help="calls at a time, in each process; one more gets a 429"
     )
+    serve.add_argument(
+        "--max-queue", metavar="COUNT", type=_whole, help="calls that wait, first come, first served, before one gets that 429"
+    )
+    serve.add_argument(
+        "--queue-seconds", metavar="SECONDS", type=_seconds, help="the longest that a call waits for its turn (default: 30)"
+    )
     serve.add_argument("--max-body", metavar="BYTES", type=_count, help="the largest request (default: 32 MiB)")
     serve.add_argument("--request-timeout", metavar="SECONDS", type=_seconds, help="the longest that a request may take")
     serve.add_argument(
         "--keepalive-seconds", metavar="SECONDS", type=_seconds, help="the longest silence in a stream (default: 15)"
     )
+    serve.add_argument(
+        "--early-stream",
+        metavar="SECONDS",
+        type=_seconds,
+        help="begin a stream with a comment if nothing came for so long before the first token, as proxies hang up on an answer"
+        " that does not begin; a later error has status 200 then (default: never)",
+    )
+    serve.add_argument(
+        "--cors",
+        metavar="ORIGIN",
+        action="append",
+        default=[],
+        help="web pages that may call this server, such as http://localhost:3000, repeatable; * for all; others are refused",
+    )
+    serve.add_argument(
+        "--allow-host",
+        metavar="HOST",
+        action="append",
+        default=[],
+        help="a name by which web pages of this server's own reach it, as behind a proxy, repeatable",
+    )
+    serve.add_argument("--no-page", action="store_true", help="show no page to try the models on at /")
     serve.add_argument(
         "--grace-seconds",
         metavar="SECONDS",
@@ -366,6 +394,8 @@ def _add_serve(commands: "argparse._SubParsersAction[Parser]") -> None:
 def _check_serve(arguments: argparse.Namespace) -> None:
     if (arguments.target is None) == (arguments.config is None):
         arguments.parser.error("name either MODULE:HANDLER or --config FILE")
+    if arguments.max_queue and arguments.max_concurrency is None:
+        arguments.parser.error("--max-queue goes with --max-concurrency: without a limit nobody waits")
     if arguments.config is not None and arguments.model is not None:
         arguments.parser.error("--model goes with MODULE:HANDLER; the file of --config names its models")
 

@@ -19,7 +19,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -30,17 +30,31 @@ from msgspec.structs import replace
 from tokenwire.exceptions import TokenwireError
 from tokenwire.server import create_app
 from tokenwire.server.config import Config, ConfigError, import_handler, read_config
+from tokenwire.server.guard import Guard, is_loopback
+from tokenwire.server.origins import is_host, origins_of
 from tokenwire.server.protocol import HTTPProtocol
+
+try:
+    import resource
+except ImportError:  # Windows has none
+    resource = None
 
 from . import FAILED
 from ._arguments import parse
 from ._terminal import UsageError, printable, remark
 
 KEYS_VARIABLE = "TOKENWIRE_API_KEYS"
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 EVERY_INTERFACE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (no addresses to call, but these are)
-LIMITS = ("max_concurrency", "max_body", "keepalive_seconds", "request_timeout")
-BACKLOG = 2048
+LIMITS = (
+    "max_concurrency",
+    "max_queue",
+    "queue_seconds",
+    "max_body",
+    "keepalive_seconds",
+    "early_stream",
+    "request_timeout",
+)
+BACKLOG = 8192  # connections that wait to be accepted, as far as the system lets there be so many
 IDLE_SECONDS = 75  # for a connection between requests: longer than clients keep theirs, so that none is closed under a request
 
 logger = logging.getLogger("tokenwire.server")
@@ -69,6 +83,7 @@ def serve(arguments: argparse.Namespace) -> int:
         KeyboardInterrupt: Ctrl-C ended it.
     """
     logging.config.dictConfig(LOGGING)
+    _allow_more_files()
     served = _served(arguments)
     if served.skipped:
         logger.warning("%s: skipped, for they have no meaning here: %s", arguments.config, ", ".join(served.skipped))
@@ -158,11 +173,43 @@ def _keys(arguments: argparse.Namespace) -> Iterator[str]:
 def _app(arguments: argparse.Namespace, served: Config) -> Any:
     limits = {name: getattr(arguments, name) for name in LIMITS if getattr(arguments, name) is not None}
     try:
-        return create_app(
-            served.models, handlers=served.handlers, api_keys=served.api_keys, metrics=arguments.metrics, **limits
+        origins = origins_of(arguments.cors, "--cors")
+    except TokenwireError as error:
+        raise UsageError(str(error)) from None
+    hosts = [host.strip().lower() for host in arguments.allow_host]
+    for host in hosts:
+        if not is_host(host):
+            raise UsageError(f"--allow-host must be a host's name or address, without a port, not {host!r:.80}")
+    try:
+        app = create_app(
+            served.models,
+            handlers=served.handlers,
+            api_keys=served.api_keys,
+            cors=arguments.cors,
+            metrics=arguments.metrics,
+            page=not arguments.no_page,
+            **limits,
         )
     except TokenwireError as error:
         raise UsageError(f"{arguments.config or arguments.target}: {error}") from None
+    return Guard(app, origins, hosts, loopback=_is_on_loopback(arguments.host))
+
+
+def _is_on_loopback(host: str) -> bool:
+    """Whether a server that listens there can be reached from this machine alone."""
+    try:
+        addresses = {entry[4][0] for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)}
+    except (OSError, UnicodeError):
+        return False  # and nobody will listen there
+    return all(is_loopback(str(address)) for address in addresses)
+
+
+def _allow_more_files() -> None:
+    """Have as many connections as the system lets this process have; a thousand is what many systems begin with."""
+    if resource is not None:
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with suppress(OSError, ValueError):  # systems where the most is more than they give
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -190,7 +237,9 @@ def _announcement(arguments: argparse.Namespace, port: int, served: Config) -> s
         f"serving at {url}, on {host}: {', '.join(served.models)}",
         f"  curl -N {url}/chat/completions{key} -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(asked))}",
     ]
-    if not served.api_keys and host not in LOOPBACK:
+    if not arguments.no_page:
+        lines.append(f"  or open {url.removesuffix('v1')} in a browser")
+    if not served.api_keys and not _is_on_loopback(host):
         lines.append("There is no API key: whoever can reach this machine can use the models.")
     return "\n".join(map(printable, lines))
 

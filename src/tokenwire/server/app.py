@@ -12,17 +12,20 @@ import tokenwire
 from tokenwire import APIError, BadRequestError, NotFoundError, StreamTruncatedError, Timeout
 
 from . import tracing
+from .cors import CORS
+from .early import opened_early
 from .errors import refusal_for
 from .keys import check_key
 from .metrics import Recorder
 from .models import Model, Models, models_of
 from .one import OneCall
+from .origins import Origins, origins_of
 from .plans import may_take_several, plan_of
 from .requests import parse_body
 from .route import About, ModelCall, Plain, Route, methods_at
-from .routes import METRICS, ROUTES, refusal_at
+from .routes import FRONT, METRICS, PAGE, ROUTES, refusal_at
 from .several import Several
-from .slots import Slots
+from .slots import Slots, Turn, too_many
 from .visit import ClientLeft, Receive, Scope, Send, Visit
 
 logger: logging.Logger = logging.getLogger("tokenwire.server")
@@ -41,10 +44,15 @@ def create_app(
     handlers: Mapping[str, Any] | None = None,
     api_keys: Iterable[str] = (),
     max_concurrency: int | None = None,
+    max_queue: int = 0,
+    queue_seconds: float = 30.0,
     max_body: int = MAX_BODY,
     keepalive_seconds: float | None = 15.0,
+    early_stream: float | None = None,
     request_timeout: float | None = None,
+    cors: Iterable[str] = (),
     metrics: bool = False,
+    page: bool = False,
 ) -> "App":
     """An OpenAI-compatible endpoint as an ASGI app, for any ASGI server or to mount in another app.
 
@@ -60,12 +68,20 @@ def create_app(
             `tokenwire.register` takes.
         api_keys: clients must send one of them, as their bearer token or in the header `api-key` or `x-api-key`; with none,
             anybody is served.
-        max_concurrency: how many calls of models may be under way; one more is refused with 429. None is no limit.
+        max_concurrency: how many calls of models may be under way; one more is refused with 429. None is no limit. Answers
+            then say how much room there is, as OpenAI's do: `x-ratelimit-limit-requests` and those beside it.
+        max_queue: how many more may wait for their turn, first come, first served; one more is refused with 429.
+        queue_seconds: how long one may wait; after that it is refused with 429.
         max_body: bytes that a request's body may have.
         keepalive_seconds: a stream that has begun is never silent for longer, None for as long as it likes. A comment is
             sent that clients skip. Before the first chunk nothing is sent, since the status is not known.
+        early_stream: seconds after which a stream that has no chunk yet begins all the same, with such a comment, since proxies
+            hang up on an answer that does not begin. An error after that is an event in a stream of status 200. None: never.
         request_timeout: seconds that a request may take in all, None for as long as it likes.
+        cors: origins of web pages that may read the answers, such as "https://chat.example", or "*" for all; their browsers'
+            preflight requests are answered.
         metrics: serve figures for Prometheus too.
+        page: show a page at the front on which the models can be tried.
 
     The answer to a stream begins with the first chunk, so an error before it has its own status; a later one is an event
     in the stream. A client that leaves cancels the handler at once, and one that reads slowly slows it.
@@ -83,11 +99,18 @@ def create_app(
     settings = Settings(
         api_keys=_keys(api_keys),
         max_concurrency=_at_least_1(max_concurrency, "max_concurrency"),
+        max_queue=_at_least_0(max_queue, "max_queue"),
+        queue_seconds=_more_than_0(_not_none(queue_seconds, "queue_seconds"), "queue_seconds"),
         max_body=_at_least_1(max_body, "max_body"),
         keepalive_seconds=_more_than_0(keepalive_seconds, "keepalive_seconds"),
+        early_stream=_more_than_0(early_stream, "early_stream"),
         request_timeout=_more_than_0(request_timeout, "request_timeout"),
+        cors=origins_of(cors, "cors"),
         metrics=metrics,
+        page=page,
     )
+    if settings.max_queue and settings.max_concurrency is None:
+        raise BadRequestError("max_queue goes with max_concurrency: without a limit nobody waits", param="max_queue")
     return App(models_of(models, handlers), settings)
 
 
@@ -104,6 +127,18 @@ def _at_least_1(value: object, name: str) -> Any:
     return value
 
 
+def _at_least_0(value: object, name: str) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise BadRequestError(f"{name} must be a whole number, 0 or more, not {value!r}", param=name)
+    return value
+
+
+def _not_none(value: object, name: str) -> object:
+    if value is None:
+        raise BadRequestError(f"{name} must be a number of seconds, more than 0, not None", param=name)
+    return value
+
+
 def _more_than_0(value: object, name: str) -> Any:
     if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value > 0):
         raise BadRequestError(f"{name} must be a number of seconds, more than 0, not {value!r}", param=name)
@@ -115,10 +150,15 @@ class Settings(Struct, frozen=True):
 
     api_keys: tuple[bytes, ...]
     max_concurrency: int | None
+    max_queue: int
+    queue_seconds: float
     max_body: int
     keepalive_seconds: float | None
+    early_stream: float | None
     request_timeout: float | None
+    cors: Origins
     metrics: bool
+    page: bool
 
 
 class App:
@@ -126,12 +166,13 @@ class App:
 
     def __init__(self, models: Models, settings: Settings) -> None:
         self._models, self._settings = models, settings
-        self._slots = Slots(settings.max_concurrency)
+        self._slots = Slots(settings.max_concurrency, settings.max_queue)
+        self._http = CORS(self._visited, settings.cors) if settings.cors else self._visited
         self._recorder = Recorder(metrics=settings.metrics)
         # Makes the calls. The lifespan ends the one that it began with, and what comes later has another.
         self._new_client = partial(tokenwire.AsyncClient, handlers=models.handlers)
         self._client = self._new_client()
-        routes = (*ROUTES, METRICS) if settings.metrics else ROUTES
+        routes = (*ROUTES, PAGE if settings.page else FRONT, *((METRICS,) if settings.metrics else ()))
         self._about = About(models, routes, bool(settings.api_keys), self._recorder.exposition)
         self._by_path = {route.path: methods_at(route.path, routes) for route in routes}
 
@@ -143,28 +184,31 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection scope; see the ASGI specification, 3.0."""
         if scope["type"] == "http":
-            visit = Visit(scope, receive, send)
-            self._recorder.begin()
-            span = tracing.begin(visit)
-            try:
-                if self._settings.request_timeout is None:
-                    await self._answer(visit)
-                else:
-                    await self._answer_in_time(visit, self._settings.request_timeout)
-            except ClientLeft:
-                pass
-            finally:
-                for file in visit.uploads:
-                    file.close()
-                visit.end("cancelled")
-                self._recorder.end(visit)
-                if span is not None:
-                    tracing.end(span, visit)
+            await self._http(scope, receive, send)
         elif scope["type"] == "lifespan":
             await self._live(receive, send)
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close"})
+
+    async def _visited(self, scope: Scope, receive: Receive, send: Send) -> None:
+        visit = Visit(scope, receive, send)
+        self._recorder.begin()
+        span = tracing.begin(visit)
+        try:
+            if self._settings.request_timeout is None:
+                await self._answer(visit)
+            else:
+                await self._answer_in_time(visit, self._settings.request_timeout)
+        except ClientLeft:
+            pass
+        finally:
+            for file in visit.uploads:
+                file.close()
+            visit.end("cancelled")
+            self._recorder.end(visit)
+            if span is not None:
+                tracing.end(span, visit)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -187,10 +231,14 @@ class App:
             route = self._route_of(visit)
             if not isinstance(route.answer, ModelCall):
                 body, media_type = route.answer(self._about, visit.path.removeprefix(route.prefix))
-                await visit.respond(body, media_type=media_type)
+                await visit.respond(body, media_type=media_type, headers=route.headers)
             else:
-                self._slots.take()
+                visit.pace = self._slots.headers()
+                turn = self._slots.take()
                 try:
+                    visit.pace = self._slots.headers()
+                    if turn is not None:
+                        await self._wait_for(turn, visit)
                     work = await self._work_for(visit, route.answer)
                     whole = await visit.while_connected(work, self._settings.keepalive_seconds)
                     if visit.has_left:
@@ -198,7 +246,7 @@ class App:
                     if whole is not None:
                         await visit.respond(whole)
                 finally:
-                    self._slots.give_back()
+                    self._slots.end(turn)
         except ClientLeft:
             raise
         except Exception as error:  # noqa: BLE001  (the boundary: whatever went wrong, the client is told)
@@ -241,6 +289,16 @@ class App:
             check_key(visit.headers, self._settings.api_keys)
         return route
 
+    async def _wait_for(self, turn: Turn, visit: Visit) -> None:
+        """Wait until there is room for one more call, or the client has left."""
+        await visit.read_ahead(self._settings.max_body)
+        with anyio.move_on_after(self._settings.queue_seconds):
+            await visit.while_connected(turn.come)
+        if visit.has_left:
+            raise ClientLeft
+        if not turn.has_come:
+            raise too_many(f"no other request ended within {self._settings.queue_seconds:.3g} s; try again later")
+
     async def _work_for(self, visit: Visit, ask: ModelCall) -> Callable[[], Coroutine[Any, Any, bytes | None]]:
         """What a request asks for, to be run once: it returns the body of a whole answer, or sends a stream.
 
@@ -252,13 +310,20 @@ class App:
         if ask.plain is not None:
             call = self._as_plain(visit, call, ask.plain, stream=bool(fields.get("stream")))
         call["client_request"] = visit.client_request(fields)
+        if visit.client_id is not None and self._is_endpoint(call):
+            call["default_headers"] = {"x-request-id": visit.client_id, **(call.get("default_headers") or {})}
         visit.model = model.name
         stream, events = bool(fields.get("stream")), ask.events
         calls = self._calls(ask, call, stream=stream)
         if stream:
             if events is None:
                 raise BadRequestError("stream: this answer can't be streamed", param="stream")
-            return partial(calls.stream, visit, partial(events, model, request))
+            new_events = partial(events, model, request)
+            streamed = partial(calls.stream, visit, new_events)
+            if self._settings.early_stream is None:
+                return streamed
+            silent = partial(new_events, from_endpoint=False)
+            return partial(opened_early, visit, self._settings.early_stream, silent, streamed)
 
         async def whole() -> bytes:
             response = await calls.whole()
@@ -296,6 +361,11 @@ class App:
             return call
         logger.info("%s: left out, since %s does not take it: %s", visit.request_id, call["model"], ", ".join(sorted(names)))
         return {name: value for name, value in call.items() if name not in names}
+
+    def _is_endpoint(self, call: dict[str, Any]) -> bool:
+        """Whether no handler answers a call."""
+        provider = call.get("custom_llm_provider")
+        return self._client.handler_keywords(call["model"], custom_llm_provider=provider) is None
 
     def _calls(self, ask: ModelCall, call: dict[str, Any], *, stream: bool) -> OneCall | Several:
         """What answers: one call, or several of a handler."""

@@ -115,6 +115,7 @@ class ChatEvents:
     def __init__(self, model: Model, request: CompletionRequest, *, from_endpoint: bool) -> None:
         self._model = model
         self._include_usage = request.include_usage
+        self._running_usage = request.running_usage
         self._as_sent = from_endpoint
         self._usage_sent = False
         self._head: dict[str, Any] | None = None
@@ -135,6 +136,8 @@ class ChatEvents:
                 self._as_sent = data is not None and self._is_chunk(data)
             if self._as_sent and data is not None:
                 return self._sent(chunk, data)
+        if self._running_usage and chunk.usage is not None:
+            return self._encode_any(chunk)
         return self._encode_more(chunk) or self._encode_any(chunk)
 
     def ending(self, usage: Usage | None) -> bytes:
@@ -227,7 +230,7 @@ class ChatEvents:
         head = self._head or self._begin(chunk)
         logprobs = [own_fields(choice).get("logprobs") for choice in chunk.choices]  # as they came; a dump looks into them
         fields = chunk.model_dump(exclude_none=True)
-        fields.pop("usage", None)
+        usage = fields.pop("usage", None)
         indexes = [choice.index or 0 for choice in chunk.choices]  # understood, whatever was sent
         choices = list(map(self._choice, fields.pop("choices"), indexes))
         for choice, own in zip(choices, logprobs, strict=True):
@@ -236,7 +239,8 @@ class ChatEvents:
             return b""
         event = {**head, "choices": choices, **fields, **head}
         if self._include_usage:
-            event["usage"] = None  # as OpenAI has it on every chunk but the last
+            # As OpenAI has it: on the last chunk alone, unless those before it were asked for as well.
+            event["usage"] = usage if self._running_usage else None
         if self._around is None:
             self._prepare(head)
         return _event(event)

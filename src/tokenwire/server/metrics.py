@@ -7,10 +7,13 @@ processes are added up as prometheus_client has it, when PROMETHEUS_MULTIPROC_DI
 """
 
 import logging
+import os
 import time
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from .._settings import environment
 from .visit import Visit
 
 logger: logging.Logger = logging.getLogger("tokenwire.server.access")
@@ -68,6 +71,8 @@ def _line(visit: Visit, ended_at: float) -> str:
     if visit.model is not None:
         words.append(f"model={_word(visit.model)}")
     words.append(f"request_id={_word(visit.request_id)}")
+    if visit.client_id not in (None, visit.request_id):  # the endpoint behind this one has another
+        words.append(f"client_request_id={_word(visit.client_id)}")
     return " ".join(words)
 
 
@@ -133,11 +138,32 @@ class _Figures:
     def _all_processes(self) -> Any:
         """The figures of all processes that share a folder; None where this one is alone."""
         from prometheus_client import CollectorRegistry
-        from prometheus_client.multiprocess import MultiProcessCollector
+        from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
         registry = CollectorRegistry()
+        for process in filter(_has_ended, _processes_with_gauges()):
+            mark_process_dead(process)  # what it had under way is not any longer
         try:
             MultiProcessCollector(registry)
         except ValueError:  # no folder is named
             return None
         return registry
+
+
+def _processes_with_gauges() -> set[int]:
+    """The processes that have left what they have under way, as prometheus_client names its files."""
+    folder = environment("PROMETHEUS_MULTIPROC_DIR")
+    numbers = (path.stem.rpartition("_")[2] for path in Path(folder).glob("gauge_live*.db")) if folder else ()
+    return {int(number) for number in numbers if number.isdigit()}
+
+
+def _has_ended(process: int) -> bool:
+    if os.name != "posix":  # where this would send it an interrupt
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass  # somebody else's now, or a system that can't say
+    return False

@@ -66,6 +66,7 @@ IMAGES = Schema("Images", _object(created=WHOLE, data=_list({"type": "object"}))
 MODEL = Schema("Model", _MODEL)
 MODEL_LIST = Schema("ModelList", _object(object=_one_of("list"), data=_list(_MODEL)))
 HEALTH = Schema("Health", _object(status=TEXT))
+VERSION = Schema("Version", _object(version=TEXT))
 FIGURES = Schema("Figures", TEXT, media_type="text/plain")
 MESSAGE = Schema(
     "MessageAnswer",

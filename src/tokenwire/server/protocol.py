@@ -5,16 +5,36 @@
   another protocol might follow. So the head is given to it once more, without the offer, and then the body.
 - A client of HTTP/1.0 is not sent chunks, which it does not know (RFC 9112, 6.1): a body whose length is not known ends
   with the connection.
+- A request that runs when its connection is lost learns of it, also where another one waits behind it on the connection.
+- What a client may keep the server waiting for, and have it keep in memory, is bounded by the constants below.
 
 `tokenwire serve` uses it. With another way to start uvicorn: `uvicorn module:app --http tokenwire.server.protocol:HTTPProtocol`,
 or `uvicorn.run(app, http=HTTPProtocol)`.
 """
 
 from array import array
+from asyncio import TimerHandle, Transport  # noqa: TID251  (uvicorn is asyncio's)
 from typing import Any
 
 from httptools import HttpParserUpgrade, HttpRequestParser
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+# A connection is looked at once in that many seconds. What is over its time then is closed.
+LOOK_SECONDS = 15.0
+HEAD_SECONDS = 30.0  # from a connection's beginning, or a request's first byte, to the end of its head
+BODY_SECONDS, BODY_BYTES_A_SECOND = 60.0, 10_000  # for a body: so long, and longer by what has come of it at that pace
+MOST_HEAD_BYTES = 128 * 1024  # and what one read from the socket brings; room for a few large cookies and tokens
+MOST_HEADERS = 200
+MOST_UNREAD_BYTES = 1024 * 1024  # of a body whose request has been answered, such as one that is too large
+MOST_WAITING = 16  # requests on one connection, behind the one that is answered
+
+REFUSAL = b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+TOO_SLOW = REFUSAL % b"408 Request Timeout"
+TOO_MUCH = REFUSAL % b"431 Request Header Fields Too Large"
+
+
+class TooMuch(Exception):
+    """A client has sent more of something than it may."""
 
 
 class HTTPProtocol(HttpToolsProtocol):
@@ -23,20 +43,112 @@ class HTTPProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.parser: HttpRequestParser = _Parser(self)
+        self._running: RequestResponseCycle | None = None  # of the requests on this connection, the one that is answered
+        self._since: float | None = None  # when what is awaited of the client began; None while nothing is
+        self._in_head = True
+        self._bytes = 0  # of the head or the body that is on its way
+        self._unread = 0  # of that body, after the answer
+        self._look_timer: TimerHandle | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """Wait for a request."""
+        super().connection_made(transport)
+        self._since = self.loop.time()
+        self._look_timer = self.loop.call_later(LOOK_SECONDS, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever is answering."""
+        if self._look_timer is not None:
+            self._look_timer.cancel()
+        super().connection_lost(exc)
+        running = self._running  # uvicorn tells only the last one that has come
+        if running is not None and not running.response_complete:
+            running.disconnected = True
+            running.message_event.set()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come, unless the head that it belongs to gets too large."""
+        super().data_received(data)
+        if self._in_head:
+            self._bytes += len(data)
+            if self._bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
+                self._close_with(TOO_MUCH)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not a request, or too much of one."""
+        if len(self.headers or ()) > MOST_HEADERS:
+            self._close_with(TOO_MUCH)
+        else:
+            super().send_400_response(msg)
+
+    def on_message_begin(self) -> None:
+        """A request has begun."""
+        super().on_message_begin()
+        self._since, self._in_head, self._bytes, self._unread = self.loop.time(), True, 0, 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One more header: the first that is too many ends it, for a read from the socket can bring thousands."""
+        super().on_header(name, value)
+        if len(self.headers) > MOST_HEADERS:
+            raise TooMuch
 
     def on_headers_complete(self) -> None:
         """Begin to answer, unless the head will come again."""
         if self.declines_upgrade():
             return
+        self._in_head, self._bytes = False, 0
         before = self.cycle
         super().on_headers_complete()
+        if len(self.pipeline) > MOST_WAITING:
+            raise TooMuch
         if self.cycle is not before and self.scope["http_version"] == "1.0":
             self.cycle.__class__ = _UnchunkedCycle  # uvicorn has no way to be told which class to use
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of the body."""
+        if self.cycle.response_complete:
+            self._unread += len(body)
+            if self._unread > MOST_UNREAD_BYTES:  # until then the client may still come to read the answer
+                self.transport.close()
+        self._bytes += len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The body has ended, unless it has not been looked at."""
         if not self.declines_upgrade():
+            self._since, self._in_head = None, False
             super().on_message_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _look(self) -> None:
+        """Close a connection whose client takes too long, and look again later at any other."""
+        if self._is_overdue():
+            running = self._running
+            is_saying = running is not None and running.response_started and not running.response_complete
+            self._close_with(b"" if is_saying else TOO_SLOW)
+        else:
+            self._look_timer = self.loop.call_later(LOOK_SECONDS, self._look)
+
+    def _is_overdue(self) -> bool:
+        now, is_answering = self.loop.time(), self._running is not None and not self._running.response_complete
+        if self._since is None:
+            if not is_answering and self.timeout_keep_alive_task is None:  # bytes have come that begin no request
+                self._since, self._in_head, self._bytes = now, True, 0
+            return False
+        if self._in_head:
+            return not is_answering and now - self._since > HEAD_SECONDS
+        if self.flow.read_paused:  # it is the app that takes its time
+            self._since = now
+        return now - self._since > BODY_SECONDS + self._bytes / BODY_BYTES_A_SECOND
+
+    def _close_with(self, response: bytes) -> None:
+        """Say why, where nothing else is being said, and close the connection."""
+        if response:
+            self.transport.write(response)
+        self.transport.close()
 
     def declines_upgrade(self) -> bool:
         """Whether the head that was parsed last offers another protocol which is not spoken here."""

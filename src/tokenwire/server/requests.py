@@ -32,6 +32,7 @@ class StreamOptions(Struct):
     """How to stream."""
 
     include_usage: bool | None = None
+    continuous_usage_stats: bool | None = None
 
 
 class Message(Struct):
@@ -65,6 +66,11 @@ class CompletionRequest(Struct, kw_only=True):
     def include_usage(self) -> bool:
         """Whether the stream's last chunk shall say how many tokens were used."""
         return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+    @property
+    def running_usage(self) -> bool:
+        """Whether each chunk shall say how many were used so far, as vLLM has it; that goes with `include_usage`."""
+        return self.include_usage and self.stream_options is not None and bool(self.stream_options.continuous_usage_stats)
 
 
 class ChatRequest(CompletionRequest, kw_only=True):

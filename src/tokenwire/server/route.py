@@ -136,6 +136,7 @@ class Route(Struct, frozen=True):
         refusal: how its clients are told what went wrong: the status and the body, given the refusal and the request's id.
         failure: what its refusals hold.
         id_headers: where they look for the request's id.
+        headers: those of an answer of the app's own.
     """
 
     method: str
@@ -148,6 +149,7 @@ class Route(Struct, frozen=True):
     refusal: Callable[[Refusal, str], tuple[int, bytes]] = plain_refusal
     failure: Schema = ERROR
     id_headers: tuple[bytes, ...] = ID_HEADERS
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
     @property
     def prefix(self) -> str:

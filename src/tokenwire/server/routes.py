@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from tokenwire import AsyncClient
+from tokenwire import AsyncClient, __version__
 
 from ..wire.messages.asked import CountRequest, MessagesRequest, chat_keywords as message_keywords, plain
 from ..wire.responses.request import (
@@ -38,8 +38,10 @@ from .openapi import (
     RESPONSE,
     RESPONSE_EVENTS,
     RESPONSE_TOKENS,
+    VERSION,
     describe,
 )
+from .pages import page_of
 from .requests import ChatRequest, EmbeddingRequest, ImageEditRequest, ImageRequest, TextRequest
 from .responses import ResponsesEvents, response_body, response_tokens_body
 from .route import ID_HEADERS, JSON, ModelCall, Route, plain_refusal
@@ -55,7 +57,8 @@ def refusal_at(path: str, headers: Mapping[bytes, bytes]) -> Callable[[Refusal, 
     return messages_refusal if is_messages else plain_refusal
 
 
-_FRONT = {"name": "tokenwire"}  # some clients look here whether anybody is there
+_ALIVE = _json({"status": "ok"})
+_DOCS, _PAGE = page_of("docs.html"), page_of("page.html")
 
 ROUTES = (
     Route(
@@ -179,9 +182,15 @@ ROUTES = (
         "One of them.",
         MODEL,
     ),
-    Route("GET", "/", lambda *_: _json(_FRONT), "front", "What this is.", None, needs_key=False),
-    Route("GET", "/health", lambda *_: _json({"status": "ok"}), "health", "Whether the server runs.", HEALTH, needs_key=False),
+    Route("GET", "/health", lambda *_: _ALIVE, "health", "Whether the server runs.", HEALTH, needs_key=False),
+    Route("GET", "/ping", lambda *_: _ALIVE, "ping", "Whether the server runs, for who has a key.", HEALTH),
+    Route("GET", "/version", lambda *_: _json({"version": __version__}), "version", "The version of this server.", VERSION),
     Route("GET", "/openapi.json", lambda app, _: _json(describe(app)), "describe", "This description.", None),
+    Route("GET", "/docs", _DOCS.answer, "docs", "This description, to be read.", None, needs_key=False, headers=_DOCS.headers),
 )
+
+# What is at the front: some clients look there whether anybody is in.
+FRONT = Route("GET", "/", lambda *_: _json({"name": "tokenwire"}), "front", "What this is.", None, needs_key=False)
+PAGE = Route("GET", "/", _PAGE.answer, "page", "A page to try the models on.", None, needs_key=False, headers=_PAGE.headers)
 
 METRICS = Route("GET", "/metrics", lambda app, _: app.figures(), "metrics", "Figures, as Prometheus reads them.", FIGURES)

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+CLIENTS_ID, MOST_ID = b"x-request-id", 200  # characters
+PACE = b"x-ratelimit-"
+OPENING_SECONDS = 5.0  # how long the head of an answer may take that is sent before its first chunk
+
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send: TypeAlias = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -51,7 +55,10 @@ class Visit:
         method, path: of the request; the path without a version prefix and without where the app is mounted.
         asked: the path as the client has it.
         headers: the request's, names in lower case; of several with one name the last.
-        request_id: sent as `x-request-id`; that of the endpoint behind this one, once it has answered with one.
+        client_id: the client's own id for the request, its `x-request-id`; None where it sent none that can be sent on.
+        request_id: sent as `x-request-id`: the client's own, or a new one; that of the endpoint behind this one, once it has
+            answered with one.
+        pace: headers that tell the client how much room there is, sent where no endpoint says so.
         route: the one that the path leads to, None until it is known, or where nothing is there.
         model: the model asked for, None until it is known to be one that is served: a client can ask for anything.
         events: encodes the stream that answers; None until there is one.
@@ -70,7 +77,9 @@ class Visit:
         self.path: str = _path_of(scope)
         self.asked: str = scope["path"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.request_id: str = f"req_{urandom(16).hex()}"
+        self.client_id: str | None = _id_in(self.headers)
+        self.request_id: str = self.client_id or f"req_{urandom(16).hex()}"
+        self.pace: tuple[tuple[bytes, bytes], ...] = ()
         self.route: Route | None = None
         self.model: str | None = None
         self.events: Events | None = None
@@ -82,6 +91,7 @@ class Visit:
         self._receive, self._send = receive, send
         self.uploads: list[Upload] = []
         self.has_left: bool = False
+        self._body: bytes | None = None  # once it has been read ahead
         self._passed_on: list[tuple[bytes, bytes]] = []
         self._sending = False
         self._comment_sent: anyio.Event | None = None  # while a comment is on its way
@@ -110,6 +120,10 @@ class Visit:
         if self.outcome is None:
             self.outcome, self.ended_at = outcome, time.monotonic()
 
+    async def read_ahead(self, max_bytes: int) -> None:
+        """Read the body before it is needed, so that the client's leaving can be waited for; as `read`."""
+        self._body = await self.read(max_bytes)
+
     async def read(self, max_bytes: int) -> bytes:
         """The request's body, decompressed.
 
@@ -118,6 +132,9 @@ class Visit:
                 known here (415), or not what its `content-encoding` says.
             ClientLeft: it never came to its end.
         """
+        if self._body is not None:
+            body, self._body = self._body, None  # it need not stay as long as the answer takes
+            return body
         length, encoding = self.headers.get(b"content-length", b""), self.headers.get(b"content-encoding")
         if length.isdigit() and int(length) > max_bytes:
             raise too_large(max_bytes)
@@ -141,7 +158,7 @@ class Visit:
 
         Raises: as `read`.
         """
-        if b"content-encoding" in self.headers:
+        if self._body is not None or b"content-encoding" in self.headers:
             return await self.read(max_bytes), False
         message = await self._receive()
         if message["type"] == "http.disconnect":
@@ -160,9 +177,10 @@ class Visit:
         """Send the bytes of a stream's next chunks, if there are any, after the response's head if they are its first; waits for a slow reader."""
         if not data:
             return
-        if self.status is None:
+        if self.first_chunk_at is None:
             self.first_chunk_at = time.monotonic()
-            await self._start(200, EVENT_STREAM)
+            if self.status is None:
+                await self._start(200, EVENT_STREAM)
         if self._comment_sent is not None:
             await self._comment_sent.wait()
         self._sending = True
@@ -172,6 +190,23 @@ class Visit:
             raise ClientLeft from None
         self._sending = False
         self.chunks += chunks
+
+    async def open(self, events: Events) -> None:
+        """Begin a stream before its first chunk, with a comment; nothing happens where it has begun.
+
+        Once begun it is done to the end, as nobody could tell how much of it was sent, but that may not take long.
+        """
+        if self.status is not None:
+            return
+        self.events = events
+        self._comment_sent = anyio.Event()
+        try:
+            with anyio.move_on_after(OPENING_SECONDS, shield=True):
+                await self._start(200, EVENT_STREAM)
+                await self._send_body(events.keep_alive, more=True)
+        finally:
+            self._comment_sent.set()
+            self._comment_sent = None
 
     async def end_stream(self, data: bytes) -> None:
         """Send the last bytes of a stream. After that, servers say that the client has left."""
@@ -222,6 +257,8 @@ class Visit:
         self._sending = True  # no comment comes beside the head
         id_headers = ID_HEADERS if self.route is None else self.route.id_headers
         passed_on = [header for header in self._passed_on if header[0] not in id_headers]
+        if self.pace and not any(name.startswith(PACE) for name, _ in passed_on):
+            passed_on += self.pace
         head = [*headers, *passed_on, *((name, self.request_id.encode()) for name in id_headers)]
         await self._send_message({"type": "http.response.start", "status": status, "headers": head})
         self._sending = False
@@ -234,6 +271,12 @@ class Visit:
             await self._send(message)
         except OSError:  # how ASGI servers may say that the client has left
             raise ClientLeft from None
+
+
+def _id_in(headers: Mapping[bytes, bytes]) -> str | None:
+    """The id that a client gave to its request; None where it is none, or can't be sent."""
+    given = headers.get(CLIENTS_ID, b"").decode("latin-1").strip()
+    return given if 0 < len(given) <= MOST_ID and is_safe(given) else None
 
 
 def _path_of(scope: Scope) -> str:

@@ -9,6 +9,8 @@ from tokenwire import (
     GenericStreamingChunk,
     RateLimitError,
     ServiceUnavailableError,
+    TextChoices,
+    TextCompletionResponse,
     Usage,
 )
 
@@ -56,5 +58,32 @@ class Counts(CustomLLM):
         return len(messages)
 
 
-MODELS: dict[str, Any] = {"words": words, "tools": tools, "busy": busy, "broken": broken, "vectors": Vectors()}
+async def invoice(**_: Any) -> Any:
+    yield '{"number": 7, "text": "tea"}'
+
+
+async def scores(prompt: Any, echo: Any = None, logprobs: Any = None, **_: Any) -> TextCompletionResponse:
+    """Knows how likely each token of a prompt is: the less so, the later it stands."""
+    tokens = [f"<{token}>" for token in prompt] if isinstance(prompt, list) else list(prompt)
+    said = [*tokens, "!"] if echo else ["!"]
+    likely: Any = [None, *(-float(place) for place in range(1, len(said)))] if echo else [-1.0]
+    found: Any = {
+        "tokens": said,
+        "token_logprobs": likely,
+        "top_logprobs": [None if value is None else {token: value} for token, value in zip(said, likely, strict=True)],
+        "text_offset": [0] * len(said),
+    }
+    choice = TextChoices(text="".join(said), finish_reason="length", logprobs=found if logprobs is not None else None)
+    return TextCompletionResponse(choices=[choice])
+
+
+MODELS: dict[str, Any] = {
+    "words": words,
+    "tools": tools,
+    "busy": busy,
+    "broken": broken,
+    "vectors": Vectors(),
+    "invoice": invoice,
+    "scores": scores,
+}
 MORE: dict[str, Any] = {"pictures": Pictures(), "counts": Counts()}
