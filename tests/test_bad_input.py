@@ -280,7 +280,7 @@ def test_a_class_in_place_of_its_instance(offer: Callable[[], None]) -> None:
     assert caught.value.param == "custom_handler"
 
 
-@pytest.mark.parametrize("handler", [None, "handler", 5, {}])
+@pytest.mark.parametrize("handler", [None, "handler", 5])
 def test_what_can_be_no_handler(handler: Any) -> None:
     with pytest.raises(BadRequestError, match="the handler for 'mine'"):
         tokenwire.register("mine", handler)

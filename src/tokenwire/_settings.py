@@ -61,7 +61,8 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
 
         Args:
             value: a `Timeouts`; a number of seconds, which no single wait may exceed, so that a call that is not streamed
-                has them for each attempt, and retries are not counted together; an `httpx.Timeout`, whose `read` bounds the wait for content; `None` for the defaults.
+                has them for each attempt, and retries are not counted together; an `httpx.Timeout`, whose `read` bounds the
+                wait for content; `None` for the defaults.
             name: the caller's word for it.
 
         Raises:

@@ -225,7 +225,6 @@ def set_text(response: Any) -> Any:
         lambda response: ModelResponse(choices=[{"text": "Hi"}]),
         lambda response: ModelResponse(text="Hi"),
         set_content,
-        set_text,
     ],
 )
 async def test_whole_answers_with_text_where_nobody_looks_are_refused(answer: Any) -> None:
@@ -241,6 +240,7 @@ async def test_whole_answers_with_text_where_nobody_looks_are_refused(answer: An
         lambda response: {"choices": [{"delta": {"content": "Hi"}}]},
         lambda response: {"choices": [{"text": "Hi"}]},
         lambda response: ModelResponse(choices=[Choices(message={"content": "Hi", "text": "Ho"})]),
+        set_text,
     ],
 )
 async def test_a_whole_answer_s_text_wherever_it_is(answer: Any) -> None:

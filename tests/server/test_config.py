@@ -139,7 +139,7 @@ WRONG = {
     ),
     "what only the call can say": (
         MODELS + "  - {model_name: mine, litellm_params: {model: openai/x, num_retries: 3}}",
-        r"model_list\[1\].litellm_params must be without num_retries",
+        r"model_list\[1\].litellm_params must not have num_retries",
     ),
     "no module": (
         MODELS + "litellm_settings: {custom_provider_map: [{provider: p, custom_handler: nowhere.x}]}",

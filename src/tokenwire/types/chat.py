@@ -194,6 +194,10 @@ class Message(OpenRecord, HasReasoning, HasParsed):
         texts = [part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)]
         return "".join(texts)
 
+    @text.setter
+    def text(self, value: str) -> None:
+        self.content = value
+
     @property
     def parsed(self) -> Any:
         """The answer as the type that the call gave as `response_format`; None where it gave none, or a dict.
