@@ -11,7 +11,7 @@ import pytest
 import tokenwire
 from tokenwire import AsyncClient, CustomLLMError, RetryPolicy, Timeouts
 from tokenwire._calls import routing
-from tokenwire._calls.attempts import Attempts, is_retryable
+from tokenwire._calls.attempts import Attempts
 from tokenwire._calls.targets import Target
 from tokenwire.testing import Endpoint, FakeClock, Received, Reply, chunk, chunks, completion
 
@@ -469,7 +469,7 @@ def test_no_attempt_begins_after_the_deadline() -> None:
     ],
 )
 def test_what_may_fare_better(error: tokenwire.APIError, expected: bool) -> None:
-    assert is_retryable(error) is expected
+    assert error.retryable is expected
 
 
 @pytest.mark.anyio

@@ -93,6 +93,7 @@ _LITELLM_ONLY = frozenset({
     "provider_specific_fields", "provider_status_code",
 })  # fmt: skip
 _NOT_KEPT = frozenset({"request", "request_data"})
+_PASSING = frozenset({408, 409, 429})  # statuses that another attempt may not meet; and 5xx
 
 
 class TokenwireError(Exception):
@@ -128,6 +129,7 @@ class APIError(TokenwireError):
         headers: the response's headers in lower case, `{}` when there was no response.
         retry_after: seconds the server asked to wait, None when it did not.
         partial: the `ModelResponse` (or `TextCompletionResponse`) assembled up to the failure, None before any chunk.
+        retryable: whether the same request may fare better later.
         attempts: what each attempt of this call came to, oldest first.
         fault: whose failure it is: "network", "server", "protocol", "handler" or "caller".
     """
@@ -198,6 +200,24 @@ class APIError(TokenwireError):
         text = f"{where}: {self.message}" if where else self.message
         return f"{text} ({', '.join(details)})" if details else text
 
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request may fare better later: what `num_retries` repeats, and what a queue may put back.
+
+        True for failures of the network and for statuses 408, 409, 429 and 5xx, unless the fault is the caller's, the
+        handler's or the protocol's, or the `total` deadline ran out; a server's `x-should-retry` decides over all that.
+        """
+        asked = self.headers.get("x-should-retry")
+        if asked in ("true", "false"):
+            return asked == "true"
+        if self.fault in ("protocol", "caller", "handler"):  # a handler's own exception is a bug to be seen
+            return False
+        return self._is_passing
+
+    @property
+    def _is_passing(self) -> bool:
+        return self.status_code in _PASSING or self.status_code >= 500
+
     def __reduce__(self) -> tuple[object, ...]:
         return _restore, (type(self), self.__dict__.copy())
 
@@ -207,6 +227,10 @@ class APIConnectionError(APIError):
 
     default_fault: ClassVar[Fault] = "network"
     _order = _WITH_REQUEST
+
+    @property
+    def _is_passing(self) -> bool:
+        return True
 
 
 class Timeout(APIConnectionError):
@@ -227,6 +251,10 @@ class Timeout(APIConnectionError):
             kwargs["status_code"] = status
         super().__init__(message, **kwargs)
         self.budget = budget
+
+    @property
+    def _is_passing(self) -> bool:
+        return self.budget != "total"
 
 
 class StreamTruncatedError(APIConnectionError):

@@ -15,7 +15,7 @@ from anyio import lowlevel
 from .. import _loops
 from .._reading import FOREVER
 from .._settings import Timeouts, retries
-from ..exceptions import APIConnectionError, APIError, ContextWindowExceededError, Timeout
+from ..exceptions import APIError, ContextWindowExceededError, Timeout
 from ..llms.backend import Prepared
 from ..types import Usage
 from ..types.attempts import Attempt
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CANCELLED = "Cancelled"  # in the place of an error's name
-RETRIED = frozenset({408, 409, 429})  # and 5xx
 CLOCKS_DIFFER = 0.1  # seconds by which an event loop may be early, as its clock stands still while it works
 
 
@@ -325,7 +324,7 @@ class Attempts:
             return None
         if self._target.choice is not None and self._goes_elsewhere(self._target.choice, error):
             return 0.0 if _loops.now() < self.deadline else None
-        if not is_retryable(error):
+        if not error.retryable:
             return None
         delay = self._delay(error)
         return None if delay is None or _loops.now() + delay >= self.deadline else delay
@@ -340,18 +339,6 @@ class Attempts:
             return error.retry_after if error.retry_after <= policy.max_retry_after else None
         longest = min(policy.max_delay, policy.base_delay * 2 ** (self._tried - 1))
         return longest * random.uniform(0.75, 1)  # noqa: S311  (jitter, no secret)
-
-
-def is_retryable(error: APIError) -> bool:
-    """Whether the same request may fare better later."""
-    asked = error.headers.get("x-should-retry")
-    if asked in ("true", "false"):
-        return asked == "true"
-    if error.fault in ("protocol", "caller", "handler"):  # a handler's own exception is a bug to be seen
-        return False
-    if isinstance(error, Timeout):
-        return error.budget != "total"
-    return isinstance(error, APIConnectionError) or error.status_code in RETRIED or error.status_code >= 500
 
 
 def is_for_others(error: APIError) -> bool:
