@@ -101,7 +101,11 @@ class HTTPProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         if len(self.pipeline) > MOST_WAITING:
             raise TooMuch
-        if self.cycle is not before and self.scope["http_version"] == "1.0":
+        if self.cycle is before:
+            return
+        if not self.pipeline or self.pipeline[0][0] is not self.cycle:
+            self._running = self.cycle
+        if self.scope["http_version"] == "1.0":
             self.cycle.__class__ = _UnchunkedCycle  # uvicorn has no way to be told which class to use
 
     def on_body(self, body: bytes) -> None:
@@ -119,9 +123,11 @@ class HTTPProtocol(HttpToolsProtocol):
             self._since, self._in_head = None, False
             super().on_message_complete()
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._running = cycle
-        super()._start_asgi_task(cycle, app)
+    def on_response_complete(self) -> None:
+        """A request has been answered: one that waits has its turn."""
+        if self.pipeline:
+            self._running = self.pipeline[-1][0]
+        super().on_response_complete()
 
     def _look(self) -> None:
         """Close a connection whose client takes too long, and look again later at any other."""
