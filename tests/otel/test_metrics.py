@@ -125,3 +125,18 @@ async def test_only_metrics_are_set_up(exported: Exported, monkeypatch: pytest.M
         await read(api_base=endpoint.url)
     assert exported.spans == []
     assert exported.metrics[f"{INFERENCE}.duration"][0][1][1] == 1
+
+
+@pytest.mark.parametrize("each", [False, True], ids=["once", "each chunk"])
+async def test_a_stream_that_is_handed_on_has_all_of_its_chunks(each: bool, exported: Exported) -> None:
+    async def words(**_: Any) -> Any:
+        for word in ("one ", "two ", "three ", "four"):
+            yield word
+
+    async def send(chunks: list[Any]) -> None:
+        sent.extend(chunks)
+
+    sent: list[Any] = []
+    tokenwire.register("counted", words)
+    await tokenwire.astreaming("counted/m", MESSAGES, otel=OTel(chunk_metrics=each)).pass_on(send)
+    assert exported.metrics[f"{INFERENCE}.time_per_output_chunk"][0][1][1] == (len(sent) - 1 if each else 1)

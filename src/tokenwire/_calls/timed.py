@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from ..llms.base import Send
 from .hedged import HedgedCall
 from .streamed import StreamCall
 
@@ -21,6 +22,9 @@ class _Timed(_Base):
         if chunks and span is not None:
             span.chunks_arrived(len(chunks))
         return chunks
+
+    def hand_on(self, send: Send) -> None:
+        """See `StreamCall`. Every chunk passes `take` here, which tells of it."""
 
 
 class TimedCall(_Timed, StreamCall):

@@ -42,7 +42,6 @@ FINISH_REASONS = {
 _PLAIN_KEYS = frozenset({"text", "is_finished", "finish_reason", "usage", "index", "tool_use"})  # LiteLLM's own six
 _MORE_KEYS = _PLAIN_KEYS | {"reasoning_content", "logprobs"}
 _COUNTS = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
-_COUNTED_AT_ONCE = 64  # chunks
 _NULL = msgspec.Raw(b"null")
 
 # Where text is looked for in vain, if a field of this name and kind is none of the record's.
@@ -131,10 +130,9 @@ class HandlerSource(ChunkSource[Any]):
         items = self._items
         if not isinstance(items, AsyncItems) or self._ended or self._failure is not None or self.assembler.finished:
             return None
-        assembler, bare_text, taken = self.assembler, self.bare_text, 0
+        assembler, bare_text = self.assembler, self.bare_text
 
         def take(item: object) -> Awaitable[object] | None:
-            nonlocal taken
             text = item if type(item) is str else _plain_text(item)
             if text and assembler.knows_choice_0:
                 self._text_only = self._text_only or item is text
@@ -145,9 +143,7 @@ class HandlerSource(ChunkSource[Any]):
                 chunk = None if piece is None else self._continued(piece)
                 if chunk is None:
                     return None
-            taken += 1
-            if not taken % _COUNTED_AT_ONCE:
-                assembler.count(_COUNTED_AT_ONCE)
+            assembler.count(1)
             return send([chunk])
 
         self.had_content = True
