@@ -243,6 +243,11 @@ def environment(*names: str) -> str | None:
     return None
 
 
+def opentelemetry_is_loaded() -> bool:
+    """Whether the application has imported one of the two modules with which OpenTelemetry is set up."""
+    return "opentelemetry.trace" in sys.modules or "opentelemetry.metrics" in sys.modules
+
+
 @cache
 def _key_of(name: str) -> str | bytes:
     """The variable's name as the system has it."""

@@ -148,7 +148,9 @@ class Attempts:
             await pause(delay)
 
     async def pass_gate(self) -> None:
-        """Choose a deployment, where there are several, and wait for a place, which the end of the attempt gives back. Nothing has begun, and only the total counts.
+        """Choose a deployment, where there are several, and wait for a place, which the end of the attempt gives back.
+
+        Nothing has begun, and only the total counts.
 
         Raises:
             Timeout: it passed first.

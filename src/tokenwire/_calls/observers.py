@@ -6,7 +6,6 @@ which is loaded when there is somebody to tell.
 
 import itertools
 import logging
-import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import anyio
 import msgspec
 
+from .._settings import opentelemetry_is_loaded
 from ..exceptions import APIError
 from ..llms.backend import Prepared, Request
 from ..types import Usage
@@ -29,7 +29,6 @@ logger: logging.Logger = logging.getLogger("tokenwire")
 logger.addHandler(logging.NullHandler())  # where nobody set up logging, nothing is printed
 
 CALLBACK_SECONDS = 5.0  # how long all that is awaited at one step of a call may take together
-_OTEL = ("opentelemetry.trace", "opentelemetry.metrics")  # who sets OpenTelemetry up has imported one of them
 
 _numbers = itertools.count(1)
 
@@ -210,7 +209,7 @@ def observer_of(request: Request, prepared: Prepared) -> CallObserver | None:
 
         watchers = (*watchers, Callbacks(request, request.callbacks))
     span = None
-    if request.options.otel is not False and (_OTEL[0] in sys.modules or _OTEL[1] in sys.modules):
+    if request.options.otel is not False and opentelemetry_is_loaded():
         span = _span_of(request, prepared)
         if span is not None:
             watchers = (*watchers, span)

@@ -386,8 +386,9 @@ class AsyncClient:
     ) -> frozenset[str] | None:
         """The keywords that a model's handler names, or all of them where several share its calls; None where only endpoints do.
 
-        For programs that call handlers on behalf of others, as a server does: what a handler names, it knows. Of the parameters that change what an
-        answer looks like, `n`, `best_of`, `echo` and `logprobs` are passed to a method that names them, as `prompt` is.
+        For programs that call handlers on behalf of others, as a server does: what a handler names, it knows. Of the parameters
+        that change what an answer looks like, `n`, `best_of`, `echo` and `logprobs` are passed to a method that names them, as
+        `prompt` is.
 
         Args:
             model: as for `acompletion`.

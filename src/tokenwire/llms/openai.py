@@ -203,7 +203,7 @@ class OpenAI:
         return headers
 
     def _address(self, options: Options, model: str) -> tuple[Address, str | None]:
-        """Where the path is put behind, and what is sent as `api-version`, None for nothing."""
+        """Where the path is added, and what is sent as `api-version`, None for nothing."""
         provider, version = self._provider, options.api_version
         base = options.api_base or environment(*provider.base_variables) or provider.api_base
         if not base:

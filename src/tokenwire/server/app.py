@@ -233,10 +233,11 @@ class App:
                 body, media_type = route.answer(self._about, visit.path.removeprefix(route.prefix))
                 await visit.respond(body, media_type=media_type, headers=route.headers)
             else:
-                visit.pace = self._slots.headers()
-                turn = self._slots.take()
                 try:
-                    visit.pace = self._slots.headers()
+                    turn = self._slots.take()
+                finally:
+                    visit.room = self._slots.headers()
+                try:
                     if turn is not None:
                         await self._wait_for(turn, visit)
                     work = await self._work_for(visit, route.answer)

@@ -1,9 +1,9 @@
 """OpenTelemetry's span of a request, where the application has set that up."""
 
 import logging
-import sys
 from typing import TYPE_CHECKING
 
+from .._settings import opentelemetry_is_loaded
 from .visit import Visit
 
 if TYPE_CHECKING:
@@ -11,16 +11,14 @@ if TYPE_CHECKING:
 
 logger: logging.Logger = logging.getLogger("tokenwire.server")
 
-_OTEL = ("opentelemetry.trace", "opentelemetry.metrics")  # who sets OpenTelemetry up has imported one of them
-
 
 def begin(visit: Visit) -> "ServerSpan | None":
     """The span of a request that has come, which is the current one until it ends; None where there is to be none."""
-    if _OTEL[0] not in sys.modules and _OTEL[1] not in sys.modules:
+    if not opentelemetry_is_loaded():
         return None
     from .._otel.server import server_span
 
-    scope = visit._scope
+    scope = visit.scope
     try:
         return server_span(visit.method, visit.asked, scope.get("scheme", "http"), visit.headers, scope.get("server"))
     except Exception:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 CLIENTS_ID, MOST_ID = b"x-request-id", 200  # characters
-PACE = b"x-ratelimit-"
+ROOM = b"x-ratelimit-"
 OPENING_SECONDS = 5.0  # how long the head of an answer may take that is sent before its first chunk
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -52,13 +52,14 @@ class Visit:
     """One client's request, and what has become of it.
 
     Attributes:
+        scope: the request's, as ASGI has it.
         method, path: of the request; the path without a version prefix and without where the app is mounted.
         asked: the path as the client has it.
         headers: the request's, names in lower case; of several with one name the last.
         client_id: the client's own id for the request, its `x-request-id`; None where it sent none that can be sent on.
         request_id: sent as `x-request-id`: the client's own, or a new one; that of the endpoint behind this one, once it has
             answered with one.
-        pace: headers that tell the client how much room there is, sent where no endpoint says so.
+        room: headers that tell the client how much room there is, sent where no endpoint says so.
         route: the one that the path leads to, None until it is known, or where nothing is there.
         model: the model asked for, None until it is known to be one that is served: a client can ask for anything.
         events: encodes the stream that answers; None until there is one.
@@ -71,7 +72,7 @@ class Visit:
     """
 
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._scope = scope
+        self.scope: Scope = scope
         self.started_at: float = time.monotonic()
         self.method: str = scope["method"]
         self.path: str = _path_of(scope)
@@ -79,7 +80,7 @@ class Visit:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.client_id: str | None = _id_in(self.headers)
         self.request_id: str = self.client_id or f"req_{urandom(16).hex()}"
-        self.pace: tuple[tuple[bytes, bytes], ...] = ()
+        self.room: tuple[tuple[bytes, bytes], ...] = ()
         self.route: Route | None = None
         self.model: str | None = None
         self.events: Events | None = None
@@ -98,7 +99,7 @@ class Visit:
 
     def client_request(self, body: dict[str, Any]) -> ClientRequest:
         """What a handler may know of the client."""
-        scope, client = self._scope, self._scope.get("client")
+        scope, client = self.scope, self.scope.get("client")
         headers = {
             name.decode("latin-1"): text.decode("latin-1") for name, text in self.headers.items() if name not in SECRET_HEADERS
         }
@@ -174,7 +175,10 @@ class Visit:
         await self._send_body(body, more=False)
 
     async def send_event(self, data: bytes, chunks: int = 1) -> None:
-        """Send the bytes of a stream's next chunks, if there are any, after the response's head if they are its first; waits for a slow reader."""
+        """Send the bytes of a stream's next chunks, if there are any; waits for a slow reader.
+
+        The response's head is sent before the first.
+        """
         if not data:
             return
         if self.first_chunk_at is None:
@@ -257,8 +261,8 @@ class Visit:
         self._sending = True  # no comment comes beside the head
         id_headers = ID_HEADERS if self.route is None else self.route.id_headers
         passed_on = [header for header in self._passed_on if header[0] not in id_headers]
-        if self.pace and not any(name.startswith(PACE) for name, _ in passed_on):
-            passed_on += self.pace
+        if self.room and not any(name.startswith(ROOM) for name, _ in passed_on):
+            passed_on += self.room
         head = [*headers, *passed_on, *((name, self.request_id.encode()) for name in id_headers)]
         await self._send_message({"type": "http.response.start", "status": status, "headers": head})
         self._sending = False
