@@ -8,7 +8,7 @@ handlers loads no sockets.
 
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sized
 from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any, Protocol, TypeVar
@@ -179,13 +179,26 @@ def _waits(trio: bool) -> Any:
 
 
 def run_unless(
-    watch: Callable[[], Coroutine[Any, Any, None]], work: Callable[[], Coroutine[Any, Any, T]]
+    watch: Callable[[], Coroutine[Any, Any, None]],
+    work: Callable[[], Coroutine[Any, Any, T]],
+    unsent: Sized = (),
+    send: Callable[[], Awaitable[bool]] | None = None,
 ) -> Awaitable[T | None]:
     """What `work` returns; None where `watch`, which runs beside it, returned first: then the work was cancelled.
 
     The watch begins when the work first waits for something, and is cancelled, and over, when this returns.
 
+    Args:
+        watch, work: functions that make coroutines.
+        unsent: what the work leaves for `send`; only where `sees_waits` says so.
+        send: awaited before the work waits for anything while there is something in `unsent`. False cancels the work.
+
     Raises:
-        BaseException: what the work raises.
+        BaseException: what the work or `send` raises.
     """
-    return _waits(on_trio()).run_unless(watch, work)
+    return _waits(on_trio()).run_unless(watch, work, unsent, send)
+
+
+def sees_waits() -> bool:
+    """Whether `run_unless` can do something before its work waits: what a task of trio's waits for can't be put off."""
+    return not on_trio()

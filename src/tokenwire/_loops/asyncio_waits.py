@@ -1,7 +1,7 @@
 """Waits that end at a deadline, on asyncio and uvloop: for a flag, and in a handler's code."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Sized
 from functools import cache
 from types import TracebackType, coroutine
 from typing import Any, TypeVar
@@ -97,7 +97,10 @@ class Waiting(Watched):
 
 @coroutine
 def run_unless(
-    watch: Callable[[], Coroutine[Any, Any, None]], work: Callable[[], Coroutine[Any, Any, T]]
+    watch: Callable[[], Coroutine[Any, Any, None]],
+    work: Callable[[], Coroutine[Any, Any, T]],
+    unsent: Sized,
+    send: Callable[[], Coroutine[Any, Any, bool]],
 ) -> Generator[Any, Any, T | None]:
     """See `run_unless` of this room. A task of asyncio's own is a tenth of the cost of a task group, and of one in that.
 
@@ -114,6 +117,8 @@ def run_unless(
         try:
             while True:
                 try:
+                    if unsent:
+                        yield from _sent(send, waits_for, scope)
                     yield waits_for
                 except BaseException as error:  # noqa: BLE001  (the work's, whatever it is)
                     waits_for = step.throw(error)
@@ -124,6 +129,22 @@ def run_unless(
         finally:
             yield from _end(watcher).__await__()
     return watcher.result() if watcher is not None else None  # it may have failed
+
+
+def _sent(
+    send: Callable[[], Coroutine[Any, Any, bool]], waits_for: "asyncio.Future[object] | None", scope: anyio.CancelScope
+) -> Generator[Any, Any, None]:
+    """Await `send()`, in a task whose work already waits for something.
+
+    A cancellation meanwhile is that wait's: what is waited for is cancelled, as asyncio does it, so that it can end as it
+    likes, and the task still waits for it.
+    """
+    try:
+        if not (yield from send().__await__()):
+            scope.cancel()
+    except asyncio.CancelledError as error:
+        if waits_for is None or not waits_for.cancel(*error.args):
+            raise
 
 
 async def _cancel_after(watch: Callable[[], Coroutine[Any, Any, None]], scope: anyio.CancelScope) -> None:

@@ -1,7 +1,7 @@
 """Waits that end at a deadline, on trio, whose cancel scopes are cheap: for a flag, and in a handler's code."""
 
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sized
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -87,8 +87,14 @@ class Waiting:
         """No wait follows."""
 
 
-async def run_unless(watch: Callable[[], Coroutine[Any, Any, None]], work: Callable[[], Coroutine[Any, Any, T]]) -> T | None:
+async def run_unless(
+    watch: Callable[[], Coroutine[Any, Any, None]],
+    work: Callable[[], Coroutine[Any, Any, T]],
+    unsent: Sized,
+    send: object,
+) -> T | None:
     """See `run_unless` of this room."""
+    assert not unsent, "see `sees_waits`"
     result: T | None = None
     failure: Exception | None = None
 
