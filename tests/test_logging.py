@@ -215,7 +215,7 @@ async def test_a_kept_connection_that_was_closed(caplog: pytest.LogCaptureFixtur
             for _ in range(2):
                 await client.acompletion("openai/m", MESSAGES)
     (record,) = [record for record in caplog.records if record.name == "tokenwire.http"]
-    assert record.getMessage().endswith("had closed a kept connection: the request goes over another")
+    assert record.getMessage().endswith("had closed an idle connection: the request is sent again over another")
 
 
 def test_nothing_is_told_per_chunk(told: Any) -> None:
