@@ -197,7 +197,7 @@ async def test_an_error_after_the_first_content_ends_the_stream() -> None:
 async def test_a_stream_that_was_cut_is_truncated(kept: int) -> None:
     with Endpoint(Reply(events=events([TEXT])[:kept], done=False)) as endpoint:
         async with await ask(endpoint, stream=True, num_retries=0) as stream:
-            with pytest.raises(StreamTruncatedError, match="complete: message_stop did not come"):
+            with pytest.raises(StreamTruncatedError, match="complete: message_stop did not arrive"):
                 await stream.until_done()
     assert stream.outcome == "truncated"
 
