@@ -23,7 +23,8 @@ _KINDS = (
 def form_of(fields: Mapping[str, Any]) -> tuple[str, bytes]:
     """The content type and the body of a request with these fields; those in `FILES` are files, or lists of files.
 
-    Files are read here; an open file's position is restored. Several under one name are sent as `name[]`, as by OpenAI's client.
+    Files are read here; an open file's position is restored. Several under one name are sent as `name[]`, as by OpenAI's own
+    client.
 
     Raises:
         BadRequestError: a file can't be read, or is empty; the message names it.
