@@ -124,7 +124,7 @@ async def test_the_log_says_that_max_tokens_is_the_default(caplog: pytest.LogCap
     caplog.set_level(logging.DEBUG, "tokenwire")
     with Endpoint(Reply(json=message([TEXT]))) as endpoint:
         await ask(endpoint)
-        assert "max_tokens is not given, and 4096 is sent" in caplog.text
+        assert "max_tokens is not given, so 4096 is sent" in caplog.text
         caplog.clear()
         await ask(endpoint, max_tokens=7)
         await ask(endpoint, extra_body={"max_tokens": 8})

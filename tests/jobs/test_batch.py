@@ -537,7 +537,7 @@ GOOD = chat("a", model="mine/m")
         ({**chat("b"), "body": 5}, "line 2 must have an object as body, not 5"),
         ({**chat("b"), "body": {"model": "mine/m"}}, "line 2 must have a list of messages as body.messages, not None"),
         (chat("b"), "line 2 has no model"),
-        (chat("b", model="nobody/m"), "line 2 has a model whose provider is not known: .*nobody/m"),
+        (chat("b", model="nobody/m"), "line 2 has a model with an unknown provider: .*nobody/m"),
         (chat("b", model=""), "line 2 has no model"),
         (chat("b", model="mine/m", stream=True), "line 2 has stream"),
         (chat("b", model="mine/m", api_base="http://x"), "line 2 has body.api_base, which is the client's"),
@@ -664,7 +664,9 @@ def is_whole_gzip(data: bytes) -> bool:
 
 
 @pytest.mark.parametrize(
-    "data, message", [(b"{}\n", "is not gzip's"), (gzip.compress(b"{}\n"), "is not a result of a batch")], ids=["text", "gzip"]
+    "data, message",
+    [(b"{}\n", "is not in gzip's format"), (gzip.compress(b"{}\n"), "is not a result of a batch")],
+    ids=["text", "gzip"],
 )
 def test_what_is_no_compressed_output_of_a_batch_is_left_alone(data: bytes, message: str, files: Files) -> None:
     files.output = files.output.with_suffix(".gz")
