@@ -189,7 +189,8 @@ class Attempts:
 
     async def start(self) -> None:
         """Pass the gate, and begin. Raises as `pass_gate` does."""
-        await self.pass_gate()
+        if self.target.choice is not None or self._gate is not None or self._before:
+            await self.pass_gate()
         self.begin()
         if self.observer is not None:
             self.observer.attempt_begins(self._number)
