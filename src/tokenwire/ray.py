@@ -194,18 +194,18 @@ def _names_of(batch: Any) -> list[str]:
 def _cells(batch: Any, name: str) -> list[Any]:
     """A column's values, as Python has them."""
     column = batch[name]
-    return [_plain(value) for value in (column.to_pylist() if hasattr(column, "to_pylist") else column)]
+    return [_to_python(value) for value in (column.to_pylist() if hasattr(column, "to_pylist") else column)]
 
 
-def _plain(value: Any) -> object:
+def _to_python(value: Any) -> object:
     """A value without numpy's types, and without the nulls that Arrow puts where another row has a field."""
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return _to_python(value.tolist())
     if isinstance(value, dict):
         found = cast("dict[str, Any]", value)
-        return {name: _plain(item) for name, item in found.items() if item is not None or name == "content"}
+        return {name: _to_python(item) for name, item in found.items() if item is not None or name == "content"}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in cast("Sequence[Any]", value)]
+        return [_to_python(item) for item in cast("Sequence[Any]", value)]
     return value
 
 
