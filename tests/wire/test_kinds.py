@@ -165,7 +165,7 @@ def test_the_quick_ways_give_what_the_long_way_gives(kind: str, shape: Any, monk
     quick, decoder = in_reads(shape, events, [2, 33, 33])
     monkeypatch.setattr(chunks_module, "plain_choice", lambda *_: None)
     slow = ChunkDecoder(shape, text=False, model="m")
-    monkeypatch.setattr(slow, "_take_quickly", lambda *_: None)
+    monkeypatch.setattr(slow, "_append", lambda *_: None)
     long = [chunk for data in events for chunk in slow.decode([data])]
     assert seen(quick) == seen(long)
     assert decoder.assembler.response() == slow.assembler.response()

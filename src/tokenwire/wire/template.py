@@ -192,22 +192,22 @@ class Template:
             lines = mark.join(rows)
         return lines
 
-    def take(self, columns: dict[_Place, Column], assembler: Assembler) -> bool:
+    def add(self, columns: dict[_Place, Column], assembler: Assembler) -> bool:
         """Add what the events bring to the answer; False where they need the long way round, and nothing is added."""
         indexes = columns.get(_INDEX)
         if indexes is None:
-            return self._take(columns, assembler, self._choice.index)
+            return self._add_to_choice(columns, assembler, self._choice.index)
         found = set(indexes)
         if len(found) > _MOST_CHOICES or _ARGUMENTS in columns or any(assembler.begun(index) is None for index in found):
             return False
         for index in found:
             is_its = list(map(index.__eq__, indexes))
-            self._take({place: list(compress(column, is_its)) for place, column in columns.items()}, assembler, index)
+            self._add_to_choice({place: list(compress(column, is_its)) for place, column in columns.items()}, assembler, index)
         if _USAGE in columns:
             assembler.usage = columns[_USAGE][-1]
         return True
 
-    def _take(self, columns: dict[_Place, Column], assembler: Assembler, index: int | None) -> bool:
+    def _add_to_choice(self, columns: dict[_Place, Column], assembler: Assembler, index: int | None) -> bool:
         state = assembler.begun(index)
         if state is None:
             return False

@@ -41,7 +41,7 @@ _LOOKS: Final = 8  # at a call's arguments, whether they are complete: each cost
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-class _Call:
+class _ArrivingCall:
     """A call that is arriving.
 
     Attributes:
@@ -76,7 +76,7 @@ class _Call:
         text = self.arguments.whole()
         return not (is_same and arguments == text) and _is_object(text)
 
-    def take(self, part: ChatCompletionDeltaToolCall, decoded: dict[int, Any]) -> None:
+    def add(self, part: ChatCompletionDeltaToolCall, decoded: dict[int, Any]) -> None:
         """Take in a piece."""
         if part.id:
             self.fields.setdefault("id", part.id)
@@ -106,8 +106,8 @@ class ToolCalls:
     __slots__ = ("_calls", "_known", "_next")
 
     def __init__(self) -> None:
-        self._calls: dict[int, _Call] = {}  # by number
-        self._known: dict[Any, _Call] = {}  # by index, by id, by both; and None for the one begun last
+        self._calls: dict[int, _ArrivingCall] = {}  # by number
+        self._known: dict[Any, _ArrivingCall] = {}  # by index, by id, by both; and None for the one begun last
         self._next = 0  # a number above all that are taken
 
     def add(self, part: ChatCompletionDeltaToolCall, decoded: dict[int, Any] | None) -> int:
@@ -129,7 +129,7 @@ class ToolCalls:
                     call.arguments.append(function.arguments)
                 return call.number
         call = self._call_of(part)
-        call.take(part, {} if decoded is None else decoded)
+        call.add(part, {} if decoded is None else decoded)
         return call.number
 
     def extend(self, part: ChatCompletionDeltaToolCall, arguments: Sequence[str]) -> bool:
@@ -152,7 +152,7 @@ class ToolCalls:
             call.arguments.settle()
         return True
 
-    def _call_of(self, part: ChatCompletionDeltaToolCall) -> _Call:
+    def _call_of(self, part: ChatCompletionDeltaToolCall) -> _ArrivingCall:
         """The call of a piece, to be found again by what the piece brings."""
         index = part.index if part.index is not None and part.index >= 0 else None
         id, name = part.id or None, _name_of(part)
@@ -165,7 +165,7 @@ class ToolCalls:
             self._known[id] = self._known[index, id] = call
         return call
 
-    def _find(self, index: int | None, id: str | None, name: str | None, arguments: str | None) -> _Call | None:
+    def _find(self, index: int | None, id: str | None, name: str | None, arguments: str | None) -> _ArrivingCall | None:
         by_id = self._known.get(id if index is None else (index, id)) if id else None
         call = by_id or self._known.get(index)
         if call is None and id and not name:
@@ -175,10 +175,10 @@ class ToolCalls:
         is_new = by_id is None and (index is None or (id and call.id))
         return None if is_new or call.is_over(name, arguments) else call
 
-    def _begin(self, index: int | None) -> _Call:
+    def _begin(self, index: int | None) -> _ArrivingCall:
         number = self._next if index is None or index in self._calls else index
         self._next = max(self._next, number + 1)
-        call = self._calls[number] = self._known[None] = _Call(number)
+        call = self._calls[number] = self._known[None] = _ArrivingCall(number)
         self._known[number if index is None else index] = call
         return call
 

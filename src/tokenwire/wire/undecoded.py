@@ -15,7 +15,7 @@ _decode_any = msgspec.json.Decoder().decode
 
 
 @cache
-def second_look() -> ModuleType:
+def lenient_decoder() -> ModuleType:
     """`lenient`, loaded where it is needed."""
     from . import lenient
 
