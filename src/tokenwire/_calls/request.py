@@ -30,6 +30,8 @@ S = TypeVar("S")
 # What the content of a call of each kind is called.
 _CONTENT_NAMES: dict[Kind, str] = {"text": "prompt", "embedding": "input", "image": "prompt", "image_edit": "prompt"}
 
+_OF_EACH_CALL = ("model", "messages", "prompt", "input", "stream")
+
 _COUNTED: frozenset[Kind] = frozenset({"chat", "text", "image", "image_edit"})  # kinds of answers of which there can be `n`
 
 # Where a call may ask for more than text, and the keywords by which it does: see `typed`.
@@ -42,11 +44,18 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token, as RFC 911
 
 
 class Defaults:
-    """A client's keywords for all of its calls, sorted once; and the options of those calls that set none of their own."""
+    """A client's keywords for all of its calls, sorted once; and the options of those calls that set none of their own.
+
+    Raises:
+        BadRequestError: one of them is what is asked; as a default it would take the place of every call's own.
+    """
 
     __slots__ = ("_options", "callbacks", "given", "params")
 
     def __init__(self, keywords: Mapping[str, Any]) -> None:
+        for name in _OF_EACH_CALL:
+            if keywords.get(name) is not None:
+                raise refused(name, f"a client has no default for {name}: pass it to each call")
         self.given: dict[str, Any] = {}
         self.params: dict[str, Any] = {}
         _sort(keywords, self.given, self.params)

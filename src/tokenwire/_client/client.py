@@ -76,7 +76,8 @@ class AsyncClient:
     dropped and no stream needs them. Its methods are those of the package, and raise the same errors.
 
     Raises:
-        BadRequestError: one of the first four is wrong; at the call, when a default is. The message names it.
+        BadRequestError: one of the first four is wrong, or a default is what each call says (`model`, `messages`, `prompt`,
+            `input`, `stream`); at the call, when another default is wrong. The message names it.
         RuntimeError: at the call, when the client is closed, or its `transport` belongs to another event loop.
     """
 
