@@ -1,6 +1,6 @@
-"""Requests through httpx's `AsyncClient`, or httpx2's: one of the user's own, or one that goes through a proxy.
+"""Requests through httpx's `AsyncClient`, or httpx2's: the user's own client, or one that uses a proxy.
 
-Its own request type is used, so that its base headers, cookies, auth, event hooks, mounts and redirects apply.
+Requests are built by the client itself, so its base headers, cookies, auth, event hooks, mounts and redirects apply.
 """
 
 from collections.abc import AsyncGenerator, Iterable
@@ -21,7 +21,7 @@ class HTTPXSender:
     """A `Sender` over an `httpx.AsyncClient` or an `httpx2.AsyncClient`.
 
     Args:
-        proxy: the environment's variable that names the client's proxy, for messages; None for a client of the user's own.
+        proxy: the environment variable that names the client's proxy, for messages; None for the user's own client.
     """
 
     __slots__ = ("_client", "_proxy")
@@ -54,11 +54,11 @@ class HTTPXSender:
             response: Any = getattr(error, "response", None)
             if getattr(response, "status_code", 0) < 400:
                 raise
-            return response  # an event hook called raise_for_status(); what the status means, our caller knows
+            return response  # an event hook called raise_for_status(); our caller decides what the status means
 
 
 class ClientExchange(Exchange):
-    """A response of a client."""
+    """A response of the user's client."""
 
     __slots__ = ("_chunks", "_data", "_error", "_response", "_was_late")
 
@@ -79,7 +79,7 @@ class ClientExchange(Exchange):
         if self._error is not None:
             raise translated(self._error, self.url) from self._error
         data = self._data
-        self._data = None if data else data  # the end is there to stay
+        self._data = None if data else data  # b"" is returned again by every later call
         return data
 
     async def wait(self, deadline: float) -> bool:
@@ -94,7 +94,7 @@ class ClientExchange(Exchange):
         except Exception as error:  # noqa: BLE001  (`take` raises it)
             self._error = error
             return True
-        self._was_late = scope.cancelled_caught  # which was the end of httpx's generator, but not of the body
+        self._was_late = scope.cancelled_caught  # this ended httpx's generator, but not the body
         return not self._was_late
 
     async def _next_chunk(self) -> bytes:
@@ -110,9 +110,9 @@ class ClientExchange(Exchange):
                 await self._response.aclose()
                 await self._chunks.aclose()
             except Exception:  # noqa: BLE001, S110
-                pass  # a connection that can't be closed properly is closed all the same
+                pass  # a connection that can't be closed properly is closed nevertheless
 
 
 def sender_of(client: HTTPTransport | httpx.AsyncClient) -> Sender:
-    """Who sends for a client: a transport of ours itself, or httpx's or httpx2's own client."""
+    """The sender for a client: our transport is one itself, an httpx or httpx2 client is wrapped."""
     return client if isinstance(client, HTTPTransport) else HTTPXSender(client)
