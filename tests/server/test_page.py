@@ -61,8 +61,8 @@ class Said:
             self.left.set()
 
     async def markup(self, **_: Any) -> Any:
-        for _ in range(100):
-            yield MARKUP
+        for line in [MARKUP] * 100:
+            yield line
             await anyio.lowlevel.checkpoint()
 
     async def busy(self, **_: Any) -> Any:
