@@ -42,7 +42,7 @@ def deployment(folder: str) -> Any:
         async def handler(messages: Any) -> Any:
             try:
                 yield "once"
-                while not Path(folder, messages[-1]["content"]).exists():
+                while not os.path.exists(os.path.join(folder, messages[-1]["content"])):
                     await anyio.sleep(0.01)
                 yield " more"
             except BaseException:

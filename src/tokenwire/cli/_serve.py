@@ -110,7 +110,8 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and then say so."""
         await super().startup(sockets=sockets)
-        self._has_started()
+        if self.started:
+            self._has_started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Note a signal. The second Ctrl-C ends the requests, for which uvicorn would wait on some event loops even then."""
