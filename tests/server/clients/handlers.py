@@ -31,6 +31,17 @@ async def tools(**_: Any) -> Any:
     yield GenericStreamingChunk(is_finished=True, finish_reason="tool_calls", usage=USAGE)
 
 
+async def adder(messages: Any, **_: Any) -> Any:
+    """Asks for a sum, and says what it is told."""
+    if messages[-1]["role"] == "tool":
+        yield f"It is {messages[-1]['content']}."
+        yield GenericStreamingChunk(is_finished=True, finish_reason="stop", usage=USAGE)
+        return
+    asking: Any = tools
+    async for piece in asking():
+        yield piece
+
+
 async def busy(**_: Any) -> Any:
     raise RateLimitError("slower, please", retry_after=7)
     yield
@@ -77,13 +88,23 @@ async def scores(prompt: Any, echo: Any = None, logprobs: Any = None, **_: Any) 
     return TextCompletionResponse(choices=[choice])
 
 
-MODELS: dict[str, Any] = {
-    "words": words,
-    "tools": tools,
-    "busy": busy,
-    "broken": broken,
+TALKING: dict[str, Any] = {"words": words, "tools": tools, "adder": adder, "busy": busy, "broken": broken}
+OTHERS: dict[str, Any] = {
     "vectors": Vectors(),
     "invoice": invoice,
     "scores": scores,
+    "pictures": Pictures(),
+    "counts": Counts(),
 }
-MORE: dict[str, Any] = {"pictures": Pictures(), "counts": Counts()}
+
+
+def served(prefix: str = "", base: str = "") -> dict[str, Any]:
+    """The models: the handlers themselves, or those of an endpoint at `base`, asked in the dialect that a prefix means.
+
+    What only OpenAI's API has is asked in its words, and the number of tokens by an API that counts.
+    """
+    if not prefix:
+        return {**TALKING, **OTHERS}
+    prefixes = dict.fromkeys(OTHERS, "openai/") | dict.fromkeys((*TALKING, "invoice"), prefix)
+    prefixes["counts"] = prefix if prefix != "openai/" else "openai/responses/"
+    return {name: {"model": f"{prefixes[name]}{name}", "api_base": base, "api_key": "sk-key"} for name in (*TALKING, *OTHERS)}
