@@ -14,6 +14,11 @@ from tokenwire import (
     Usage,
 )
 
+# What Claude Code and Codex call the tool that runs a command, and its arguments.
+SHELLS = {
+    "Bash": '{"command": "echo is $((6 * 7))", "description": "Reckon."}',
+    "exec_command": '{"cmd": "echo is $((6 * 7))"}',
+}
 USAGE = Usage(prompt_tokens=2, completion_tokens=3, total_tokens=5)
 
 
@@ -40,6 +45,19 @@ async def adder(messages: Any, **_: Any) -> Any:
     asking: Any = tools
     async for piece in asking():
         yield piece
+
+
+async def agent(messages: Any, optional_params: Any, **_: Any) -> Any:
+    """Runs a command by whichever tool there is for that, and tells what came of it."""
+    results = [message["content"] for message in messages if message["role"] == "tool"]
+    if results:
+        yield f"It is {'42' if 'is 42' in str(results) else results}."
+        yield GenericStreamingChunk(is_finished=True, finish_reason="stop", usage=USAGE)
+        return
+    yield "Let me see."
+    (name,) = SHELLS.keys() & {tool["function"]["name"] for tool in optional_params["tools"] if "function" in tool}
+    call: Any = {"id": "call_1", "type": "function", "index": 0, "function": {"name": name, "arguments": SHELLS[name]}}
+    yield GenericStreamingChunk(tool_use=call, is_finished=True, finish_reason="tool_calls", usage=USAGE)
 
 
 async def busy(**_: Any) -> Any:
@@ -88,7 +106,14 @@ async def scores(prompt: Any, echo: Any = None, logprobs: Any = None, **_: Any) 
     return TextCompletionResponse(choices=[choice])
 
 
-TALKING: dict[str, Any] = {"words": words, "tools": tools, "adder": adder, "busy": busy, "broken": broken}
+TALKING: dict[str, Any] = {
+    "words": words,
+    "tools": tools,
+    "adder": adder,
+    "agent": agent,
+    "busy": busy,
+    "broken": broken,
+}
 OTHERS: dict[str, Any] = {
     "vectors": Vectors(),
     "invoice": invoice,

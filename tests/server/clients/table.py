@@ -106,7 +106,7 @@ tools streamed: add {'a': 1, 'b': 2} tool_use 2+3
 result: Once upon a time end_turn 2+3
 a turn: add {'a': 1, 'b': 2} tool_use 2+3 | It is 3. end_turn 2+3
 tokens: 1
-models: words tools adder busy broken vectors invoice scores pictures counts
+models: words tools adder agent busy broken vectors invoice scores pictures counts
 error: tokens HTTPNotImplementedError 501
 error: busy RateLimitError 429 rate_limit_error True
 error: nobody NotFoundError 404 not_found_error True
@@ -200,6 +200,13 @@ error: nobody NotFoundError 404
 broken: Once APIError
 """
 
+AGENT = """\
+said: Let me see.
+ran: is 42
+said: It is 42.
+tokens: 4 6
+"""
+
 CLIENTS = (
     Client("litellm", ("litellm", "mcp"), "litellm", "litellm_client.py", LITELLM),
     Client("langchain", ("langchain-openai",), "langchain_openai", "langchain_client.py", LANGCHAIN),
@@ -211,6 +218,8 @@ CLIENTS = (
     Client("openai", ("openai",), "openai", "openai_client.py", OPENAI),
     Client("any-llm", ("any-llm-sdk", "openai", "anthropic"), "any_llm", "any_llm_client.py", ANY_LLM),
     Client("openai-agents", ("openai-agents",), "agents", "agents_client.py", AGENTS),
+    Client("Codex CLI", ("@openai/codex",), "@openai/codex", "codex_client.mjs", AGENT),
+    Client("Claude Code", ("@anthropic-ai/claude-code",), "@anthropic-ai/claude-code", "claude_code_client.mjs", AGENT),
     Client("openai (npm)", ("openai",), "openai", "openai_client.mjs", OPENAI_NPM),
     Client("AI SDK", ("ai", "@ai-sdk/openai-compatible"), "@ai-sdk/openai-compatible", "ai_sdk_client.mjs", AI_SDK),
 )
