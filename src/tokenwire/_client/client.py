@@ -332,7 +332,7 @@ class AsyncClient:
 
         Args:
             image: bytes, an open binary file, a path, or a tuple of a name, one of these, and perhaps a content type; or a list
-                of such. An endpoint gets what is in them, read before anything is sent; an open file is left where it stood.
+                of such. An endpoint gets what is in them; large ones are read in a thread, and an open file is left where it stood.
             prompt: what to make of them.
             model: as for `acompletion`.
             **params: as for `acompletion`; `mask` is a file too, whose transparent parts say where to change the image; `n`,
