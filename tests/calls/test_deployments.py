@@ -529,7 +529,7 @@ def test_nonsense_is_refused(make: Any, message: str) -> None:
 @pytest.mark.parametrize(
     "second, message",
     [
-        ("nobody/m", r"deployments\[1\]: .*nothing says who answers"),
+        ("nobody/m", r"deployments\[1\]: .*names no known provider"),
         ({"model": "openai/m", "api_base": "nowhere"}, r"deployments\[1\]: api_base"),
         ("pool", r"deployments\[1\]: 'pool' has deployments itself"),
     ],

@@ -25,6 +25,7 @@ from tokenwire import (
     Usage,
 )
 from tokenwire.server import create_app
+from tokenwire.server.visit import MOST_HELD
 from tokenwire.testing import FakeClock
 
 from ..conftest import LOOPS, an_hour
@@ -394,19 +395,77 @@ async def test_a_client_that_leaves_stops_a_handler_that_runs_in_a_thread(visit:
 
 
 async def test_a_slow_reader_slows_the_handler(visit: Any) -> None:
-    yielded = 0
+    yielded, text = 0, "a" * MOST_HELD
 
     async def handler(**_: Any) -> Any:
         nonlocal yielded
         while True:
             yielded += 1
-            yield "a"
+            yield text
 
     async with visit(create_app({"m": handler}), STREAM) as v:
         for taken in range(1, 4):
             await v.take()
             await anyio.wait_all_tasks_blocked()
             assert yielded <= taken + 2
+
+
+async def test_what_is_made_without_waiting_is_sent_together_and_before_a_wait(visit: Any, anyio_backend_name: str) -> None:
+    go_on = anyio.Event()
+
+    async def handler(**_: Any) -> Any:
+        for text in ("1", "2", "3", "4"):
+            yield text
+        await go_on.wait()
+        yield "5"
+        yield "6"
+
+    async with visit(create_app({"m": handler}), STREAM) as v:
+        sent = [await v.take() for _ in range(4 if anyio_backend_name == "trio" else 2)]
+        assert b'"1"' in sent[0]
+        assert [sum(piece.count(b"data: {") for piece in sent[1:])] == [3]
+        go_on.set()
+        last = await v.rest()
+        assert last.count(b"data: {") == 3
+        assert last.endswith(b"data: [DONE]\n\n")
+
+
+async def test_so_much_at_most_is_held_to_be_sent_together(visit: Any) -> None:
+    async def handler(**_: Any) -> Any:
+        while True:
+            yield "a" * 1000
+
+    async with visit(create_app({"m": handler}), STREAM) as v:
+        for _ in range(3):
+            assert len(await v.take()) < MOST_HELD + 2000
+
+
+async def test_a_handler_is_cancelled_where_it_waits_while_something_is_being_sent(visit: Any, anyio_backend_name: str) -> None:
+    if anyio_backend_name == "trio":
+        pytest.skip("nothing is held on trio, where a task's wait can't be put off")
+    seen: list[str] = []
+
+    async def child() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append("child")
+
+    async def handler(**_: Any) -> Any:
+        yield "1"
+        yield "2"
+        try:
+            await asyncio.ensure_future(child())
+        except BaseException as error:
+            seen.append(type(error).__name__)
+            raise
+
+    async with visit(create_app({"m": handler}), STREAM) as v:
+        await v.take()
+        await v.until_sending()  # the second, which nobody takes
+        v.leave()
+        await v.ended.wait()
+    assert seen == ["child", "CancelledError"]
 
 
 @pytest.mark.parametrize("body", [BODY, STREAM], ids=["whole", "streamed"])

@@ -1,4 +1,4 @@
-"""What can be read of a stream in place of its chunks: its text, the value that this is becoming, its tool calls."""
+"""Other ways to iterate a stream than by chunks: by its text, its partial JSON value, its tool calls."""
 
 from collections import deque
 from collections.abc import Callable
@@ -8,25 +8,25 @@ V = TypeVar("V")
 
 
 class Chunks(Protocol):
-    """A stream, as `AsyncStream` is one."""
+    """The part of `AsyncStream` that views need."""
 
     async def __anext__(self) -> Any:
         """The next chunk."""
         ...
 
     def take_ready(self) -> list[Any]:
-        """Those that arrived with it."""
+        """The chunks that arrived with it."""
         ...
 
 
 class AsyncView(Generic[V]):
-    """Something of a stream, once for each read from the network: `async for`.
+    """An async iterator over a stream that yields at most one item for each read from the network.
 
-    It has nothing of its own to close; it ends and fails as the stream does.
+    It has nothing to close itself; it ends and fails as the stream does.
 
     Args:
-        stream: whose chunks it takes.
-        take: what it makes of some; None where there is nothing in them for its reader.
+        stream: the stream it reads.
+        take: makes an item from chunks; None if they have nothing for it.
     """
 
     __slots__ = ("_stream", "_take")
@@ -46,14 +46,14 @@ class AsyncView(Generic[V]):
 
 
 class AsyncItems(Generic[V]):
-    """Something of a stream, any number of items for each read from the network: `async for`.
+    """An async iterator over a stream that yields any number of items for each read from the network.
 
-    It has nothing of its own to close; it ends as the stream does, after what `finish` adds, and fails as it does.
+    It has nothing to close itself; it ends as the stream does, after the items of `finish`, and fails as it does.
 
     Args:
-        stream: whose chunks it takes.
-        take: the items that it finds in some.
-        finish: those that it finds once the stream has ended, and then, asked again, no more.
+        stream: the stream it reads.
+        take: returns the items in chunks.
+        finish: returns the last items once the stream has ended; called again, none.
     """
 
     __slots__ = ("_finish", "_ready", "_stream", "_take")

@@ -1,6 +1,6 @@
-"""Requests through a client of the user's own: httpx's `AsyncClient`, or httpx2's.
+"""Requests through the user's own client: httpx's `AsyncClient`, or httpx2's.
 
-Its own request type is used, so that its base headers, cookies, auth, event hooks, mounts and redirects apply.
+Requests are built by the client itself, so its base headers, cookies, auth, event hooks, mounts and redirects apply.
 """
 
 from collections.abc import AsyncGenerator, Iterable
@@ -49,11 +49,11 @@ class HTTPXSender:
             response: Any = getattr(error, "response", None)
             if getattr(response, "status_code", 0) < 400:
                 raise
-            return response  # an event hook called raise_for_status(); what the status means, our caller knows
+            return response  # an event hook called raise_for_status(); our caller decides what the status means
 
 
 class ClientExchange(Exchange):
-    """A response of a client."""
+    """A response of the user's client."""
 
     __slots__ = ("_chunks", "_data", "_error", "_response", "_was_late")
 
@@ -74,7 +74,7 @@ class ClientExchange(Exchange):
         if self._error is not None:
             raise translated(self._error, self.url) from self._error
         data = self._data
-        self._data = None if data else data  # the end is there to stay
+        self._data = None if data else data  # b"" is returned again by every later call
         return data
 
     async def wait(self, deadline: float) -> bool:
@@ -89,7 +89,7 @@ class ClientExchange(Exchange):
         except Exception as error:  # noqa: BLE001  (`take` raises it)
             self._error = error
             return True
-        self._was_late = scope.cancelled_caught  # which was the end of httpx's generator, but not of the body
+        self._was_late = scope.cancelled_caught  # this ended httpx's generator, but not the body
         return not self._was_late
 
     async def _next_chunk(self) -> bytes:
@@ -105,9 +105,9 @@ class ClientExchange(Exchange):
                 await self._response.aclose()
                 await self._chunks.aclose()
             except Exception:  # noqa: BLE001, S110
-                pass  # a connection that can't be closed properly is closed all the same
+                pass  # a connection that can't be closed properly is closed nevertheless
 
 
 def sender_of(client: HTTPTransport | httpx.AsyncClient) -> Sender:
-    """Who sends for a client: a transport of ours itself, or httpx's or httpx2's own client."""
+    """The sender for a client: our transport is one itself, an httpx or httpx2 client is wrapped."""
     return client if isinstance(client, HTTPTransport) else HTTPXSender(client)

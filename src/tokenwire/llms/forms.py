@@ -1,4 +1,4 @@
-"""A request with files in it: `multipart/form-data`, as RFC 7578 has it, with names escaped as browsers do."""
+"""Requests with files: `multipart/form-data` (RFC 7578), with names escaped as browsers do."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ INLINE_BYTES = 1024 * 1024  # of files: more of them is read in a thread, for no
 _EXPECTED = "bytes, an open binary file, a pathlib.Path, or (name, one of these[, content type])"
 _ESCAPES = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
 
-# The bytes by which pictures are known that an endpoint may take.
+# The first bytes of the image formats that endpoints take.
 _KINDS = (
     (b"\x89PNG\r\n\x1a\n", "png", "image/png"),
     (b"\xff\xd8\xff", "jpg", "image/jpeg"),
@@ -62,9 +62,10 @@ class FormCall(EndpointCall):
 
 
 def form_of(fields: Mapping[str, Any]) -> tuple[str, bytes]:
-    """The content type and the body of a request with these fields; those in `FILES` are files, or a list of them.
+    """The content type and the body of a request with these fields; those in `FILES` are files, or lists of files.
 
-    Files are read here, and left where they stood. Of several under one name each is `name[]`, as OpenAI's own client sends them.
+    Files are read here; an open file's position is restored. Several under one name are sent as `name[]`, as by OpenAI's own
+    client.
 
     Raises:
         BadRequestError: a file can't be read, or is empty; the message names it.
@@ -109,7 +110,7 @@ def _size_of(file: object) -> float:
 
 
 def _texts(name: str, value: object) -> Iterator[tuple[str, str]]:
-    """A field's value as forms have it; what is in lists and mappings has a field each, as with OpenAI's own client."""
+    """A value as form fields; each item of lists and mappings is a field, as with OpenAI's own client."""
     if isinstance(value, bool):
         yield name, "true" if value else "false"
     elif isinstance(value, Mapping):
@@ -142,10 +143,10 @@ def _part(boundary: str, field: str, data: bytes, more: str = "", content_type: 
 
 
 def contents_of(file: object, where: str) -> bytes:
-    """What is in a file; an open one stays where it stands, for the next who reads it.
+    """The content of a file. The position of an open one is restored, for later reads.
 
     Raises:
-        BadRequestError: it can't be read, or there is nothing in it.
+        BadRequestError: it can't be read, or is empty.
     """
     if isinstance(file, bytes | bytearray | memoryview):
         data: object = bytes(file)

@@ -27,11 +27,11 @@ class OneCall:
             if stream.response_headers:
                 visit.relay(stream.response_headers, stream.request_id)
             events = visit.events = new_events(from_endpoint=bool(stream.response_headers))
-            encode, send_event = events.encode, visit.send_event
+            encode, send_soon = events.encode, visit.send_soon
 
             def send(chunks: list[Any]) -> Awaitable[None]:
                 data = encode(chunks[0]) if len(chunks) == 1 else b"".join(map(encode, chunks))
-                return send_event(data, len(chunks))
+                return send_soon(data, len(chunks))
 
             await stream.pass_on(send)
             await visit.end_stream(events.ending(stream.usage))

@@ -1,9 +1,9 @@
-"""One connection of the endpoint: requests in, replies out, and an eye on the client meanwhile.
+"""One connection of the endpoint: receives requests, sends replies, and watches whether the client disconnects.
 
-While a reply is delayed, written or stalled, a second task (`_watch`) reads from the socket. The end of the stream
-there means that the client left, and cancels the writing at once. Bytes there are the next request, sent early: they
-are put aside in `_ahead`, and read from there when the reply is done. Beyond `MAX_AHEAD_BYTES` of them nobody watches
-any more, and a client's leaving is noticed by the next write.
+While a reply is delayed, written or stalled, a second task (`_watch`) reads from the socket. The end of the stream means
+that the client disconnected, and cancels the writing at once. Bytes are the next request, sent early: they are kept in
+`_ahead`, and read when the reply is done. Beyond `MAX_AHEAD_BYTES` the task stops reading, and a disconnect is only
+noticed by the next write.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ _GONE = (anyio.EndOfStream, anyio.BrokenResourceError, ssl.SSLError)
 
 
 class Exchange(NamedTuple):
-    """A request and what it is answered with."""
+    """A request and its reply."""
 
     received: Received
     reply: Reply
@@ -34,29 +34,29 @@ class Exchange(NamedTuple):
 
 
 class Host(Protocol):
-    """What a connection asks of its endpoint."""
+    """What a connection needs of its endpoint."""
 
     def begin(self, request: Request, connection: int) -> Exchange:
-        """A request has arrived: how is it answered?"""
+        """A request has arrived. Returns the exchange with its reply."""
         ...
 
     def silence(self, received: Received) -> AbstractContextManager[None]:
-        """Nothing is written of its reply meanwhile."""
+        """Within this context, nothing of the reply is written."""
         ...
 
     def end(self, received: Received) -> None:
-        """Its exchange is over."""
+        """The request's exchange has ended."""
         ...
 
 
 class Connection:
-    """Serves one client until it leaves or a reply ends the connection.
+    """Serves one client until it disconnects or a reply ends the connection.
 
     Args:
         socket: closed when `serve` ends.
         visit: the record of this connection.
-        host: what answers.
-        tls: the server's side of TLS; None for none.
+        host: decides the replies.
+        tls: the server's TLS context; None for none.
     """
 
     def __init__(self, socket: SocketStream, visit: Visit, host: Host, tls: ssl.SSLContext | None) -> None:
@@ -69,7 +69,7 @@ class Connection:
         self._ahead = bytearray()
 
     async def serve(self) -> None:
-        """Answer one request after the other. Cancelled, it closes the socket at once."""
+        """Answer one request after the other. Being cancelled closes the socket at once."""
         async with self._socket:
             try:
                 if self._tls is not None:
@@ -94,7 +94,7 @@ class Connection:
         return data
 
     async def _exchange(self, request: Request) -> bool:
-        """Whether the connection goes on."""
+        """Answer a request. Returns whether the connection stays open."""
         exchange = self._host.begin(request, self._visit.number)
         try:
             written = await self._write_watched(exchange)
@@ -110,7 +110,7 @@ class Connection:
             self._host.end(exchange.received)
 
     async def _write_watched(self, exchange: Exchange) -> bool:
-        """Whether the reply was written as scripted before the client left."""
+        """Write the reply. Returns whether that was completed before the client disconnected."""
         written = False
         async with anyio.create_task_group() as group:
             group.start_soon(self._watch, group.cancel_scope)

@@ -1,4 +1,4 @@
-"""The body of an answer that is not streamed → a struct that keeps its bytes: one decode, and a second look where that fails."""
+"""Decodes the body of an answer that is not streamed to a struct that keeps the bytes; leniently if the exact decode fails."""
 
 from collections.abc import Callable
 from functools import cache
@@ -21,11 +21,11 @@ BOM = b"\xef\xbb\xbf"
 
 
 def decode_body(data: bytes, cls: type[R]) -> R:
-    """The body of an answer that is not streamed, as a `cls` that keeps the bytes.
+    """Decode the body of an answer that is not streamed to a `cls` that keeps the bytes.
 
     Raises:
-        APIError: the body is an error object in spite of its status.
-        APIResponseValidationError: it is not JSON, or not the JSON of a `cls`.
+        APIError: the body is an error object, despite its status.
+        APIResponseValidationError: it is not JSON, or is not a `cls`.
     """
     data = data.removeprefix(BOM)
     decode, look, content = _reading(cls)
@@ -50,8 +50,8 @@ def decode_body(data: bytes, cls: type[R]) -> R:
 
 
 def _understood_body(data: bytes, cls: type[R], error: Exception) -> R:
-    """What can be understood of a body that did not decode."""
-    if data.startswith(b"[") and (found := error_in(data)) is not None:  # else it might be taken for a list of models
+    """Decode a body leniently after the exact decode failed."""
+    if data.startswith(b"[") and (found := error_in(data)) is not None:  # otherwise it could be taken for a list of models
         raise found
     record = second_look().understood(data, cls)
     if record is not None:
@@ -61,6 +61,6 @@ def _understood_body(data: bytes, cls: type[R], error: Exception) -> R:
 
 @cache
 def _reading(cls: type[Response]) -> tuple[Callable[[bytes], Any], Callable[[Any], tuple[Any, Any]], str]:
-    """How to decode a body of this class, to find an error and the answer in it, and the name of what it must have."""
+    """For a class of answers: its decoder, a function that returns error and answer, and the name of the required field."""
     content = next(name for name in ("choices", "data", "input_tokens") if name in cls.__struct_fields__)
     return msgspec.json.Decoder(cls).decode, attrgetter(stored_names(cls)["error"], content), content

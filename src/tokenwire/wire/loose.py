@@ -1,8 +1,8 @@
-"""The quick second look: for a chunk of which some values are of another type than their fields, as many servers send them.
+"""The fast lenient decoder: for a chunk in which some values have another type than their fields, as many servers send them.
 
-Twins of a chunk's classes take any value in any field; decoding into them costs what the exact decoder does. A function that
-is written out from the same annotations then looks at each field, deals with those that are odd, and turns the twins into
-what they are twins of. What this can't do is left to `mending`: documents of another structure, and what is not JSON.
+Twins of a chunk's classes accept any value in any field; decoding into them costs as much as the exact decoder. A function
+generated from the same annotations then checks each field, converts odd values, and sets the twins' class to the original.
+Documents of another structure, and invalid JSON, are left to `mending`.
 """
 
 from collections.abc import Callable
@@ -27,14 +27,14 @@ _NOT_LIST: Final = _NOT_OBJECT | dict[str, Any]
 
 
 class OtherStructureError(Exception):
-    """The document has to be mended before anything can be made of it."""
+    """The document has another structure, and has to be corrected by `mending`."""
 
 
 def loosely(data: bytes, cls: type[R]) -> R:
-    """A chunk as a `cls` whose source is an `OddDocument`.
+    """Decode a chunk to a `cls` whose source is an `OddDocument`.
 
     Raises:
-        OtherStructureError: that can't be done in this way.
+        OtherStructureError: it can't be decoded in this way.
         ValueError, RecursionError: the same.
     """
     document = OddDocument(data)
@@ -52,7 +52,7 @@ def loosely(data: bytes, cls: type[R]) -> R:
 
 @cache
 def _ways(cls: type[Record], *, is_sealed: bool) -> tuple[Callable[[bytes], Any], _Look]:
-    """How to decode a `cls`, and how to look at it."""
+    """The decoder of a `cls`'s twin, and the function that corrects its result."""
     return msgspec.json.Decoder(_twin(cls, is_sealed)).decode, _looker(cls, is_sealed)
 
 
@@ -61,7 +61,7 @@ def _ways(cls: type[Record], *, is_sealed: bool) -> tuple[Callable[[bytes], Any]
 
 @cache
 def _twin(cls: type[Record], is_sealed: bool) -> type[Any]:
-    """A class laid out as `cls`, with fields that take any value; other fields are refused where `cls` does and `is_sealed`."""
+    """A class with the layout of `cls` whose fields take any value; refuses unknown fields if `cls` does and `is_sealed`."""
     namespace: dict[str, Any] = {"__module__": __name__, "__annotations__": {}}
     for field in msgspec.structs.fields(cls):
         namespace["__annotations__"][field.name] = _any(field.type, rules_of(cls).get(field.encode_name), is_sealed)
@@ -95,20 +95,20 @@ def _itself(value: object) -> object:
     return value
 
 
-# Looking at them.
+# Correcting them.
 
 
 class _Field(NamedTuple):
-    """A field that is looked at.
+    """A field that is checked.
 
     Attributes:
-        name: in JSON.
+        name: its name in JSON.
         write: sets it.
-        take: as its rule has it.
-        has_records: whether there are records in it.
+        take: its rule's conversion.
+        has_records: whether it holds records.
         is_nullable: whether it may be null.
-        place: where its record usually stands, if that has no source but for what is odd; else None.
-        default: makes what it holds where nothing was sent.
+        place: its record's usual path, if such records have a source only for odd values; else None.
+        default: makes its default value.
     """
 
     name: str
@@ -121,7 +121,7 @@ class _Field(NamedTuple):
 
 
 def _take(record: Record, field: _Field, sent: object, path: Path, document: OddDocument) -> None:
-    """Put what can be understood in the place of a value of another type."""
+    """Replace a value of another type by its conversion."""
     name, write, take, has_records, is_nullable, place, default = field
     if name == "content" and isinstance(sent, list | dict):
         taken = _spread(record, sent)
@@ -136,7 +136,7 @@ def _take(record: Record, field: _Field, sent: object, path: Path, document: Odd
 
 
 def _spread(record: Record, content: object) -> object:
-    """The text in parts of content; other texts in them are given to the fields that they belong to, if these have none."""
+    """The text in parts of content; other texts in them are put into their own fields, if these are empty."""
     names = stored_names(type(record))
     texts = texts_of(content)
     for name in _OTHER_PARTS:
@@ -147,7 +147,7 @@ def _spread(record: Record, content: object) -> object:
 
 @cache
 def _looker(cls: type[Record], is_sealed: bool) -> _Look:
-    """What looks at a twin of `cls` and all below it, tells them where they came from, and makes them what they should be."""
+    """A function that corrects a twin of `cls` and all records below it, sets their sources, and sets their classes."""
     namespace: dict[str, Any] = {"CLS": cls, "PLACE": cls._place, "take": _take, "OtherStructureError": OtherStructureError}
     lines = ["def look(record, path, document):"]
     for number, field in enumerate(msgspec.structs.fields(cls)):
@@ -172,7 +172,7 @@ def _seen(cls: type[Record], field: msgspec.structs.FieldInfo, rule: Rule) -> _F
 
 
 def _lines(number: int, name: str, rule: Rule) -> list[str]:
-    """What looks at the value of a field."""
+    """The code that checks the value of a field."""
     take = f"take(record, field_{number}, value, path, document)"
     if rule.record is None:
         return [f"    if {_is_odd(rule, f'exact_{number}')}: {take}"]
