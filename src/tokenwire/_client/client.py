@@ -334,7 +334,7 @@ class AsyncClient:
 
         Args:
             image: bytes, an open binary file, a path, or a tuple of a name, one of these, and perhaps a content type; or a list
-                of these. For an endpoint, files are read before anything is sent; an open file's position is restored.
+                of these. For an endpoint, large files are read in a thread; an open file's position is restored.
             prompt: a description of the edit.
             model: as for `acompletion`.
             **params: as for `acompletion`; `mask` is a file whose transparent parts are where to change the image; `n`,
