@@ -204,7 +204,7 @@ class Bench:
         self._deadline = time.monotonic() + (QUICK_S if quick else float("inf"))
 
     def measure(self, row: dict[str, Any], contender: Contender, parameters: dict[str, Any], turn: str) -> None:
-        """Measure once, and add a sample or a failure to the row. Failed contenders, and slow ones but ours, are not repeated."""
+        """Measure once, and add a sample or a failure to the row. Failed ones, and slow ones but ours, are not repeated."""
         if row.get("skip"):
             return
         started = time.monotonic()

@@ -1,8 +1,8 @@
 """The gain from several worker processes: `python -m benchmarks.serving.workers`.
 
 The handler uses 20 ms of CPU for each request, and the client that asks next to nothing. One and several workers take turns
-for some rounds. Then it checks several workers: their metrics are summed; killing one ends only its own streams, and it is
-replaced; SIGTERM lets all streams finish. If a check fails, the script exits with status 1.
+for some rounds. Then it checks several workers: their metrics are summed; a burst of connections is spread over them; killing
+one ends only its own streams, and it is replaced; SIGTERM lets all streams finish. If a check fails, it exits with 1.
 """
 
 import argparse
