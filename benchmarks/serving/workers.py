@@ -1,8 +1,8 @@
-"""What more processes bring: `python -m benchmarks.serving.workers`.
+"""The gain from several worker processes: `python -m benchmarks.serving.workers`.
 
-The handler uses 20 ms of CPU for each request, and the client that asks next to nothing. One and several workers take
-turns for some rounds. Then, of several workers: their figures are summed, a burst of connections is spread over them, one that is killed takes its own streams with it
-alone and is replaced, and SIGTERM lets all streams finish. What does not come out so ends the script with status 1.
+The handler uses 20 ms of CPU for each request, and the client that asks next to nothing. One and several workers take turns
+for some rounds. Then it checks several workers: their metrics are summed; a burst of connections is spread over them; killing
+one ends only its own streams, and it is replaced; SIGTERM lets all streams finish. If a check fails, it exits with 1.
 """
 
 import argparse
@@ -32,7 +32,7 @@ STREAMS = 8  # while a worker is killed, and while all are told to end
 
 
 async def handler(messages: Any, **_: Any) -> Any:
-    """Uses CPU, and says in which process; or, asked to wait, says that at once and goes on in a while."""
+    """Uses CPU, and yields its process id; or, if told to wait, yields that at once and the rest later."""
     if messages[-1]["content"] == "wait":
         for _ in range(10):
             yield f"{os.getpid()} "
@@ -181,7 +181,7 @@ async def check(workers: int) -> Iterator[tuple[str, bool]]:
 
 
 async def run(arguments: argparse.Namespace) -> bool:
-    """Print all there is to say; whether everything came out as it should."""
+    """Run and print everything. Returns whether all checks passed."""
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     ratio = await measure(arguments.workers, arguments.rounds, arguments.seconds)
     wanted = WANTED * arguments.workers / 2

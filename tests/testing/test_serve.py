@@ -43,7 +43,7 @@ def test_a_script_in_json(wrapped):
 
 
 def test_the_script_in_the_command_s_help_is_one():
-    example = EPILOG[EPILOG.index("[[replies]]") : EPILOG.index("The other fields")]
+    example = EPILOG[EPILOG.index("[[replies]]") : EPILOG.index("Further fields")]
     assert [reply.status for reply in replies_from(example.encode(), ".toml")] == [429, 200, 200]
 
 

@@ -36,7 +36,7 @@ class Attempts:
     """The attempts of one call so far.
 
     Args:
-        target: who is asked first.
+        target: the first target.
         deadline: see the attribute.
         gate: limits them together with those of other calls.
         tokens: the estimated tokens of an attempt, if the gate limits tokens.
@@ -52,7 +52,7 @@ class Attempts:
     """
 
     __slots__ = (
-        *("_asked", "_before", "_ended", "_further", "_gate", "_hedged", "_number", "_place", "_seat", "_stream"),
+        *("_before", "_chosen", "_ended", "_further", "_gate", "_gate_place", "_hedged", "_number", "_seat", "_stream"),
         *("_target", "_tokens", "_tried", "_waited", "_without"),
         *("deadline", "deployment", "gated", "is_under_way", "made", "model", "observer", "provider", "started"),
     )
@@ -68,7 +68,7 @@ class Attempts:
         tokens: float = 0.0,
     ) -> None:
         self._target: Target | None = target
-        self._asked: Target | None = None  # the chosen deployment, if the target has several
+        self._chosen: Target | None = None  # the chosen deployment, if the target has several
         self._seat: Seat | None = None
         self._without: tuple[int, ...] = ()  # deployments that have failed, or are called by a concurrent attempt
         self.deployment: str | None = target.deployment
@@ -79,7 +79,7 @@ class Attempts:
         self._stream = stream
         self._gate = gate
         self._tokens = tokens
-        self._place: Place | None = None
+        self._gate_place: Place | None = None
         self._hedged = False
         self._before = 0  # attempts of the call made before these
         self._number = 0  # of the latest attempt
@@ -95,7 +95,7 @@ class Attempts:
     @property
     def target(self) -> Target:
         """The current target. Not available after `settle`."""
-        target = self._asked or self._target
+        target = self._chosen or self._target
         assert target is not None
         return target
 
@@ -125,7 +125,7 @@ class Attempts:
 
     def settle(self) -> None:
         """Drop the targets, as no attempt follows: so that thousands of open streams do not keep their prompts."""
-        self._target = self._asked = None
+        self._target = self._chosen = None
         self._further = ()
 
     async def until_answered(self, attempt: Callable[[], Awaitable[T]], pause: Callable[[float], Awaitable[None]]) -> T:
@@ -160,9 +160,9 @@ class Attempts:
             self._choose(self._target.choice)
         if self._gate is not None:
             target, since = self.target, time.monotonic()
-            self._place = await self._gate.enter(target.key, self._tokens, self.deadline)
+            self._gate_place = await self._gate.enter(target.key, self._tokens, self.deadline)
             self.gated += time.monotonic() - since
-            if self._place is None:
+            if self._gate_place is None:
                 raise late(target.timeouts, "total", stream=self._stream)
         if self._before:  # lets a first attempt that was resumed at the same time finish: then no hedge begins
             await lowlevel.checkpoint_if_cancelled()
@@ -174,7 +174,7 @@ class Attempts:
         if self._seat is not None:
             seat, self._seat = self._seat, None
             seat.leave(error, answered=response is not None)
-        place, self._place = self._place, None
+        place, self._gate_place = self._gate_place, None
         if place is None:
             return
         usage, headers = (None, None) if response is None else response()
@@ -225,7 +225,7 @@ class Attempts:
         self._record(200, type(error).__name__)
         if self.observer is not None:
             self.observer.attempt_failed(self.made[-1], error, 0.0)
-        self._target, self._asked, self._tried, self._waited = again, None, 0, 0.0
+        self._target, self._chosen, self._tried, self._waited = again, None, 0, 0.0
 
     def failed_for_good(self, error: APIError) -> None:
         """Note that the attempt failed and no other follows. Sets `error.attempts`."""
@@ -269,9 +269,9 @@ class Attempts:
                 loser.observer.attempt_left(loser.made[-1])
         self.made += other.made
         if won:
-            self._place, other._place = other._place, None
+            self._gate_place, other._gate_place = other._gate_place, None
             self._seat, other._seat = other._seat, None
-            self._asked, self.deployment = other._asked, other.deployment
+            self._chosen, self.deployment = other._chosen, other.deployment
             self._number, self.started, self.is_under_way = other._number, other.started, other.is_under_way
             self._target, self._waited, self._ended = other._target, 0.0, None
             self.provider, self.model, self.observer = other.provider, other.model, other.observer
@@ -308,13 +308,13 @@ class Attempts:
         return target
 
     def _turn_to(self, target: Target) -> None:
-        self._target, self._asked, self._without = target, None, ()
+        self._target, self._chosen, self._without = target, None, ()
         self._tried = 0
         self._name(target)
 
     def _choose(self, choice: Choice) -> None:
-        self._seat, self._asked = choice.take(self._without)
-        self._name(self._asked)
+        self._seat, self._chosen = choice.acquire(self._without)
+        self._name(self._chosen)
 
     def _name(self, target: Target) -> None:
         """Note the current target's names."""

@@ -93,7 +93,7 @@ class Balance:
         for number in range(len(weights)):
             self._rank(number)
 
-    def take(self, moment: float, without: Iterable[int] = ()) -> tuple[int, int]:
+    def acquire(self, moment: float, without: Iterable[int] = ()) -> tuple[int, int]:
         """Choose a deployment and count a call under way. Returns its number and its epoch, which `leave` needs.
 
         Args:
@@ -120,7 +120,7 @@ class Balance:
         """Note that a call has ended.
 
         Args:
-            epoch: as `take` returned it.
+            epoch: as `acquire` returned it.
             patience: seconds that the server asked for.
         """
         self._wake(moment)  # so that the result does not depend on calls in between

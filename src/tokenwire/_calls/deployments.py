@@ -139,11 +139,11 @@ class Deployments(SharedBackend):
             self._checked.discard(id(who))
             raise
 
-    def take(self, without: Iterable[int] = ()) -> "Seat":
+    def acquire(self, without: Iterable[int] = ()) -> "Seat":
         """Choose a deployment for one attempt."""
         with self._lock:
             self._take_back()
-            number, epoch = self._balance.take(time.monotonic(), without)
+            number, epoch = self._balance.acquire(time.monotonic(), without)
         self._settle()
         return Seat(self, number, epoch, self._names[number])
 

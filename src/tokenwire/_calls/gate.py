@@ -22,7 +22,7 @@ from .._reading import FOREVER
 from ..exceptions import APIError, RateLimitError, ServiceUnavailableError, wrong
 from ..llms.backend import Request
 from ..types.attempts import GateStats
-from ..wire.rate_limits import pause_asked
+from ..wire.rate_limits import pause_of
 
 WINDOW = 60.0  # seconds, the window of rpm and tpm
 COOL_DOWN = 2.0  # seconds after the limit was halved in which further refusals, of calls sent before, do not halve it again
@@ -40,8 +40,8 @@ def _tokens_of(request: Request) -> float:
     """An estimate of a call's tokens: one for four letters of its content, plus the most that the answer may have."""
     params = request.params
     answer = next((value for name in _MOST_TOKENS if isinstance(value := params.get(name), int)), ANSWER)
-    asked = 0 if request.kind in ("embedding", "image", "image_edit", "models", "tokens") else answer * request.choices
-    return _letters(request.content) / LETTERS + asked
+    answers = 0 if request.kind in ("embedding", "image", "image_edit", "models", "tokens") else answer * request.choices
+    return _letters(request.content) / LETTERS + answers
 
 
 def _letters(value: object) -> int:
@@ -77,7 +77,7 @@ class Pace:
         lacking = min(amount, self._size) - self.level
         return lacking / self._speed if lacking > 1e-9 else 0.0
 
-    def take(self, amount: float) -> None:
+    def spend(self, amount: float) -> None:
         """Take an amount out of the bucket; a negative amount is put back."""
         self.level -= amount
 
@@ -241,7 +241,7 @@ class Gate:
                 until = FOREVER if waiter.until == FOREVER else loop_now() + waiter.until - time.monotonic() + LATER
                 await waiter.flag.wait(min(until, deadline))
                 if not waiter.has_place:
-                    self._look_again(waiter)
+                    self._decide_again(waiter)
         except BaseException:
             self._give_up(waiter)
             raise
@@ -250,7 +250,7 @@ class Gate:
         self._give_up(waiter)
         return None
 
-    def _look_again(self, waiter: _Waiter) -> None:
+    def _decide_again(self, waiter: _Waiter) -> None:
         """Decide again, as its time as the watch has passed, or another waiter is the watch now."""
         with self._lock:
             waiter.until = FOREVER
@@ -297,7 +297,7 @@ class Gate:
     def _take_back(self, left: _Left) -> None:
         self._in_flight -= 1
         if self._tokens is not None and left.used is not None:
-            self._tokens.take(left.used - left.tokens)
+            self._tokens.spend(left.used - left.tokens)
         self._learn(left.key, left.error, left.headers)
 
     def _learn(self, key: str, error: APIError | None, headers: dict[str, str] | None) -> None:
@@ -310,7 +310,7 @@ class Gate:
         elif error is None:
             if self._adaptive:
                 self._limit = min(self._most, self._limit + GROWTH / self._limit)
-            if headers and (seconds := pause_asked(headers)) is not None:
+            if headers and (seconds := pause_of(headers)) is not None:
                 self._pause(key, moment + seconds)
 
     def _pause(self, name: str, until: float) -> None:
@@ -336,16 +336,16 @@ class Gate:
         """Take a place back from a call that was not sent."""
         self._in_flight -= 1
         if self._requests is not None:
-            self._requests.take(-1.0)
+            self._requests.spend(-1.0)
         if self._tokens is not None:
-            self._tokens.take(-tokens)
+            self._tokens.spend(-tokens)
 
     def _go(self, tokens: float) -> None:
         self._in_flight += 1
         if self._requests is not None:
-            self._requests.take(1.0)
+            self._requests.spend(1.0)
         if self._tokens is not None:
-            self._tokens.take(tokens)
+            self._tokens.spend(tokens)
 
     def _advance(self) -> None:
         """Let in all that may go, and make sure that a watch decides again when the next may go."""

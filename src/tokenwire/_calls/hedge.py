@@ -138,7 +138,7 @@ class Hedges:
             known = self._known.get(key)
             return None if known is None else known.durations.p95
 
-    def take(self, key: str, hedge: Hedge, moment: float) -> bool:
+    def acquire(self, key: str, hedge: Hedge, moment: float) -> bool:
         """Whether another hedge may begin; if so, it is counted."""
         with self._lock:
             known = self._known.get(key)
@@ -151,7 +151,7 @@ class Hedges:
             return True
 
     def take_back(self, key: str) -> None:
-        """Undo `take`: the hedge did not begin."""
+        """Undo `acquire`: the hedge did not begin."""
         with self._lock:
             if (known := self._known.get(key)) is not None:
                 known.hedges.take_back()
@@ -228,7 +228,7 @@ def second_of(attempts: Attempts, hedges: Hedges, waited: float = 0.0) -> "Secon
     if _loops.now() + delay >= attempts.deadline:
         return None
     return Second(
-        attempts.beside(other), delay, lambda: hedges.take(key, hedge, time.monotonic()), lambda: hedges.take_back(key)
+        attempts.beside(other), delay, lambda: hedges.acquire(key, hedge, time.monotonic()), lambda: hedges.take_back(key)
     )
 
 

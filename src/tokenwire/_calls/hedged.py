@@ -13,9 +13,9 @@ from ..types import Usage
 from ..types._response import Response
 from .attempts import Attempts
 from .hedge import Second, hedges_of, race, second_of
-from .plain import answer
 from .states import ENDINGS, checked
 from .streamed import CLOSED_MEANWHILE, COMMITTED, HELD, OPENING, StreamCall
+from .whole import answer
 
 
 async def hedged_answer(attempts: Attempts, via: Senders) -> Response:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ..exceptions import refused, wrong
 from ..types._record import Record, in_own_terms
-from ..wire.history import is_flat, plain
+from ..wire.history import is_flat, to_json
 from .unknown import nearest
 
 # OpenAI's roles, and further ones of open models' chat templates (Llama, ChatGLM, Gemma, Granite).
@@ -48,7 +48,7 @@ def _message(index: int, message: object) -> dict[str, Any]:
         if not isinstance(message, dict):
             raise wrong(f"messages[{index}]", "a dict", message)
     try:
-        fields = plain(message)
+        fields = to_json(message)
     except RecursionError as error:
         raise refused("messages", f"messages[{index}] can't be sent as JSON: {error}") from None
     if not isinstance(fields.get("role"), str):

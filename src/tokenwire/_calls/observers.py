@@ -85,18 +85,18 @@ class CallObserver:
     """Notifies one call's watchers.
 
     Args:
-        asked: the call's parameters, for the remarks on its answer.
+        params: the call's parameters, for the remarks on its answer.
         span: the watcher for OpenTelemetry, None if there is none.
     """
 
-    __slots__ = ("_asked", "_call", "_watchers", "pending", "span")
+    __slots__ = ("_call", "_params", "_watchers", "pending", "span")
 
     def __init__(
-        self, call: CallDetails, watchers: tuple[Watcher, ...], asked: Mapping[str, object], span: "CallSpan | None" = None
+        self, call: CallDetails, watchers: tuple[Watcher, ...], params: Mapping[str, object], span: "CallSpan | None" = None
     ) -> None:
         self._call = call
         self._watchers = watchers
-        self._asked = asked
+        self._params = params
         self.pending: list[Awaitable[object]] = []  # returned by watchers, to be awaited
         self.span: CallSpan | None = span
 
@@ -121,7 +121,7 @@ class CallObserver:
 
     def beside(self, name: str, prepared: Prepared) -> "CallObserver":
         """An observer with the same watchers, for a hedge of the call at another target."""
-        other = CallObserver(msgspec.structs.replace(self._call, beside=True), self._watchers, self._asked, self.span)
+        other = CallObserver(msgspec.structs.replace(self._call, beside=True), self._watchers, self._params, self.span)
         other.turns_to(name, prepared)
         return other
 
@@ -151,7 +151,7 @@ class CallObserver:
             request_id=request_id,
             response=answer,
             attempts=attempts,
-            remarks=() if self._is_only_span else remarks_on(self._asked, answer if outcome == "complete" else None, odd),
+            remarks=() if self._is_only_span else remarks_on(self._params, answer if outcome == "complete" else None, odd),
         )
         for watcher in self._watchers:
             self._tell(watcher.on_end, call, end)

@@ -176,8 +176,8 @@ class AsyncStream(Generic[C]):
         """
         arriving = calls_of(self)
         if partials:
-            return AsyncItems(self, arriving.take, arriving.finish)
-        return AsyncItems(self, arriving.take_whole, arriving.finish_whole)
+            return AsyncItems(self, arriving.add, arriving.finish)
+        return AsyncItems(self, arriving.add_whole, arriving.finish_whole)
 
     async def until_done(self) -> None:
         """Read the stream to its end. Raises as iterating does."""
@@ -328,14 +328,14 @@ def partials_of(stream: AsyncStream[Any]) -> "Callable[[list[Any]], Partial[Any]
 
     partial: Partial[Any] | None = None
 
-    def take(chunks: list[Any]) -> "Partial[Any] | None":
+    def add(chunks: list[Any]) -> "Partial[Any] | None":
         nonlocal partial
         if partial is None:  # only now is the answering target known
             asked = stream._call.asked
             partial = Partial(None if asked is None else asked.answer)
-        return partial.take(chunks)
+        return partial.add(chunks)
 
-    return take
+    return add
 
 
 def calls_of(stream: AsyncStream[Any]) -> "ArrivingCalls":

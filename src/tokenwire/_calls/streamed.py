@@ -202,7 +202,7 @@ class StreamCall:
             self._waiting_since += now - self._handed_over_at
             self._handed_over_at = None
         if source.assembler.finished or self._is_ending:
-            self._look_at_ending(source, now)
+            self._note_ending(source, now)
         self._deadline = own = self._deadline_for_content()
         if own <= now and not source.done and not self._is_ending:
             raise self.late()
@@ -320,7 +320,7 @@ class StreamCall:
         if observer is None:
             return work
         if self._call_soon is None:
-            self._call_soon = _loops.caller()
+            self._call_soon = _loops.scheduler()
         return work if observer.span is None else observer.span.around(work)
 
     def _commit(self) -> None:
@@ -413,7 +413,7 @@ class StreamCall:
         if total is not None:
             self._attempts.deadline = self._total_deadline = self._clock() + total - (time.monotonic() - self.started_at)
 
-    def _look_at_ending(self, source: ChunkSource[Any], now: float) -> None:
+    def _note_ending(self, source: ChunkSource[Any], now: float) -> None:
         """Note whether every choice has finished, so that only the end of the response's body is missing."""
         is_ending = source.status is not None and source.assembler.finished >= self._choices
         if is_ending and not self._is_ending:

@@ -98,9 +98,9 @@ class Choice:
         self._deployments = cast("Deployments", request.backend)
         self._ask, self._options = ask, request.options
 
-    def take(self, without: Collection[int]) -> "tuple[Seat, Target]":
+    def acquire(self, without: Collection[int]) -> "tuple[Seat, Target]":
         """Choose a deployment; one of `without` only if no other is up. Raises as `target_of` does."""
-        seat = self._deployments.take(without)
+        seat = self._deployments.acquire(without)
         try:
             target = _other(self._deployments.request_of(seat.number, self._ask), self._options)
         except BaseException:

@@ -26,13 +26,13 @@ class AsyncView(Generic[V]):
 
     Args:
         stream: the stream it reads.
-        take: makes an item from chunks; None if they have nothing for it.
+        read: makes an item from chunks; None if they have nothing for it.
     """
 
-    __slots__ = ("_stream", "_take")
+    __slots__ = ("_read", "_stream")
 
-    def __init__(self, stream: Chunks, take: Callable[[list[Any]], V | None]) -> None:
-        self._stream, self._take = stream, take
+    def __init__(self, stream: Chunks, read: Callable[[list[Any]], V | None]) -> None:
+        self._stream, self._read = stream, read
 
     def __aiter__(self) -> "AsyncView[V]":
         return self
@@ -40,7 +40,7 @@ class AsyncView(Generic[V]):
     async def __anext__(self) -> V:
         while True:
             chunk = await self._stream.__anext__()
-            made = self._take([chunk, *self._stream.take_ready()])
+            made = self._read([chunk, *self._stream.take_ready()])
             if made is not None:
                 return made
 
@@ -52,14 +52,14 @@ class AsyncItems(Generic[V]):
 
     Args:
         stream: the stream it reads.
-        take: returns the items in chunks.
+        read: returns the items in chunks.
         finish: returns the last items once the stream has ended; called again, none.
     """
 
-    __slots__ = ("_finish", "_ready", "_stream", "_take")
+    __slots__ = ("_finish", "_read", "_ready", "_stream")
 
-    def __init__(self, stream: Chunks, take: Callable[[list[Any]], list[V]], finish: Callable[[], list[V]]) -> None:
-        self._stream, self._take, self._finish = stream, take, finish
+    def __init__(self, stream: Chunks, read: Callable[[list[Any]], list[V]], finish: Callable[[], list[V]]) -> None:
+        self._stream, self._read, self._finish = stream, read, finish
         self._ready: deque[V] = deque()
 
     def __aiter__(self) -> "AsyncItems[V]":
@@ -74,5 +74,5 @@ class AsyncItems(Generic[V]):
                 if not self._ready:
                     raise
             else:
-                self._ready.extend(self._take([chunk, *self._stream.take_ready()]))
+                self._ready.extend(self._read([chunk, *self._stream.take_ready()]))
         return self._ready.popleft()

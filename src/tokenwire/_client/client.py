@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
-from .._calls.plain import call
 from .._calls.request import Defaults, parse_request
 from .._calls.routing import bridges_of, route
 from .._calls.stream import AsyncStream, ParsedAsyncStream, opened
 from .._calls.streamed import stream_call
 from .._calls.targets import target_of
+from .._calls.whole import call
 from .._settings import module_settings
 from ..exceptions import TokenwireError, refused, wrong
 from ..llms.backend import Kind, Request, SharedBackend, check_http_client

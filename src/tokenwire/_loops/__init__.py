@@ -86,7 +86,7 @@ class Waiting(Protocol):
         ...
 
 
-def caller() -> Callable[[Callable[[], object]], object]:
+def scheduler() -> Callable[[Callable[[], object]], object]:
     """A function that schedules a call on the running event loop. Safe in any thread, and in a finalizer.
 
     It raises RuntimeError once the loop has ended.

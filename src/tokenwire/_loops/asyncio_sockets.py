@@ -145,7 +145,7 @@ class AsyncioSocket(Watched, asyncio.BufferedProtocol):
             waiter.set_result(True)
             return waiter
         self._deadline = deadline
-        if deadline < self._watch.next_look:
+        if deadline < self._watch.next_check:
             self.arm()
         return waiter
 

@@ -81,7 +81,7 @@ class Waiting(Watched):
     def move(self, deadline: float) -> None:
         """Change the deadline of the current wait."""
         self._deadline = deadline
-        if deadline < self._watch.next_look:
+        if deadline < self._watch.next_check:
             self.arm()
 
     def interrupt(self) -> None:

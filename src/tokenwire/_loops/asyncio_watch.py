@@ -12,7 +12,7 @@ from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from .._reading import FOREVER
 
-LOOK_SECONDS = 5.0
+CHECK_SECONDS = 5.0
 
 
 class Watched:
@@ -32,13 +32,13 @@ class Watched:
 
     def arm(self) -> None:
         """Make sure that a timer fires at the deadline or before, if that is before the watch's next check."""
-        if self._deadline < self._watch.next_look and self._deadline < self._timer_at:
+        if self._deadline < self._watch.next_check and self._deadline < self._timer_at:
             self.disarm()
             if self._deadline <= self._watch.loop.time():  # the check was late, as it may be while a test controls the clock
-                self._watch.loop.call_soon(self._look)
+                self._watch.loop.call_soon(self._check)
                 return
             self._timer_at = self._deadline
-            self._timer = self._watch.loop.call_at(self._deadline, self._look, context=self._watch.context)
+            self._timer = self._watch.loop.call_at(self._deadline, self._check, context=self._watch.context)
 
     def disarm(self) -> None:
         """Cancel the timer, if there is one."""
@@ -46,7 +46,7 @@ class Watched:
             self._timer.cancel()
             self._timer, self._timer_at = None, FOREVER
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         self._timer, self._timer_at = None, FOREVER
         if self._watch.loop.time() < self._deadline:
             self.arm()
@@ -61,29 +61,29 @@ class Watch:
     Attributes:
         loop: the event loop.
         watched: what it looks after.
-        next_look: deadlines from here on need no timer yet.
+        next_check: deadlines from here on need no timer yet.
         context: an empty one for all timers: each would copy the current one.
     """
 
-    __slots__ = ("__weakref__", "context", "loop", "next_look", "watched")
+    __slots__ = ("__weakref__", "context", "loop", "next_check", "watched")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
         self.watched: set[Watched] = set()
-        self.next_look: float = FOREVER
+        self.next_check: float = FOREVER
         self.context: Context = Context()
 
     def add(self, watched: Watched) -> None:
         """Look after this from now on."""
         self.watched.add(watched)
-        if self.next_look == FOREVER:
-            self._look()
+        if self.next_check == FOREVER:
+            self._check()
 
-    def _look(self) -> None:
-        self.next_look = FOREVER
+    def _check(self) -> None:
+        self.next_check = FOREVER
         if self.watched:
-            self.next_look = self.loop.time() + LOOK_SECONDS
-            self.loop.call_at(self.next_look, self._look, context=self.context)
+            self.next_check = self.loop.time() + CHECK_SECONDS
+            self.loop.call_at(self.next_check, self._check, context=self.context)
         for watched in self.watched:
             watched.arm()
 

@@ -23,13 +23,13 @@ class Resolver:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._asked: deque[Callable[[], object]] = deque()
+        self._queue: deque[Callable[[], object]] = deque()
         self._threads = 0
 
     def start(self, look_up: Callable[[], object]) -> None:
         """Run a look-up in a thread. `look_up` must not raise."""
         with self._lock:
-            self._asked.append(look_up)
+            self._queue.append(look_up)
             if self._threads == MOST_THREADS:
                 return
             self._threads += 1
@@ -41,10 +41,10 @@ class Resolver:
     def _work(self) -> None:
         while True:
             with self._lock:
-                if not self._asked:
+                if not self._queue:
                     self._threads -= 1
                     return
-                look_up = self._asked.popleft()
+                look_up = self._queue.popleft()
             look_up()
 
 

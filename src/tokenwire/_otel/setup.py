@@ -53,7 +53,7 @@ def _is_stand_in(provider: object) -> bool:
 
 
 _current: Telemetry | None = None
-_asked = False
+_are_loaded = False
 
 
 def telemetry() -> Telemetry | None:
@@ -70,9 +70,9 @@ def telemetry() -> Telemetry | None:
 
 def _may_be_set() -> bool:
     """Whether a provider may be set. The API's own functions read the environment each time, which costs two microseconds."""
-    global _asked
-    if not _asked:  # called once, as they load the providers named by OTEL_PYTHON_TRACER_PROVIDER and similar variables
-        _asked = True
+    global _are_loaded
+    if not _are_loaded:  # called once, as they load the providers named by OTEL_PYTHON_TRACER_PROVIDER and similar variables
+        _are_loaded = True
         return True
     set_tracer = getattr(trace, "_TRACER_PROVIDER", trace)
     set_meter = getattr(getattr(metrics, "_internal", metrics), "_METER_PROVIDER", metrics)

@@ -36,7 +36,7 @@ _SECOND = 1_000_000_000  # in nanoseconds
 _ENDED = {"complete": None, "cancelled": None, "truncated": "StreamTruncatedError", "error": "_OTHER"}  # without an error
 
 
-class Call(Protocol):
+class WatchedCall(Protocol):
     """The part of `CallDetails` that is needed here."""
 
     @property
@@ -141,7 +141,7 @@ class CallSpan:
                     instruments.between_chunks.record(now - before if number == 0 else 0.0, self._labels)
                 before = now
 
-    def on_attempt(self, call: Call, number: int) -> None:
+    def on_attempt(self, call: WatchedCall, number: int) -> None:
         """See `Watcher`."""
         span = self._span
         if span is None or (number == 1 and not self._options.attempt_spans) or not span.is_recording():
@@ -159,16 +159,16 @@ class CallSpan:
                 f"attempt {call.name}", self.context, trace.SpanKind.CLIENT, attributes
             )
 
-    def on_attempt_failed(self, call: Call, attempt: Attempt, error: APIError, delay: float | None) -> None:
+    def on_attempt_failed(self, call: WatchedCall, attempt: Attempt, error: APIError, delay: float | None) -> None:
         """See `Watcher`."""
         self._waiting = delay or 0.0
         self._tell(attempt)
 
-    def on_attempt_left(self, call: Call, attempt: Attempt) -> None:
+    def on_attempt_left(self, call: WatchedCall, attempt: Attempt) -> None:
         """See `Watcher`."""
         self._tell(attempt)
 
-    def on_end(self, call: Call, end: EndDetails) -> None:
+    def on_end(self, call: WatchedCall, end: EndDetails) -> None:
         """See `Watcher`."""
         self._begin()
         provider = self._labels["gen_ai.provider.name"]

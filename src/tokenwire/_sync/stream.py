@@ -155,18 +155,18 @@ class Stream(Generic[C]):
         """As `AsyncStream.tool_calls`: the tool calls of choice 0, each once, as soon as it is complete."""
         arriving = calls_of(self._stream)
         if partials:
-            return self._items(arriving.take, arriving.finish)
-        return self._items(arriving.take_whole, arriving.finish_whole)
+            return self._items(arriving.add, arriving.finish)
+        return self._items(arriving.add_whole, arriving.finish_whole)
 
-    def _view(self, take: Callable[[list[C]], V | None]) -> Iterator[V]:
+    def _view(self, read: Callable[[list[C]], V | None]) -> Iterator[V]:
         for chunks in self._reads():
-            made = take(chunks)
+            made = read(chunks)
             if made is not None:
                 yield made
 
-    def _items(self, take: Callable[[list[C]], list[V]], finish: Callable[[], list[V]]) -> Iterator[V]:
+    def _items(self, read: Callable[[list[C]], list[V]], finish: Callable[[], list[V]]) -> Iterator[V]:
         for chunks in self._reads():
-            yield from take(chunks)
+            yield from read(chunks)
         while items := finish():
             yield from items
 

@@ -9,7 +9,7 @@ from array import array
 
 import anyio
 
-LOOK_SECONDS = 0.05
+TIMER_SECONDS = 0.05
 BUSY_SHARE = 0.8  # of a core; above that, the client may be the limit
 LATE_SECONDS = 0.02  # the 99th percentile of the lag above which a warning is given
 
@@ -28,14 +28,14 @@ class Watch:
         self.cpu_seconds: float = 0.0
         self.seconds: float = 0.0
 
-    async def look(self) -> None:
+    async def measure(self) -> None:
         """Measure repeatedly, until cancelled."""
         cpu, started = time.process_time(), time.monotonic()
         try:
             while True:
                 before = time.monotonic()
-                await anyio.sleep(LOOK_SECONDS)
-                self.lags.append(max(0.0, time.monotonic() - before - LOOK_SECONDS))
+                await anyio.sleep(TIMER_SECONDS)
+                self.lags.append(max(0.0, time.monotonic() - before - TIMER_SECONDS))
         finally:
             self.cpu_seconds, self.seconds = time.process_time() - cpu, time.monotonic() - started
 

@@ -98,7 +98,7 @@ class Run:
         """Send the requests, and wait for their answers."""
         self.started = time.monotonic()
         async with anyio.create_task_group() as group:
-            group.start_soon(self.watch.look)
+            group.start_soon(self.watch.measure)
             with anyio.CancelScope() as self._scope:
                 async with anyio.create_task_group() as requests:
                     if self.load.rate is None:

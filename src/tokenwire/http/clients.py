@@ -11,7 +11,7 @@ import httpx
 
 from .. import _loops
 from .errors import failure_of, translated
-from .exchange import Exchange, HTTPRequest, Sender
+from .exchange import HTTPRequest, HTTPResponse, Sender
 from .transport import HTTPTransport
 
 CLOSE_SECONDS = 5.0  # how long closing a client's response may take
@@ -30,7 +30,7 @@ class HTTPXSender:
         self._client = client
         self._proxy = proxy
 
-    async def send(self, request: HTTPRequest, deadline: float) -> Exchange:
+    async def send(self, request: HTTPRequest, deadline: float) -> HTTPResponse:
         """See `Sender.send`."""
         timeout = {"connect": request.connect, "pool": request.pool, "write": request.write, "read": None}
         try:
@@ -45,7 +45,7 @@ class HTTPXSender:
                 response = await self._response_to(built)
         except Exception as error:
             raise failure_of(error, request.url, deadline, self._proxy) from error
-        return ClientExchange(response, request.url)
+        return ClientResponse(response, request.url)
 
     async def _response_to(self, built: httpx.Request) -> httpx.Response:
         try:
@@ -57,7 +57,7 @@ class HTTPXSender:
             return response  # an event hook called raise_for_status(); our caller decides what the status means
 
 
-class ClientExchange(Exchange):
+class ClientResponse(HTTPResponse):
     """A response of the user's client."""
 
     __slots__ = ("_chunks", "_data", "_error", "_response", "_was_late")
@@ -71,11 +71,11 @@ class ClientExchange(Exchange):
         self._was_late = False
 
     def raw_headers(self) -> Iterable[tuple[bytes, bytes]]:
-        """See `Exchange`."""
+        """See `HTTPResponse`."""
         return self._response.headers.raw
 
     def take(self) -> bytes | None:
-        """See `Exchange`."""
+        """See `HTTPResponse`."""
         if self._error is not None:
             raise translated(self._error, self.url) from self._error
         data = self._data
@@ -83,7 +83,7 @@ class ClientExchange(Exchange):
         return data
 
     async def wait(self, deadline: float) -> bool:
-        """See `Exchange`."""
+        """See `HTTPResponse`."""
         if self._data is not None or self._error is not None:
             return True
         if self._was_late:
@@ -104,7 +104,7 @@ class ClientExchange(Exchange):
         return b""
 
     async def aclose(self) -> None:
-        """See `Exchange`."""
+        """See `HTTPResponse`."""
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
             try:
                 await self._response.aclose()

@@ -13,7 +13,7 @@ import msgspec
 from .. import _loops
 from .._reading import FOREVER, ready
 from .errors import reason_of, translated
-from .exchange import Exchange
+from .exchange import HTTPResponse
 from .pool import Origin
 from .protocol import LAST_CHUNK, ResponseReader, State, headers_in, render_chunk
 
@@ -221,7 +221,7 @@ class Owner(Protocol):
         ...
 
 
-class Incoming(Exchange):
+class Incoming(HTTPResponse):
     """A response over one of our connections; its body is not decompressed.
 
     Args:
@@ -239,11 +239,11 @@ class Incoming(Exchange):
         self._owner: Owner | None = owner
 
     def raw_headers(self) -> list[tuple[bytes, bytes]]:
-        """See `Exchange`; parsed anew by each call."""
+        """See `HTTPResponse`; parsed anew by each call."""
         return headers_in(self.head)
 
     def take(self) -> bytes | None:
-        """See `Exchange`. Gives the connection back at the end."""
+        """See `HTTPResponse`. Gives the connection back at the end."""
         connection = self._connection
         if connection is None:
             return b""
@@ -258,7 +258,7 @@ class Incoming(Exchange):
         return data
 
     def wait(self, deadline: float) -> Awaitable[bool]:
-        """See `Exchange`."""
+        """See `HTTPResponse`."""
         return ready() if self._connection is None else self._connection.wait(deadline)
 
     def fail(self, error: Exception) -> NoReturn:
@@ -273,7 +273,7 @@ class Incoming(Exchange):
             owner.give_back(connection)
 
     async def aclose(self) -> None:
-        """See `Exchange`."""
+        """See `HTTPResponse`."""
         self.close()
 
     def __del__(self) -> None:

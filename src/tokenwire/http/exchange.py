@@ -43,7 +43,7 @@ class HTTPRequest(msgspec.Struct, kw_only=True, eq=False, gc=False):  # only tex
         return f"<HTTPRequest {self.method} {without_secrets(self.url)}>"  # without headers, which have the key in them
 
 
-class Exchange:
+class HTTPResponse:
     """A response whose head has arrived; a `Readable` of its body's bytes.
 
     Attributes:
@@ -138,7 +138,7 @@ class Exchange:
 class Sender(Protocol):
     """Something that sends requests."""
 
-    async def send(self, request: HTTPRequest, deadline: float) -> Exchange:
+    async def send(self, request: HTTPRequest, deadline: float) -> HTTPResponse:
         """Send a request and wait for the head of the response.
 
         Args:
@@ -155,23 +155,23 @@ class Sender(Protocol):
         ...
 
 
-class InflatedExchange(Exchange):
+class InflatedResponse(HTTPResponse):
     """A response whose body is compressed."""
 
     __slots__ = ("_compressed", "_has_more", "_inflater")
 
-    def __init__(self, compressed: Exchange, inflater: Inflater) -> None:
+    def __init__(self, compressed: HTTPResponse, inflater: Inflater) -> None:
         super().__init__(compressed.status, compressed.url)
         self._compressed = compressed
         self._inflater = inflater
         self._has_more = False  # in the inflater, which returns long data in pieces
 
     def raw_headers(self) -> Iterable[tuple[bytes, bytes]]:
-        """See `Exchange`."""
+        """See `HTTPResponse`."""
         return self._compressed.raw_headers()
 
     def take(self) -> bytes | None:
-        """See `Exchange`."""
+        """See `HTTPResponse`."""
         try:
             while not (data := self._inflater.take()):
                 self._has_more = False
@@ -188,11 +188,11 @@ class InflatedExchange(Exchange):
         return data
 
     def wait(self, deadline: float) -> Awaitable[bool]:
-        """See `Exchange`."""
+        """See `HTTPResponse`."""
         return ready() if self._has_more else self._compressed.wait(deadline)
 
     async def aclose(self) -> None:
-        """See `Exchange`."""
+        """See `HTTPResponse`."""
         await self._compressed.aclose()
 
 

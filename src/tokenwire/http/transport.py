@@ -26,7 +26,7 @@ from . import foreign
 from .connection import WRITE_BYTES, Connection, Incoming, Outgoing, connect, origin_of
 from .decoding import inflater_for
 from .errors import failure_of, translated
-from .exchange import Exchange, HTTPRequest, InflatedExchange
+from .exchange import HTTPRequest, HTTPResponse, InflatedResponse
 from .pool import Lease, Origin, Pool, PoolStats
 from .protocol import MAX_HEADER_BYTES, first_header_in, render_fields, render_head
 
@@ -86,7 +86,7 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         """The numbers of open and idle connections, and of requests that wait for one."""
         return self._pool.stats
 
-    async def send(self, request: HTTPRequest, deadline: float) -> Exchange:
+    async def send(self, request: HTTPRequest, deadline: float) -> HTTPResponse:
         """See `Sender.send`. Follows redirects that keep the method, but only within the origin: no other host may get the key.
 
         A redirect to the name in the caller's own `host` header counts as the same origin.
@@ -315,14 +315,14 @@ def _can_be_sent_again(outgoing: Outgoing, connection: Connection, error: BaseEx
     )
 
 
-def _decompressed(incoming: Incoming) -> Exchange:
+def _decompressed(incoming: Incoming) -> HTTPResponse:
     """The response; its body is decompressed while it is read."""
     try:
         inflater = inflater_for(first_header_in(incoming.head, b"content-encoding") or "identity")
     except BaseException:
         incoming.close()
         raise
-    return incoming if inflater is None else InflatedExchange(incoming, inflater)
+    return incoming if inflater is None else InflatedResponse(incoming, inflater)
 
 
 def _redirected(method: str, incoming: Incoming, host: str | None) -> str | None:

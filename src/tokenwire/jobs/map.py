@@ -215,7 +215,7 @@ class Results(Generic[R]):
                     scope.shield, scope.deadline = True, anyio.current_time() + CLOSE_SECONDS
                     await items.aclose()
                 self._reading = False
-                self._look()
+                self._wake()
 
     async def _wait_for_place(self) -> None:
         while self._failure is None and not self._has_place():
@@ -233,7 +233,7 @@ class Results(Generic[R]):
             self._fail(error)
         finally:
             self._working -= 1
-            self._look()
+            self._wake()
 
     async def _make(self, index: int, item: object) -> None:
         started = time.monotonic()
@@ -271,14 +271,14 @@ class Results(Generic[R]):
             while (found := self._in_order.pop(self._sorted, None)) is not None:
                 self._ready.append(found)
                 self._sorted += 1
-        self._look()
+        self._wake()
 
     def _fail(self, error: Exception) -> None:
         """Read no more inputs; calls under way continue."""
         self._inputs = None
         self._failure = self._failure or error
 
-    def _look(self) -> None:
+    def _wake(self) -> None:
         """Wake the iterating task, and the reader if a call could begin."""
         changed, self._changed = self._changed, None
         if changed is not None:

@@ -467,8 +467,8 @@ def _litellm_params(request: Request, seconds: float) -> dict[str, Any]:
     }
 
 
-def _proxy_server_request(asked: ClientRequest | None) -> dict[str, Any] | None:
+def _proxy_server_request(request: ClientRequest | None) -> dict[str, Any] | None:
     """The client's request as LiteLLM's proxy describes it."""
-    if asked is None:
+    if request is None:
         return None
-    return {"url": asked.url, "method": asked.method, "headers": dict(asked.headers), "body": dict(asked.body)}
+    return {"url": request.url, "method": request.method, "headers": dict(request.headers), "body": dict(request.body)}

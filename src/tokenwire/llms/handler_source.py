@@ -26,7 +26,7 @@ from ..wire.assemble import Assembler
 from ..wire.chunks import has_content
 from ..wire.convert import Converter, Shape, chat_response, piece_of, response_chunks, whole_class
 from ..wire.fields import content_of
-from ..wire.quick import take_piece
+from ..wire.quick import append_piece
 from .base import ChunkSource, Send
 from .handler_errors import cause_of, is_handlers_own, translated, unusable
 from .handler_items import AsyncItems, Items
@@ -202,7 +202,7 @@ class HandlerSource(ChunkSource[Any]):
         """The caller's chunk for a piece that only continues its choice; None for any other."""
         if not self._converter.continues(piece):
             return None
-        taken = take_piece(self.assembler, piece)
+        taken = append_piece(self.assembler, piece)
         return None if taken is None else self._converter.continued(taken)
 
     def _chunks_of(self, item: object) -> list[Any]:

@@ -17,7 +17,7 @@ from .. import _loops
 from .._reading import ready
 from .._settings import Limits
 from ..exceptions import APIConnectionError, APIError, APIResponseValidationError, LimitExceededError, StreamTruncatedError
-from ..http.exchange import Exchange
+from ..http.exchange import HTTPResponse
 from ..types._source import Path
 from ..wire.assemble import Assembler
 from ..wire.convert import Chunk
@@ -46,7 +46,7 @@ class HTTPSource(ChunkSource[Chunk]):
     """The chunks of a response with a good status.
 
     Args:
-        exchange: the response, none of whose body has been taken; closed with the source.
+        response: the response, none of whose body has been taken; closed with the source.
         decoder: of the endpoint's dialect, for the caller's shape.
     """
 
@@ -54,10 +54,10 @@ class HTTPSource(ChunkSource[Chunk]):
         "_broken",
         "_decoder",
         "_events",
-        "_exchange",
         "_failure",
         "_limits",
         "_received",
+        "_response",
         "_state",
         "_until",
         "assembler",
@@ -66,11 +66,11 @@ class HTTPSource(ChunkSource[Chunk]):
         "status",
     )
 
-    def __init__(self, exchange: Exchange, decoder: EventDecoder, limits: Limits) -> None:
-        self.status: int | None = exchange.status
+    def __init__(self, response: HTTPResponse, decoder: EventDecoder, limits: Limits) -> None:
+        self.status: int | None = response.status
         self.assembler: Assembler = decoder.assembler
         self.had_content: bool = False
-        self._exchange = exchange
+        self._response = response
         self._decoder = decoder
         self._limits = limits
         self._events = SSEDecoder(max_event_bytes=limits.max_event_bytes, names=decoder.reads_names)
@@ -98,7 +98,7 @@ class HTTPSource(ChunkSource[Chunk]):
     @property
     def headers(self) -> dict[str, str]:  # type: ignore[override]
         """The response's headers, names in lower case; parsed when first read."""
-        return self._exchange.headers
+        return self._response.headers
 
     def take(self) -> list[Chunk] | None:
         """The chunks that have arrived; see `ChunkSource`."""
@@ -106,7 +106,7 @@ class HTTPSource(ChunkSource[Chunk]):
         try:
             while (state := self._state) is not State.ENDED and state is not State.CLOSED and decoder.error is None:
                 try:
-                    data = self._exchange.take()
+                    data = self._response.take()
                 except APIConnectionError as error:
                     self._broken, data = error, b""
                 if data is None:
@@ -142,10 +142,10 @@ class HTTPSource(ChunkSource[Chunk]):
         """See `ChunkSource.wait`. Waits for bytes, which may give no chunk."""
         state = self._state
         if state is State.EVENTS and self._decoder.error is None:  # the usual case
-            return self._exchange.wait(deadline)
+            return self._response.wait(deadline)
         if state is State.ENDED or state is State.CLOSED or self._decoder.error is not None:
             return ready()
-        return self._wait_for_end(deadline) if state is State.DONE else self._exchange.wait(deadline)
+        return self._wait_for_end(deadline) if state is State.DONE else self._response.wait(deadline)
 
     def hand_on(self, send: Send, clock: Callable[[], float], idle: float, until: float) -> Awaitable[float] | None:
         """See `ChunkSource`. Ends at the last finish reason, after which another deadline applies."""
@@ -187,9 +187,9 @@ class HTTPSource(ChunkSource[Chunk]):
         self._state = State.CLOSED
         try:
             if self._decoder.done:
-                await self._exchange.drain()
+                await self._response.drain()
         finally:
-            await self._exchange.aclose()
+            await self._response.aclose()
 
     def _take_done(self) -> None:
         """Handle `[DONE]`: the stream is complete, or truncated, or the end of the body will decide."""
@@ -202,7 +202,7 @@ class HTTPSource(ChunkSource[Chunk]):
     async def _wait_for_end(self, deadline: float) -> bool:
         """Wait for the end of a body after `[DONE]`, for at most `END_SECONDS`."""
         until = self._until
-        in_time = _loops.now() < until and await self._exchange.wait(min(deadline, until))
+        in_time = _loops.now() < until and await self._response.wait(min(deadline, until))
         if in_time or deadline < until:
             return in_time
         self._decoder.error = _truncated(
@@ -263,8 +263,8 @@ class HTTPSource(ChunkSource[Chunk]):
     def _take_status(self, error: APIError) -> None:
         """Add the response's status to an error about its content, and the address if it is a web page."""
         if isinstance(error, APIResponseValidationError):
-            error.status_code = self._exchange.status
-            name_address(error, self._exchange.address)
+            error.status_code = self._response.status
+            name_address(error, self._response.address)
 
     def _outgrown(self) -> APIError | None:
         """The error of a too long event, which the decoder would raise only at its next call."""

@@ -18,7 +18,7 @@ from .._settings import Limits, environment, module_settings
 from ..exceptions import APIError, APIResponseValidationError, AuthenticationError, refused, without_secrets, wrong
 from ..http.clients import sender_of
 from ..http.decoding import ACCEPTED_ENCODINGS
-from ..http.exchange import Exchange, HTTPRequest, Sender
+from ..http.exchange import HTTPRequest, HTTPResponse, Sender
 from ..http.tls import not_ours
 from ..types import EmbeddingResponse, ImageResponse, ModelList, TextCompletionResponse, TokenCount
 from ..types._response import Response, set_received
@@ -280,47 +280,47 @@ class EndpointCall:
         Raises:
             APIError: of the class for the server's status and error object, or for a failed connection.
         """
-        exchange = await self._sender(via).send(self._request, deadline)
+        response = await self._sender(via).send(self._request, deadline)
         body: bytes | None = None
         try:
-            if not 200 <= exchange.status < 300:
-                raise await error_of(exchange, deadline, self._limits)
-            body = await exchange.read(deadline, self._limits.max_body_bytes, "max_body_bytes")
+            if not 200 <= response.status < 300:
+                raise await error_of(response, deadline, self._limits)
+            body = await response.read(deadline, self._limits.max_body_bytes, "max_body_bytes")
             record = self._decode(body)
-            set_received(record, exchange, exchange.status, body)
+            set_received(record, response, response.status, body)
         except APIError as error:
-            add_headers(error, exchange.headers)
+            add_headers(error, response.headers)
             if isinstance(error, APIResponseValidationError):
-                error.status_code = exchange.status
-                name_address(error, exchange.address)
+                error.status_code = response.status
+                name_address(error, response.address)
             if body is not None:
-                error.response = exchange.response_with(body)
+                error.response = response.response_with(body)
             raise
         finally:
-            await exchange.aclose()
+            await response.aclose()
         return chat_response(record) if self._kind == "chat" and isinstance(record, TextCompletionResponse) else record
 
     async def open(self, via: Senders, shape: Shape, deadline: float) -> ChunkSource[Any]:
         """Send the request and wait for the head of a good response; see `Prepared`."""
         assert self._dialect is not None, "only completions are streamed"
-        exchange = await self._sender(via).send(self._request, deadline)
+        response = await self._sender(via).send(self._request, deadline)
         try:
-            if not 200 <= exchange.status < 300:
-                raise await error_of(exchange, deadline, self._limits)
-            return HTTPSource(exchange, self._dialect.decoder(shape, self._model), self._limits)
+            if not 200 <= response.status < 300:
+                raise await error_of(response, deadline, self._limits)
+            return HTTPSource(response, self._dialect.decoder(shape, self._model), self._limits)
         except BaseException:
-            await exchange.aclose()
+            await response.aclose()
             raise
 
     def _sender(self, via: Senders) -> Sender:
         return via.sender(self.api_base, self._ssl_verify) if self._client is None else sender_of(self._client)
 
 
-async def error_of(exchange: Exchange, deadline: float, limits: Limits) -> APIError:
+async def error_of(response: HTTPResponse, deadline: float, limits: Limits) -> APIError:
     """The exception for a response with another status than a good one."""
-    body = await exchange.read_start(deadline, limits.max_error_body_bytes)
-    error = error_from_response(exchange.status, exchange.headers, body, response=exchange.response_with(body))
-    name_address(error, exchange.address)
+    body = await response.read_start(deadline, limits.max_error_body_bytes)
+    error = error_from_response(response.status, response.headers, body, response=response.response_with(body))
+    name_address(error, response.address)
     return error
 
 

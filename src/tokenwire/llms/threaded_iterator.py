@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import anyio
 from anyio import lowlevel, to_thread
 
-from .._loops import caller
+from .._loops import scheduler
 
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class ThreadedIterator:
 
     def start(self) -> None:
         """Start the thread; call it on the event loop that will read."""
-        self._call_soon = caller()
+        self._call_soon = scheduler()
         context = contextvars.copy_context()
         sniffio = sys.modules.get("sniffio")  # anyio uses it if it is installed; it must not detect an event loop in the thread
         if sniffio is not None:

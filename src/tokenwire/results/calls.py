@@ -89,17 +89,17 @@ class ArrivingCalls:
         self._latest: int | None = None
         self._finish_reason: str | None = None
 
-    def take_whole(self, chunks: Iterable[Any]) -> list[ChatCompletionMessageToolCall]:
+    def add_whole(self, chunks: Iterable[Any]) -> list[ChatCompletionMessageToolCall]:
         """Add chunks. Returns the calls that they complete."""
-        return [partial.call for partial in self.take(chunks) if partial.call is not None]
+        return [partial.call for partial in self.add(chunks) if partial.call is not None]
 
-    def take(self, chunks: Iterable[Any]) -> list[PartialToolCall]:
+    def add(self, chunks: Iterable[Any]) -> list[PartialToolCall]:
         """Add chunks. Returns the calls that they change, each once."""
         news: dict[int, PartialToolCall] = {}
         for chunk in chunks:
             pieces, finish_reason = calls_in(chunk)
             for piece in pieces:
-                self._take_piece(piece, news)
+                self._add_piece(piece, news)
             if finish_reason is not None:
                 self._finish_reason = finish_reason
                 self._end(finish_reason, news)
@@ -123,7 +123,7 @@ class ArrivingCalls:
             raise incomplete(cut.name, self._finish_reason, arguments)
         return list(news.values())
 
-    def _take_piece(self, piece: ChatCompletionDeltaToolCall, news: dict[int, PartialToolCall]) -> None:
+    def _add_piece(self, piece: ChatCompletionDeltaToolCall, news: dict[int, PartialToolCall]) -> None:
         number = self._calls.add(piece, {})
         if number != self._latest and self._latest is not None:
             self._settle(self._latest, news, whole_if=is_json)

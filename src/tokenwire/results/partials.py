@@ -61,7 +61,7 @@ class Partial(Generic[T]):
         self._dict: dict[Any, Any] = {}  # made of the pairs, if a dict was requested as a list of pairs
         self._pairs = 0  # the number of pairs in it that have ended
 
-    def take(self, chunks: Iterable[Any]) -> "Partial[T] | None":
+    def add(self, chunks: Iterable[Any]) -> "Partial[T] | None":
         """Add the text of choice 0 in chunks. Returns this object; None if they have no text."""
         text = text_of(chunks)
         if not text:
@@ -95,9 +95,9 @@ class Partial(Generic[T]):
         if self._answer is None or self._parser.value is UNSET:
             return None
         known, info = self.value, type_of(self._answer.cls)
-        look = None if self._answer.is_pairs and not self.done else self._parser
+        parser = None if self._answer.is_pairs and not self.done else self._parser
         try:
-            made: Any = known_as(info, known, look)
+            made: Any = known_as(info, known, parser)
             if made is UNSET and self.done:
                 raise Misfit(_expected(info, known), "")
         except Misfit as misfit:
@@ -121,11 +121,11 @@ def type_of(annotation: Any) -> Any:
     return inspect.type_info(annotation)
 
 
-def known_as(info: Any, value: object, look: PartialJSON | None = None) -> object:
+def known_as(info: Any, value: object, parser: PartialJSON | None = None) -> object:
     """A partial value converted to a type; `UNSET` if that is not possible yet.
 
     Args:
-        look: the parser, which knows which parts are still arriving; without it nothing raises.
+        parser: the parser, which knows which parts are still arriving; without it nothing raises.
 
     Raises:
         Misfit: a part of it has ended, and does not fit.
@@ -136,7 +136,7 @@ def known_as(info: Any, value: object, look: PartialJSON | None = None) -> objec
     if kind in _CONVERTED:
         return _converted(value, _CONVERTED[kind])
     made = _MADE.get(kind)
-    return UNSET if made is None else made(info, value, look)
+    return UNSET if made is None else made(info, value, parser)
 
 
 def _converted(value: object, cls: type) -> object:
@@ -146,7 +146,7 @@ def _converted(value: object, cls: type) -> object:
         return UNSET
 
 
-def _part(info: Any, value: Any, key: int | str, look: PartialJSON | None, *, is_required: bool = True) -> object:
+def _part(info: Any, value: Any, key: int | str, parser: PartialJSON | None, *, is_required: bool = True) -> object:
     """A part of a partial value.
 
     Args:
@@ -154,11 +154,11 @@ def _part(info: Any, value: Any, key: int | str, look: PartialJSON | None, *, is
         is_required: whether it must not be absent; a model may send null for an absent one.
     """
     try:
-        made = known_as(info, value[key], look)
+        made = known_as(info, value[key], parser)
     except Misfit as misfit:
         raise Misfit(misfit.expected, _path(key, misfit.path)) from None
     may_be_left_out = not is_required and value[key] is None
-    if made is UNSET and look is not None and not may_be_left_out and not look.is_arriving(value, key):
+    if made is UNSET and parser is not None and not may_be_left_out and not parser.is_arriving(value, key):
         raise Misfit(_expected(info, value[key]), _path(key, ""))
     return made
 
@@ -184,41 +184,41 @@ def _name(info: Any) -> str:
     return info.cls.__name__ if hasattr(info, "cls") else type(info).__name__.removesuffix("Type").lower()
 
 
-def _list(info: Any, value: object, look: PartialJSON | None) -> list[object] | UnsetType:
+def _list(info: Any, value: object, parser: PartialJSON | None) -> list[object] | UnsetType:
     if not isinstance(value, list):
         return UNSET
-    made = (_part(info.item_type, value, place, look) for place in range(len(value)))
+    made = (_part(info.item_type, value, place, parser) for place in range(len(value)))
     return [item for item in made if item is not UNSET]
 
 
 def _listed(cls: Callable[[list[Any]], Any]) -> Callable[[Any, Any, PartialJSON | None], Any]:
     """A function that makes another kind of container from a list."""
 
-    def make(info: Any, value: object, look: PartialJSON | None) -> object:
-        made = _list(info, value, look)
+    def make(info: Any, value: object, parser: PartialJSON | None) -> object:
+        made = _list(info, value, parser)
         return UNSET if made is UNSET else cls(made)
 
     return make
 
 
-def _tuple(info: Any, value: object, look: PartialJSON | None) -> object:
+def _tuple(info: Any, value: object, parser: PartialJSON | None) -> object:
     if not isinstance(value, list):
         return UNSET
-    return tuple(_part(item, value, place, look) for place, item in enumerate(info.item_types[: len(value)]))
+    return tuple(_part(item, value, place, parser) for place, item in enumerate(info.item_types[: len(value)]))
 
 
-def _dict(info: Any, value: object, look: PartialJSON | None) -> object:
+def _dict(info: Any, value: object, parser: PartialJSON | None) -> object:
     if not isinstance(value, dict):
         return UNSET
-    made = {known_as(info.key_type, name): _part(info.value_type, value, name, look) for name in value}
+    made = {known_as(info.key_type, name): _part(info.value_type, value, name, parser) for name in value}
     return {name: item for name, item in made.items() if item is not UNSET and name is not UNSET}
 
 
-def _union(info: Any, value: object, look: PartialJSON | None) -> object:
+def _union(info: Any, value: object, parser: PartialJSON | None) -> object:
     """The first type of a union that fits. If none does, the error is about its only container type, if it has just one."""
     for member in info.types:
         try:
-            made = known_as(member, value, look)
+            made = known_as(member, value, parser)
         except Misfit:
             if sum(type(one) in _MADE for one in info.types) == 1:
                 raise
@@ -228,7 +228,7 @@ def _union(info: Any, value: object, look: PartialJSON | None) -> object:
     return UNSET
 
 
-def _fields(info: Any, value: dict[str, object], look: PartialJSON | None) -> dict[str, object]:
+def _fields(info: Any, value: dict[str, object], parser: PartialJSON | None) -> dict[str, object]:
     """The fields of an object that have arrived.
 
     Raises:
@@ -237,30 +237,30 @@ def _fields(info: Any, value: dict[str, object], look: PartialJSON | None) -> di
     made: dict[str, object] = {}
     for field in info.fields:
         if field.encode_name in value:
-            made[field.name] = _part(field.type, value, field.encode_name, look, is_required=field.required)
-        elif field.required and look is not None and not look.grows(value):
+            made[field.name] = _part(field.type, value, field.encode_name, parser, is_required=field.required)
+        elif field.required and parser is not None and not parser.grows(value):
             raise Misfit(f"Object missing required field `{field.encode_name}`", "")
     return {name: item for name, item in made.items() if item is not UNSET}
 
 
-def _typed_dict(info: Any, value: object, look: PartialJSON | None) -> object:
-    return _fields(info, value, look) if isinstance(value, dict) else UNSET
+def _typed_dict(info: Any, value: object, parser: PartialJSON | None) -> object:
+    return _fields(info, value, parser) if isinstance(value, dict) else UNSET
 
 
-def _object(info: Any, value: object, look: PartialJSON | None) -> object:
+def _object(info: Any, value: object, parser: PartialJSON | None) -> object:
     if not isinstance(value, dict) or value.get(getattr(info, "tag_field", None), ...) != (getattr(info, "tag", None) or ...):
         return UNSET
     absent = {field.name: UNSET for field in info.fields if field.required}
     if hasattr(info.cls, "__pydantic_validator__"):
-        look = None  # only the class knows how it converts values
-    return _called(info.cls, {**absent, **_fields(info, value, look)})
+        parser = None  # only the class knows how it converts values
+    return _called(info.cls, {**absent, **_fields(info, value, parser)})
 
 
-def _named_tuple(info: Any, value: object, look: PartialJSON | None) -> object:
+def _named_tuple(info: Any, value: object, parser: PartialJSON | None) -> object:
     if not isinstance(value, list):
         return UNSET
     absent = {field.name: UNSET for field in info.fields if field.required}
-    known = {field.name: _part(field.type, value, place, look) for place, field in enumerate(info.fields[: len(value)])}
+    known = {field.name: _part(field.type, value, place, parser) for place, field in enumerate(info.fields[: len(value)])}
     return _called(info.cls, absent | known)
 
 
@@ -271,11 +271,11 @@ def _called(cls: Callable[..., object], fields: dict[str, object]) -> object:
         return UNSET
 
 
-def _custom(info: Any, value: object, look: PartialJSON | None) -> object:
+def _custom(info: Any, value: object, parser: PartialJSON | None) -> object:
     """A pydantic model, constructed without validation while fields are missing."""
     if not isinstance(value, dict) or not hasattr(info.cls, "model_construct"):
         return UNSET
-    if look is not None and not look.grows(value):
+    if parser is not None and not parser.grows(value):
         return _validated(info.cls, value)
     fields = {
         name: known_as(type_of(field.annotation), value[field.alias or name])

@@ -41,9 +41,9 @@ class Tools:
     def __init__(self, tools: Iterable[Any]) -> None:
         self._signatures: dict[str, Signature] = {}
         self._names: set[str] = set()
-        self.sent: list[Any] = [self._take(f"tools[{number}]", tool) for number, tool in enumerate(tools)]
+        self.sent: list[Any] = [self._add(f"tools[{number}]", tool) for number, tool in enumerate(tools)]
 
-    def _take(self, argument: str, tool: object) -> object:
+    def _add(self, argument: str, tool: object) -> object:
         """Add a tool. Returns the dict to send."""
         signature = signature_of(tool, argument) if callable(tool) else None
         sent = tool if signature is None else msgspec.json.decode(signature.tool)

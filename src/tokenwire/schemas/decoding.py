@@ -75,7 +75,7 @@ class Decoder:
             Misfit: it does not fit.
         """
         if isinstance(error, msgspec.DecodeError):
-            return _second_look(text, self.cls, error)
+            return _without_nulls(text, self.cls, error)
         first = getattr(error, "errors", None)
         raise (Misfit(str(error), "") if first is None else Misfit(*first_of(error))) from error
 
@@ -115,17 +115,17 @@ def _misfit(error: msgspec.DecodeError) -> Misfit:
     return Misfit(str(error), "") if found is None else Misfit(found[1], found[2].removeprefix("."))
 
 
-def _second_look(text: str, wanted: object, error: msgspec.DecodeError) -> Any:
+def _without_nulls(text: str, wanted: object, error: msgspec.DecodeError) -> Any:
     """The value without nulls for absent fields; raises `Misfit` if that does not help."""
     misfit = _misfit(error)
     if not isinstance(error, msgspec.ValidationError) or _INSTEAD_OF_NOTHING not in misfit.expected:
         raise misfit from error
-    plain = msgspec.json.decode(text)
+    tree = msgspec.json.decode(text)
     dropped: dict[str, Misfit] = {}
-    while _drop_nulls(plain, [found[1] for found in _STEP.finditer(f".{misfit.path}")]):
+    while _drop_nulls(tree, [found[1] for found in _STEP.finditer(f".{misfit.path}")]):
         dropped[misfit.path] = misfit
         try:
-            return msgspec.convert(plain, wanted, str_keys=True, dec_hook=_model)
+            return msgspec.convert(tree, wanted, str_keys=True, dec_hook=_model)
         except msgspec.ValidationError as exc:
             misfit = _misfit(exc)
             if (

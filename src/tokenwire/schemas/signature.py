@@ -146,11 +146,11 @@ def _fields(function: Tool, name: str, said: dict[str, str], argument: str) -> I
 
 def _hints(function: Tool, name: str, argument: str, parameters: Iterable[str]) -> dict[str, Any]:
     """The parameters' annotations; the return type's is not evaluated, as it may not be importable."""
-    plain: Any = inspect.unwrap(function)
+    unwrapped: Any = inspect.unwrap(function)
     try:
-        own = {key: value for key, value in plain.__annotations__.items() if key in parameters}
+        own = {key: value for key, value in unwrapped.__annotations__.items() if key in parameters}
         return get_type_hints(
-            SimpleNamespace(__annotations__=own), globalns=getattr(plain, "__globals__", None), include_extras=True
+            SimpleNamespace(__annotations__=own), globalns=getattr(unwrapped, "__globals__", None), include_extras=True
         )
     except (NameError, TypeError, AttributeError) as error:
         raise unfit(argument, f"the annotations of {name} can't be read: {error}") from error

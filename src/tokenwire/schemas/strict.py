@@ -66,8 +66,8 @@ def strict_format(cls: object, name: str | None = None, shown_as: Mapping[str, s
     """
     name = name or shown(cls)
     strict = _Strict(describe(cls), "response_format", shown_as)
-    asked = {"name": _name(name), "schema": strict.root(name), "strict": True}
-    return StrictFormat(msgspec.json.encode({"type": "json_schema", "json_schema": asked}), strict.is_wrapped)
+    json_schema = {"name": _name(name), "schema": strict.root(name), "strict": True}
+    return StrictFormat(msgspec.json.encode({"type": "json_schema", "json_schema": json_schema}), strict.is_wrapped)
 
 
 def strict_schema(cls: object, argument: str) -> Schema:

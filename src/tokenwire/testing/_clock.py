@@ -170,16 +170,16 @@ class FakeClock(Clock):
             for loop in before:
                 if loop.is_running():
                     rested = threading.Event()
-                    loop.call_soon_threadsafe(self._look, loop, rested, -1, 0)
+                    loop.call_soon_threadsafe(self._check, loop, rested, -1, 0)
                     _wait(rested, loop.is_running)
 
-    def _look(self, loop: asyncio.AbstractEventLoop, rested: threading.Event, calls: int, quiet: int) -> None:
+    def _check(self, loop: asyncio.AbstractEventLoop, rested: threading.Event, calls: int, quiet: int) -> None:
         """Check a loop in each iteration, until it is idle or the wait has ended."""
         quiet = quiet + 1 if self._calls.get(loop) == calls else 0  # not counted if the clock was closed meanwhile
         if quiet == QUIET_TURNS:
             rested.set()
         elif not rested.is_set():
-            loop.call_soon_threadsafe(self._look, loop, rested, self._calls.get(loop, 0), quiet)
+            loop.call_soon_threadsafe(self._check, loop, rested, self._calls.get(loop, 0), quiet)
 
 
 class _Timer(asyncio.TimerHandle):

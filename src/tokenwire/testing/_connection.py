@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 import anyio
 import anyio.abc
 
-from ._http import Rendering, Request, RequestError, RequestReader, render
+from ._http import HTTPRequest, Rendering, RequestError, RequestReader, render
 from ._script import Received, Reply, Visit
 from ._socket import SocketStream
 from ._tls import say_goodbye, secured
@@ -36,7 +36,7 @@ class Exchange(NamedTuple):
 class Host(Protocol):
     """What a connection needs of its endpoint."""
 
-    def begin(self, request: Request, connection: int) -> Exchange:
+    def begin(self, request: HTTPRequest, connection: int) -> Exchange:
         """A request has arrived. Returns the exchange with its reply."""
         ...
 
@@ -49,7 +49,7 @@ class Host(Protocol):
         ...
 
 
-class Connection:
+class ServedConnection:
     """Serves one client until it disconnects or a reply ends the connection.
 
     Args:
@@ -83,7 +83,7 @@ class Connection:
             except RequestError as error:
                 await self._refuse(error)
 
-    async def _next_request(self) -> Request:
+    async def _next_request(self) -> HTTPRequest:
         while (request := self._reader.next_request()) is None:
             self._reader.feed_data(self._take_ahead() or await self._stream.receive())
         return request
@@ -93,7 +93,7 @@ class Connection:
         self._ahead.clear()
         return data
 
-    async def _exchange(self, request: Request) -> bool:
+    async def _exchange(self, request: HTTPRequest) -> bool:
         """Answer a request. Returns whether the connection stays open."""
         exchange = self._host.begin(request, self._visit.number)
         try:
@@ -153,7 +153,7 @@ class Connection:
             await self._stream.send(part)
 
     async def _refuse(self, error: RequestError) -> None:
-        request = Request("GET", "/", {}, b"", "1.1", keep_alive=False)
+        request = HTTPRequest("GET", "/", {}, b"", "1.1", keep_alive=False)
         reply = Reply(status=error.status, headers={"content-type": "text/plain"}, body=str(error).encode())
         rendering = render(reply, request)
         with contextlib.suppress(*_GONE):

@@ -19,8 +19,8 @@ import anyio
 import anyio.to_thread
 from anyio.from_thread import start_blocking_portal
 
-from ._connection import Connection, Exchange
-from ._http import Request, render
+from ._connection import Exchange, ServedConnection
+from ._http import HTTPRequest, render
 from ._script import Received, Reply, Script, Visit, in_order
 from ._socket import SocketStream
 from ._tls import contexts
@@ -188,7 +188,7 @@ class Endpoint:
             self.visits.append(visit)
         try:
             with raw, self._faults_kept():
-                await Connection(SocketStream(raw), visit, self, self._tls).serve()
+                await ServedConnection(SocketStream(raw), visit, self, self._tls).serve()
         finally:
             with self._noticed():
                 self.open_connections -= 1
@@ -202,7 +202,7 @@ class Endpoint:
         except Exception as error:  # noqa: BLE001 a bug of the endpoint must not be lost in this thread
             self._errors.append(error)
 
-    def begin(self, request: Request, connection: int) -> Exchange:
+    def begin(self, request: HTTPRequest, connection: int) -> Exchange:
         """Record a request and call the script; called by its connection."""
         received = Received(request.method, request.target, request.headers, request.body, connection)
         with self._noticed():

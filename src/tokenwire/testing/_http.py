@@ -22,7 +22,7 @@ class RequestError(Exception):
         self.status = status
 
 
-class Request(NamedTuple):
+class HTTPRequest(NamedTuple):
     """One complete request as received, header names in lower case."""
 
     method: str
@@ -43,7 +43,7 @@ class RequestReader:
     def __init__(self, *, max_request_bytes: int = 256 * 1024 * 1024) -> None:
         self._max_request_bytes = max_request_bytes
         self._parser = httptools.HttpRequestParser(self)
-        self._complete: deque[Request] = deque()
+        self._complete: deque[HTTPRequest] = deque()
         self._error: RequestError | None = None
         self.on_message_begin()
 
@@ -60,7 +60,7 @@ class RequestReader:
         except httptools.HttpParserError as error:
             self._error = RequestError(f"not an HTTP request: {error}")
 
-    def next_request(self) -> Request | None:
+    def next_request(self) -> HTTPRequest | None:
         """The next complete request, None when more data is needed.
 
         Raises:
@@ -100,7 +100,7 @@ class RequestReader:
     def on_message_complete(self) -> None:
         """The request is complete."""
         self._complete.append(
-            Request(
+            HTTPRequest(
                 method=self._parser.get_method().decode("latin-1"),
                 target=b"".join(self._target).decode("latin-1"),
                 headers=self._headers,
@@ -149,7 +149,7 @@ class Rendering(NamedTuple):
     keep_alive: bool
 
 
-def render(reply: Reply, request: Request) -> Rendering:
+def render(reply: Reply, request: HTTPRequest) -> Rendering:
     """The bytes that answer `request` with `reply`."""
     reply = reply.answering(request.body)
     if reply.raw is not None:
@@ -176,7 +176,7 @@ def _encoded(reply: Reply, pieces: Iterable[bytes], *, finish: bool) -> Iterator
         yield compressor.flush()
 
 
-def _framing_name(reply: Reply, request: Request) -> str:
+def _framing_name(reply: Reply, request: HTTPRequest) -> str:
     name = reply.framing or ("length" if reply.events is None and not reply.forever else "chunked")
     return "close" if name == "chunked" and request.http_version == "1.0" else name
 
@@ -185,7 +185,7 @@ def _has_no_body(status: int) -> bool:
     return status < 200 or status in (204, 304)
 
 
-def _headers(reply: Reply, request: Request, framing: _Framing) -> dict[str, str]:
+def _headers(reply: Reply, request: HTTPRequest, framing: _Framing) -> dict[str, str]:
     headers: dict[str, str] = {}
     if not _has_no_body(reply.status):
         name, value = framing.header(0 if framing is not FRAMINGS["length"] else _length(reply))

@@ -221,10 +221,10 @@ class Reply(msgspec.Struct, kw_only=True):
 
 def _asks_for_a_stream(request_body: bytes) -> bool:
     try:
-        asked = msgspec.json.decode(request_body)
+        fields = msgspec.json.decode(request_body)
     except msgspec.DecodeError:
         return False
-    return isinstance(asked, dict) and asked.get("stream") is True
+    return isinstance(fields, dict) and fields.get("stream") is True
 
 
 def _start(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:

@@ -92,7 +92,7 @@ def _report(endpoint: Endpoint) -> None:
         endpoint.wait_until(
             lambda going_on=going_on: endpoint.visits or endpoint.requests or any(map(_end, going_on)), threading.TIMEOUT_MAX
         )
-        begun = [*_take(endpoint.visits), *_take(endpoint.requests)]
+        begun = [*_drained(endpoint.visits), *_drained(endpoint.requests)]
         going_on += begun
         ended = [each for each in going_on if _end(each)]
         going_on = [each for each in going_on if each not in ended]
@@ -100,7 +100,7 @@ def _report(endpoint: Endpoint) -> None:
             print(f"{moment - started:8.3f}  {line}", flush=True)
 
 
-def _take(records: list[Any]) -> list[Any]:
+def _drained(records: list[Any]) -> list[Any]:
     taken = records[:]
     del records[: len(taken)]  # records added meanwhile are kept
     return taken

@@ -189,9 +189,9 @@ class Record(msgspec.Struct, HasSource, eq=False, gc=False, metaclass=RecordMeta
                 continue
             if exclude_unset and name in defaults and (value is None or value == defaults[name]):
                 continue
-            dumped[name] = _plain(value, options)
+            dumped[name] = _dumped(value, options)
         for name, value in unknown.items():
-            dumped.setdefault(name, _plain(value, options))
+            dumped.setdefault(name, _dumped(value, options))
         return dumped
 
     def model_dump_json(self, *, indent: int | None = None, exclude_none: bool = False, exclude_unset: bool = False) -> str:
@@ -325,13 +325,13 @@ def _plan(cls: type[Record]) -> tuple[dict[str, str], list[tuple[str, type[Any]]
     return public_names(cls), [(child.key, child.cls) for child in children(cls)], required
 
 
-def _plain(value: object, options: tuple[dict[int, Any], bool, bool]) -> object:
+def _dumped(value: object, options: tuple[dict[int, Any], bool, bool]) -> object:
     if isinstance(value, Record):
         return value._dump(*options)
     if isinstance(value, list):
-        return [_plain(item, options) for item in value]
+        return [_dumped(item, options) for item in value]
     if isinstance(value, dict):
-        return {name: _plain(item, options) for name, item in value.items()}
+        return {name: _dumped(item, options) for name, item in value.items()}
     return value if type(value) in _SCALARS else in_own_terms(value)
 
 

@@ -13,7 +13,7 @@ from ..types._response import Response
 from ..types._source import attach_document, keep_as_understood, tree_of
 from .elsewhere import is_elsewhere
 from .errors import error_from_object, unusable
-from .undecoded import UNDECODABLE, decode_or_text, error_in, says_nothing, second_look
+from .undecoded import UNDECODABLE, decode_or_text, error_in, lenient_decoder, says_nothing
 
 R = TypeVar("R", bound=Response)
 
@@ -28,17 +28,17 @@ def decode_body(data: bytes, cls: type[R]) -> R:
         APIResponseValidationError: it is not JSON, or is not a `cls`.
     """
     data = data.removeprefix(BOM)
-    decode, look, content = _reading(cls)
+    decode, split, content = _reading(cls)
     try:
         record: R = decode(data)
     except UNDECODABLE as refusal:
         record = _understood_body(data, cls, refusal)
     else:
-        if is_elsewhere(record, data) and (again := second_look().mended(data, cls)) is not None:
+        if is_elsewhere(record, data) and (again := lenient_decoder().mended(data, cls)) is not None:
             record = again
         else:
             attach_document(record, data)
-    error, items = look(record)
+    error, items = split(record)
     if error is not UNSET and error is not None and not (says_nothing(error) and items):
         raise error_from_object(error, body=decode_or_text(data))
     if not items:
@@ -53,7 +53,7 @@ def _understood_body(data: bytes, cls: type[R], error: Exception) -> R:
     """Decode a body leniently after the exact decode failed."""
     if data.startswith(b"[") and (found := error_in(data)) is not None:  # otherwise it could be taken for a list of models
         raise found
-    record = second_look().understood(data, cls)
+    record = lenient_decoder().understood(data, cls)
     if record is not None:
         return record
     raise error_in(data) or unusable(data, str(error))

@@ -36,10 +36,10 @@ from .convert import Chunk, Converter, Shape, response_chunks, whole_class
 from .elsewhere import is_elsewhere
 from .errors import error_from_object, malformed
 from .fields import PLACES_OF_TEXT, content_of, flat_content_of, plain_choice
-from .quick import take_chat, take_flat
+from .quick import append_chat, append_flat
 from .sse import Event
 from .template import ENOUGH, TemplateCache
-from .undecoded import UNDECODABLE, decode_or_text, error_in, says_nothing, second_look
+from .undecoded import UNDECODABLE, decode_or_text, error_in, lenient_decoder, says_nothing
 
 if TYPE_CHECKING:
     from .halves import Halves
@@ -93,6 +93,7 @@ class ChunkDecoder:
     reads_names: ClassVar[bool] = True
 
     __slots__ = (
+        "_append",
         "_converter",
         "_halves",
         "_is_common",
@@ -100,7 +101,6 @@ class ChunkDecoder:
         "_is_mixed",
         "_is_open",
         "_started",
-        "_take_quickly",
         "_templates",
         "_was_odd",
         "assembler",
@@ -117,7 +117,7 @@ class ChunkDecoder:
         is_native = shape is (TextCompletionResponse if text else ModelResponseStream)
         self._converter = None if is_native else Converter(shape, model)
         self._is_common = not text and (is_native or self._is_flat)
-        self._take_quickly = take_flat if self._is_flat else take_chat
+        self._append = append_flat if self._is_flat else append_chat
         self._is_open = False  # the latest delta had unknown fields
         self._started = False  # choice 0 has begun, and the id and the model are known
         self._templates: TemplateCache | None = None  # None until a read is full
@@ -151,7 +151,7 @@ class ChunkDecoder:
         else:
             parts = response_chunks(decode_body(data, ModelResponse))
         self.done = True
-        return [chunk for part in parts for chunk in self.take(part)]
+        return [chunk for part in parts for chunk in self.add(part)]
 
     def _decode_many(self, events: list[Any]) -> list[Any]:
         """The chunks of events that mostly continue a choice: all at once if they fit a template, else one by one."""
@@ -174,34 +174,34 @@ class ChunkDecoder:
         if match is None:
             return None
         template, columns = match
-        if not template.take(columns, self.assembler):
+        if not template.add(columns, self.assembler):
             return None
         self.had_content = True
         return template.pieces(columns, events) if self._is_flat else template.chunks(columns, events)
 
     def _decode_quickly(self, events: list[Any], *, learn: bool = False) -> list[Any]:
         """The chunks of events that mostly continue a choice; each that does not takes the slow path."""
-        take, assembler, started = self._take_quickly, self.assembler, self._started
+        add, assembler, started = self._append, self.assembler, self._started
         chunks: list[Any] = []
         append = chunks.append
         latest = before = None  # the latest events that only continue a choice
         for event in events:
-            if self._is_open and started and (taken := self._take_open(event)) is not None:
-                append(taken)
+            if self._is_open and started and (added := self._add_open(event)) is not None:
+                append(added)
                 continue
             try:
                 chunk = _decode_chat(event)
             except (*UNDECODABLE, TypeError) as error:  # `[DONE]`, a named event, a delta with unknown fields, odd values
                 chunks += self._decode_rare(event, error)
             else:
-                if started and (taken := take(assembler, chunk, event, None)) is not None:
-                    append(taken)
+                if started and (added := add(assembler, chunk, event, None)) is not None:
+                    append(added)
                     before, latest = latest, event
                     continue
                 if plain_choice(chunk, event) is None:
-                    chunks += self.take(self._judged(chunk, event))
+                    chunks += self.add(self._judged(chunk, event))
                 else:
-                    chunks += self._take_plain(chunk)
+                    chunks += self._add_plain(chunk)
             started = self._started
             if self.error is not None or self.done:
                 break
@@ -217,7 +217,7 @@ class ChunkDecoder:
         decode = _decode_text if self.text else decode_chunk
         chunks: list[Any] = []
         for event in events:
-            chunks += self.take(self._decode_one(event, decode))
+            chunks += self.add(self._decode_one(event, decode))
             if self.done or self.error is not None:
                 break
         return chunks
@@ -225,7 +225,7 @@ class ChunkDecoder:
     def _decode_rare(self, event: bytes | Event, error: Exception) -> list[Any]:
         """The chunks of an event that a sealed delta's decoder refused."""
         if not isinstance(event, bytes) or not event.startswith(b"{"):
-            return self._take_rare(self._decode_one(event, decode_chunk))
+            return self._add_rare(self._decode_one(event, decode_chunk))
         chunk: Any = None
         if not isinstance(error, msgspec.DecodeError) or str(error).startswith(_UNKNOWN):
             try:
@@ -239,7 +239,7 @@ class ChunkDecoder:
             self.error = _refused(event, error)
             return []
         self._was_odd = not self._is_mixed and is_odd(chunk)
-        return self._take_understood(chunk, event)
+        return self._add_understood(chunk, event)
 
     def _decode_odd(self, events: list[Any]) -> list[Any]:
         """The chunks of events by the lenient decoder at once, as the exact one has refused the latest."""
@@ -250,33 +250,33 @@ class ChunkDecoder:
             if chunk is None or not _is_needed(chunk):
                 self._was_odd, self._is_mixed = False, self._is_mixed or not self._halves
                 return [*chunks, *self._decode_many(events[number:])]
-            chunks += self._take_understood(chunk, event)
+            chunks += self._add_understood(chunk, event)
             if self.error is not None:
                 break
         return chunks
 
-    def _take_understood(self, chunk: ModelResponseStream, event: bytes) -> list[Any]:
-        if self._started and (taken := self._take_at_once(chunk)) is not None:
-            return [taken]
-        return self._take_rare(self._judged(chunk, event))
+    def _add_understood(self, chunk: ModelResponseStream, event: bytes) -> list[Any]:
+        if self._started and (added := self._append_at_once(chunk)) is not None:
+            return [added]
+        return self._add_rare(self._judged(chunk, event))
 
-    def _take_at_once(self, chunk: ModelResponseStream) -> Any:
-        """`_take_quickly` for a chunk that may have unknown fields."""
+    def _append_at_once(self, chunk: ModelResponseStream) -> Any:
+        """`_append` for a chunk that may have unknown fields."""
         decoded: dict[int, Any] = {}
-        taken = self._take_quickly(self.assembler, chunk, document_of(chunk) or b"", decoded)
-        if taken is not None:
+        added = self._append(self.assembler, chunk, document_of(chunk) or b"", decoded)
+        if added is not None:
             choice = chunk.choices[0]
             if has_source(choice.delta):
                 self.assembler.add_unnamed(choice.index, unknown_fields(choice.delta, decoded))
             self.had_content = True
-        return taken
+        return added
 
-    def _take_rare(self, chunk: Chunk | None) -> list[Any]:
+    def _add_rare(self, chunk: Chunk | None) -> list[Any]:
         if isinstance(chunk, ModelResponseStream) and plain_choice(chunk, document_of(chunk) or b"") is not None:
-            return self._take_plain(chunk)
-        return self.take(chunk)
+            return self._add_plain(chunk)
+        return self.add(chunk)
 
-    def _take_open(self, event: Any) -> object:
+    def _add_open(self, event: Any) -> object:
         """The chunk of an event with unknown fields, as the one before had; None for any other event, which is not added."""
         self._is_open = False
         try:
@@ -287,22 +287,22 @@ class ChunkDecoder:
         if not unnamed or chunk.choices[0].delta.tool_calls or chunk.choices[0].delta.function_call:
             return None
         set_source(chunk.choices[0].delta, event)
-        taken = self._take_quickly(self.assembler, sealed(chunk), event, {})
-        if taken is not None:
+        added = self._append(self.assembler, sealed(chunk), event, {})
+        if added is not None:
             self.assembler.add_unnamed(chunk.choices[0].index, unnamed)
             self._is_open = self.had_content = True
-        return taken
+        return added
 
-    def _take_plain(self, chunk: ModelResponseStream) -> list[Any]:
+    def _add_plain(self, chunk: ModelResponseStream) -> list[Any]:
         choice = chunk.choices[0]
         is_text = choice.delta.content and choice.finish_reason is None
         if not is_text and not is_odd(chunk) and is_elsewhere(chunk, data := document_of(chunk) or b""):
-            return self._take_understood(self._understood(data, loosely=False) or chunk, data)
+            return self._add_understood(self._understood(data, loosely=False) or chunk, data)
         self.assembler.add_plain(chunk)
         self.had_content = self.had_content or bool(chunk.choices[0].delta.content)
         return self._converted(chunk)
 
-    def take(self, chunk: Chunk | None) -> list[Any]:
+    def add(self, chunk: Chunk | None) -> list[Any]:
         """Add a chunk that was decoded elsewhere to the answer. Returns it in the caller's shape; nothing for None."""
         if chunk is None:
             return []
@@ -371,8 +371,8 @@ class ChunkDecoder:
 
     def _understood(self, data: bytes, *, loosely: bool = True) -> Any:
         """The chunk of an event by the lenient decoder, with its source set; None if it is not a chunk."""
-        look = second_look().understood if loosely else second_look().mended
-        chunk = look(data, TextCompletionResponse if self.text else ModelResponseStream, halves=self._halves)
+        decode = lenient_decoder().understood if loosely else lenient_decoder().mended
+        chunk = decode(data, TextCompletionResponse if self.text else ModelResponseStream, halves=self._halves)
         if chunk is None:
             return None
         document: Any = source_of(chunk)

@@ -129,41 +129,41 @@ class Items(list[Any]):
     def __init__(self) -> None:
         self.places: dict[int, int] = {}  # positions of the items with an `index`
 
-    def take(self, items: list[Any]) -> None:
+    def add(self, items: list[Any]) -> None:
         """Add items, or continue earlier ones."""
         for item in items:
             index = item.get("index") if isinstance(item, dict) else None
             if not isinstance(index, int):
                 self.append(item)
             elif index in self.places:
-                self[self.places[index]].take(item)
+                self[self.places[index]].add(item)
             else:
                 self.places[index] = len(self)
-                self.append(Merged().take(item))
+                self.append(Merged().add(item))
 
 
 class Merged(dict[str, Any]):
     """An object whose fields may grow."""
 
-    def take(self, piece: dict[str, Any]) -> "Merged":
+    def add(self, piece: dict[str, Any]) -> "Merged":
         """Merge another object into it."""
         for name, value in piece.items():
             self.setdefault(name, None)
-            _take(self, name, value)
+            _grow_flat(self, name, value)
         return self
 
 
 def grow(fields: dict[str, Any], name: str, value: object, *, by_index: bool = False) -> None:
     """Add a piece of a field; None is ignored. `by_index`: items of a list are continued by their `index`."""
     if isinstance(value, dict):
-        grown(fields, name, Merged).take(value)
+        grown(fields, name, Merged).add(value)
     elif by_index and isinstance(value, list):
-        grown(fields, name, Items).take(value)
+        grown(fields, name, Items).add(value)
     else:
-        _take(fields, name, value)
+        _grow_flat(fields, name, value)
 
 
-def _take(fields: dict[str, Any], name: str, value: object) -> None:
+def _grow_flat(fields: dict[str, Any], name: str, value: object) -> None:
     """Add a piece of a field whose own fields do not grow."""
     if isinstance(value, str) and name not in _NAMES:
         grown(fields, name, Pieces).append(value)

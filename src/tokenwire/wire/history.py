@@ -43,18 +43,18 @@ def is_flat(fields: Fields) -> bool:
     return _SCALARS.issuperset(map(type, fields.values()))
 
 
-def plain(value: object) -> Any:
+def to_json(value: object) -> Any:
     """A value in a message, with its records converted to what is sent."""
     if type(value) in _SCALARS:
         return value
     if isinstance(value, dict):
-        return {name: item if type(item) in _SCALARS else plain(item) for name, item in value.items()}
+        return {name: item if type(item) in _SCALARS else to_json(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return _plain_record(value) if isinstance(value, Record) else value
+        return [to_json(item) for item in value]
+    return _record_to_json(value) if isinstance(value, Record) else value
 
 
-def _plain_record(record: Record) -> Fields:
+def _record_to_json(record: Record) -> Fields:
     fields = _received(record)
     if fields is None:
         is_assembled = isinstance(source_of(record), Assembled)
@@ -73,11 +73,11 @@ def _received(record: Record) -> Fields | None:
     has_additions = is_extended(record)
     if not has_additions and astuple(record) == astuple(was):  # it has not been changed
         return {**came}
-    fields = {**came, **{name: plain(value) for name, value in added_fields(record).items()}}
+    fields = {**came, **{name: to_json(value) for name, value in added_fields(record).items()}}
     for name in stored_names(type(record)):
         value, before = sent(record, name), sent(was, name)
         if value != before or (has_additions and isinstance(value, Record | list)):
-            fields[name] = plain(value)
+            fields[name] = to_json(value)
             if value is None:
                 del fields[name]
     return fields
@@ -95,6 +95,6 @@ def _as_it_was(record: Record, data: bytes, path: Path) -> Record | None:
 
 
 def _assembled(record: Record) -> Fields:
-    fields = {name: plain(value) for name in stored_names(type(record)) if (value := sent(record, name)) is not None}
-    unknown = {name: plain(value) for name, value in unknown_fields(record).items()}
+    fields = {name: to_json(value) for name in stored_names(type(record)) if (value := sent(record, name)) is not None}
+    unknown = {name: to_json(value) for name, value in unknown_fields(record).items()}
     return {**({"content": None} if isinstance(record, Message) else {}), **fields, **unknown}

@@ -19,7 +19,7 @@ from .odd_values import as_raw, texts_of
 
 R = TypeVar("R", bound=Record)
 
-_Look: TypeAlias = Callable[[Any, Path, OddDocument], None]
+_Correct: TypeAlias = Callable[[Any, Path, OddDocument], None]
 
 _OTHER_PARTS: Final = ("reasoning_content", "refusal")
 _NOT_OBJECT: Final = None | bool | int | float | str
@@ -38,22 +38,22 @@ def loosely(data: bytes, cls: type[R]) -> R:
         ValueError, RecursionError: the same.
     """
     document = OddDocument(data)
-    decode, look = _ways(cls, is_sealed=True)
+    decode, correct = _ways(cls, is_sealed=True)
     try:
         record = decode(data)
     except msgspec.ValidationError:
-        decode, look = _ways(cls, is_sealed=False)
+        decode, correct = _ways(cls, is_sealed=False)
         record = decode(data)
     else:
         document.is_sealed = True
-    look(record, (), document)
+    correct(record, (), document)
     return record
 
 
 @cache
-def _ways(cls: type[Record], *, is_sealed: bool) -> tuple[Callable[[bytes], Any], _Look]:
+def _ways(cls: type[Record], *, is_sealed: bool) -> tuple[Callable[[bytes], Any], _Correct]:
     """The decoder of a `cls`'s twin, and the function that corrects its result."""
-    return msgspec.json.Decoder(_twin(cls, is_sealed)).decode, _looker(cls, is_sealed)
+    return msgspec.json.Decoder(_twin(cls, is_sealed)).decode, _corrector(cls, is_sealed)
 
 
 # The twins.
@@ -78,7 +78,7 @@ def _any(annotation: object, rule: Rule | None, is_sealed: bool) -> object:
     if rule is not None and rule.record is not None:
         twin = _twin(rule.record, is_sealed)
         return list[twin] | _NOT_LIST if rule.is_list else twin | _NOT_OBJECT
-    return annotation if rule is not None and rule.take is as_raw else Any
+    return annotation if rule is not None and rule.convert is as_raw else Any
 
 
 def _with_default(field: msgspec.structs.FieldInfo) -> object:
@@ -104,7 +104,7 @@ class _Field(NamedTuple):
     Attributes:
         name: its name in JSON.
         write: sets it.
-        take: its rule's conversion.
+        convert: its rule's conversion.
         has_records: whether it holds records.
         is_nullable: whether it may be null.
         place: its record's usual path, if such records have a source only for odd values; else None.
@@ -113,20 +113,20 @@ class _Field(NamedTuple):
 
     name: str
     write: Callable[[Any, Any], None]
-    take: Callable[[Any], Any]
+    convert: Callable[[Any], Any]
     has_records: bool
     is_nullable: bool
     place: Path | None
     default: Callable[[], Any]
 
 
-def _take(record: Record, field: _Field, sent: object, path: Path, document: OddDocument) -> None:
+def _replace(record: Record, field: _Field, sent: object, path: Path, document: OddDocument) -> None:
     """Replace a value of another type by its conversion."""
-    name, write, take, has_records, is_nullable, place, default = field
+    name, write, convert, has_records, is_nullable, place, default = field
     if name == "content" and isinstance(sent, list | dict):
         taken = _spread(record, sent)
     else:
-        taken = UNSET if sent is None else take(sent)
+        taken = UNSET if sent is None else convert(sent)
     if has_records and taken is not UNSET:
         raise OtherStructureError
     write(record, default() if taken is UNSET else taken)
@@ -146,48 +146,53 @@ def _spread(record: Record, content: object) -> object:
 
 
 @cache
-def _looker(cls: type[Record], is_sealed: bool) -> _Look:
+def _corrector(cls: type[Record], is_sealed: bool) -> _Correct:
     """A function that corrects a twin of `cls` and all records below it, sets their sources, and sets their classes."""
-    namespace: dict[str, Any] = {"CLS": cls, "PLACE": cls._place, "take": _take, "OtherStructureError": OtherStructureError}
-    lines = ["def look(record, path, document):"]
+    namespace: dict[str, Any] = {
+        "CLS": cls,
+        "PLACE": cls._place,
+        "replace": _replace,
+        "OtherStructureError": OtherStructureError,
+    }
+    lines = ["def correct(record, path, document):"]
     for number, field in enumerate(msgspec.structs.fields(cls)):
         rule = rules_of(cls).get(field.encode_name)
-        if rule is not None and rule.take is not as_raw:
+        if rule is not None and rule.convert is not as_raw:
             namespace[f"field_{number}"], namespace[f"exact_{number}"] = _seen(cls, field, rule), rule.exact
             if rule.record is not None:
                 namespace[f"twin_{number}"] = _twin(rule.record, is_sealed)
-                namespace[f"look_{number}"] = _looker(rule.record, is_sealed)
+                namespace[f"correct_{number}"] = _corrector(rule.record, is_sealed)
             lines += [f"    value = record.{field.name}", *_lines(number, field.encode_name, rule)]
     if not (is_sealed and _is_sealed(cls)):
         lines.append(f"    record.{SOURCE_SLOT} = document if path == PLACE else (document, path)")
     exec("\n".join([*lines, "    record.__class__ = CLS"]), namespace)  # noqa: S102  (made from the annotations alone)
-    return namespace["look"]
+    return namespace["correct"]
 
 
 def _seen(cls: type[Record], field: msgspec.structs.FieldInfo, rule: Rule) -> _Field:
     place = cls._place if _is_sealed(cls) else None
     has_records = rule.record is not None
     write = getattr(cls, field.name).__set__
-    return _Field(field.encode_name, write, rule.take, has_records, rule.is_nullable, place, _default_of(field))
+    return _Field(field.encode_name, write, rule.convert, has_records, rule.is_nullable, place, _default_of(field))
 
 
 def _lines(number: int, name: str, rule: Rule) -> list[str]:
     """The code that checks the value of a field."""
-    take = f"take(record, field_{number}, value, path, document)"
+    replace = f"replace(record, field_{number}, value, path, document)"
     if rule.record is None:
-        return [f"    if {_is_odd(rule, f'exact_{number}')}: {take}"]
+        return [f"    if {_is_odd(rule, f'exact_{number}')}: {replace}"]
     if not rule.is_list:
-        lines = [f"    if type(value) is twin_{number}: look_{number}(value, (*path, {name!r}), document)"]
+        lines = [f"    if type(value) is twin_{number}: correct_{number}(value, (*path, {name!r}), document)"]
     else:
         lines = [
             "    if type(value) is list:",
             "        for index, item in enumerate(value):",
             f"            if type(item) is not twin_{number}: raise OtherStructureError",
-            f"            look_{number}(item, (*path, {name!r}, index), document)",
+            f"            correct_{number}(item, (*path, {name!r}, index), document)",
         ]
     if rule.is_nullable:
-        return [*lines, f"    elif value is not None: {take}"]
-    return [*lines, f"    else: {'raise OtherStructureError' if rule.is_list else take}"]
+        return [*lines, f"    elif value is not None: {replace}"]
+    return [*lines, f"    else: {'raise OtherStructureError' if rule.is_list else replace}"]
 
 
 def _is_odd(rule: Rule, exact: str) -> str:

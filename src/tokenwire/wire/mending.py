@@ -15,7 +15,7 @@ from ..types._record import Record
 from ..types._source import Fields, Odd, OddDocument, Path
 from ..types.embeddings import Embedding
 from .fields import MESSAGE, PLACES_OF_TEXT, place_of_text
-from .odd_values import as_raw, take_for, texts_of
+from .odd_values import as_raw, converter_for, texts_of
 
 # The essential fields of an answer: if they have another type, it is not an answer.
 _ESSENTIAL = frozenset({(Embedding, "embedding")})
@@ -32,14 +32,14 @@ class Rule(NamedTuple):
         record: the class of the records in it, None if it holds none.
         is_list: whether it is a list of records.
         is_nullable: whether it may be null.
-        take: converts a value of another type to the field's; UNSET if it can't.
+        convert: converts a value of another type to the field's; UNSET if it can't.
     """
 
     exact: frozenset[type]
     record: type[Record] | None
     is_list: bool
     is_nullable: bool
-    take: Callable[[Any], Any]
+    convert: Callable[[Any], Any]
 
     def has_sent(self, taken: object) -> bool:
         """Whether the original value must be kept, as the converted one does not show it."""
@@ -81,7 +81,7 @@ def _mend(plan: _Plan, fields: Fields, path: Path, document: OddDocument) -> Non
         rule = rules[name]
         if rule.record is not None and type(value) is (list if rule.is_list else dict):
             _mend_below(below[name], value, (*path, name), document)
-        elif rule.take is as_raw:
+        elif rule.convert is as_raw:
             fields[name] = as_raw(value)
         else:
             odd = [*(odd or ()), name]
@@ -108,7 +108,7 @@ def _mend_value(plan: _Plan, fields: Fields, place: Path, document: OddDocument)
     """Replace a value of another type by its conversion."""
     name = str(place[-1])
     rule, sent = plan.rules[name], fields.pop(name)
-    taken = UNSET if sent is None else rule.take(sent)
+    taken = UNSET if sent is None else rule.convert(sent)
     if taken is not UNSET:
         fields[name] = taken
     document.note(place, Odd(sent, taken) if rule.has_sent(taken) else None)
@@ -178,7 +178,7 @@ def _rule(name: str, annotation: object) -> Rule:
     kinds = [get_origin(part) or part for part in parts]
     records = [part for part in (*parts, *(arg for part in parts for arg in get_args(part))) if _is_record(part)]
     exact = frozenset(kinds) - ({list} if records else set()) | ({int} if float in kinds else set())
-    return Rule(exact, records[0] if records else None, list in kinds, type(None) in kinds, take_for(name, kinds))
+    return Rule(exact, records[0] if records else None, list in kinds, type(None) in kinds, converter_for(name, kinds))
 
 
 def _parts(annotation: object) -> tuple[Any, ...]:

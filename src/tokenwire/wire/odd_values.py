@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 
-def take_for(name: str, kinds: Iterable[object]) -> Callable[[object], object]:
+def converter_for(name: str, kinds: Iterable[object]) -> Callable[[object], object]:
     """The function that converts any value to a field of this name and these types."""
     return _BY_NAME.get(name) or next((_BY_TYPE[kind] for kind in kinds if kind in _BY_TYPE), _nothing)
 

@@ -199,15 +199,15 @@ class PartialJSON:
     def _string(self, text: str, position: int) -> int:
         found = _STRING.match(text, position)
         if found is None:  # it ends in a later piece, or has escapes
-            self._place("")
+            self._put("")
             return self._begin(_State.IN_STRING, position + 1)
-        self._place(found[1])
+        self._put(found[1])
         self._after()
         return found.end()
 
     def _word(self, text: str, position: int, word: str, value: object) -> int:
         if text.startswith(word, position):
-            self._place(value)
+            self._put(value)
             self._after()
             return position + len(word)
         if word.startswith(text[position:]):
@@ -342,10 +342,10 @@ class PartialJSON:
             value = _decode_number(number)
         except msgspec.DecodeError as exc:  # too large for a float
             self._fail(text, position, str(exc), exc)
-        self._place(value)
+        self._put(value)
         self._after()
 
-    def _place(self, value: object) -> None:
+    def _put(self, value: object) -> None:
         """Put a new value into its container."""
         if self._container is None:
             self.value = value
@@ -359,7 +359,7 @@ class PartialJSON:
             self._stack.append(self._container)
         if len(self._stack) >= self._max_depth:
             raise LimitExceededError(f"the JSON text is nested more deeply than max_depth={self._max_depth}")
-        self._place(container)
+        self._put(container)
         self._container = container
         self._state = _State.FIRST_KEY if isinstance(container, dict) else _State.FIRST_ITEM
         return position + 1

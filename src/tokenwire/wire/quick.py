@@ -19,7 +19,7 @@ from .convert import numbered
 from .fields import CHOICE, HEAD, MESSAGE, NULL, Field, Grows, names, tests
 from .growing import Pieces, RawPieces
 
-Take: TypeAlias = Callable[[Any, ModelResponseStream, bytes, dict[int, Any] | None], Any]
+Append: TypeAlias = Callable[[Any, ModelResponseStream, bytes, dict[int, Any] | None], Any]
 
 _TEXTS = {name: stored_names(Delta)[name] for name in names(MESSAGE, Grows.TEXT)}
 _TAKEN = frozenset({"content", "tool_calls", *_TEXTS, "logprobs", "usage"})
@@ -87,10 +87,10 @@ _FLATTENED = f"""piece = copy(PIECE)
     return piece"""
 
 
-def _written(*, is_flat: bool) -> Take:
+def _written(*, is_flat: bool) -> Append:
     """The generated function, for callers of OpenAI's chunks or of flat ones."""
     source = f"""
-def take(assembler, chunk, event, decoded):
+def append(assembler, chunk, event, decoded):
     choices = chunk.choices
     if len(choices) != 1 or {_rare("chunk", ModelResponseStream, HEAD)}:
         return None
@@ -143,10 +143,10 @@ def take(assembler, chunk, event, decoded):
         "set_source": set_source,  # three times as fast as an assignment for a class with its own `__setattr__`
     }
     exec(source, namespace)  # noqa: S102  (made from the tables alone)
-    return namespace["take"]
+    return namespace["append"]
 
 
-def take_piece(assembler: Assembler, piece: GenericStreamingChunk) -> GenericStreamingChunk | None:
+def append_piece(assembler: Assembler, piece: GenericStreamingChunk) -> GenericStreamingChunk | None:
     """The same for a handler's flat chunk that does not end its choice.
 
     Returns:
@@ -170,7 +170,7 @@ def take_piece(assembler: Assembler, piece: GenericStreamingChunk) -> GenericStr
     return piece
 
 
-take_chat: Take = _written(is_flat=False)
+append_chat: Append = _written(is_flat=False)
 """Adds a chunk: appends its pieces to what an assembler has collected, sets its source, and returns it.
 
 Args:
@@ -183,5 +183,5 @@ Returns:
     The chunk; None for one that needs the slow path, of which nothing has been added.
 """
 
-take_flat: Take = _written(is_flat=True)
+append_flat: Append = _written(is_flat=True)
 """The same for callers of flat chunks: returns the flat chunk."""

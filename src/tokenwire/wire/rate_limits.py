@@ -18,7 +18,7 @@ _PAIRS = tuple(
 )
 
 
-def pause_asked(headers: dict[str, str]) -> float | None:
+def pause_of(headers: dict[str, str]) -> float | None:
     """Seconds until the reset if nothing remains; None if something remains, or the headers do not say.
 
     Args:
