@@ -102,6 +102,20 @@ def answers(received: bytes) -> list[dict[str, Any]]:
     return found
 
 
+async def test_no_piece_of_an_answer_waits_for_the_one_before() -> None:
+    """Also on a socket whose protocol is 0, as uvicorn makes it and is given it here: asyncio alone would let it wait."""
+    found: list[int] = []
+
+    class Looking(HTTPProtocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            found.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    async with exchanging(tells, http=Looking) as exchange:
+        await exchange(LAST)
+    assert found == [1]
+
+
 @pytest.mark.parametrize("request_", [sized(b"body"), chunked(b"body")], ids=["sized", "chunked"])
 async def test_an_offer_of_another_protocol_is_ignored(request_: bytes) -> None:
     """The body arrives, and the connection lives on; so also when the bytes come one by one."""

@@ -11,6 +11,7 @@ from msgspec import Struct
 import tokenwire
 from tokenwire import APIError, BadRequestError, NotFoundError, StreamTruncatedError, Timeout
 
+from ..wire.responses.request import HINTS
 from . import tracing
 from .cors import CORS
 from .early import opened_early
@@ -354,6 +355,7 @@ class App:
         if named is not None:
             return self._without(visit, call, OFFERED & call.keys() - named)
         if _provider_of(call) == SPEAKS_MESSAGES:
+            call = self._without(visit, call, (OFFERED | HINTS) & call.keys())
             beta = visit.headers.get(b"anthropic-beta")
             headers = {} if beta is None else {"anthropic-beta": beta.decode("latin-1")}
             return {**call, "extra_headers": {**headers, **(call.get("extra_headers") or {})}}

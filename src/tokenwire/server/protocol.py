@@ -6,12 +6,14 @@
 - A client of HTTP/1.0 is not sent chunks, which it does not know (RFC 9112, 6.1): a body whose length is not known ends
   with the connection.
 - A request that runs when its connection is lost learns of it, also where another one waits behind it on the connection.
+- A piece of an answer goes out at once, whoever made the socket.
 - What a client may keep the server waiting for, and have it keep in memory, is bounded by the constants below.
 
 `tokenwire serve` uses it. With another way to start uvicorn: `uvicorn module:app --http tokenwire.server.protocol:HTTPProtocol`,
 or `uvicorn.run(app, http=HTTPProtocol)`.
 """
 
+import socket
 from array import array
 from asyncio import TimerHandle, Transport  # noqa: TID251  (uvicorn is asyncio's)
 from typing import Any
@@ -39,6 +41,16 @@ class TooMuch(Exception):
     """A client has sent more of something than it may."""
 
 
+def _send_at_once(connection: socket.socket) -> None:
+    """Have no piece of an answer wait until the client has acknowledged the one before, 40 ms later.
+
+    asyncio sees to that for the sockets that it made itself. Those that uvicorn is given, or makes for several workers, have
+    0 for their protocol, by which asyncio does not know them as TCP's.
+    """
+    if connection.family in (socket.AF_INET, socket.AF_INET6):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 class HTTPProtocol(HttpToolsProtocol):
     """One connection; uvicorn makes it."""
 
@@ -58,6 +70,7 @@ class HTTPProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Wait for a request."""
         super().connection_made(transport)
+        _send_at_once(transport.get_extra_info("socket"))
         self._since = self.loop.time()
         self._look_timer = self.loop.call_later(LOOK_SECONDS, self._look)
 
