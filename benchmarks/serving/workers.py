@@ -1,8 +1,9 @@
 """What more processes bring: `python -m benchmarks.serving.workers`.
 
 The handler uses 20 ms of CPU for each request, and the client that asks next to nothing. One and several workers take
-turns for some rounds. Then, of several workers: their figures are summed, a burst of connections is spread over them, one that is killed takes its own streams with it
-alone and is replaced, and SIGTERM lets all streams finish. What does not come out so ends the script with status 1.
+turns for some rounds. Then, of several workers: their figures are summed, connections that come at once are spread over
+them, one that is killed takes its own streams with it alone and is replaced, and SIGTERM lets all streams finish. What does
+not come out so ends the script with status 1.
 """
 
 import argparse

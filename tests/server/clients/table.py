@@ -157,6 +157,12 @@ error: nobody NotFoundError 404
 broken: Once APIError
 """
 
+AIPERF = """\
+requests: 4 errors: 0
+tokens: 3.0
+first token: True
+"""
+
 CLIENTS = (
     Client("litellm", ("litellm", "mcp"), "litellm", "litellm_client.py", LITELLM),
     Client("langchain", ("langchain-openai",), "langchain_openai", "langchain_client.py", LANGCHAIN),
@@ -166,6 +172,7 @@ CLIENTS = (
     Client("pydantic-ai", ("pydantic-ai-slim[openai]",), "pydantic_ai", "pydantic_ai_client.py", PYDANTIC_AI),
     Client("instructor", ("instructor",), "instructor", "instructor_client.py", INSTRUCTOR),
     Client("openai-agents", ("openai-agents",), "agents", "agents_client.py", AGENTS),
+    Client("aiperf", ("aiperf",), "aiperf", "aiperf_client.py", AIPERF),
     Client("openai (npm)", ("openai",), "openai", "openai_client.mjs", OPENAI_NPM),
     Client("AI SDK", ("ai", "@ai-sdk/openai-compatible"), "@ai-sdk/openai-compatible", "ai_sdk_client.mjs", AI_SDK),
 )
