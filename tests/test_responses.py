@@ -208,6 +208,7 @@ SAID: dict[str, list[Any]] = {
         piece(tool_calls=[{"index": 0, "type": "custom", "custom": {"input": "End"}}]),
         piece("tool_calls"),
     ],
+    "paused": ["Wait", piece("pause_turn")],
     "citation": [
         "see",
         piece(annotations=[{"type": "url_citation", "url_citation": {"url": "u", "title": "t"}}]),

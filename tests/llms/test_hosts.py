@@ -376,7 +376,12 @@ async def test_a_preset_in_the_map_of_handlers(monkeypatch: pytest.MonkeyPatch) 
         ("grok/m", 'Did you mean "xai/m"'),
         ("together/org/m", 'Did you mean "together_ai/org/m"'),
         ("openruoter/org/m", 'Did you mean "openrouter/org/m"'),
-        ("bedrock/m", 'For bedrock, call "openai/m"'),
+        ("bedrock/m", 'call "openai/m" with api_base="https://bedrock-runtime.REGION.amazonaws.com/openai/v1"'),
+        ("vertex_ai/m", 'call "openai/google/m" with api_base="https://LOCATION-aiplatform.googleapis.com/v1/projects/'),
+        ("azure_ai/m", 'call "azure/m" with api_base="https://RESOURCE.services.ai.azure.com"'),
+        ("cohere/m", 'call "openai/m" with api_base="https://api.cohere.ai/compatibility/v1"'),
+        ("replicate/m", 'For replicate, call "openai/m" with the address'),
+        ("groq", 'Name one of its models: "groq/..."'),
         ("acme/m", 'call "openai/acme/m"'),
     ],
 )

@@ -8,18 +8,10 @@ from .._settings import module_settings
 from ..exceptions import UnknownProviderError, refused, wrong
 from ..llms.backend import Backend, Kind, OwnEndpoint, SharedBackend
 from ..llms.bridge import Bridge
-from ..llms.providers import built_in, find, names, provider_of
+from ..llms.providers import built_in, find, names, provider_of, way_to
 from .unknown import nearest
 
 ENTRY_POINTS = "tokenwire.providers"
-
-# Vendors' prefixes in LiteLLM: the part after the prefix is the model's name at that vendor.
-_VENDORS = frozenset(
-    """
-    azure_ai bedrock clarifai cloudflare cohere cohere_chat datarobot gigachat github_copilot nlp_cloud oci petals predibase
-    replicate sagemaker snowflake triton vertex_ai vertex_ai_beta watsonx
-    """.split()
-)
 
 # Vendors' names for which LiteLLM, and so this library, has another name.
 _CALLED = {
@@ -195,11 +187,10 @@ def _resolved(
 
 def _hint(model: str, prefix: str, rest: str, known: Iterable[str]) -> str:
     """A hint at what the caller may have meant by this model's name."""
-    if rest and prefix in _VENDORS:
-        return (
-            f'For {prefix}, call "openai/{rest}" with the address of its OpenAI-compatible API in api_base=... and its key in'
-            " api_key=..."
-        )
+    if rest and (way := way_to(prefix, rest)) is not None:
+        return way
+    if model in known:
+        return f'Name one of its models: "{model}/..."'
     if rest and (meant := _CALLED.get(prefix.lower()) or nearest(prefix, known, shortest=4)) is not None:
         return f'Did you mean "{meant}/{rest}"?'
     return (

@@ -5,9 +5,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from secrets import token_hex
 from typing import IO, Any, cast
 
+from anyio import Lock, to_thread
+from msgspec.structs import replace
+
 from ..exceptions import refused, wrong
+from ..types._response import Response
+from .backend import Senders
+from .openai import EndpointCall
 
 FILES = ("image", "mask")  # the parameters that are files
+INLINE_BYTES = 1024 * 1024  # of files: more of them is read in a thread, for nobody else is served meanwhile
 _EXPECTED = "bytes, an open binary file, a pathlib.Path, or (name, one of these[, content type])"
 _ESCAPES = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
 
@@ -18,6 +25,40 @@ _KINDS = (
     (b"GIF8", "gif", "image/gif"),
     (b"RIFF", "webp", "image/webp"),
 )
+
+
+class Form:
+    """The body of a request, made once for all attempts.
+
+    Args:
+        fields: as `form_of` takes them.
+    """
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self._fields = fields
+        self._made: tuple[str, bytes] | None = None
+        self._making = Lock()  # a hedge may want it while it is made
+
+    async def made(self) -> tuple[str, bytes]:
+        """What `form_of` returns; large files are read in a thread. Raises as that does."""
+        async with self._making:
+            if self._made is None:
+                is_large = sum(map(_size_of, _files_in(self._fields))) > INLINE_BYTES
+                self._made = await to_thread.run_sync(form_of, self._fields) if is_large else form_of(self._fields)
+        return self._made
+
+
+class FormCall(EndpointCall):
+    """A call whose request is a form; its files are read by the first attempt."""
+
+    __slots__ = ("form",)
+    form: Form
+
+    async def answer(self, via: Senders, deadline: float) -> Response:
+        """As `EndpointCall.answer`. Raises also as `form_of`."""
+        kind, data = await self.form.made()
+        self._request = replace(self._request, headers={**self._request.headers, "content-type": kind}, body=data)
+        return await super().answer(via, deadline)
 
 
 def form_of(fields: Mapping[str, Any]) -> tuple[str, bytes]:
@@ -40,6 +81,32 @@ def form_of(fields: Mapping[str, Any]) -> tuple[str, bytes]:
         else:
             parts.append(_file(boundary, name, value, name))
     return f"multipart/form-data; boundary={boundary}", b"".join([*parts, f"--{boundary}--\r\n".encode()])
+
+
+def _files_in(fields: Mapping[str, Any]) -> Iterator[object]:
+    for name in FILES:
+        value = fields.get(name)
+        for file in cast("list[object]", value) if isinstance(value, list) else (value,):
+            yield file[1] if isinstance(file, tuple) and len(cast("tuple[object, ...]", file)) > 1 else file
+
+
+def _size_of(file: object) -> float:
+    """How many bytes reading it takes; one that can't tell may take any time. What is wrong with it is found when it is read."""
+    try:
+        if isinstance(file, os.PathLike):
+            return os.stat(cast("os.PathLike[str]", file)).st_size
+        if not hasattr(file, "read"):
+            return len(cast("bytes", file)) if isinstance(file, bytes | bytearray | memoryview) else 0
+        opened = cast("IO[bytes]", file)
+        if not (hasattr(opened, "seekable") and opened.seekable()):
+            return float("inf")
+        at = opened.tell()
+        opened.seek(0, os.SEEK_END)
+        end = opened.tell()
+        opened.seek(at)
+    except (OSError, ValueError):
+        return 0
+    return end - at
 
 
 def _texts(name: str, value: object) -> Iterator[tuple[str, str]]:

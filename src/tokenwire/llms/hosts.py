@@ -210,3 +210,41 @@ _ROWS = (
     _host("ollama_chat", "http://localhost:11434/v1", "OLLAMA_API_KEY", "OLLAMA_API_BASE", needs_key=False, place_of=_below_v1),
 )
 HOSTS: dict[str, Provider] = {row.name: row for row in _ROWS}
+
+
+# Hosts whose own API nobody speaks here, by LiteLLM's names for them.
+_ELSEWHERE = frozenset(
+    """
+    azure_ai bedrock bedrock_converse clarifai cloudflare cohere cohere_chat datarobot gigachat github_copilot nlp_cloud oci petals
+    predibase replicate sagemaker snowflake triton vertex_ai vertex_ai_beta watsonx
+    """.split()
+)
+_BEDROCK = ("openai/", "https://bedrock-runtime.REGION.amazonaws.com/openai/v1", "a Bedrock API key")
+_COHERE = ("openai/", "https://api.cohere.ai/compatibility/v1", "its key")
+_VERTEX = (
+    "openai/google/",
+    "https://LOCATION-aiplatform.googleapis.com/v1/projects/PROJECT/locations/LOCATION/endpoints/openapi",
+    "an access token",
+)
+# How their models are called by the APIs in OpenAI's words that some of them have beside it, by their own pages on these: the
+# model's prefix, the address, and what the key is.
+_BY_OPENAIS_API = {
+    "azure_ai": ("azure/", "https://RESOURCE.services.ai.azure.com", "its key"),
+    "bedrock": _BEDROCK,
+    "bedrock_converse": _BEDROCK,
+    "cohere": _COHERE,
+    "cohere_chat": _COHERE,
+    "vertex_ai": _VERTEX,
+    "vertex_ai_beta": _VERTEX,
+}
+
+
+def way_to(name: str, model: str) -> str | None:
+    """A sentence that says how a model of a host is called whose own API nobody speaks here; None for other names."""
+    if name not in _ELSEWHERE:
+        return None
+    if name not in _BY_OPENAIS_API:
+        where = "the address of its OpenAI-compatible API in api_base=... and its key in api_key=..."
+        return f'For {name}, call "openai/{model}" with {where}'
+    prefix, address, key = _BY_OPENAIS_API[name]
+    return f'For {name}, call "{prefix}{model}" with api_base="{address}" and {key} in api_key=...'

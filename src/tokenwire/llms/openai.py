@@ -117,15 +117,14 @@ class OpenAI:
             query = urlencode(params.get("extra_query") or {}, doseq=True)
             extra = params.get("extra_body")
             params = {name: value for name, value in params.items() if name not in ("extra_query", "extra_body")}
-        form_type, data = None, b""
+        fields: dict[str, Any] | None = None
+        data = b""
         if request.kind == "models":
             method = "GET"
         elif request.kind == "image_edit":
-            from .forms import form_of
-
             images = params["image"]
             one = {"image": images[0]} if len(images) == 1 else {}  # as OpenAI's own client sends it
-            form_type, data = form_of(self._body(request, model, {**params, **one}, extra))
+            fields = self._body(request, model, {**params, **one}, extra)
         else:
             data = encode_body(self._body(request, model, params, extra))
         timeouts, key = options.timeouts, self._key(options, address)
@@ -136,8 +135,6 @@ class OpenAI:
             streamed=request.stream,
             has_body=bool(data),
         )
-        if form_type is not None:
-            headers = {**headers, "content-type": form_type}
         http_request = HTTPRequest(
             method=method,
             url=url_of(address, self._path, version, query),
@@ -147,7 +144,13 @@ class OpenAI:
             pool=timeouts.pool,
             write=timeouts.write,
         )
-        return EndpointCall(http_request, address.shown, self._answer, self._dialect, request)
+        if fields is None:
+            return EndpointCall(http_request, address.shown, self._answer, self._dialect, request)
+        from .forms import Form, FormCall
+
+        call = FormCall(http_request, address.shown, self._answer, self._dialect, request)
+        call.form = Form(fields)
+        return call
 
     def _body(self, request: Request, model: str, params: Mapping[str, Any], extra: Mapping[str, Any] | None) -> dict[str, Any]:
         """The request's JSON; `extra` is added without translation, as it is in the endpoint's own terms."""

@@ -162,6 +162,13 @@ def find(name: str) -> Provider | None:
     return HOSTS.get(name)
 
 
+def way_to(name: str, model: str) -> str | None:
+    """How a model of a host is called whose own API nobody speaks here; None for a name that is not such a host's."""
+    from .hosts import way_to
+
+    return way_to(name, model)
+
+
 def names() -> tuple[str, ...]:
     """The names of all built-in providers."""
     from .hosts import HOSTS

@@ -170,7 +170,7 @@ class Visit:
             if size > max_bytes:
                 raise too_large(max_bytes)
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        return body if undo is None else undo(body)
+        return body if undo is None else await undo(body)
 
     async def next_piece(self, max_bytes: int) -> tuple[bytes, bool]:
         """The next bytes of the request's body, and whether there are more; all at once where the client compressed them.
