@@ -18,36 +18,36 @@ from ..exceptions import (
     BadRequestError,
     LimitExceededError,
     Timeout,
-    without_secrets,
 )
 from .protocol import HeadersTooLarge
+from .reasons import reason_of, shown_reason
 
-# What an exception becomes: the class of ours, what happened at which address, and what else the class is told.
+# What an exception becomes: the class of ours, what happened, and what else the class is told.
 Rule: TypeAlias = tuple[type[APIError], str, dict[str, Any]]
 
-_MISTAKE: Rule = BadRequestError, "the request can't be sent to {}", {"fault": "caller"}  # no retry could help
-_LATE: Rule = Timeout, "nothing arrived in time: {}", {}
+_MISTAKE: Rule = BadRequestError, "the request can't be sent", {"fault": "caller"}  # no retry could help
+_LATE: Rule = Timeout, "nothing arrived in time", {}
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "packet length too long")
-_REST = "the request to {} failed"
+_REST = "the request failed"
 
 
 def _rules(edition: ModuleType) -> dict[type[BaseException], Rule]:
     """What the exceptions of httpx, or of another edition of it, become."""
     return {
-        edition.ConnectTimeout: (Timeout, "no connection in time: {}", {"budget": "connect"}),
-        edition.PoolTimeout: (Timeout, "no free connection in time: {}", {"budget": "pool"}),
-        edition.WriteTimeout: (Timeout, "the request could not be sent in time: {}", {"budget": "write"}),
+        edition.ConnectTimeout: (Timeout, "no connection in time", {"budget": "connect"}),
+        edition.PoolTimeout: (Timeout, "no free connection in time", {"budget": "pool"}),
+        edition.WriteTimeout: (Timeout, "the request could not be sent in time", {"budget": "write"}),
         edition.TimeoutException: _LATE,
         edition.LocalProtocolError: _MISTAKE,
         edition.UnsupportedProtocol: _MISTAKE,
         edition.InvalidURL: _MISTAKE,
-        edition.DecodingError: (APIResponseValidationError, "cannot decompress the body from {}", {}),
-        edition.ConnectError: (APIConnectionError, "cannot connect to {}", {}),
-        edition.ProxyError: (APIConnectionError, "the proxy did not connect to {}", {}),
-        edition.RemoteProtocolError: (APIConnectionError, "no valid HTTP from {}", {}),
-        edition.NetworkError: (APIConnectionError, "the connection to {} broke", {}),
+        edition.DecodingError: (APIResponseValidationError, "cannot decompress the body", {}),
+        edition.ConnectError: (APIConnectionError, "cannot connect", {}),
+        edition.ProxyError: (APIConnectionError, "the proxy did not connect", {}),
+        edition.RemoteProtocolError: (APIConnectionError, "the answer is not valid HTTP", {}),
+        edition.NetworkError: (APIConnectionError, "the connection broke", {}),
         edition.TransportError: (APIConnectionError, _REST, {}),
-        edition.TooManyRedirects: (APIConnectionError, "redirected in circles by {}", {}),
+        edition.TooManyRedirects: (APIConnectionError, "redirected in circles", {}),
     }
 
 
@@ -69,19 +69,18 @@ def is_network_error(error: BaseException) -> bool:
 
 
 def translated(error: Exception, url: str) -> APIError:
-    """Our exception for what httpx, or the layers under and over it, raised while talking to `url`."""
-    url = without_secrets(url)
+    """Our exception for what httpx, or the layers under and over it, raised while talking to `url`. No address is in it."""
     if isinstance(error, HeadersTooLarge):
-        return LimitExceededError(f"{error}: {url}", limit="max_header_bytes")
+        return LimitExceededError(str(error), limit="max_header_bytes")
     kind, text, details = _rule_of(error) or _unknown(error)
-    text = text.format(url)
-    return kind(text if kind is Timeout else f"{text}: {_without_tls(url, reason_of(error))}", **details)
+    return kind(text if kind is Timeout else f"{text}: {_reason(error, url)}", **details)
 
 
-def _without_tls(url: str, reason: str) -> str:
-    """The reason; OpenSSL's words for a server that answers in plain HTTP tell nobody so."""
-    if url.startswith("https:") and any(words in reason for words in _NOT_TLS):
-        return f"it does not speak TLS: did you mean http://? ({reason})"
+def _reason(error: Exception, url: str) -> str:
+    """Why; OpenSSL's words for a server that answers in plain HTTP do not say so."""
+    reason = shown_reason(error)
+    if url.startswith("https:") and any(words in reason_of(error) for words in _NOT_TLS):
+        return f"the server does not speak TLS: did you mean http://? ({reason})"
     return reason
 
 
@@ -96,8 +95,3 @@ def failure_of(error: Exception, url: str, deadline: float) -> APIError:
     if isinstance(ours, Timeout) and _loops.now() >= deadline:
         ours.budget = None  # which of the caller's budgets it was, only the caller knows: it cut the smaller ones short
     return ours
-
-
-def reason_of(error: BaseException) -> str:
-    """What an exception says, or at least what it is."""
-    return str(error) or type(error).__name__

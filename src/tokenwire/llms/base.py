@@ -9,6 +9,7 @@ from ..wire.convert import Shape
 
 if TYPE_CHECKING:
     from ..types._source import Path
+    from ..types.attempts import RequestInfo
     from ..wire.assemble import Assembler
 
 C = TypeVar("C")
@@ -36,6 +37,7 @@ class ChunkSource(Generic[C]):
         odd: the places of what was understood of the stream though it was not as it should be, such as ("usage", "cost").
         last_event: what ends the stream of such a provider, as its API calls it; None for a handler's, which says it in a chunk.
         status, headers: of the HTTP response that the stream reads, None and {} where there is none.
+        request: what that response answers, for an error; None where there is none.
     """
 
     __slots__ = ()
@@ -49,6 +51,7 @@ class ChunkSource(Generic[C]):
     last_event: str | None = None
     status: int | None = None
     headers: dict[str, str]
+    request: "RequestInfo | None" = None
 
     async def start(self, deadline: float) -> None:
         """Send the request and wait until the answer begins. `deadline` is a value of `_loops.clock`, which on most loops is `time.monotonic()`.

@@ -173,6 +173,10 @@ class HandlerCall:
         """See `Prepared`."""
         return f"the handler {self._bridge.name}"
 
+    @property
+    def request(self) -> None:
+        """See `Prepared`: a handler's requests are its own."""
+
     def traced(self, headers: Callable[[], dict[str, str]], waits: list[float]) -> "HandlerCall":
         """See `Prepared`: a handler's own calls find the trace where it runs."""
         return self

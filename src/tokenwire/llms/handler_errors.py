@@ -20,10 +20,13 @@ def is_handlers_own(error: BaseException) -> bool:
 
 
 def translated(error: BaseException) -> APIError:
-    """The exception of ours that says what the handler's says."""
+    """The exception of ours that says what the handler's says; of a failure of the network what may be shown to users."""
     ours = error_from_exception(error)
     if ours is not error and ours.fault == "handler" and _is_network_error(error):
-        ours.fault = "network"
+        from ..http.reasons import shown_reason
+
+        name, reason = type(error).__name__, shown_reason(error)
+        return type(ours)(name if reason == name else f"{name}: {reason}", fault="network")
     return ours
 
 

@@ -16,13 +16,21 @@ from enum import Enum, auto
 from .. import _loops
 from .._reading import ready
 from .._settings import Limits
-from ..exceptions import APIConnectionError, APIError, APIResponseValidationError, LimitExceededError, StreamTruncatedError
+from ..exceptions import (
+    APIConnectionError,
+    APIError,
+    APIResponseValidationError,
+    LimitExceededError,
+    StreamTruncatedError,
+    without_secrets,
+)
 from ..http.exchange import Exchange
 from ..types._source import Path
+from ..types.attempts import RequestInfo
 from ..wire.assemble import Assembler
 from ..wire.convert import Chunk
 from ..wire.dialect import EventDecoder
-from ..wire.errors import name_address, unusable
+from ..wire.errors import unusable
 from ..wire.sse import SSEDecoder
 from .base import ChunkSource, Send
 
@@ -99,6 +107,11 @@ class HTTPSource(ChunkSource[Chunk]):
     def headers(self) -> dict[str, str]:  # type: ignore[override]
         """Of the response, names in lower case; read when first looked at."""
         return self._exchange.headers
+
+    @property
+    def request(self) -> RequestInfo:  # type: ignore[override]
+        """See `ChunkSource`."""
+        return RequestInfo("POST", without_secrets(self._exchange.url))
 
     def take(self) -> list[Chunk] | None:
         """The chunks that have arrived; see `ChunkSource`."""
@@ -261,10 +274,9 @@ class HTTPSource(ChunkSource[Chunk]):
         return chunks
 
     def _take_status(self, error: APIError) -> None:
-        """Give an error that the answer is to blame for the server's own status, and the address of a web page."""
+        """Give an error that the answer is to blame for the server's own status."""
         if isinstance(error, APIResponseValidationError):
             error.status_code = self._exchange.status
-            name_address(error, self._exchange.address)
 
     def _outgrown(self) -> APIError | None:
         """The error that the decoder has for its next call, which may never come."""
