@@ -41,6 +41,11 @@ def _is_network_error(error: BaseException) -> bool:
     return is_network_error(error)
 
 
+def says_stream_twice(error: BaseException) -> bool:
+    """Whether a handler passed `stream` on beside `**optional_params`, which has it too."""
+    return isinstance(error, TypeError) and str(error).endswith("got multiple values for keyword argument 'stream'")
+
+
 def unusable(name: str, value: object, expected: str) -> APIResponseValidationError:
     """The exception that says that the handler `name` returned or yielded something else than `expected`."""
     return APIResponseValidationError(
