@@ -12,10 +12,11 @@ import msgspec
 
 from .. import _loops
 from .._reading import FOREVER, ready
-from .errors import reason_of, translated
+from .errors import translated
 from .exchange import HTTPResponse
 from .pool import Origin
 from .protocol import LAST_CHUNK, ResponseReader, State, headers_in, render_chunk
+from .reasons import reason_of
 
 DEFAULT_PORTS = {b"http": 80, b"https": 443}
 WRITE_BYTES = 1024 * 1024  # the longest single write
@@ -290,7 +291,7 @@ def origin_of(url: httpx.URL) -> Origin:
     """
     scheme = url.raw_scheme
     if scheme not in DEFAULT_PORTS:
-        raise httpx.UnsupportedProtocol(f"the URL must start with http:// or https://, not {url!r}")
+        raise httpx.UnsupportedProtocol("the URL must start with http:// or https://")
     return scheme, url.raw_host, url.port or DEFAULT_PORTS[scheme]
 
 

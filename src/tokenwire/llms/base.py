@@ -9,6 +9,7 @@ from ..wire.convert import Shape
 
 if TYPE_CHECKING:
     from ..types._source import Path
+    from ..types.attempts import RequestInfo
     from ..wire.assemble import Assembler
 
 C = TypeVar("C")
@@ -36,6 +37,7 @@ class ChunkSource(Generic[C]):
         odd: the paths of fields whose values had another type than expected but were understood, such as ("usage", "cost").
         last_event: the name of the API's last event of a stream; None for a handler's stream, which ends with a chunk.
         status, headers: of the HTTP response that the stream reads, None and {} if there is none.
+        request: the request that the response answers, for an error; None if there is none.
     """
 
     __slots__ = ()
@@ -49,6 +51,7 @@ class ChunkSource(Generic[C]):
     last_event: str | None = None
     status: int | None = None
     headers: dict[str, str]
+    request: "RequestInfo | None" = None
 
     async def start(self, deadline: float) -> None:
         """Send the request and wait until the answer begins.

@@ -63,9 +63,11 @@ class HandlerSource(ChunkSource[Any]):
     Args:
         items: the handler's; closed with the source.
         name: the handler's, for messages.
+        again: given what ended the items before there was any, returns those of another try, or None.
     """
 
     __slots__ = (
+        "_again",
         "_convert",
         "_converter",
         "_ended",
@@ -83,7 +85,14 @@ class HandlerSource(ChunkSource[Any]):
         "shape",
     )
 
-    def __init__(self, items: Items, name: str, model: str, shape: Shape) -> None:
+    def __init__(
+        self,
+        items: Items,
+        name: str,
+        model: str,
+        shape: Shape,
+        again: Callable[[BaseException], Items | None] | None = None,
+    ) -> None:
         converter = Converter(shape, model)
         self.shape: Shape = shape
         self.headers: dict[str, str] = {}
@@ -91,7 +100,7 @@ class HandlerSource(ChunkSource[Any]):
         self.done: bool = False
         self.bare_text: bool = False
         self.assembler: Assembler = Assembler(whole_class(shape), **converter.head)
-        self._items = items
+        self._items, self._again = items, again
         self._name, self._model = name, model
         self._converter = converter
         self._convert, self._plain_chunk = converter.convert, converter.plain_chunk
@@ -110,6 +119,8 @@ class HandlerSource(ChunkSource[Any]):
             except BaseException as error:
                 if not is_handlers_own(error):
                     raise
+                if self._has_other_items(error):
+                    continue
                 raise translated(error) from cause_of(error)
             if items is None:
                 return None
@@ -120,6 +131,14 @@ class HandlerSource(ChunkSource[Any]):
             if chunks:
                 return chunks
         return []
+
+    def _has_other_items(self, error: BaseException) -> bool:
+        """Whether the items of another try take the place of those that `error` ended."""
+        again, self._again = self._again, None
+        items = None if again is None else again(error)
+        if items is not None:
+            self._items = items
+        return items is not None
 
     def wait(self, deadline: float) -> Awaitable[bool]:
         """See `ChunkSource.wait`. Waits for an item, which may give no chunk."""
@@ -151,7 +170,7 @@ class HandlerSource(ChunkSource[Any]):
 
     async def aclose(self) -> None:
         """Close the handler's iterator, so that its `finally` blocks run; bounded."""
-        self._ended = True
+        self._ended, self._again = True, None
         await self._items.aclose()
 
     def _chunks_of_items(self, items: list[Any]) -> list[Any]:
@@ -175,6 +194,7 @@ class HandlerSource(ChunkSource[Any]):
         if text:
             is_first = not self.assembler.knows_choice_0
             if is_first:
+                self._again = None
                 self.assembler.begin_text()
             self._text_only = self._text_only or item is text
             self.had_content = True
@@ -188,6 +208,7 @@ class HandlerSource(ChunkSource[Any]):
         if piece is not None and (chunk := self._continued(piece)) is not None:
             self.had_content = True
             return [chunk]
+        self._again = None
         try:
             taken: list[Any] = []
             for chunk in self._chunks_of(item):

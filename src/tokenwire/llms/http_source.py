@@ -16,13 +16,21 @@ from enum import Enum, auto
 from .. import _loops
 from .._reading import ready
 from .._settings import Limits
-from ..exceptions import APIConnectionError, APIError, APIResponseValidationError, LimitExceededError, StreamTruncatedError
+from ..exceptions import (
+    APIConnectionError,
+    APIError,
+    APIResponseValidationError,
+    LimitExceededError,
+    StreamTruncatedError,
+    without_secrets,
+)
 from ..http.exchange import HTTPResponse
 from ..types._source import Path
+from ..types.attempts import RequestInfo
 from ..wire.assemble import Assembler
 from ..wire.convert import Chunk
 from ..wire.dialect import EventDecoder
-from ..wire.errors import name_address, unusable
+from ..wire.errors import unusable
 from ..wire.sse import SSEDecoder
 from .base import ChunkSource, Send
 
@@ -99,6 +107,11 @@ class HTTPSource(ChunkSource[Chunk]):
     def headers(self) -> dict[str, str]:  # type: ignore[override]
         """The response's headers, names in lower case; parsed when first read."""
         return self._response.headers
+
+    @property
+    def request(self) -> RequestInfo:  # type: ignore[override]
+        """See `ChunkSource`."""
+        return RequestInfo("POST", without_secrets(self._response.url))
 
     def take(self) -> list[Chunk] | None:
         """The chunks that have arrived; see `ChunkSource`."""
@@ -261,10 +274,9 @@ class HTTPSource(ChunkSource[Chunk]):
         return chunks
 
     def _take_status(self, error: APIError) -> None:
-        """Add the response's status to an error about its content, and the address if it is a web page."""
+        """Add the response's status to an error about its content."""
         if isinstance(error, APIResponseValidationError):
             error.status_code = self._response.status
-            name_address(error, self._response.address)
 
     def _outgrown(self) -> APIError | None:
         """The error of a too long event, which the decoder would raise only at its next call."""
