@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypeVar
 
 from ..exceptions import APIError, APIResponseValidationError, StreamClosedError, StreamTruncatedError
 from ..results.reading import text_of
-from ..types import ChatCompletionMessageToolCall, ModelResponse, TextCompletionResponse, Usage
+from ..types import Addition, ChatCompletionMessageToolCall, ModelResponse, TextCompletionResponse, Usage
 from ..types.attempts import Attempt, Outcome, Timings
 from ..types.headers import request_id_of
 from .states import OUTCOMES, StreamState
@@ -99,14 +99,16 @@ class AsyncStream(Generic[C]):
         self._batch = chunks
         return chunks.pop()
 
-    async def pass_on(self, send: Callable[[list[C | str]], Awaitable[object]]) -> None:
+    async def pass_on(self, send: Callable[[list[C | str | Addition]], Awaitable[object]]) -> None:
         """Read the stream to its end, and await `send` with the chunks as they come: those that arrived together at once.
 
         The fastest way to hand a stream on, and it is closed in the end, however that comes. Costs least where the chunks are a
         handler's.
 
         Args:
-            send: given one chunk or more, in order. A str may stand for one that brings text for choice 0 and nothing else.
+            send: given one chunk or more, in order. A str may stand for one that brings text for choice 0 and nothing else, an
+                `Addition` for one that adds to a choice which has begun: reasoning, a tool call's arguments, text with its
+                log probabilities.
 
         Raises:
             APIError: as iterating does.

@@ -28,8 +28,8 @@ class ChunkSource(Generic[C]):
 
     Attributes:
         shape: the class of the chunks that the caller wants, set before `start`.
-        bare_text: whether the reader takes a str for a chunk that brings text for choice 0 and nothing else. A source need
-            not make use of that.
+        bare_text: whether the reader takes a str for a chunk that brings text for choice 0 and nothing else, and an `Addition`
+            for one that adds to a choice which has begun. A source need not make use of that.
         assembler: collects what `take` hands out.
         done: whether the provider itself said that the stream is complete.
         had_content: whether the latest batch held content, as deadlines understand it.

@@ -7,8 +7,6 @@ own objects are never changed.
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
-
 from .._reading import ready
 from ..exceptions import APIError
 from ..types import (
@@ -21,15 +19,17 @@ from ..types import (
     TextCompletionResponse,
 )
 from ..types._record import Record, in_own_terms, sent
-from ..types._source import has_source, source_of
+from ..types._source import source_of
+from ..types.additions import Addition
 from ..wire.assemble import Assembler
 from ..wire.chunks import has_content
-from ..wire.convert import Converter, Shape, chat_response, piece_of, response_chunks, whole_class
+from ..wire.convert import Converter, Shape, chat_response, piece_of as piece_of_response, response_chunks, whole_class
 from ..wire.fields import content_of
-from ..wire.quick import take_piece
+from ..wire.quick import take_addition, take_piece
 from .base import ChunkSource, Send
 from .handler_errors import cause_of, is_handlers_own, translated, unusable
 from .handler_items import AsyncItems, Items
+from .handler_pieces import bare_of, piece_of
 
 # How other vendors' reasons are called in OpenAI's words; whatever is not here stays as the handler said it.
 FINISH_REASONS = {
@@ -38,11 +38,6 @@ FINISH_REASONS = {
     "tool_use": "tool_calls",
     **dict.fromkeys(("refusal", "SAFETY", "RECITATION", "guardrail_intervened"), "content_filter"),
 }
-
-_PLAIN_KEYS = frozenset({"text", "is_finished", "finish_reason", "usage", "index", "tool_use"})  # LiteLLM's own six
-_MORE_KEYS = _PLAIN_KEYS | {"reasoning_content", "logprobs"}
-_COUNTS = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
-_NULL = msgspec.Raw(b"null")
 
 # Where text is looked for in vain, if a field of this name and kind is none of the record's.
 _TEXT_HOLDERS: dict[str, Any] = {
@@ -130,20 +125,13 @@ class HandlerSource(ChunkSource[Any]):
         items = self._items
         if not isinstance(items, AsyncItems) or self._ended or self._failure is not None or self.assembler.finished:
             return None
-        assembler, bare_text = self.assembler, self.bare_text
+        quick, count = self._quick, self.assembler.count
 
         def take(item: object) -> Awaitable[object] | None:
-            text = item if type(item) is str else _plain_text(item)
-            if text and assembler.knows_choice_0:
-                self._text_only = self._text_only or item is text
-                assembler.first_text.append(text)
-                chunk = text if bare_text else item if type(item) is self.shape else self._plain_chunk(text)
-            else:
-                piece = _piece_of(item)
-                chunk = None if piece is None else self._continued(piece)
-                if chunk is None:
-                    return None
-            assembler.count(1)
+            chunk = quick(item)
+            if chunk is None:
+                return None
+            count(1)
             return send([chunk])
 
         self.had_content = True
@@ -171,23 +159,17 @@ class HandlerSource(ChunkSource[Any]):
 
     def _chunks_for_caller(self, item: object) -> list[Any]:
         """What the caller gets of one of the handler's items."""
-        text = _plain_text(item)
-        if text:
-            is_first = not self.assembler.knows_choice_0
-            if is_first:
-                self.assembler.begin_text()
+        chunk = self._quick(item)
+        if chunk is not None:
+            self.had_content = True
+            return [chunk]
+        text = item if type(item) is str else bare_of(item)
+        if text and type(text) is str and not self.assembler.knows_choice_0:
+            self.assembler.begin_text()
             self._text_only = self._text_only or item is text
             self.had_content = True
             self.assembler.first_text.append(text)
-            if is_first:
-                return [self._converter.opening(text)]
-            if self.bare_text:
-                return [text]
-            return [item if type(item) is self.shape else self._plain_chunk(text)]
-        piece = _piece_of(item)
-        if piece is not None and (chunk := self._continued(piece)) is not None:
-            self.had_content = True
-            return [chunk]
+            return [self._converter.opening(text)]
         try:
             taken: list[Any] = []
             for chunk in self._chunks_of(item):
@@ -198,12 +180,25 @@ class HandlerSource(ChunkSource[Any]):
         except (AttributeError, KeyError, TypeError, ValueError) as error:  # it holds other things than it should
             raise unusable(self._name, item, f"{CHUNKS} ({error})") from error
 
-    def _continued(self, piece: GenericStreamingChunk) -> Any:
-        """What the caller gets of a piece that continues its choice; None for one that needs a closer look."""
-        if not self._converter.continues(piece):
+    def _quick(self, item: object) -> Any:
+        """What the caller gets of an item that adds to a choice which has begun; None, and nothing was taken in, for any other."""
+        assembler = self.assembler
+        bare = item if type(item) is str else bare_of(item)
+        if type(bare) is str:
+            if not bare or assembler.begun(0) is None:
+                return None
+            self._text_only = self._text_only or item is bare
+            assembler.first_text.append(bare)
+            return bare if self.bare_text else item if type(item) is self.shape else self._plain_chunk(bare)
+        converter = self._converter
+        if type(bare) is Addition:
+            if not (converter.continues(bare.index) and take_addition(assembler, bare)):
+                return None
+            return bare if self.bare_text and self.shape is ModelResponseStream else converter.added(bare)
+        piece = piece_of(item)
+        if piece is None or not converter.continues(piece.index) or (taken := take_piece(assembler, piece)) is None:
             return None
-        taken = take_piece(self.assembler, piece)
-        return None if taken is None else self._converter.continued(taken)
+        return converter.continued(taken)
 
     def _chunks_of(self, item: object) -> list[Any]:
         if isinstance(item, str):
@@ -213,7 +208,7 @@ class HandlerSource(ChunkSource[Any]):
         if isinstance(item, dict):
             item = _record_of_dict(item)
         if isinstance(item, ModelResponse):
-            item = piece_of(item) or item
+            item = piece_of_response(item) or item
         if isinstance(item, ModelResponse | TextCompletionResponse):
             return self._chunks_of_whole(item)
         if isinstance(item, GenericStreamingChunk):
@@ -248,58 +243,6 @@ class HandlerSource(ChunkSource[Any]):
         ending = GenericStreamingChunk(is_finished=True, finish_reason="stop")
         self.assembler.add(ending)
         return self._convert(ending)
-
-
-def _plain_text(item: object) -> str | None:
-    """The text of an item that brings text for choice 0 and nothing else; None for any other."""
-    if type(item) is str:
-        return item
-    if type(item) is GenericStreamingChunk:
-        is_plain = (
-            item.index == 0
-            and not (item.is_finished or item.finish_reason or item.reasoning_content)
-            and item.tool_use is None
-            and item.usage is None
-            and item.id is None
-            and item.model is None
-            and item.logprobs is None
-            and item.provider_specific_fields is None
-            and not has_source(item)
-        )
-        return item.text if is_plain and type(item.text) is str else None
-    if type(item) is dict and item.keys() <= _PLAIN_KEYS:
-        is_plain = (
-            not (item.get("is_finished") or item.get("finish_reason") or item.get("index"))
-            and item.get("tool_use") is None
-            and item.get("usage") is None
-        )
-        text = item.get("text")
-        return text if is_plain and type(text) is str else None
-    return None
-
-
-def _piece_of(item: object) -> GenericStreamingChunk | None:
-    """A flat chunk that adds to an answer and does not end it, and has no other field; None of any other item.
-
-    A dict with the usual types of values needs no constructor that understands every other.
-    """
-    if type(item) is GenericStreamingChunk:
-        is_more = not (item.is_finished or item.finish_reason or item.id or item.model or item.provider_specific_fields)
-        return item if is_more and not has_source(item) and type(item.text) is str else None
-    if type(item) is not dict or not item.keys() <= _MORE_KEYS or item.get("is_finished") or item.get("finish_reason"):
-        return None
-    usage, call = item.get("usage"), item.get("tool_use")
-    if type(usage) is dict and not usage.keys() <= _COUNTS:
-        return None
-    logprobs = item.get("logprobs")
-    try:
-        piece = msgspec.convert({**item, "logprobs": _NULL}, GenericStreamingChunk)
-    except msgspec.ValidationError:
-        return None
-    piece.logprobs = logprobs
-    if type(call) is dict and piece.tool_use is not None and "type" not in call:
-        piece.tool_use.type = "function"
-    return piece
 
 
 def whole_class_of(fields: dict[str, Any]) -> type[ModelResponse] | type[TextCompletionResponse] | None:
