@@ -5,10 +5,16 @@ import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from tokenwire.llms.handler_source import HandlerSource
 from tokenwire.server import create_app
+from tokenwire.server.events import ChatEvents
+from tokenwire.server.models import Model
+from tokenwire.server.requests import ChatRequest
+from tokenwire.types import Addition, ModelResponseStream
+from tokenwire.wire.chunks import ChunkDecoder
 
 pytestmark = pytest.mark.anyio
 
@@ -34,7 +40,17 @@ STREAMS: dict[str, list[dict[str, Any]]] = {
     "reasoning": [*REASONING, *TEXT],
     "calls": [*TEXT, *CALLS],
     "all": [*REASONING, *TEXT, *CALLS],
+    "renumbered": [
+        call("", id="i", name="f"),
+        call("{"),
+        call("}"),
+        call("", id="j", name="g"),
+        call("{"),
+        call("1"),
+        call("}"),
+    ],
     "usage": USED,
+    "usage-late": [*(flat(text, logprobs=LOGPROBS) for text in "abc"), flat("d", logprobs=LOGPROBS, usage=USAGE), USED[0]],
     "logprobs": [flat("a", logprobs=LOGPROBS), flat("b", logprobs=LOGPROBS), flat("c"), flat("d", logprobs=LOGPROBS)],
     "infinite": [flat("a", logprobs={"content": [{"token": "a", "logprob": value}]}) for value in (-1.0, float("-inf"), 0.0)],
 }
@@ -84,12 +100,13 @@ async def test_they_are_sent_as_chunks_would_be(ask: Any, monkeypatch: Any, item
 
 
 @pytest.mark.parametrize("options", [{"include_usage": True}, {"include_usage": True, "continuous_usage_stats": True}], ids=str)
-@pytest.mark.parametrize("name", ["usage", "logprobs", "reasoning"])
+@pytest.mark.parametrize("name", ["usage", "usage-late", "logprobs", "reasoning"])
 async def test_with_the_usage_that_was_asked_for(ask: Any, monkeypatch: Any, name: str, options: Any) -> None:
     quick, long = await both_ways(ask, monkeypatch, STREAMS[name], "/v1/chat/completions", {"stream_options": options})
     assert quick == long
     counted = [event for event in quick.split("\n\n") if '"usage":{' in event]
-    assert len(counted) == (0 if name != "usage" else 4 if len(options) == 2 else 1)
+    several = {"usage": 4, "usage-late": 3}.get(name, 0)
+    assert len(counted) == (several if len(options) == 2 else min(several, 1))
 
 
 async def test_several_choices_take_turns(ask: Any, monkeypatch: Any) -> None:
@@ -104,6 +121,15 @@ async def test_no_chunk_is_made_of_them(ask: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(HandlerSource, "_chunks_of", counted := Counted(HandlerSource._chunks_of))
     await ask(create_app({"m": handler_of(items)}), {"model": "m", "stream": True, **BODIES["/v1/chat/completions"]})
     assert counted.items == [REASONING[0], *CALLS[:2], flat(is_finished=True, finish_reason="stop")]
+
+
+def test_an_endpoints_event_goes_out_as_it_came() -> None:
+    body = msgspec.convert({"model": "m", **BODIES["/v1/chat/completions"]}, ChatRequest)
+    events = ChatEvents(Model("m", {}, frozenset({"m"})), body, from_endpoint=True)
+    decoder = ChunkDecoder(ModelResponseStream, text=False, model="m")
+    (first,) = decoder.decode([data := b'{"choices": [{"delta":{"content":"a"},"index":0}],"id":"i"}'])
+    assert events.encode(first) == b"data: %b\n\n" % data
+    assert events.encode(Addition("content", "b", event=b'{ "b" }')) == b'data: { "b" }\n\n'
 
 
 class Counted:

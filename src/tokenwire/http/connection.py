@@ -125,18 +125,22 @@ class Connection:
     def take(self) -> bytes | None:
         """The next bytes of the body; b"" when it is complete, None while none are there. Raises as `read_head` does."""
         reader = self.reader
-        while not reader.pieces:
+        pieces = reader.pieces
+        while not pieces:
             if reader.state is not State.BODY:
                 return reader.end()
             data = self.socket.take()
             if data is None:
                 return None
             try:
-                self._feed(data)
+                if data:
+                    reader.feed_data(data)
+                else:
+                    reader.feed_eof()
             except httpx.RemoteProtocolError:
-                if not reader.pieces:
+                if not pieces:
                     raise  # else the next call does, after the body that came before
-        return reader.take_body()
+        return pieces.pop() if len(pieces) == 1 else reader.take_body()
 
     def wait(self, deadline: float) -> Awaitable[bool]:
         """As `Readable.wait`, for `take`."""

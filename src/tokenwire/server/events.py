@@ -134,6 +134,8 @@ class ChatEvents:
                 return self._around[0] + _encode(chunk)[1:-1] + self._around[1]
             chunk = self._chunk_of(chunk)
         elif type(chunk) is Addition:
+            if self._as_sent and chunk.event is not None:
+                return b"data: " + chunk.event + b"\n\n"
             around = self._added.get(chunk.field if not (chunk.index or chunk.call) else _place(chunk))
             if around is None or (self._running_usage and chunk.usage is not None):
                 return self._encode_addition(chunk)

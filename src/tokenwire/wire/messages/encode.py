@@ -180,8 +180,6 @@ class EventEncoder:
         return parts
 
     def _addition(self, addition: Addition) -> bytes:
-        if addition.usage is not None:
-            self._usage = addition.usage
         if addition.field == ARGUMENTS:
             return self._tool(addition.call, None, None, addition.text)
         return self._piece("text" if addition.field == CONTENT else "thinking", addition.text)
