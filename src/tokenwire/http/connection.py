@@ -126,18 +126,22 @@ class Connection:
     def take(self) -> bytes | None:
         """The next bytes of the body; b"" when it is complete, None if none have arrived. Raises as `read_head` does."""
         reader = self.reader
-        while not reader.pieces:
+        pieces = reader.pieces
+        while not pieces:
             if reader.state is not State.BODY:
                 return reader.end()
             data = self.socket.take()
             if data is None:
                 return None
             try:
-                self._feed(data)
+                if data:
+                    reader.feed_data(data)
+                else:
+                    reader.feed_eof()
             except httpx.RemoteProtocolError:
-                if not reader.pieces:
+                if not pieces:
                     raise  # otherwise the next call raises, after the bytes that arrived before
-        return reader.take_body()
+        return pieces.pop() if len(pieces) == 1 else reader.take_body()
 
     def wait(self, deadline: float) -> Awaitable[bool]:
         """See `Readable.wait`."""

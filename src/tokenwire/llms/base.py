@@ -29,8 +29,8 @@ class ChunkSource(Generic[C]):
 
     Attributes:
         shape: the class of the chunks to return, set before `start`.
-        bare_text: whether `take` may return a str in place of a chunk that has only text, for choice 0. A source need not
-            use that.
+        bare_text: whether `take` may return a str in place of a chunk that has only text, for choice 0, and an `Addition` in
+            place of one that only adds to a choice that has begun. A source need not use that.
         assembler: collects the chunks that `take` returns.
         done: whether the provider has marked the stream as complete.
         had_content: whether the latest batch had content: text, reasoning or a tool call, for example.

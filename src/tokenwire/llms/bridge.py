@@ -42,7 +42,6 @@ from .custom_llm import NOT_IMPLEMENTED, CustomLLMError, is_missing
 from .handler_errors import cause_of, is_handlers_own, name_of, says_stream_twice, translated, unusable
 from .handler_items import Items, is_stream, items_of
 from .handler_source import HandlerSource, refuse_hidden_text, whole_class_of
-from .threaded_iterator import run_in_thread
 
 T = TypeVar("T")
 
@@ -100,7 +99,12 @@ class Method:
     async def __call__(self, keywords: Mapping[str, Any]) -> object:
         """Call it: a sync function in a worker thread, as it may block."""
         keywords = self._taken(keywords)
-        result = self.function(**keywords) if self._on_loop else await run_in_thread(self.function, **keywords)
+        if self._on_loop:
+            result = self.function(**keywords)
+        else:
+            from .threaded_iterator import run_in_thread
+
+            result = await run_in_thread(self.function, **keywords)
         if inspect.iscoroutine(result):
             return await watched(result, self._name)
         return await result if inspect.isawaitable(result) else result

@@ -164,22 +164,28 @@ class HTTPSource(ChunkSource[Chunk]):
         """See `ChunkSource`. Ends at the last finish reason, after which another deadline applies."""
         if self._state is not State.EVENTS or self.assembler.finished:
             return None
+        if self.bare_text:
+            self._decoder.give_additions()
         return self._hand_on(send, clock, idle, until)
 
     async def _hand_on(self, send: Send, clock: Callable[[], float], idle: float, until: float) -> float:
+        assembler = self.assembler
         since = now = clock()
-        in_time = True
-        while not self.assembler.finished:
+        while not assembler.finished:
+            deadline = since + idle
+            if until < deadline:
+                deadline = until
+            if now >= deadline:
+                break
+            in_time = await self.wait(deadline)
             try:
                 chunks = self.take()
             except APIError as error:
                 self._failure = error  # raised by the next `take`
                 break
             if chunks is None:
-                deadline = min(since + idle, until)
-                if not in_time or now >= deadline:
+                if not in_time:
                     break
-                in_time = await self.wait(deadline)
                 now = clock()
             elif not chunks:
                 break

@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from tokenwire.types import Addition
+
 from .route import Events
 from .visit import Visit
 
@@ -26,12 +28,16 @@ class OneCall:
         async with await self._call(**self._keywords, stream=True) as stream:
             if stream.response_headers:
                 visit.relay(stream.response_headers, stream.request_id)
-            events = visit.events = new_events(from_endpoint=bool(stream.response_headers))
-            encode, send_soon = events.encode, visit.send_soon
+            from_endpoint = bool(stream.response_headers)
+            events = visit.events = new_events(from_endpoint=from_endpoint)
+            encode, send_soon, send_now = events.encode, visit.send_soon, visit.send_now
 
             def send(chunks: list[Any]) -> Awaitable[None]:
-                data = encode(chunks[0]) if len(chunks) == 1 else b"".join(map(encode, chunks))
-                return send_soon(data, len(chunks))
+                if len(chunks) > 1:
+                    return send_soon(b"".join(map(encode, chunks)), len(chunks))
+                chunk = chunks[0]
+                # What an endpoint sends while its model answers comes one by one: nothing is gained by waiting for more.
+                return send_now(encode(chunk), 1) if from_endpoint and type(chunk) is Addition else send_soon(encode(chunk), 1)
 
             await stream.pass_on(send)
             await visit.end_stream(events.ending(stream.usage))

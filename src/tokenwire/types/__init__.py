@@ -2,6 +2,7 @@
 
 from ._record import own_fields
 from ._source import as_sent, has_source
+from .additions import Addition
 from .chat import (
     Choices,
     CompletionTokensDetails,
@@ -31,6 +32,7 @@ from .tool_calls import (
 )
 
 __all__ = [
+    "Addition",
     "ChatCompletionDeltaToolCall",
     "ChatCompletionMessageToolCall",
     "ChatCompletionTokenLogprob",
