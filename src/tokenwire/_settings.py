@@ -52,8 +52,11 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def longest_wait(self) -> float:
         """The longest single wait as one number, for handlers that take no more than that."""
-        waits = [wait for wait in (self.first_content, self.idle, self.total) if isinstance(wait, int | float)]
-        return float(max(waits, default=600.0))
+        longest = 0.0
+        for wait in (self.first_content, self.idle, self.total):
+            if wait is not None and wait is not msgspec.UNSET and wait > longest:
+                longest = wait
+        return float(longest or 600.0)
 
     @classmethod
     def parse(cls, value: object, *, name: str = "timeout") -> "Timeouts":

@@ -189,7 +189,9 @@ class Attempts:
 
     async def start(self) -> None:
         """Pass the gate, and begin. Raises as `pass_gate` does."""
-        await self.pass_gate()
+        target = self._target
+        if self._gate is not None or self._before or (target is not None and target.choice is not None):
+            await self.pass_gate()
         self.begin()
         if self.observer is not None:
             self.observer.attempt_begins(self._number)

@@ -118,7 +118,13 @@ def run_unless(
             while True:
                 try:
                     if unsent:
-                        yield from _sent(send, waits_for, scope)
+                        try:
+                            if not (yield from send().__await__()):
+                                scope.cancel()
+                        except asyncio.CancelledError as error:
+                            # The wait is cancelled as asyncio would have it, and still waited for: it may end as it likes.
+                            if waits_for is None or not waits_for.cancel(*error.args):
+                                raise
                     yield waits_for
                 except BaseException as error:  # noqa: BLE001  (the work's, whatever it is)
                     waits_for = step.throw(error)
@@ -129,22 +135,6 @@ def run_unless(
         finally:
             yield from _end(watcher).__await__()
     return watcher.result() if watcher is not None else None  # it may have failed
-
-
-def _sent(
-    send: Callable[[], Coroutine[Any, Any, bool]], waits_for: "asyncio.Future[object] | None", scope: anyio.CancelScope
-) -> Generator[Any, Any, None]:
-    """Await `send()`, in a task whose work already waits for something.
-
-    A cancellation meanwhile is that wait's: what is waited for is cancelled, as asyncio does it, so that it can end as it
-    likes, and the task still waits for it.
-    """
-    try:
-        if not (yield from send().__await__()):
-            scope.cancel()
-    except asyncio.CancelledError as error:
-        if waits_for is None or not waits_for.cancel(*error.args):
-            raise
 
 
 async def _cancel_after(watch: Callable[[], Coroutine[Any, Any, None]], scope: anyio.CancelScope) -> None:

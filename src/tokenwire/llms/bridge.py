@@ -387,6 +387,7 @@ _LOG = HandlerLog()
 def _keywords(request: Request) -> dict[str, Any]:
     """What a handler's method is called with: LiteLLM's sixteen keywords for completions, its ten for the rest."""
     options, params = request.options, dict(request.params)
+    seconds = options.timeouts.longest_wait
     if "max_completion_tokens" in params:  # handlers know it by its older name
         params["max_tokens"] = params.pop("max_completion_tokens")
     shared: dict[str, Any] = {
@@ -394,12 +395,12 @@ def _keywords(request: Request) -> dict[str, Any]:
         "api_key": options.api_key,
         "api_base": options.api_base,
         "optional_params": params,
-        "litellm_params": _litellm_params(request),
+        "litellm_params": _litellm_params(request, seconds),
         "logging_obj": _LOG,
-        "timeout": options.timeouts.longest_wait,
+        "timeout": seconds,
         "client": options.client,
         "print_verbose": _LOG.print_verbose,
-        "headers": {name: value for name, value in options.headers.items() if value is not None},
+        "headers": {name: value for name, value in options.headers.items() if value is not None} if options.headers else {},
     }
     if request.kind == "embedding":
         return {**shared, "input": request.content, "model_response": EmbeddingResponse()}
@@ -444,7 +445,7 @@ def _is_text(prompt: str | Sequence[object]) -> bool:
     return isinstance(prompt, str) or all(isinstance(item, str) for item in prompt)
 
 
-def _litellm_params(request: Request) -> dict[str, Any]:
+def _litellm_params(request: Request, seconds: float) -> dict[str, Any]:
     options = request.options
     return {
         "acompletion": True,
@@ -456,7 +457,7 @@ def _litellm_params(request: Request) -> dict[str, Any]:
         "max_retries": options.num_retries,
         "metadata": request.params.get("metadata") or {},
         "text_completion": request.kind == "text",
-        "timeout": options.timeouts.longest_wait,
+        "timeout": seconds,
         "timeouts": options.timeouts,
         "limits": options.limits,
         "organization": options.organization,

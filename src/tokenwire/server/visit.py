@@ -222,7 +222,7 @@ class Visit:
             self._held_bytes += len(data)
             self.chunks += chunks
             if self._held_bytes > MOST_HELD:
-                return self._send_held()
+                return self._send_enough()
         return HELD
 
     async def open(self, events: Events) -> None:
@@ -261,21 +261,24 @@ class Visit:
             keepalive_seconds: a stream that has begun is never silent for longer than this; None lets it be.
         """
         self._may_hold = _loops.sees_waits()
-        return _loops.run_unless(partial(self._attend, keepalive_seconds), work, self._held, self._send_held_unless_gone)
+        return _loops.run_unless(partial(self._attend, keepalive_seconds), work, self._held, self._send_held)
 
-    async def _send_held_unless_gone(self) -> bool:
-        try:
-            await self._send_held()
-        except ClientLeft:
-            self.has_left = True
-        return not self.has_left
-
-    async def _send_held(self) -> None:
+    async def _send_held(self) -> bool:
+        """False where the client has left."""
         if self._comment_sent is not None:
             await self._comment_sent.wait()
         self._sending = True
-        await self._send_body(self._take_held(), more=True)
+        try:
+            await self._send({"type": "http.response.body", "body": self._take_held(), "more_body": True})
+        except OSError:
+            self.has_left = True
+            return False
         self._sending = False
+        return True
+
+    async def _send_enough(self) -> None:
+        if not await self._send_held():
+            raise ClientLeft
 
     def _take_held(self) -> bytes:
         held = self._held
@@ -312,10 +315,13 @@ class Visit:
         self.status = status
         self._sending = True  # no comment comes beside the head
         id_headers = ID_HEADERS if self.route is None else self.route.id_headers
-        passed_on = [header for header in self._passed_on if header[0] not in id_headers]
-        if self.room and not any(name.startswith(ROOM) for name, _ in passed_on):
-            passed_on += self.room
-        head = [*headers, *passed_on, *((name, self.request_id.encode()) for name in id_headers)]
+        request_id = self.request_id.encode()
+        head = [*headers, *[(name, request_id) for name in id_headers]]
+        if self._passed_on or self.room:
+            passed_on = [header for header in self._passed_on if header[0] not in id_headers]
+            if not any(name.startswith(ROOM) for name, _ in passed_on):
+                passed_on += self.room
+            head += passed_on
         await self._send_message({"type": "http.response.start", "status": status, "headers": head})
         self._sending = False
 
