@@ -12,7 +12,7 @@ import msgspec
 from .._settings import DEFAULT_OTEL, Hedge, Limits, OTel, RetryPolicy, Timeouts
 from ..exceptions import refused
 from ..types._response import Response
-from ..types.client_request import ClientRequest
+from ..types.client_request import ClientRequest, Original
 from ..wire.convert import Shape
 from .base import ChunkSource
 
@@ -82,6 +82,7 @@ class Request(msgspec.Struct, kw_only=True, frozen=True, eq=False, gc=False):
         larger: the same call to a model that takes more, for a prompt that does not fit this one.
         asked: for a type as `response_format`, for functions as tools; among `params` they are dicts. None for neither.
         client_request: whom a server answers by this call, None for a call that is nobody else's.
+        original: what that client asked for, in the words of its API; None where the call asks for something else by now.
         callbacks: who is told of the call, with the name of the list that they stand in.
         ask: makes the same call to another model, with keywords of its own: where `backend` has several deployments.
     """
@@ -98,6 +99,7 @@ class Request(msgspec.Struct, kw_only=True, frozen=True, eq=False, gc=False):
     fallbacks: "tuple[Request, ...]" = ()
     larger: "Request | None" = None
     client_request: ClientRequest | None = None
+    original: Original | None = None
     ask: "Callable[[object, Mapping[str, Any]], Request] | None" = None
     callbacks: tuple[Callback, ...] = ()
 
@@ -189,6 +191,10 @@ class Backend(Protocol):
     @property
     def json_mode(self) -> str:
         """How a type is asked for, where nobody says: "schema", "object" or "prompt"."""
+        ...
+
+    def dialect_of(self, model: str) -> str:
+        """The name of the dialect in which an endpoint is asked for a model; "" for a handler."""
         ...
 
     def prepare(self, request: Request) -> Prepared:

@@ -60,11 +60,14 @@ def refusal_at(path: str, headers: Mapping[bytes, bytes]) -> Callable[[Refusal, 
 _ALIVE = _json({"status": "ok"})
 _DOCS, _PAGE = page_of("docs.html"), page_of("page.html")
 
+# What Messages' clients say in headers of the request itself.
+MESSAGES_HEADERS = ("anthropic-beta", "anthropic-version")
+
 ROUTES = (
     Route(
         "POST",
         "/chat/completions",
-        ModelCall(ChatRequest, "messages", AsyncClient.acompletion, chat_body, ChatEvents),
+        ModelCall(ChatRequest, "messages", AsyncClient.acompletion, chat_body, ChatEvents, dialect="chat"),
         "createChatCompletion",
         "Continue a conversation.",
         CHAT_COMPLETION,
@@ -72,7 +75,7 @@ ROUTES = (
     Route(
         "POST",
         "/completions",
-        ModelCall(TextRequest, "prompt", AsyncClient.atext_completion, text_body, TextEvents),
+        ModelCall(TextRequest, "prompt", AsyncClient.atext_completion, text_body, TextEvents, dialect="text"),
         "createCompletion",
         "Continue one or several texts.",
         COMPLETION,
@@ -89,6 +92,7 @@ ROUTES = (
             response_keywords,
             RESPONSE_EVENTS,
             plain_response_call,
+            dialect="responses",
         ),
         "createResponse",
         "Answer a conversation.",
@@ -104,6 +108,7 @@ ROUTES = (
             response_tokens_body,
             keywords=response_keywords,
             plain=plain_response_call,
+            dialect="responses",
         ),
         "countResponseTokens",
         "Count the tokens of a prompt, where the model can.",
@@ -121,6 +126,8 @@ ROUTES = (
             message_keywords,
             MESSAGE_EVENTS,
             plain,
+            dialect="messages",
+            headers=MESSAGES_HEADERS,
         ),
         "createMessage",
         "Continue a conversation of content blocks.",
@@ -139,6 +146,8 @@ ROUTES = (
             message_tokens_body,
             keywords=message_keywords,
             plain=plain,
+            dialect="messages",
+            headers=MESSAGES_HEADERS,
         ),
         "countMessageTokens",
         "Count the tokens of a prompt, where the model can.",

@@ -29,6 +29,7 @@ class CallDetails(msgspec.Struct):
         provider, api_base: who answered, and where; None until the call is described.
         status_code: the HTTP status, None when no server answered.
         body: the HTTP response's, where the answer was translated from another API; else the answer knows it.
+        passed_on: the same where it is for a server's client, who asked in the words of that API.
     """
 
     received: HasHeaders | None = None
@@ -37,6 +38,7 @@ class CallDetails(msgspec.Struct):
     api_base: str | None = None
     status_code: int | None = None
     body: bytes | None = None
+    passed_on: bytes | None = None
     _headers: dict[str, str] | None = None
     _hidden_params: Fields | None = None
 
@@ -66,7 +68,17 @@ class CallDetails(msgspec.Struct):
         return params
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return CallDetails, (None, self.attempts, None, None, self.status_code, self.body, self.headers, self.hidden_params)
+        return CallDetails, (
+            None,
+            self.attempts,
+            None,
+            None,
+            self.status_code,
+            self.body,
+            None,
+            self.headers,
+            self.hidden_params,
+        )
 
 
 def _additional_headers(headers: dict[str, str]) -> dict[str, str]:
@@ -98,10 +110,20 @@ def call_of(response: HasCall) -> CallDetails:
     return response._call
 
 
-def set_received(response: HasCall, received: HasHeaders, status_code: int, body: bytes) -> None:
-    """Tell a response that was just made which HTTP response it came in: it knows of no call, and need not be asked."""
+def set_received(response: HasCall, received: HasHeaders, status_code: int, body: bytes, *, passes_on: bool = False) -> None:
+    """Tell a response that was just made which HTTP response it came in: it knows of no call, and need not be asked.
+
+    Args:
+        passes_on: whether the body is for a server's client as it is.
+    """
     translated = body if document_of(response) is None else None
-    _set_call(response, CallDetails(received, status_code=status_code, body=translated))
+    passed_on = body if passes_on else None
+    _set_call(response, CallDetails(received, status_code=status_code, body=translated, passed_on=passed_on))
+
+
+def body_passed_on(response: HasCall) -> bytes | None:
+    """The body that a server's client is to have as an endpoint sent it; None where the answer has to be said to them."""
+    return call_of(response).passed_on
 
 
 def share_call(response: HasCall, other: HasCall) -> None:

@@ -1,4 +1,4 @@
-"""Who asks a handler that is served."""
+"""Who asks what is served, and for what."""
 
 from typing import Any
 
@@ -28,3 +28,23 @@ class ClientRequest(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"<ClientRequest {self.request_id} {self.method}>"  # not what was said
+
+
+class Original(msgspec.Struct, frozen=True, gc=False):
+    """What a server's client asked for, in the words of its API: for endpoints that speak the same one.
+
+    Such an endpoint is asked what the client asked, and what it answers goes to the client as it comes.
+
+    Attributes:
+        dialect: the API's, by its `Dialect.name`.
+        fields: the request's body as it came; None where the keywords of a call say the same.
+        keywords: what it was translated to, for everybody else. What a call has beside them, or in the place of one of them,
+            is not the client's, and is sent as well.
+    """
+
+    dialect: str
+    fields: dict[str, Any] | None
+    keywords: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"<Original {self.dialect}>"  # not what was said

@@ -86,6 +86,8 @@ class ChunkDecoder:
             after the chunks before it are handed over.
         assembler: collects the answer.
         odd: the places of what was understood though it was not as it should be.
+        bare_text: as given; it makes no difference.
+        unread: how many of the latest `decode`'s events came after the one that ended the stream, or was an error.
         text: as given.
     """
 
@@ -104,11 +106,13 @@ class ChunkDecoder:
         "_templates",
         "_was_odd",
         "assembler",
+        "bare_text",
         "done",
         "error",
         "had_content",
         "odd",
         "text",
+        "unread",
     )
 
     def __init__(self, shape: Shape, *, text: bool, model: str) -> None:
@@ -128,6 +132,8 @@ class ChunkDecoder:
         self.done: bool = False
         self.had_content: bool = False
         self.error: APIError | None = None
+        self.unread: int = 0
+        self.bare_text: bool = False
         self.odd: set[Path] = set()
 
     def decode(self, events: list[bytes | Event]) -> list[Chunk]:
@@ -161,7 +167,9 @@ class ChunkDecoder:
         if len(events) <= ENOUGH or not (self._templates is None or self._templates.learns):
             return self._decode_quickly(events)
         chunks = self._decode_quickly(events[:_FEW], learn=True)
-        if not self.done and self.error is None:
+        if self.done or self.error is not None:
+            self.unread += len(events) - _FEW
+        else:
             others = self._decode_alike(events[_FEW:])
             chunks += self._decode_quickly(events[_FEW:]) if others is None else others
         return chunks
@@ -185,7 +193,8 @@ class ChunkDecoder:
         chunks: list[Any] = []
         append = chunks.append
         latest = before = None  # the latest events that did
-        for event in events:
+        remaining = iter(events)
+        for event in remaining:
             if self._is_open and started and (taken := self._take_open(event)) is not None:
                 append(taken)
                 continue
@@ -204,6 +213,7 @@ class ChunkDecoder:
                     chunks += self._take_plain(chunk)
             started = self._started
             if self.error is not None or self.done:
+                self.unread = len(list(remaining))
                 break
         if latest is not None:
             self.had_content = True
@@ -216,9 +226,11 @@ class ChunkDecoder:
         """`decode` the long way round: looks at everything an event can be."""
         decode = _decode_text if self.text else decode_chunk
         chunks: list[Any] = []
-        for event in events:
+        remaining = iter(events)
+        for event in remaining:
             chunks += self.take(self._decode_one(event, decode))
             if self.done or self.error is not None:
+                self.unread = len(list(remaining))
                 break
         return chunks
 
@@ -252,6 +264,7 @@ class ChunkDecoder:
                 return [*chunks, *self._decode_many(events[number:])]
             chunks += self._take_understood(chunk, event)
             if self.error is not None:
+                self.unread = len(events) - number - 1
                 break
         return chunks
 

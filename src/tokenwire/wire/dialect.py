@@ -25,9 +25,12 @@ class EventDecoder(Protocol):
         done: whether the event that ends a stream arrived; what follows it is not looked at.
         had_content: whether the latest `decode` found content, as deadlines understand it.
         error: what went wrong in the latest `decode`; to be raised after the chunks before it are handed over.
+        unread: how many of the latest `decode`'s events came after the one that ended the stream, or was an error.
         assembler: collects the answer.
         odd: the places of what was understood though it was not as it should be.
         last_event: what the event is called that ends a stream.
+        bare_text: whether a str may stand for a chunk that brings text for choice 0 and nothing else; not every decoder makes
+            use of that.
         reads_names: whether it looks at the names of events; an API that says in the data what an event is needs none.
     """
 
@@ -36,6 +39,8 @@ class EventDecoder(Protocol):
     done: bool
     had_content: bool
     error: APIError | None
+    unread: int
+    bare_text: bool
 
     @property
     def assembler(self) -> Assembler: ...  # noqa: D102
@@ -60,6 +65,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """One API's way to say things.
 
     Attributes:
+        name: what this library calls it.
+        content: the field of a request that has the conversation or the prompt.
         path: below the address of an endpoint. Where it begins with a version, the address may end with the same one.
         body: (model, content, the caller's parameters) → the request's JSON, but for `stream`. Raises BadRequestError for
             what the API can't say, naming it.
@@ -73,6 +80,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         unsupported: the parameters of chat that the API has nothing for, which `drop_params` drops.
     """
 
+    name: str
+    content: str
     path: str
     body: Callable[[str, Any, Mapping[str, Any]], dict[str, Any]]
     answer: Callable[[bytes], ModelResponse | TextCompletionResponse]

@@ -66,6 +66,7 @@ class MessageDecoder(TranslatingDecoder):
             else:
                 chunks += self._decode_one(events[at])
                 at += 1
+        self.unread = len(events) - at
         self.assembler.count(len(chunks))
         return chunks
 
@@ -140,6 +141,8 @@ class MessageDecoder(TranslatingDecoder):
         if run.kind is Kind.TEXT:
             self._text_length += sum(map(len, pieces))
             self.assembler.first_text.extend(pieces)
+            if self.bare_text:
+                return pieces
         else:
             run.block.pieces.extend(pieces)
             choice = self.assembler.begun(0)

@@ -116,7 +116,8 @@ class ResponseDecoder(TranslatingDecoder):
         """The chunks in `events`, in order; see `done`, `had_content` and `error` for what else was there."""
         self.had_content = False
         chunks: list[Any] = []
-        for event in events:
+        remaining = iter(events)
+        for event in remaining:
             data = event if isinstance(event, bytes) else event.data
             try:
                 piece = _decode_piece(data)
@@ -130,6 +131,7 @@ class ResponseDecoder(TranslatingDecoder):
             else:
                 chunks += self._decode_rare(decoded, event)
             if self.error is not None or self.done:
+                self.unread = len(list(remaining))
                 break
         self.assembler.count(len(chunks))
         return chunks
@@ -147,6 +149,8 @@ class ResponseDecoder(TranslatingDecoder):
         """The chunk of a piece of the latest item's text, which is part of the answer."""
         self._latest.streamed = self.had_content = True
         self.assembler.first_text.append(text)
+        if self.bare_text:
+            return text
         if self._is_flat:
             chunk = copy_fields(self._flat)
             chunk.text = text
