@@ -359,10 +359,14 @@ class App:
         return request, fields, keywords
 
     def _speaks(self, ask: ModelCall, model: object) -> bool:
-        """Whether nobody answers for a model but endpoints that are asked as the client asks."""
-        if not isinstance(model, str) or model not in self._models.by_name:
+        """Whether nobody answers for a model but endpoints that are asked as the client asks.
+
+        Raises:
+            NotFoundError: the model is not served, which is worse than anything else that is wrong.
+        """
+        if not isinstance(model, str):
             return False
-        call = self._models.by_name[model].call
+        call = self._models.find(model).call
         return call.keys().isdisjoint(_keywords.FALLBACKS) and self._dialects(ask, call) == {ask.dialect}
 
     def _dialects(self, ask: ModelCall, call: Mapping[str, Any]) -> frozenset[str]:

@@ -3,7 +3,8 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from .relay import Relay, chunks_in
+from ..wire.passing import chunks_in
+from .relay import Relay
 from .route import Events
 from .visit import Visit
 

@@ -8,6 +8,8 @@ from msgspec import Struct
 
 from tokenwire import BadRequestError
 
+from .requests import SERVERS_OWN
+
 R = TypeVar("R", bound=Struct)
 
 _STAND_INS: Mapping[str, Any] = {"input": [], "max_tokens": 1, "messages": []}  # for what such a client may leave out
@@ -36,8 +38,14 @@ def as_it_came(fields: Mapping[str, Any], cls: type[R]) -> tuple[R, dict[str, An
             if field.required:
                 known[field.encode_name] = _STAND_INS[field.encode_name]
     turns = fields.get("messages", fields.get("input"))
-    messages = [turn for turn in turns if isinstance(turn, dict) and "role" in turn] if isinstance(turns, list) else []
+    messages = (
+        [turn for turn in turns if isinstance(turn, dict) and isinstance(turn.get("role"), str)]
+        if isinstance(turns, list)
+        else []
+    )
     if isinstance(turns, str):
         messages = [{"role": "user", "content": turns}]
-    said = {name: value for name, value in fields.items() if name not in _SEEN_TO and isinstance(value, int | float | str)}
+    said = {
+        name: fields[name] for name in known.keys() - _SEEN_TO - SERVERS_OWN if isinstance(fields.get(name), int | float | str)
+    }
     return cls(**known), {**said, "messages": messages}

@@ -49,8 +49,3 @@ class Relay:
         if self._latest:
             self._events.go_on(self._stream.response, self._latest)
         return self._events.error_event(refusal)
-
-
-def chunks_in(parts: list[Any]) -> int:
-    """How many chunks are handed on."""
-    return sum([len(part.chunks) if type(part) is Sent else 1 for part in parts])

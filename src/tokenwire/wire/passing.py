@@ -35,6 +35,11 @@ class Sent(msgspec.Struct, gc=False):
     is_last: bool = False
 
 
+def chunks_in(parts: list[Any]) -> int:
+    """How many chunks a batch has, of which some may have come as an endpoint's events."""
+    return sum([len(part.chunks) if type(part) is Sent else 1 for part in parts])
+
+
 class Passing:
     """Splits the events of one stream, and has them decoded, in the place of an `SSEDecoder` and of its decoder's `decode`.
 
