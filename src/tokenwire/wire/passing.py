@@ -6,6 +6,7 @@ does not go on, since whoever answers the client has words of its own for that; 
 itself, to be sent when the stream has been found complete.
 """
 
+import re
 from typing import Any, Final
 
 import msgspec
@@ -13,9 +14,11 @@ import msgspec
 from .dialect import EventDecoder
 from .sse import Payload, SSEDecoder
 
-# Where an event may end, if CR, LF and both end lines. A stream that mixes them arrives late, but whole.
-_ENDS: Final = (b"\n\n", b"\n\r\n", b"\r\r")
+# Where an event may end: LF, CR and both end lines. What mixes them within an event's end arrives late, but whole.
+_END: Final = re.compile(rb"\n\n|\n\r\n|\r\r")
+_ENDS_WITH_CR: Final = (b"\n\r\n", b"\r\r")
 _LONGEST_END: Final = 3
+_CR: Final = 13  # as a number: that is found eight times as fast
 _BOM: Final = b"\xef\xbb\xbf"
 
 
@@ -51,7 +54,7 @@ class Passing:
         outgrown: as an `SSEDecoder`'s.
     """
 
-    __slots__ = ("_data", "_decoder", "_events", "_max_event_bytes", "_searched", "_tail")
+    __slots__ = ("_data", "_decoder", "_events", "_max_event_bytes", "_tail")
 
     def __init__(self, decoder: EventDecoder, max_event_bytes: int) -> None:
         self._decoder = decoder
@@ -88,11 +91,11 @@ class Passing:
         chunks = decoder.decode(events)
         if not decoder.done and decoder.error is None:
             return [Sent(data.removeprefix(_BOM), len(events), chunks)]
-        read = len(events) - decoder.unread
-        blocks = _blocks(data.removeprefix(_BOM))
-        passed = [Sent(b"".join(blocks[: read - 1]), read - 1, chunks)] if read > 1 else []
+        before, last = _parted(data.removeprefix(_BOM), decoder.unread)
+        count = len(events) - decoder.unread - 1
+        passed = [Sent(before, count, chunks)] if count else []
         if decoder.done:
-            passed.append(Sent(blocks[read - 1], 1, [] if passed else chunks, is_last=True))
+            passed.append(Sent(last, 1, [] if passed else chunks, is_last=True))
         return passed
 
     def _whole(self, data: bytes) -> bytes:
@@ -100,8 +103,9 @@ class Passing:
         tail = self._tail
         searched = max(len(tail) - _LONGEST_END + 1, 0)
         tail += data
-        found = [(tail.rfind(mark, searched), len(mark)) for mark in _ENDS]
-        end = max(at + length if at >= 0 else 0 for at, length in found)
+        end = _after(tail, b"\n\n", searched)
+        if _CR in tail[searched:]:
+            end = max(end, *[_after(tail, mark, searched) for mark in _ENDS_WITH_CR])
         if len(tail) - end > self._max_event_bytes:
             end = len(tail)  # for the decoder to refuse
         whole = bytes(tail[:end])
@@ -109,14 +113,18 @@ class Passing:
         return whole
 
 
-def _blocks(data: bytes) -> list[bytes]:
-    """The bytes of each event, with what stands before it and is none."""
-    events, blocks, start = SSEDecoder(names=False), list[bytes](), 0
-    at = 0
-    while at < len(data):
-        end = min((found + len(mark) for mark in _ENDS if (found := data.find(mark, at)) >= 0), default=len(data))
-        if events.feed_data(data[at:end]):
-            blocks.append(data[start:end])
-            start = end
-        at = end
-    return blocks
+def _after(data: bytearray, mark: bytes, start: int) -> int:
+    """Where the last of these marks ends; 0 where there is none."""
+    at = data.rfind(mark, start)
+    return 0 if at < 0 else at + len(mark)
+
+
+def _parted(data: bytes, unread: int) -> tuple[bytes, bytes]:
+    """What stands before an event, and the event's bytes; so many events come after it."""
+    ends = [0, *[found.end() for found in _END.finditer(data)]]
+    for start, end in zip(ends[-2::-1], ends[:0:-1], strict=True):
+        if SSEDecoder().feed_data(data[start:end]):  # else it is a comment
+            if not unread:
+                return data[:start], data[start:end]
+            unread -= 1
+    raise AssertionError("each event has an end")
