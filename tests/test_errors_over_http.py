@@ -133,7 +133,7 @@ async def test_where_nothing_was_found_is_named(call: Any) -> None:
         address = endpoint.url.removesuffix("/v1")
         with pytest.raises(tokenwire.NotFoundError) as caught:
             await call(api_base=address.replace("://", "://user:secret@") + "?key=secret")
-    asked = f"asked at {address}/chat/completions; is /v1 missing in api_base?"
+    asked = f"sent to {address}/chat/completions; is /v1 missing in api_base?"
     assert str(caught.value) == f"openai/m: Not Found ({asked})"
     assert (caught.value.message, caught.value.said) == (f"Not Found ({asked})", "Not Found")
 
@@ -159,7 +159,7 @@ async def test_what_the_address_may_be_to_blame_for(reply: Reply, words: str, ca
             with pytest.raises(tokenwire.APIError) as caught:
                 await call(api_base=api_base, num_retries=0)
             assert words in caught.value.message
-            assert f"(asked at {api_base}/chat/completions{question})" in caught.value.message
+            assert f"(sent to {api_base}/chat/completions{question})" in caught.value.message
             assert caught.value.status_code == reply.status
 
 
@@ -169,10 +169,10 @@ async def test_what_the_address_may_be_to_blame_for(reply: Reply, words: str, ca
 @pytest.mark.parametrize(
     "body, words",
     [
-        (b"", "the server sent an empty body where an answer was expected"),
-        (b" \r\n", "the server sent an empty body where an answer was expected"),
-        (b"<html><body>Hi</body></html>", "the server sent a web page where an answer was expected"),
-        (b'{"x": 1}', "the body is not what was expected"),
+        (b"", "the server sent an empty body instead of an answer"),
+        (b" \r\n", "the server sent an empty body instead of an answer"),
+        (b"<html><body>Hi</body></html>", "the server sent a web page instead of an answer"),
+        (b'{"x": 1}', "the body is not valid"),
     ],
     ids=["empty", "blank", "page", "json"],
 )
@@ -517,3 +517,10 @@ async def test_https_to_a_server_without_tls_is_said_in_words() -> None:
         with pytest.raises(tokenwire.APIConnectionError, match="does not speak TLS: did you mean http://") as caught:
             await tokenwire.acompletion("openai/m", [{"role": "user", "content": "Hi"}], api_base=url, num_retries=0)
     assert caught.value.message.startswith(f"cannot connect to {url}/chat/completions: ")
+
+
+async def test_a_certificate_that_is_not_trusted_says_how_to_trust_it() -> None:
+    with Endpoint(Reply(text="Hello"), tls=True) as endpoint:
+        with pytest.raises(tokenwire.APIConnectionError, match=r'ssl_verify="authorities\.pem", or SSL_CERT_FILE') as caught:
+            await stream(api_base=endpoint.url, num_retries=0)
+    assert caught.value.message.startswith(f"cannot connect to {endpoint.url}/chat/completions: ")

@@ -12,6 +12,7 @@ import tokenwire
 from tokenwire import APIError, BadRequestError, NotFoundError, StreamTruncatedError, Timeout, _keywords
 from tokenwire.types import Original, body_passed_on
 
+from ..wire.responses.request import HINTS
 from . import tracing
 from .cors import CORS
 from .early import opened_early
@@ -31,7 +32,9 @@ from .visit import ClientLeft, Receive, Scope, Send, Visit
 
 logger: logging.Logger = logging.getLogger("tokenwire.server")
 
-HANDLER = ""  # in what dialect a handler is asked
+HANDLER = ""  # instead of the name of a dialect
+MESSAGES = "messages"  # the dialect whose endpoints take nearly all that requests to other routes can express
+OF_MESSAGES = ("anthropic-beta", "anthropic-version")  # headers that belong to a request's meaning there
 # What clients offer unasked, as Codex does a web search: a handler knows it that names it, and others would pass on to a model
 # what many refuse. The client's own words stand in `client_request.body`.
 OFFERED = frozenset({"web_search_options"})
@@ -251,14 +254,18 @@ class App:
                     self._slots.end(turn)
         except ClientLeft:
             raise
-        except Exception as error:  # noqa: BLE001  (the boundary: whatever went wrong, the client is told)
+        except BaseException as error:  # the boundary: whatever went wrong, the client is told
+            if _is_ending(error):
+                raise
             if visit.has_left:
                 raise ClientLeft from None
             await self._refuse(visit, error)
+            if not isinstance(error, Exception):  # such as Ctrl-C: the server may have to know
+                raise
         else:
             visit.end("complete")
 
-    async def _refuse(self, visit: Visit, error: Exception) -> None:
+    async def _refuse(self, visit: Visit, error: BaseException) -> None:
         if isinstance(error, APIError):
             visit.relay(error.headers, error.request_id)
         refusal = refusal_for(error, visit.request_id)
@@ -382,14 +389,16 @@ class App:
             provider = call.get("custom_llm_provider")
             named = self._client.handler_keywords(call["model"], stream=stream, custom_llm_provider=provider)
             return self._without(visit, call, OFFERED & call.keys() - (named or frozenset()))
-        if ask.dialect in dialects:
+        if MESSAGES in dialects:
             own = {
-                name: text.decode("latin-1") for name in ask.headers if (text := visit.headers.get(name.encode())) is not None
+                name: visit.headers[name.encode()].decode("latin-1") for name in OF_MESSAGES if name.encode() in visit.headers
             }
             call = {**call, "extra_headers": {**own, **(call.get("extra_headers") or {})}} if own else call
         if dialects == {ask.dialect}:
             return call
-        assert ask.plain is not None, "whoever calls this has looked"
+        if dialects == {MESSAGES}:
+            return self._without(visit, call, (OFFERED | HINTS) & call.keys())
+        assert ask.plain is not None, "the caller has checked it"
         call, left_out = ask.plain(call)
         return self._without(visit, call, left_out)
 
@@ -411,6 +420,14 @@ class App:
             return OneCall(made, call)
         call.pop("original_request", None)  # what is an endpoint's may have another place among all that is answered
         return Several(made, plan_of(call, ask.content, named), self._slots)
+
+
+def _is_ending(error: BaseException) -> bool:
+    """Whether an error says that the task which answers is cancelled or closed, and nothing is to be awaited."""
+    cancelled = anyio.get_cancelled_exc_class()
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(cancelled) is not None
+    return isinstance(error, cancelled | GeneratorExit)
 
 
 def _call_of(model: Model, keywords: dict[str, Any]) -> dict[str, Any]:

@@ -71,7 +71,6 @@ class ModelCall(Struct, frozen=True):
     Attributes:
         request: checks the request's body.
         dialect: the API's name, for endpoints that speak the same one; "" where nothing is passed on.
-        headers: those of a request that an endpoint which speaks that API gets too.
         content: the name of the keyword that the model answers.
         call: what is called: a method of `AsyncClient`.
         body: encodes a whole answer, given the model and the request.
@@ -95,7 +94,6 @@ class ModelCall(Struct, frozen=True):
     plain: Plain | None = None
     is_form: bool = False
     dialect: str = ""
-    headers: tuple[str, ...] = ()
 
 
 class About(Struct, frozen=True):

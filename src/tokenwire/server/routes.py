@@ -60,9 +60,6 @@ def refusal_at(path: str, headers: Mapping[bytes, bytes]) -> Callable[[Refusal, 
 _ALIVE = _json({"status": "ok"})
 _DOCS, _PAGE = page_of("docs.html"), page_of("page.html")
 
-# What Messages' clients say in headers of the request itself.
-MESSAGES_HEADERS = ("anthropic-beta", "anthropic-version")
-
 ROUTES = (
     Route(
         "POST",
@@ -127,7 +124,6 @@ ROUTES = (
             MESSAGE_EVENTS,
             plain,
             dialect="messages",
-            headers=MESSAGES_HEADERS,
         ),
         "createMessage",
         "Continue a conversation of content blocks.",
@@ -147,7 +143,6 @@ ROUTES = (
             keywords=message_keywords,
             plain=plain,
             dialect="messages",
-            headers=MESSAGES_HEADERS,
         ),
         "countMessageTokens",
         "Count the tokens of a prompt, where the model can.",

@@ -1,4 +1,4 @@
-"""Who asks what is served, and for what."""
+"""The HTTP request that a server answers by a call."""
 
 from typing import Any
 
@@ -6,17 +6,17 @@ import msgspec
 
 
 class ClientRequest(msgspec.Struct, frozen=True):
-    """The HTTP request that a served handler answers; what the server gives calls as `client_request`.
+    """The HTTP request that a served handler answers: the server passes it to calls as `client_request`.
 
-    Nothing of it is sent on by itself.
+    It is never sent to another server.
 
     Attributes:
-        request_id: what the client is told as `x-request-id`, unless the answer is an endpoint's that has an id of its own.
+        request_id: sent to the client as `x-request-id`, unless the answer is an endpoint's with an id of its own.
         method: such as "POST".
         url: such as "http://localhost:8000/v1/chat/completions".
-        headers: names in lower case; those that hold keys or cookies are left out.
-        address: the host that the connection comes from, None where the server does not know.
-        body: the request's JSON, as it came.
+        headers: names in lower case; without those that hold keys or cookies.
+        address: the client's host, None if the server does not know it.
+        body: the request's JSON, as received.
     """
 
     request_id: str
@@ -27,19 +27,20 @@ class ClientRequest(msgspec.Struct, frozen=True):
     body: dict[str, Any]
 
     def __repr__(self) -> str:
-        return f"<ClientRequest {self.request_id} {self.method}>"  # not what was said
+        return f"<ClientRequest {self.request_id} {self.method}>"  # without its content
 
 
 class Original(msgspec.Struct, frozen=True, gc=False):
-    """What a server's client asked for, in the words of its API: for endpoints that speak the same one.
+    """The request of a server's client, in the client's own API: for endpoints that speak the same API.
 
-    Such an endpoint is asked what the client asked, and what it answers goes to the client as it comes.
+    Such an endpoint gets this request, and its answer goes to the client unchanged: a stream hands out `wire.passing.Sent`
+    in place of chunks, and `body_passed_on` has the body of a whole answer.
 
     Attributes:
-        dialect: the API's, by its `Dialect.name`.
-        fields: the request's body as it came; None where the keywords of a call say the same.
-        keywords: what it was translated to, for everybody else. What a call has beside them, or in the place of one of them,
-            is not the client's, and is sent as well.
+        dialect: the API, as `Dialect.name`.
+        fields: the request's body as it came; None if the call's keywords are the same.
+        keywords: the keywords that it was translated to, for all other targets. Keywords that a call has besides these, or
+            with another value, are not the client's; they are added to `fields`.
     """
 
     dialect: str
@@ -47,4 +48,4 @@ class Original(msgspec.Struct, frozen=True, gc=False):
     keywords: dict[str, Any]
 
     def __repr__(self) -> str:
-        return f"<Original {self.dialect}>"  # not what was said
+        return f"<Original {self.dialect}>"  # without its content
