@@ -5,16 +5,10 @@ import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import msgspec
 import pytest
 
 from tokenwire.llms.handler_source import HandlerSource
 from tokenwire.server import create_app
-from tokenwire.server.events import ChatEvents
-from tokenwire.server.models import Model
-from tokenwire.server.requests import ChatRequest
-from tokenwire.types import Addition, ModelResponseStream
-from tokenwire.wire.chunks import ChunkDecoder
 
 pytestmark = pytest.mark.anyio
 
@@ -121,15 +115,6 @@ async def test_no_chunk_is_made_of_them(ask: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr(HandlerSource, "_chunks_of", counted := Counted(HandlerSource._chunks_of))
     await ask(create_app({"m": handler_of(items)}), {"model": "m", "stream": True, **BODIES["/v1/chat/completions"]})
     assert counted.items == [REASONING[0], *CALLS[:2], flat(is_finished=True, finish_reason="stop")]
-
-
-def test_an_endpoints_event_goes_out_as_it_came() -> None:
-    body = msgspec.convert({"model": "m", **BODIES["/v1/chat/completions"]}, ChatRequest)
-    events = ChatEvents(Model("m", {}, frozenset({"m"})), body, from_endpoint=True)
-    decoder = ChunkDecoder(ModelResponseStream, text=False, model="m")
-    (first,) = decoder.decode([data := b'{"choices": [{"delta":{"content":"a"},"index":0}],"id":"i"}'])
-    assert events.encode(first) == b"data: %b\n\n" % data
-    assert events.encode(Addition("content", "b", event=b'{ "b" }')) == b'data: { "b" }\n\n'
 
 
 class Counted:

@@ -94,9 +94,18 @@ class Deployments(SharedBackend):
         )
 
     @property
+    def named(self) -> tuple[tuple[str, str | None], ...]:
+        """The models that they name, each with the `custom_llm_provider` that goes with it."""
+        return tuple((entry.model, entry.keywords.get("custom_llm_provider")) for entry in self._entries)
+
+    @property
     def models(self) -> tuple[str, ...]:
         """The deployments' models."""
         return tuple(entry.model for entry in self._entries)
+
+    def dialect_of(self, model: str) -> str:
+        """See `llms.backend.Backend`: each of them has its own."""
+        return ""
 
     def prepare(self, request: Request) -> "Unchosen":
         """See `llms.backend.Backend`."""

@@ -125,7 +125,7 @@ def _other(request: Request, first: Options) -> Target:
 
 def with_content(target: Target, content: object) -> Target:
     """The same target with other content. Raises as `target_of`."""
-    request = msgspec.structs.replace(target.request, content=content)
+    request = msgspec.structs.replace(target.request, content=content, original=None)
     return msgspec.structs.replace(target, request=request, prepared=_backend(request).prepare(request))
 
 

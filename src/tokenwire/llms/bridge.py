@@ -140,6 +140,10 @@ class Bridge:
             self._role = _role_of(function)
             self._methods[self._role] = Method(function, self.name, streams=self._role in STREAMING)
 
+    def dialect_of(self, model: str) -> str:
+        """See `Backend`."""
+        return ""
+
     def prepare(self, request: Request) -> "HandlerCall":
         """See `Backend`."""
         return HandlerCall(self, request)

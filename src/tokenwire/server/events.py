@@ -1,14 +1,13 @@
 """A stream's chunks → the bytes of server-sent events.
 
-What an endpoint sent goes out as it came, byte for byte. A handler's chunks are given what OpenAI's have: one id,
-creation time and model, the role once for each choice, the usage by itself at the end if it was asked for. The common
+What an endpoint sent goes out as it came. A handler's chunks are given what OpenAI's have: one id, creation time and model, the role once for each choice, the usage by itself at the end if it was asked for. The common
 chunk, a piece of text, costs one encoding in C: what stands around the text is known by its bytes, so that whatever else
 a chunk may hold is seen without a look at each field.
 """
 
 import time
 from copy import copy
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -22,6 +21,7 @@ from tokenwire import (
 )
 from tokenwire.types import Addition, has_source, own_fields
 
+from ..wire.passing import Sent
 from .errors import Refusal
 from .models import Model, id_of
 from .requests import CompletionRequest
@@ -108,19 +108,18 @@ class ChatEvents:
     Args:
         model: the one that answers.
         request: the client's, which may ask for the usage.
-        from_endpoint: whether the chunks came over HTTP, so that their bytes may be the endpoint's own.
     """
 
-    keep_alive: ClassVar[bytes] = b": keep-alive\n\n"
+    keep_alive: bytes = b": keep-alive\n\n"
     object = "chat.completion.chunk"
     id_prefix = "chatcmpl-"
 
-    def __init__(self, model: Model, request: CompletionRequest, *, from_endpoint: bool) -> None:
+    def __init__(self, model: Model, request: CompletionRequest) -> None:
         self._model = model
         self._include_usage = request.include_usage
         self._running_usage = request.running_usage
-        self._as_sent = from_endpoint
         self._usage_sent = False
+        self._is_own = True  # what an endpoint sends, where it does
         self._head: dict[str, Any] | None = None
         self._introduced: set[int] = set()  # the choices whose role has been sent
         self._frames: list[_Frame] = []  # of the choices so far
@@ -134,21 +133,12 @@ class ChatEvents:
                 return self._around[0] + _encode(chunk)[1:-1] + self._around[1]
             chunk = self._chunk_of(chunk)
         elif type(chunk) is Addition:
-            if self._as_sent and chunk.event is not None:
-                return b"data: " + chunk.event + b"\n\n"
             around = self._added.get(chunk.field if not (chunk.index or chunk.call) else _place(chunk))
             if around is None or (self._running_usage and chunk.usage is not None):
                 return self._encode_addition(chunk)
             if chunk.logprobs is None:
                 return around[0] + _encode(chunk.text)[1:-1] + around[1]
             return b"".join((around[0], _encode(chunk.text)[1:-1], around[2], chunk.logprobs, around[3]))
-        if self._as_sent:
-            data = chunk.raw
-            if self._head is None:
-                self._begin(chunk)
-                self._as_sent = data is not None and self._is_chunk(data)
-            if self._as_sent and data is not None:
-                return self._sent(chunk, data)
         if self._running_usage and chunk.usage is not None:
             return self._encode_any(chunk)
         return self._encode_more(chunk) or self._encode_any(chunk)
@@ -159,6 +149,23 @@ class ChatEvents:
             return DONE
         head = self._head or self._begin(None)
         return _event({**head, "choices": [], "usage": usage.model_dump(exclude_none=True)}) + DONE
+
+    def passed_on(self, sent: Sent) -> bytes:
+        """See `Events`. Events that are not chunks stay here: pings, and a usage that was not asked for."""
+        chunks = sent.chunks
+        if not chunks:
+            return b""
+        if self._head is None:
+            self._begin(chunks[0])
+            self._is_own = self._is_chunk(chunks[0].raw)
+        if not self._is_own:
+            return b"".join(map(self.encode, chunks))
+        if type(chunks[0]) is not Addition and (len(chunks) != sent.events or b'"usage"' in sent.data):
+            return b"".join([self._sent(chunk, chunk.raw) for chunk in chunks])
+        return sent.data
+
+    def go_on(self, answer: Any, sent: bytes) -> None:
+        """See `Events`: an error looks the same at any place."""
 
     def error_event(self, refusal: Refusal) -> bytes:
         """The event that ends a stream which failed."""

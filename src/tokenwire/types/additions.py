@@ -18,7 +18,6 @@ class Addition(msgspec.Struct, gc=False):
         call: the index of the tool call, whose id and name have come before.
         logprobs: log probabilities of the text's tokens, as JSON.
         usage: tokens used so far, where the handler counts as it goes.
-        event: the bytes of the event that brought it, without the `data:`; None where no endpoint sent it.
     """
 
     field: str
@@ -27,7 +26,6 @@ class Addition(msgspec.Struct, gc=False):
     call: int = 0
     logprobs: msgspec.Raw | None = None
     usage: Usage | None = None
-    event: bytes | None = None
 
     def tool_call(self) -> ChatCompletionDeltaToolCall:
         """The piece of a tool call that it is, where it adds to arguments."""

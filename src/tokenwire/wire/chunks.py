@@ -88,6 +88,8 @@ class ChunkDecoder:
                 after the chunks before it have been returned.
             assembler: collects the answer.
             odd: the paths of values of another type than expected, which were converted.
+            bare_text: whether a str may be returned for a chunk with text for choice 0 and nothing else; not used here.
+            unread: how many of the latest `decode`'s events came after the last event of the stream, or after an error.
         text: as given.
     """
 
@@ -107,11 +109,13 @@ class ChunkDecoder:
         "_templates",
         "_was_odd",
         "assembler",
+        "bare_text",
         "done",
         "error",
         "had_content",
         "odd",
         "text",
+        "unread",
     )
 
     def __init__(self, shape: Shape, *, text: bool, model: str) -> None:
@@ -132,6 +136,8 @@ class ChunkDecoder:
         self.done: bool = False
         self.had_content: bool = False
         self.error: APIError | None = None
+        self.unread: int = 0
+        self.bare_text: bool = False
         self.odd: set[Path] = set()
 
     def decode(self, events: list[bytes | Event]) -> list[Chunk]:
@@ -184,7 +190,9 @@ class ChunkDecoder:
         if len(events) <= ENOUGH or not (self._templates is None or self._templates.learns):
             return self._decode_quickly(events)
         chunks = self._decode_quickly(events[:_FEW], learn=True)
-        if not self.done and self.error is None:
+        if self.done or self.error is not None:
+            self.unread += len(events) - _FEW
+        else:
             others = self._decode_alike(events[_FEW:])
             chunks += self._decode_quickly(events[_FEW:]) if others is None else others
         return chunks
@@ -208,7 +216,8 @@ class ChunkDecoder:
         chunks: list[Any] = []
         append = chunks.append
         latest = before = None  # the latest events that only continue a choice
-        for event in events:
+        remaining = iter(events)
+        for event in remaining:
             if self._is_open and started and (added := self._add_open(event)) is not None:
                 append(added)
                 continue
@@ -227,6 +236,7 @@ class ChunkDecoder:
                     chunks += self._add_plain(chunk)
             started = self._started
             if self.error is not None or self.done:
+                self.unread = len(list(remaining))
                 break
         if latest is not None:
             self.had_content = True
@@ -239,9 +249,11 @@ class ChunkDecoder:
         """The slow path of `decode`: handles everything that an event can be."""
         decode = _decode_text if self.text else decode_chunk
         chunks: list[Any] = []
-        for event in events:
+        remaining = iter(events)
+        for event in remaining:
             chunks += self.add(self._decode_one(event, decode))
             if self.done or self.error is not None:
+                self.unread = len(list(remaining))
                 break
         return chunks
 
@@ -275,6 +287,7 @@ class ChunkDecoder:
                 return [*chunks, *self._decode_many(events[number:])]
             chunks += self._add_understood(chunk, event)
             if self.error is not None:
+                self.unread = len(events) - number - 1
                 break
         return chunks
 

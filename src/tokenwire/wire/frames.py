@@ -53,7 +53,7 @@ class Frames:
             return None
         if not text.isprintable() or not text:  # a control character can't stand in JSON
             return None
-        return Addition(self._field, text, self._index, self._call, None, None, event)
+        return Addition(self._field, text, self._index, self._call)
 
     def learn(self, chunk: ModelResponseStream) -> None:
         """Look at a chunk whose event was decoded, and which adds to a choice that has begun."""
