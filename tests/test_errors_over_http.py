@@ -517,3 +517,10 @@ async def test_https_to_a_server_without_tls_is_said_in_words() -> None:
         with pytest.raises(tokenwire.APIConnectionError, match="does not speak TLS: did you mean http://") as caught:
             await tokenwire.acompletion("openai/m", [{"role": "user", "content": "Hi"}], api_base=url, num_retries=0)
     assert caught.value.message.startswith(f"cannot connect to {url}/chat/completions: ")
+
+
+async def test_a_certificate_that_is_not_trusted_says_how_to_trust_it() -> None:
+    with Endpoint(Reply(text="Hello"), tls=True) as endpoint:
+        with pytest.raises(tokenwire.APIConnectionError, match=r'ssl_verify="authorities\.pem", or SSL_CERT_FILE') as caught:
+            await stream(api_base=endpoint.url, num_retries=0)
+    assert caught.value.message.startswith(f"cannot connect to {endpoint.url}/chat/completions: ")

@@ -64,6 +64,11 @@ def test_a_misspelled_keyword(keyword: str, meant: str, endpoint: Endpoint) -> N
         ("transport", "AsyncClient(transport=...)"),
         ("http_client", "as client=..."),
         ("concurrency", "amap()"),
+        ("max_concurrency", "amap() and map() take concurrency"),
+        ("proxy", "HTTPS_PROXY"),
+        ("verify", "did you mean ssl_verify?"),
+        ("deadline", "did you mean timeout?"),
+        ("api_token", "did you mean api_key?"),
         ("retries", "did you mean num_retries?"),
     ],
 )
@@ -72,6 +77,16 @@ def test_a_keyword_that_is_said_elsewhere(keyword: str, words: str, endpoint: En
     error = refusal(endpoint, **keywords)
     assert error.param == keyword
     assert words in str(error)
+
+
+@pytest.mark.parametrize("make", [AsyncClient, tokenwire.Client], ids=["async", "sync"])
+@pytest.mark.parametrize("keyword", ["model", "messages", "prompt", "input", "stream"])
+def test_what_each_call_says_is_no_default_of_a_client(keyword: str, make: type[Any]) -> None:
+    """It would take the place of the call's own, in the body."""
+    keywords: dict[str, Any] = {keyword: "openai/m"}
+    with pytest.raises(BadRequestError, match=f"a client has no default for {keyword}: pass it to each call") as caught:
+        make(**keywords)
+    assert (caught.value.param, caught.value.fault) == (keyword, "caller")
 
 
 def test_a_misspelled_default_of_a_client(endpoint: Endpoint) -> None:

@@ -30,6 +30,8 @@ S = TypeVar("S")
 # The name of the content argument, for each kind of call.
 _CONTENT_NAMES: dict[Kind, str] = {"text": "prompt", "embedding": "input", "image": "prompt", "image_edit": "prompt"}
 
+_OF_EACH_CALL = ("model", "messages", "prompt", "input", "stream")  # as defaults they would replace every call's own
+
 _COUNTED: frozenset[Kind] = frozenset({"chat", "text", "image", "image_edit"})  # kinds that have the parameter `n`
 
 # Kinds of calls that may request more than text, and the keywords for that: see `typed`.
@@ -42,11 +44,18 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token of RFC 9110
 
 
 class Defaults:
-    """A client's keywords for all of its calls, sorted once; and the options of calls that set none of their own."""
+    """A client's keywords for all of its calls, sorted once; and the options of calls that set none of their own.
+
+    Raises:
+        BadRequestError: a keyword is one that only a call can have, such as `model`.
+    """
 
     __slots__ = ("_options", "callbacks", "given", "params")
 
     def __init__(self, keywords: Mapping[str, Any]) -> None:
+        for name in _OF_EACH_CALL:
+            if keywords.get(name) is not None:
+                raise refused(name, f"a client has no default for {name}: pass it to each call")
         self.given: dict[str, Any] = {}
         self.params: dict[str, Any] = {}
         _sort(keywords, self.given, self.params)

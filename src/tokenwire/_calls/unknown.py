@@ -85,16 +85,26 @@ _OPENAIS = frozenset().union(
 _MEANT = _OURS | _OPENAIS | frozenset(" ".join(_OF_SERVERS.values()).split())  # a misspelled keyword may mean one of these
 KNOWN = _MEANT | _keywords.OURS
 
+_PROXY = "set HTTPS_PROXY in the environment, or pass AsyncClient(http_client=httpx.AsyncClient(proxy=...))"
+
 # Keywords that belong elsewhere than in a call, or have another name that is not similar.
 _ELSEWHERE = {
+    "access_token": "did you mean api_key?",
+    "api_token": "did you mean api_key?",
+    "auth_token": "did you mean api_key?",
     "concurrency": "pass it to amap() or map(), or bound a client's calls: AsyncClient(gate=Gate(max_concurrency=...))",
+    "deadline": "did you mean timeout?",
     "gate": "pass it to AsyncClient(gate=...)",
     "handlers": "pass it to AsyncClient(handlers=...)",
-    "key": "did you mean api_key?",
-    "token": "did you mean api_key?",
     "http_client": "pass it to the call as client=..., or to AsyncClient(http_client=...)",
+    "key": "did you mean api_key?",
+    "max_concurrency": "pass it to a gate: AsyncClient(gate=Gate(max_concurrency=...)); amap() and map() take concurrency",
+    "proxies": _PROXY,
+    "proxy": _PROXY,
     "retries": "did you mean num_retries?",
+    "token": "did you mean api_key?",
     "transport": "pass it to AsyncClient(transport=...)",
+    "verify": "did you mean ssl_verify?",
 }
 
 _SETTINGS = (*_keywords.SETTINGS, *_keywords.CALLBACKS, "custom_provider_map")

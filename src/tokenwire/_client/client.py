@@ -71,13 +71,14 @@ class AsyncClient:
         **defaults: keywords for every call made through this client, such as `api_base`, `api_key`, `timeout`,
             `num_retries`, `headers`, `limits` or `temperature`; a call's own keywords take precedence. Headers are merged.
 
-        Use it in `async with`, or call `aclose()`. A client may be used in several event loops, one after the other or at the
-        same time in several threads. It has separate connections for each loop, which are closed when the loop shuts down, or
-        when the client is dropped and no stream uses them. Its methods are the same as the package's functions, and raise the
-        same errors.
+    Use it in `async with`, or call `aclose()`. A client may be used in several event loops, one after the other or at the
+    same time in several threads. It has separate connections for each loop, which are closed when the loop shuts down, or
+    when the client is dropped and no stream uses them. Its methods are the same as the package's functions, and raise the
+    same errors.
 
     Raises:
-        BadRequestError: one of the first four arguments is wrong; raised by a call if a default is wrong. The message names it.
+        BadRequestError: one of the first four arguments is wrong, or a default is an argument of each call (`model`,
+            `messages`, `prompt`, `input`, `stream`); raised by a call if another default is wrong. The message names it.
         RuntimeError: raised by a call if the client is closed, or its `transport` belongs to another event loop.
     """
 

@@ -160,13 +160,13 @@ class Pools:
 
     def proxied(self, proxy: "Proxy", verify: "Verify") -> "Sender":
         """httpx's own client, over a proxy. Raises as `client_through` does."""
-        from ..http.clients import sender_of
+        from ..http.clients import HTTPXSender
         from ..http.proxies import client_through
 
         client = self._proxied.get((proxy, verify))
         if client is None:
             client = self._proxied[proxy, verify] = client_through(proxy, verify)
-        return sender_of(client)
+        return HTTPXSender(client, proxy.variable)
 
     def http_client(self, verify: "Verify" = True) -> "httpx.AsyncClient":
         """An httpx client over the transport, for handlers. Raises as `transport` does."""

@@ -1,4 +1,4 @@
-"""Requests through the user's own client: httpx's `AsyncClient`, or httpx2's.
+"""Requests through httpx's `AsyncClient`, or httpx2's: the user's own client, or one that uses a proxy.
 
 Requests are built by the client itself, so its base headers, cookies, auth, event hooks, mounts and redirects apply.
 """
@@ -18,12 +18,17 @@ CLOSE_SECONDS = 5.0  # how long closing a client's response may take
 
 
 class HTTPXSender:
-    """A `Sender` over an `httpx.AsyncClient` or an `httpx2.AsyncClient`."""
+    """A `Sender` over an `httpx.AsyncClient` or an `httpx2.AsyncClient`.
 
-    __slots__ = ("_client",)
+    Args:
+        proxy: the environment variable that names the client's proxy, for messages; None for the user's own client.
+    """
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    __slots__ = ("_client", "_proxy")
+
+    def __init__(self, client: httpx.AsyncClient, proxy: str | None = None) -> None:
         self._client = client
+        self._proxy = proxy
 
     async def send(self, request: HTTPRequest, deadline: float) -> Exchange:
         """See `Sender.send`."""
@@ -39,7 +44,7 @@ class HTTPXSender:
             with anyio.fail_after(deadline - _loops.now()):
                 response = await self._response_to(built)
         except Exception as error:
-            raise failure_of(error, request.url, deadline) from error
+            raise failure_of(error, request.url, deadline, self._proxy) from error
         return ClientExchange(response, request.url)
 
     async def _response_to(self, built: httpx.Request) -> httpx.Response:

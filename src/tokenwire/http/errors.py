@@ -28,6 +28,7 @@ Rule: TypeAlias = tuple[type[APIError], str, dict[str, Any]]
 _MISTAKE: Rule = BadRequestError, "the request can't be sent to {}", {"fault": "caller"}  # a retry would fail too
 _LATE: Rule = Timeout, "nothing arrived in time: {}", {}
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "packet length too long")
+_NOT_TRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _REST = "the request to {} failed"
 
 
@@ -68,20 +69,26 @@ def is_network_error(error: BaseException) -> bool:
     return isinstance(error, OSError) if rule is None else issubclass(rule[0], APIConnectionError)
 
 
-def translated(error: Exception, url: str) -> APIError:
-    """Our exception for one that httpx, or a layer below or above it, raised while talking to `url`."""
-    url = without_secrets(url)
+def translated(error: Exception, url: str, proxy: str | None = None) -> APIError:
+    """Our exception for one that httpx, or a layer below or above it, raised while talking to `url`.
+
+    Args:
+        proxy: the environment variable that names the proxy, if the request goes through one.
+    """
+    url = without_secrets(url) if proxy is None else f"{without_secrets(url)} through the environment's {proxy}"
     if isinstance(error, HeadersTooLarge):
         return LimitExceededError(f"{error}: {url}", limit="max_header_bytes")
     kind, text, details = _rule_of(error) or _unknown(error)
     text = text.format(url)
-    return kind(text if kind is Timeout else f"{text}: {_without_tls(url, reason_of(error))}", **details)
+    return kind(text if kind is Timeout else f"{text}: {_explained(url, reason_of(error))}", **details)
 
 
-def _without_tls(url: str, reason: str) -> str:
-    """The reason, with a hint if the server answered in plain HTTP: OpenSSL's message does not say so."""
+def _explained(url: str, reason: str) -> str:
+    """The reason, with a hint if the server answered in plain HTTP or its certificate is not trusted: OpenSSL gives none."""
     if url.startswith("https:") and any(words in reason for words in _NOT_TLS):
         return f"it does not speak TLS: did you mean http://? ({reason})"
+    if _NOT_TRUSTED in reason:
+        return f'{reason}; to trust an authority of your own: ssl_verify="authorities.pem", or SSL_CERT_FILE'
     return reason
 
 
@@ -90,9 +97,9 @@ def _unknown(error: Exception) -> Rule:
     return APIConnectionError, _REST, {"fault": "network" if isinstance(error, OSError) else "caller"}
 
 
-def failure_of(error: Exception, url: str, deadline: float) -> APIError:
+def failure_of(error: Exception, url: str, deadline: float, proxy: str | None = None) -> APIError:
     """`translated`, for a request that had to be answered before `deadline`."""
-    ours = error if isinstance(error, APIError) else translated(error, url)
+    ours = error if isinstance(error, APIError) else translated(error, url, proxy)
     if isinstance(ours, Timeout) and _loops.now() >= deadline:
         ours.budget = None  # only the caller knows which of its budgets this deadline was
     return ours

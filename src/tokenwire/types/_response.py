@@ -1,14 +1,16 @@
 """What a call that is not streamed returns, and the details of the call."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 import msgspec
 
 from ._record import OpenRecord
 from ._source import Fields, HasRaw, HasSource, document_of
-from .attempts import Attempt
 from .headers import request_id_of
+
+if TYPE_CHECKING:
+    from .attempts import Attempt  # which imports this module
 
 
 class HasHeaders(Protocol):
@@ -32,7 +34,7 @@ class CallDetails(msgspec.Struct):
     """
 
     received: HasHeaders | None = None
-    attempts: tuple[Attempt, ...] = ()
+    attempts: "tuple[Attempt, ...]" = ()
     provider: str | None = None
     api_base: str | None = None
     status_code: int | None = None
@@ -153,7 +155,7 @@ class Response(OpenRecord, HasCall, kw_only=True):
     _slots: ClassVar[tuple[str, ...]] = (*OpenRecord._slots, "_call")
 
     @property
-    def attempts(self) -> tuple[Attempt, ...]:
+    def attempts(self) -> "tuple[Attempt, ...]":
         """The attempts of the call, oldest first; the last one is this response."""
         return call_of(self).attempts
 

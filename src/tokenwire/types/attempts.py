@@ -1,15 +1,13 @@
 """Records of attempts and of the ends of calls, the observer that receives them, and statistics of pools and gates."""
 
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
 from ..exceptions import APIError, TokenwireError
-
-if TYPE_CHECKING:
-    from ._response import Response
-    from .chat import Usage
+from ._response import Response
+from .chat import Usage
 
 R = TypeVar("R", covariant=True)
 
@@ -38,7 +36,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     error: str | None
     seconds: float
     waited: float
-    usage: "Usage | None" = None
+    usage: Usage | None = None
     deployment: str | None = None
 
 
@@ -89,9 +87,9 @@ class EndDetails(msgspec.Struct, frozen=True, kw_only=True):
     error: APIError | None
     seconds: float
     first_content: float | None
-    usage: "Usage | None"
+    usage: Usage | None
     request_id: str | None
-    response: "Response | None"
+    response: Response | None
     attempts: tuple[Attempt, ...]
     remarks: tuple[str, ...]
 
