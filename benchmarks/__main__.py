@@ -1,4 +1,4 @@
-"""The command line: which measures, which contenders, how many rounds, beside which earlier state."""
+"""The command line: which measures, which contenders, how many rounds, compared to which earlier checkout."""
 
 import argparse
 import sys
@@ -42,7 +42,7 @@ def _arguments() -> argparse.Namespace:
         "--longest",
         type=float,
         metavar="SECONDS",
-        help="what one process may take (default: 60); who takes half of it is not measured again",
+        help="seconds for one process (default: 60); a contender that takes half of it is not measured again",
     )
     parser.add_argument("--output", type=Path, help="the folder for results.json, RESULTS.md and plots/")
     parser.add_argument(
@@ -79,7 +79,7 @@ def _chosen_measures(beginnings: list[str] | None, *, quick: bool) -> list[str]:
 
 
 def _beginning_with(beginnings: list[str], names: Iterable[str], what: str) -> list[str]:
-    """The names that are given, or else begin as given, in their own order."""
+    """The given names, or those that begin as given, in their original order."""
     offered, chosen = list(names), set[str]()
     for beginning in beginnings:
         found = [beginning] if beginning in offered else [name for name in offered if name.startswith(beginning)]
@@ -120,7 +120,7 @@ def main() -> None:
     _write(results, folder)
     left_out = [name for name in (*MEASURES, *CONTENDERS) if name not in (*measures, *contenders)]
     if left_out:
-        print(f"not asked for, or too long for a quick run: {', '.join(left_out)}")
+        print(f"not requested, or too long for a quick run: {', '.join(left_out)}")
     print(f"{time.monotonic() - started:.0f} s; written to {folder}")
 
 

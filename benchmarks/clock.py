@@ -1,4 +1,4 @@
-"""What is measured around a piece of work: this process's CPU, the wall clock, and how busy the server was."""
+"""Measures a piece of work: this process's CPU, wall time, and the server's share of a core."""
 
 import cProfile
 import gc
@@ -9,10 +9,10 @@ import urllib.request
 
 from . import loops
 
-GO_S = 0.2  # from the server's being told "go" to its first event
+GO_S = 0.2  # from the "go" to the server until its first event
 SETTLE_S = 0.3
 WAIT_S = 90
-PROFILE = os.environ.get("BENCHMARKS_PROFILE")  # a file for what `benchmarks.profile` asks for; slows everything down
+PROFILE = os.environ.get("BENCHMARKS_PROFILE")  # the file for `benchmarks.profile`; slows everything down
 
 
 def ask_server(origin: str, what: str) -> float:
@@ -22,7 +22,7 @@ def ask_server(origin: str, what: str) -> float:
 
 
 class Clock:
-    """Started when made; `values` after `stop` has what a result says of every measurement."""
+    """Starts when created; `stop` returns the values that every result has."""
 
     def __init__(self, control: str) -> None:
         self._control = control
@@ -55,7 +55,7 @@ class Clock:
 
 
 async def wait_until_held(control: str, streams: int) -> None:
-    """Wait until the server holds so many streams, and the client has taken in what they said so far."""
+    """Wait until the server holds so many streams, and the client has read what they have sent so far."""
     until = time.monotonic() + WAIT_S
     while ask_server(control, "held") < streams:
         if time.monotonic() > until:

@@ -18,7 +18,7 @@ class CannotInstall(Exception):
 
 
 def ensure(folder: Path, name: str, group: Group) -> Path:
-    """The interpreter of a group's environment. One that was made for other requirements is made anew.
+    """The interpreter of a group's environment, which is recreated if its requirements have changed.
 
     Raises:
         CannotInstall: pip failed.
@@ -37,7 +37,7 @@ def ensure(folder: Path, name: str, group: Group) -> Path:
 
 
 def versions(python: Path) -> dict[str, str]:
-    """What is installed in an environment."""
+    """The packages installed in an environment, with versions."""
     done = subprocess.run([str(python), "-c", VERSIONS], check=True, capture_output=True, text=True, timeout=120)
     return {name.lower(): version for name, version in json.loads(done.stdout).items()}
 

@@ -1,8 +1,8 @@
-"""The kinds of chunks that servers stream: what each event holds, as its server writes it, and where a reader finds it.
+"""The kinds of chunks that servers stream: the events of each, as written by the server, and where a reader finds its content.
 
-Standard library alone, as the canned server and every contender take their kinds from here. The field sets, their order
-and their nulls are those of the servers named; all values follow from the event's place in its stream, so that every run
-has the same bytes.
+Only the standard library, as the canned server and every contender import this. The fields, their order and their nulls are
+those of the named servers; all values depend only on the event's position in its stream, so that every run has the same
+bytes.
 """
 
 from collections.abc import Callable
@@ -204,12 +204,12 @@ CYCLE = len(WORDS) * 2
 
 
 def flat_chunks(name: str) -> list[Fields]:
-    """A round of what a handler yields, made before anybody measures."""
+    """A round of a handler's chunks, made before the measurement."""
     return [FLAT_KINDS[name](place) for place in range(CYCLE)]
 
 
 def flat_endings(name: str) -> list[Fields]:
-    """What a handler yields at the end: a finish for each choice."""
+    """A handler's last chunks: a finish reason for each choice."""
     choices = [event["choices"][0] for event in KINDS[name].ending]
     own = {"text": "", "is_finished": True, "usage": None, "tool_use": None}
     return [{**own, "finish_reason": choice["finish_reason"], "index": choice["index"]} for choice in choices]

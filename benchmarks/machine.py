@@ -1,4 +1,4 @@
-"""What the figures were measured on."""
+"""The machine on which the figures were measured."""
 
 import os
 import platform
@@ -20,7 +20,7 @@ def describe() -> dict[str, Any]:
 
 
 def commit(root: Path) -> str | None:
-    """Which state of the project was measured, if git knows."""
+    """The measured commit, if git knows it."""
     command = ["git", "-C", str(root), "describe", "--always", "--dirty"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)

@@ -1,8 +1,8 @@
 """Where a contender's time goes: `python -m benchmarks.profile first_token "tokenwire uvloop"`.
 
 Runs one cell of a measure under cProfile and prints, for each chunk or call, how many functions were called and how long
-they took, by room and by function. cProfile makes calls look dearer than they are, so take the counts and the order, and
-the measures for the truth.
+they took, by module and by function. cProfile makes calls look more expensive than they are: use the counts and the order, and
+the measures for the real costs.
 """
 
 import argparse

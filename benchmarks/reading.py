@@ -1,4 +1,4 @@
-"""Figures out of results, as all tables take and write them."""
+"""Reads and formats figures from results, for all tables."""
 
 import statistics
 from typing import Any
@@ -25,7 +25,7 @@ def median_of(results: dict[str, Any], measure: str, cell: str, contender: str, 
 
 
 def figure(value: float | None) -> str:
-    """A number with as many digits as it is worth."""
+    """A number with a sensible number of digits."""
     if value is None:
         return "-"
     if value >= 100:

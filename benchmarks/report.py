@@ -88,7 +88,7 @@ def _head(results: dict[str, Any]) -> Iterator[str]:
 
 
 def _run(about: dict[str, Any]) -> Iterator[str]:
-    """What is to be known of a run: how it was made, of what, where, and the versions of whom."""
+    """A run's details: command, commit, machine, and the versions of the contenders."""
     machine = about["machine"]
     beside = f", beside {about['before']}" if about.get("before") else ""
     quick = " --quick" if about["quick"] else ""
@@ -103,7 +103,7 @@ def _run(about: dict[str, Any]) -> Iterator[str]:
 
 
 def _pairs(results: dict[str, Any]) -> Iterator[str]:
-    """The contenders that were measured twice, as they are and as they were: a row for each metric."""
+    """The contenders that were measured with both checkouts: a row for each metric."""
     rows = [row for name in results["contenders"] for row in _pair_rows(results, name)]
     if not rows:
         return

@@ -20,12 +20,12 @@ from .worker import MARK
 
 CACHE = ROOT / ".venv-bench"  # git ignores it, as it does every .venv*
 QUICK_S = 90  # after so many seconds a quick run starts nothing new
-LONGEST_S = 60  # for one process; who takes half of that is not measured again
+LONGEST_S = 60  # for one process; a contender that takes half of that is not measured again
 LONGEST_QUICK_S = 25
 
 
 class Results:
-    """What was found, as it goes into results.json."""
+    """The results, as written to results.json."""
 
     def __init__(self) -> None:
         self.rows: dict[tuple[str, str, str], dict[str, Any]] = {}
@@ -94,14 +94,14 @@ def _cells(offered: dict[str, Any], wanted: Container[str]) -> list[tuple[str, A
 
 
 def _in_turn(names: list[str], turn: int) -> list[str]:
-    """The order in a round: each begins one, and every other round runs backwards, so that nobody always follows the same."""
+    """The order in a round: rotated, and reversed in every other round, so that no contender always follows the same one."""
     first = turn % len(names)
     order = names[first:] + names[:first]
     return order[::-1] if turn % 2 else order
 
 
 def _passes(contenders: dict[str, Contender], quick: bool) -> list[list[str]]:
-    """Who is measured together. A quick run begins with its own, so that the time that is left goes to the slower others."""
+    """The groups measured together. A quick run begins with its own contenders, then measures the slower ones."""
     if not quick:
         return [list(contenders)]
     own = [name for name in contenders if contenders[name].group == "own"]
@@ -150,7 +150,7 @@ def serving(python: Path) -> Iterator[dict[str, str]]:
 
 
 def _able(measure: str, cell: str, contenders: list[Contender], broken: dict[str, str], results: Results) -> list[str]:
-    """Who can be measured; why the others can't be is recorded."""
+    """The contenders that can be measured; for the others the reason is recorded."""
     able: list[str] = []
     for contender in contenders:
         name, missing = contender.name, _missing(measure, contender)
@@ -164,7 +164,7 @@ def _able(measure: str, cell: str, contenders: list[Contender], broken: dict[str
 
 
 def _missing(measure: str, contender: Contender) -> str | None:
-    """Why a measure does not concern a contender, None if it does."""
+    """Why a measure does not apply to a contender, None if it does."""
     if measure == "imports":
         return None if contender.statement else "the same as on asyncio"
     if measure in ("sync_stream", "kinds_sync") and contender.loop != "asyncio":
@@ -204,12 +204,12 @@ class Bench:
         self._deadline = time.monotonic() + (QUICK_S if quick else float("inf"))
 
     def measure(self, row: dict[str, Any], contender: Contender, parameters: dict[str, Any], turn: str) -> None:
-        """Measure once; the row gets a sample or a failure. Who failed is not measured again, nor who is slow and not ours."""
+        """Measure once, and add a sample or a failure to the row. Failed ones, and slow ones but ours, are not repeated."""
         if row.get("skip"):
             return
         started = time.monotonic()
         if started > self._deadline:
-            sample, failure = None, "left out, for a quick run's time was up"
+            sample, failure = None, "left out, as the time of a quick run was over"
         else:
             sample, failure = self._in_a_process(self._job(row["measure"], contender, parameters), contender)
         took = time.monotonic() - started

@@ -1,6 +1,6 @@
-"""The canned endpoint, in a process of its own: everything it says is rendered before anybody asks.
+"""The canned endpoint, in its own process: everything it sends is rendered in advance.
 
-The model's name in a request says what comes back, on a plain and on a TLS port:
+The model's name in a request selects the answer, on a plain and on a TLS port:
 
 - `burst-N-KIND`: a stream of N chunks of a kind as fast as the client takes them, of text where no kind is named; see
   `kinds`. Each event is an HTTP chunk of its own, as servers write them, and many of those go into one write.
@@ -132,7 +132,7 @@ class Server:
         self._served = 0
 
     def spread(self) -> float:
-        """A number from 0 to 1, another each time, evenly spread: streams shall not march in step."""
+        """A number from 0 to 1, a different one each time and evenly spread, so that streams are not synchronized."""
         self._served += 1
         return self._served * GOLDEN % 1.0
 

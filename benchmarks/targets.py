@@ -1,4 +1,4 @@
-"""What tokenwire has to reach: ratios, in one run. The only numbers in this folder that were not measured."""
+"""The targets for tokenwire: ratios within one run. The only numbers in this folder that were not measured."""
 
 from dataclasses import dataclass
 

@@ -35,7 +35,7 @@ class Job:
 
     @property
     def base_url(self) -> str:
-        """What the contender takes for an endpoint."""
+        """The endpoint's base URL, for the contender."""
         return f"{self.origin}/v1"
 
     def load(self) -> Any:
@@ -44,7 +44,7 @@ class Job:
 
 
 def raise_file_limit() -> None:
-    """As many open sockets as the system allows."""
+    """Allow as many open sockets as the system does."""
     try:
         import resource
     except ImportError:
@@ -57,8 +57,8 @@ def settle_malloc() -> None:
     """Bring glibc's malloc to where it is in any process that ever freed a large block.
 
     asyncio's transports allocate 256 KB for each read. Until a block of that size has been freed, glibc maps and unmaps
-    them, which costs more than all the rest of a read; afterwards they come from the heap. Which of the two a contender
-    met would be chance.
+    them, which costs more than all the rest of a read; afterwards they come from the heap. Otherwise, which of the two a
+    contender has would be chance.
     """
     bytearray(2**21)
 

@@ -124,7 +124,7 @@ async def test_the_log_says_that_max_tokens_is_the_default(caplog: pytest.LogCap
     caplog.set_level(logging.DEBUG, "tokenwire")
     with Endpoint(Reply(json=message([TEXT]))) as endpoint:
         await ask(endpoint)
-        assert "max_tokens is not given, and 4096 is sent" in caplog.text
+        assert "max_tokens is not given, so 4096 is sent" in caplog.text
         caplog.clear()
         await ask(endpoint, max_tokens=7)
         await ask(endpoint, extra_body={"max_tokens": 8})
@@ -197,7 +197,7 @@ async def test_an_error_after_the_first_content_ends_the_stream() -> None:
 async def test_a_stream_that_was_cut_is_truncated(kept: int) -> None:
     with Endpoint(Reply(events=events([TEXT])[:kept], done=False)) as endpoint:
         async with await ask(endpoint, stream=True, num_retries=0) as stream:
-            with pytest.raises(StreamTruncatedError, match="complete: message_stop did not come"):
+            with pytest.raises(StreamTruncatedError, match="complete: message_stop did not arrive"):
                 await stream.until_done()
     assert stream.outcome == "truncated"
 

@@ -173,10 +173,10 @@ async def test_what_the_address_may_be_to_blame_for(reply: Reply, words: str, ca
 @pytest.mark.parametrize(
     "body, words",
     [
-        (b"", "the server sent an empty body where an answer was expected"),
-        (b" \r\n", "the server sent an empty body where an answer was expected"),
-        (b"<html><body>Hi</body></html>", "the server sent a web page where an answer was expected"),
-        (b'{"x": 1}', "the body is not what was expected"),
+        (b"", "the server sent an empty body instead of an answer"),
+        (b" \r\n", "the server sent an empty body instead of an answer"),
+        (b"<html><body>Hi</body></html>", "the server sent a web page instead of an answer"),
+        (b'{"x": 1}', "the body is not valid"),
     ],
     ids=["empty", "blank", "page", "json"],
 )
@@ -521,3 +521,10 @@ async def test_https_to_a_server_without_tls_is_said_in_words() -> None:
         url = endpoint.url.replace("http:", "https:")
         with pytest.raises(tokenwire.APIConnectionError, match="does not speak TLS: did you mean http://"):
             await tokenwire.acompletion("openai/m", [{"role": "user", "content": "Hi"}], api_base=url, num_retries=0)
+
+
+async def test_a_certificate_that_is_not_trusted_says_how_to_trust_it() -> None:
+    with Endpoint(Reply(text="Hello"), tls=True) as endpoint:
+        with pytest.raises(tokenwire.APIConnectionError, match=r'ssl_verify="authorities\.pem", or SSL_CERT_FILE') as caught:
+            await stream(api_base=endpoint.url, num_retries=0)
+    assert caught.value.message.startswith("cannot connect: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")

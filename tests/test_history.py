@@ -22,7 +22,7 @@ from tokenwire.types import (
 )
 from tokenwire.wire.bodies import decode_body
 from tokenwire.wire.chunks import ChunkDecoder
-from tokenwire.wire.history import plain
+from tokenwire.wire.history import to_json
 
 Draw: TypeAlias = Callable[[st.SearchStrategy[Any]], Any]
 ASK: Any = [{"role": "user", "content": "x"}]
@@ -125,7 +125,7 @@ def test_what_was_changed_goes_as_it_is_now() -> None:
     assert (message.x, message["z"], message.model_dump()["x"], message.provider_specific_fields) == (
         2, [3], 2, {"x": 2, "y": None, "z": [3]}
     )  # fmt: skip
-    assert plain(message) == {
+    assert to_json(message) == {
         "role": "assistant",
         "content": "ho",
         "refusal": None,
@@ -136,16 +136,16 @@ def test_what_was_changed_goes_as_it_is_now() -> None:
     }
     message.refusal = "no"
     message.reasoning_content = "ah"
-    assert plain(message).items() >= {"refusal": "no", "reasoning": "ah"}.items()
+    assert to_json(message).items() >= {"refusal": "no", "reasoning": "ah"}.items()
     message.reasoning = None
     message.content = None
-    assert plain(message).keys() == {"role", "refusal", "x", "y", "z"}
+    assert to_json(message).keys() == {"role", "refusal", "x", "y", "z"}
 
 
 def test_what_was_added_to_a_call_goes_too() -> None:
     message = received({"content": None, "tool_calls": [{**CALL, "x": 1}]})
     message.tool_calls[0].y = 2
-    assert plain(message)["tool_calls"] == [{**CALL, "x": 1, "y": 2}]
+    assert to_json(message)["tool_calls"] == [{**CALL, "x": 1, "y": 2}]
 
 
 def test_what_was_changed_in_a_call_goes_as_it_is_now() -> None:
@@ -153,11 +153,11 @@ def test_what_was_changed_in_a_call_goes_as_it_is_now() -> None:
     message.tool_calls[0].function.arguments = "[]"
     message.tool_calls[1]["y"] = 2
     function = {"name": "f", "arguments": "[]"}
-    assert plain(message)["tool_calls"] == [{**CALL, "x": 1, "function": function}, {**CALL, "id": "b", "y": 2}]
+    assert to_json(message)["tool_calls"] == [{**CALL, "x": 1, "function": function}, {**CALL, "id": "b", "y": 2}]
     del message.tool_calls[0]
-    assert plain(message)["tool_calls"] == [{**CALL, "id": "b", "y": 2}]
+    assert to_json(message)["tool_calls"] == [{**CALL, "id": "b", "y": 2}]
     message.tool_calls.append(ChatCompletionMessageToolCall(id="c", function=Function(name="g")))
-    assert plain(message)["tool_calls"][1] == {"id": "c", "type": "function", "function": {"name": "g", "arguments": ""}}
+    assert to_json(message)["tool_calls"][1] == {"id": "c", "type": "function", "function": {"name": "g", "arguments": ""}}
 
 
 def test_an_assembled_message_can_be_changed_too() -> None:
@@ -165,25 +165,25 @@ def test_an_assembled_message_can_be_changed_too() -> None:
     message.reasoning = "ah"
     message["x"] = "2"
     message.y = 3
-    assert plain(message) == {"role": "assistant", "content": "hi", "reasoning": "ah", "x": "2", "y": 3}
+    assert to_json(message) == {"role": "assistant", "content": "hi", "reasoning": "ah", "x": "2", "y": 3}
 
 
 @pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda message: pickle.loads(pickle.dumps(message))])
 def test_copies_go_back_alike(copied: Any) -> None:
     whole = {"role": "assistant", "content": None, "reasoning": "hm", "tool_calls": [CALL], "x": None}
-    assert plain(copied(received(whole))) == whole
-    assert plain(copied(streamed({"reasoning": "hm", "x": 1}))) == {
+    assert to_json(copied(received(whole))) == whole
+    assert to_json(copied(streamed({"reasoning": "hm", "x": 1}))) == {
         "role": "assistant",
         "content": None,
         "reasoning": "hm",
         "x": 1,
     }
-    assert list(plain(copied(received(whole)))) == list(whole)
+    assert list(to_json(copied(received(whole)))) == list(whole)
 
 
 def test_messages_made_by_hand_say_what_is_not_none() -> None:
-    assert plain(Message(content=None, refusal="no")) == {"role": "assistant", "refusal": "no"}
-    assert plain(Choices(message={"content": "hi"}).message) == {"role": "assistant", "content": "hi"}  # type: ignore[arg-type]
+    assert to_json(Message(content=None, refusal="no")) == {"role": "assistant", "refusal": "no"}
+    assert to_json(Choices(message={"content": "hi"}).message) == {"role": "assistant", "content": "hi"}  # type: ignore[arg-type]
 
 
 ODD: list[dict[str, Any]] = [
@@ -201,20 +201,20 @@ ODD: list[dict[str, Any]] = [
 def test_odd_values_go_back_as_they_came(odd: dict[str, Any]) -> None:
     whole = {"role": "assistant", **odd}
     message = received(whole)
-    assert plain(message) == whole
+    assert to_json(message) == whole
     message.content = "ho"
-    assert plain(message) == {**whole, "content": "ho"}
+    assert to_json(message) == {**whole, "content": "ho"}
 
 
 def test_a_message_without_a_role_is_the_assistant_s() -> None:
-    assert plain(received({"content": "hi"})) == {"content": "hi", "role": "assistant"}
-    assert plain(received({"content": "hi", "role": None})) == {"content": "hi", "role": "assistant"}
+    assert to_json(received({"content": "hi"})) == {"content": "hi", "role": "assistant"}
+    assert to_json(received({"content": "hi", "role": None})) == {"content": "hi", "role": "assistant"}
 
 
 def test_the_second_choice_s_message() -> None:
     choices = [{"index": index, "message": {"role": "assistant", "content": None, "x": index}} for index in range(2)]
     response = decode_body(msgspec.json.encode({"choices": choices}), ModelResponse)
-    assert [plain(choice.message) for choice in response.choices] == [choice["message"] for choice in choices]
+    assert [to_json(choice.message) for choice in response.choices] == [choice["message"] for choice in choices]
 
 
 def test_a_message_that_contains_itself() -> None:
@@ -279,7 +279,7 @@ def test_any_message_received_whole_goes_back_equal(data: st.DataObject) -> None
     known = data.draw(st.fixed_dictionaries({}, optional={name: st.none() | values for name, values in FIELDS.items()}))
     unknown = data.draw(st.dictionaries(NAMES, VALUES, max_size=3))
     message = shuffled(data.draw, {"role": "assistant", **unknown, **known})
-    sent = plain(received(message))
+    sent = to_json(received(message))
     assert sent == message
     assert list(sent) == list(message)
 
@@ -323,7 +323,7 @@ def test_any_message_received_in_pieces_goes_back_equal(shape: Any, data: st.Dat
     )
     message = shuffled(data.draw, {**unknown, **known, **calls})
     deltas = [piece for name, value in message.items() for piece in pieces_of(data.draw, name, value)]
-    sent = plain(streamed({"role": "assistant"}, *deltas, shape=shape))
+    sent = to_json(streamed({"role": "assistant"}, *deltas, shape=shape))
     if not message.get("details", True):
         del message["details"]
     assert sent == {"role": "assistant", "content": None, **message}

@@ -1,6 +1,7 @@
 """`aimage_edit` and `image_edit`: which files are taken, what is sent of them, and what a handler gets."""
 
 import io
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -91,6 +92,43 @@ async def test_what_is_no_file(image: Any, words: str, endpoint: Endpoint) -> No
         await tokenwire.aimage_edit(image, prompt="A hat", model="openai/m", api_base=endpoint.url)
     assert refusal.value.param == "image"
     assert endpoint.requests == []
+
+
+class Watched(io.BytesIO):
+    """Knows in which threads it was read."""
+
+    def __init__(self, data: bytes, *, seekable: bool = True) -> None:
+        super().__init__(data)
+        self.readers: set[int] = set()
+        self._seekable = seekable
+
+    def seekable(self) -> bool:
+        return self._seekable
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.readers.add(threading.get_ident())
+        return super().read(size)
+
+
+async def test_nobody_waits_while_a_large_file_is_read(endpoint: Endpoint) -> None:
+    small, large, endless = Watched(PNG), Watched(PNG + bytes(2 * 1024 * 1024)), Watched(PNG, seekable=False)
+    large.seek(len(PNG))
+    assert (await parts(endpoint, small))[-1][1] == PNG
+    assert (await parts(endpoint, large))[-1][1] == bytes(2 * 1024 * 1024)
+    assert (await parts(endpoint, endless))[-1][1] == PNG
+    assert large.tell() == len(PNG)
+    here = {threading.get_ident()}
+    assert small.readers == here
+    assert large.readers.isdisjoint(here)
+    assert endless.readers.isdisjoint(here)  # it may be a pipe
+
+
+async def test_a_file_that_can_be_read_once_is_read_once(endpoint: Endpoint) -> None:
+    with Endpoint([Reply(status=500), Reply(json={"data": []})]) as twice:
+        policy = tokenwire.RetryPolicy(base_delay=0)
+        file = Watched(PNG, seekable=False)
+        await tokenwire.aimage_edit(file, prompt="A hat", model="openai/m", api_base=twice.url, retry_policy=policy)
+        assert [PNG in request.body for request in twice.requests] == [True, True]
 
 
 async def test_a_retry_sends_the_file_again(endpoint: Endpoint) -> None:

@@ -150,7 +150,7 @@ ODD_STREAM = [chunk([{"type": "text", "text": "a"}]) for _ in range(9)]  # type:
 async def test_odd_fields_are_named_once_a_call(told: Any) -> None:
     with Endpoint(Reply(json=ODD)) as endpoint:
         await tokenwire.acompletion("openai/m", MESSAGES, api_base=endpoint.url)
-    assert told()[1:-1] == ["understood in spite of odd fields: created, usage.prompt_tokens"]
+    assert told()[1:-1] == ["fields with values of another type than expected: created, usage.prompt_tokens"]
 
 
 @pytest.mark.anyio
@@ -158,7 +158,7 @@ async def test_odd_fields_are_named_once_a_stream(told: Any) -> None:
     with Endpoint(Reply(events=ODD_STREAM)) as endpoint:
         async for _ in tokenwire.astreaming("openai/m", MESSAGES, api_base=endpoint.url):
             pass
-    assert told()[1:-1] == ["understood in spite of odd fields: choices.delta.content"]
+    assert told()[1:-1] == ["fields with values of another type than expected: choices.delta.content"]
 
 
 TOOLS: Any = [{"type": "function", "function": {"name": "f"}}]
@@ -172,9 +172,9 @@ LOGPROBS["choices"][0]["logprobs"] = {"content": []}
 @pytest.mark.parametrize(
     "asked, answer, remarks",
     [
-        ({"n": 2}, completion("Hello"), ["n=2 was asked for, and choices: 1"]),
-        ({"logprobs": True}, completion("Hello"), ["logprobs were asked for, and there are none"]),
-        ({"tools": TOOLS, "tool_choice": "required"}, completion("Hello"), ["a tool call was asked for, and there is none"]),
+        ({"n": 2}, completion("Hello"), ["n=2 was requested, but the number of choices is 1"]),
+        ({"logprobs": True}, completion("Hello"), ["logprobs were requested, but there are none"]),
+        ({"tools": TOOLS, "tool_choice": "required"}, completion("Hello"), ["a tool call was required, but there is none"]),
         ({"n": 1, "logprobs": True}, LOGPROBS, []),
         ({"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "f"}}}, CALLING, []),
         ({"tools": TOOLS, "tool_choice": "auto"}, completion("Hello"), []),
@@ -193,11 +193,11 @@ async def test_what_a_server_dropped(asked: Any, answer: Any, remarks: list[str]
 @pytest.mark.parametrize(
     "asked, vector, remarks",
     [
-        ({"dimensions": 2}, [0.5, 1.5, 2.5], ["dimensions=2 was asked for, and vectors have 3"]),
+        ({"dimensions": 2}, [0.5, 1.5, 2.5], ["dimensions=2 was requested, but vectors have 3"]),
         ({"dimensions": 2}, [0.5, 1.5], []),
         ({"dimensions": 2, "encoding_format": "base64"}, "AAAAPwAAwD8=", []),
-        ({"dimensions": 2}, "AAAAPw==", ["dimensions=2 was asked for, and vectors have 1"]),
-        ({"encoding_format": "base64"}, [0.5], ["base64 was asked for, and lists came"]),
+        ({"dimensions": 2}, "AAAAPw==", ["dimensions=2 was requested, but vectors have 1"]),
+        ({"encoding_format": "base64"}, [0.5], ["base64 was requested, but the vectors are lists"]),
         ({"dimensions": 2}, {"int8": [1]}, []),
     ],
 )
@@ -215,7 +215,7 @@ async def test_a_kept_connection_that_was_closed(caplog: pytest.LogCaptureFixtur
             for _ in range(2):
                 await client.acompletion("openai/m", MESSAGES)
     (record,) = [record for record in caplog.records if record.name == "tokenwire.http"]
-    assert record.getMessage().endswith("had closed a kept connection: the request goes over another")
+    assert record.getMessage().endswith("had closed an idle connection: the request is sent again over another")
 
 
 def test_nothing_is_told_per_chunk(told: Any) -> None:

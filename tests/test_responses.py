@@ -107,7 +107,7 @@ async def test_a_cut_stream_is_truncated(after: int) -> None:
 
 async def test_a_stream_that_ends_without_saying_so_is_truncated() -> None:
     sent = encoded(events([MESSAGE]))[:-1]
-    words = r"before it was complete: response\.completed did not come"
+    words = r"before it was complete: response\.completed did not arrive"
     with Endpoint(Reply(events=sent)) as endpoint, pytest.raises(StreamTruncatedError, match=words):  # [DONE] is another API's
         async with await ask(endpoint, stream=True, num_retries=0) as stream:
             async for _ in stream:
@@ -208,6 +208,7 @@ SAID: dict[str, list[Any]] = {
         piece(tool_calls=[{"index": 0, "type": "custom", "custom": {"input": "End"}}]),
         piece("tool_calls"),
     ],
+    "paused": ["Wait", piece("pause_turn")],
     "citation": [
         "see",
         piece(annotations=[{"type": "url_citation", "url_citation": {"url": "u", "title": "t"}}]),

@@ -37,8 +37,8 @@ SPOKEN = {
     [
         ("openai", "anthropic", "it has no choices"),
         ("openai", "responses", "it has no choices"),
-        ("anthropic", "openai", 'one of chat completions: call the model as "openai/..." in place of "anthropic/..."'),
-        ("responses", "openai", 'one of chat completions: call the model as "openai/..." in place of "responses/..."'),
+        ("anthropic", "openai", 'an event of chat completions: call the model as "openai/...", not "anthropic/..."'),
+        ("responses", "openai", 'an event of chat completions: call the model as "openai/...", not "responses/..."'),
     ],
 )
 def test_a_stream_of_another_api(asked: str, spoken: str, words: str) -> None:

@@ -1,6 +1,6 @@
-"""Who is measured, and in which environment. Standard library alone: the contenders' own modules import the rest.
+"""The contenders and their environments. Only the standard library here: the contenders' own modules import the rest.
 
-A contender's module has some of these names; what it lacks is recorded as not offered:
+A contender's module has some of these names; missing ones are recorded as not offered:
 
     connect(base_url) -> client            inside the event loop; no request yet
     async read(client, model) -> int       a streamed call, read to its end; returns how many chunks had text
@@ -51,8 +51,8 @@ class Contender:
         statement: the import its users write, for the measure of imports; "" where there is none.
         floor: the contender that it is compared to.
         in_quick: whether a quick run has the time for it.
-        source: the folder that it imports tokenwire from; None where it does not.
-        before_of: the contender that this one is an earlier state of; "" where it is none.
+        source: the folder from which it imports tokenwire; None if it does not.
+        before_of: the contender of which this one is the earlier version; "" if it is not one.
     """
 
     name: str
@@ -66,12 +66,12 @@ class Contender:
     before_of: str = ""
 
     def before(self, checkout: Path) -> "Contender":
-        """The same with tokenwire as another checkout has it."""
+        """The same contender with tokenwire from another checkout."""
         return replace(self, name=f"{self.name} before", source=checkout / "src", before_of=self.name)
 
 
 def _on_loops(name: str, module: str, loops: str, **more: Any) -> list[Contender]:
-    """A contender on several loops; its floor is the one on the same."""
+    """A contender on several loops; its floor is the one on the same loop."""
     contenders: list[Contender] = []
     for loop in loops.split():
         suffix = "" if loop == "asyncio" else f" {loop}"
@@ -105,7 +105,7 @@ CONTENDERS = {contender.name: contender for contender in _ALL}
 
 @dataclass(frozen=True)
 class Group:
-    """An environment: what is installed into it, and whose versions a report names."""
+    """An environment: the packages to install, and those whose versions the report names."""
 
     requirements: tuple[str, ...]
     shown: tuple[str, ...]

@@ -1,7 +1,8 @@
-"""The floor on asyncio and uvloop: what it takes at least, with no library and no promise kept.
+"""The floor on asyncio and uvloop: the minimal cost, without a library and without any guarantee.
 
 An `asyncio.Protocol`, llhttp, a split at the empty lines and one msgspec decode for each event (see `floor_chunks`), and for
-the kinds of chunks a list that keeps them, as whoever wants the answer at the end must. No deadline, no limit, no error but what Python raises, no event but `data: {...}`.
+the kinds of chunks a list that keeps them, as is needed to have the answer at the end. No deadlines, no limits, no errors
+except Python's own, no events except `data: {...}`.
 """
 
 import asyncio
@@ -89,7 +90,7 @@ def connect(base_url: str) -> Client:
 
 
 async def ask(client: Client, model: str) -> Any:
-    """The connection on which the answer to a streamed call will come."""
+    """Send a streamed call. Returns the connection for its answer."""
     connection = await client.connection()
     await connection.send(client.request(model, stream=True))
     return connection

@@ -1,6 +1,6 @@
-"""What the floor makes of bytes: llhttp, a split at the empty lines, and one msgspec decode for each event.
+"""The floor's decoding: llhttp, a split at the empty lines, and one msgspec decode for each event.
 
-Its structs have what a reader of a stream reads, and for each kind of chunk what that kind brings.
+Its structs have the fields that a stream's reader needs, and for each kind of chunk the fields of that kind.
 """
 
 from collections.abc import Callable
@@ -152,5 +152,5 @@ class Response:
         return decode_whole(body)
 
     def begin(self) -> None:
-        """A request goes out."""
+        """Note that a request is sent."""
         self.is_complete = False

@@ -1,4 +1,4 @@
-"""What is measured, of whom, and in which environment. Standard library alone: `work` imports the rest."""
+"""The measures, the contenders, and their environments. Only the standard library here: `work` imports the rest."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ class Contender:
     Attributes:
         function: in `benchmarks.jobs.work`.
         group: the environment it runs in.
-        share: of the calls that are asked for, so that who is slow takes no longer; costs are per call.
+        share: the share of the requested calls that it makes, smaller for slow contenders; costs are per call.
     """
 
     measure: str

@@ -37,7 +37,7 @@ class Clock:
 
 
 async def in_tasks(count: int, call: Callable[[], Awaitable[object]], tasks: int = AT_ONCE) -> Values:
-    """So many tasks, each one call after the other."""
+    """Make calls in a number of tasks, one after the other in each."""
     left = iter(range(count))
 
     async def work() -> None:
@@ -53,7 +53,7 @@ async def in_tasks(count: int, call: Callable[[], Awaitable[object]], tasks: int
 
 
 async def with_semaphore(count: int, call: Callable[[], Awaitable[object]]) -> Values:
-    """All gathered, as is mostly written."""
+    """Make all calls in one gather, with a semaphore, as is commonly written."""
     semaphore = asyncio.Semaphore(AT_ONCE)
 
     async def one() -> None:
@@ -165,7 +165,7 @@ async def batch_tokenwire(count: int, origin: str) -> Values:
 
 
 async def batch_gathered(count: int, origin: str) -> Values:
-    """Reads all, asks all, and writes when all is there: what a kill takes is everything."""
+    """Reads all lines, makes all calls, and writes at the end: a kill loses everything."""
     from ..contenders import openai_aiohttp
 
     with tempfile.TemporaryDirectory() as folder:

@@ -45,13 +45,13 @@ def of_kind(contender: Any, name: str, kind: str) -> Callable[..., Any]:
 
 
 def check(got: int, expected: int) -> None:
-    """Whoever does not do the work is not measured."""
+    """Fail if a contender did not do all the work."""
     if got != expected:
         raise AssertionError(f"{got} chunks with what they bring were read, not {expected}")
 
 
 def per_chunk(values: dict[str, float], count: int) -> dict[str, Any]:
-    """The values with what they come to for each chunk."""
+    """The values, with those per chunk."""
     return {
         "us_per_chunk": values["cpu_s"] / count * 1e6,
         "chunks_per_s": count / values["wall_s"],

@@ -1,1 +1,1 @@
-"""What it costs a server to pass on what a handler says, a chunk at a time: `python -m benchmarks.serving`."""
+"""The cost of serving a handler's chunks: `python -m benchmarks.serving`."""

@@ -1,4 +1,4 @@
-"""Who serves, and in which environment. Standard library alone: the apps' own modules import the rest."""
+"""The servers and their environments. Only the standard library here: the apps' own modules import the rest."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,6 +1,6 @@
 """One measurement of one contender: `python -m benchmarks.serving.load JOB`, both ways JSON, as `benchmarks.worker` has it.
 
-This process is the client, no more than a parser of what it looks for, and the parent of the server, whose CPU it asks for.
+This process is the client, with a minimal parser, and the parent of the server process, whose CPU it reads.
 """
 
 import asyncio

@@ -1,8 +1,8 @@
-"""What more processes bring: `python -m benchmarks.serving.workers`.
+"""The gain from several worker processes: `python -m benchmarks.serving.workers`.
 
-The handler uses 20 ms of CPU for each request, and the client that asks next to nothing. One and several workers take
-turns for some rounds. Then, of several workers: their figures are summed, one that is killed takes its own streams with it
-alone and is replaced, and SIGTERM lets all streams finish. What does not come out so ends the script with status 1.
+The handler uses 20 ms of CPU for each request, and the client that asks next to nothing. One and several workers take turns
+for some rounds. Then it checks several workers: their metrics are summed; a burst of connections is spread over them; killing
+one ends only its own streams, and it is replaced; SIGTERM lets all streams finish. If a check fails, it exits with 1.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -25,11 +26,13 @@ BURN_S = 0.02
 WANTED = 1.8  # times the rate of one worker, with two
 AT_ONCE = 8  # requests
 PATIENCE_S = 30.0
+BURST = 64  # connections at once
+LEAST_SHARE = 0.5  # of what a worker would have of them if all had as many
 STREAMS = 8  # while a worker is killed, and while all are told to end
 
 
 async def handler(messages: Any, **_: Any) -> Any:
-    """Uses CPU, and says in which process; or, asked to wait, says that at once and goes on in a while."""
+    """Uses CPU, and yields its process id; or, if told to wait, yields that at once and the rest later."""
     if messages[-1]["content"] == "wait":
         for _ in range(10):
             yield f"{os.getpid()} "
@@ -72,6 +75,17 @@ class Served:
             except OSError:
                 await asyncio.sleep(0.1)
         return found
+
+    async def burst(self, count: int) -> list[int]:
+        """How many connections each process has, of those that clients open at once and keep."""
+        connections = await asyncio.gather(*[asyncio.open_connection("127.0.0.1", self.port) for _ in range(count)])
+        processes: Counter[bytes] = Counter()
+        for reader, writer in connections:
+            body = b'{"model": "handler", "messages": [{"role": "user", "content": "burn"}]}'
+            writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+            processes[(await reader.readuntil(b'"content":"') and await reader.readuntil(b'"'))] += 1
+            writer.close()
+        return sorted(processes.values())
 
     async def figure(self, name: str) -> float:
         """The sum of one of the figures for Prometheus."""
@@ -137,6 +151,10 @@ async def check(workers: int) -> Iterator[tuple[str, bool]]:
         counted = await server.figure("tokenwire_requests_total") - before
         found.append((f"of 30 requests and a look at the figures, {counted:.0f} are counted", counted == 31))
 
+        shares = await server.burst(BURST)
+        fair = len(shares) == workers and shares[0] >= LEAST_SHARE * BURST / workers
+        found.append((f"{BURST} connections that came at once: the workers have {' and '.join(map(str, shares))}", fair))
+
         streams = [asyncio.create_task(server.ask("wait")) for _ in range(STREAMS)]
         await asyncio.sleep(1.0)
         victim = min(processes)
@@ -163,7 +181,7 @@ async def check(workers: int) -> Iterator[tuple[str, bool]]:
 
 
 async def run(arguments: argparse.Namespace) -> bool:
-    """Print all there is to say; whether everything came out as it should."""
+    """Run and print everything. Returns whether all checks passed."""
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     ratio = await measure(arguments.workers, arguments.rounds, arguments.seconds)
     wanted = WANTED * arguments.workers / 2

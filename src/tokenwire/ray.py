@@ -126,7 +126,7 @@ class Completions:
         self._client.amap(model, (), on_error=on_error, **params)  # what is wrong is told before any row is asked
         self._on_error = on_error
         self._model = model
-        self._asked = asking(self._client.acompletion, model, {**params})
+        self._make_call = asking(self._client.acompletion, model, {**params})
         # Waiting here is not on a call's clock, as waiting at the gate is.
         self._places = anyio.Semaphore(self._concurrency)
 
@@ -149,9 +149,9 @@ class Completions:
         """
         inputs = self._inputs(batch)
         results: list[Result[ModelResponse] | None] = [None] * len(inputs)
-        asked = Results(self._ask, inputs, concurrency=self._concurrency, ordered=False, on_error=self._on_error)
-        async with asked:
-            async for result in asked:
+        calls = Results(self._ask, inputs, concurrency=self._concurrency, ordered=False, on_error=self._on_error)
+        async with calls:
+            async for result in calls:
                 results[result.index] = result
         return _with_columns(batch, self._columns, cast("list[Result[ModelResponse]]", results))
 
@@ -161,7 +161,7 @@ class Completions:
 
     async def _ask(self, index: int, item: object) -> ModelResponse:
         async with self._places:
-            return await self._asked(index, item)
+            return await self._make_call(index, item)
 
     def _inputs(self, batch: object) -> list[Any]:
         """A row's input for each row, as `amap` takes it."""
@@ -194,18 +194,18 @@ def _names_of(batch: Any) -> list[str]:
 def _cells(batch: Any, name: str) -> list[Any]:
     """A column's values, as Python has them."""
     column = batch[name]
-    return [_plain(value) for value in (column.to_pylist() if hasattr(column, "to_pylist") else column)]
+    return [_to_python(value) for value in (column.to_pylist() if hasattr(column, "to_pylist") else column)]
 
 
-def _plain(value: Any) -> object:
+def _to_python(value: Any) -> object:
     """A value without numpy's types, and without the nulls that Arrow puts where another row has a field."""
     if hasattr(value, "tolist"):
-        return _plain(value.tolist())
+        return _to_python(value.tolist())
     if isinstance(value, dict):
         found = cast("dict[str, Any]", value)
-        return {name: _plain(item) for name, item in found.items() if item is not None or name == "content"}
+        return {name: _to_python(item) for name, item in found.items() if item is not None or name == "content"}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in cast("Sequence[Any]", value)]
+        return [_to_python(item) for item in cast("Sequence[Any]", value)]
     return value
 
 

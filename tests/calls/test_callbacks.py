@@ -283,8 +283,8 @@ async def test_a_function_that_blocks_holds_up_nobody() -> None:
         (["langfuse"], "'langfuse' names an integration of LiteLLM's"),
         ("langfuse", "'langfuse' names an integration of LiteLLM's"),
         (["otel"], "wherever OpenTelemetry is set up"),
-        ([CustomLogger], "pass an instance, CustomLogger()"),
-        ([3], "has 3 in it: each entry must be an Observer"),
+        ([CustomLogger], "must have instances, not the class CustomLogger: pass CustomLogger()"),
+        ([3], "must be an Observer"),
         (print, "must be a list"),
     ],
 )

@@ -120,7 +120,7 @@ def against_a_model(weights: list[float], steps: list[Step], *, cool_down: float
         if choice % 2 or not open_calls:
             usable = [number for number in range(count) if kind(number) <= 1 and number not in without]
             assert balance.has_other(moment, without) == bool(usable)
-            number, epoch = balance.take(moment, without)
+            number, epoch = balance.acquire(moment, without)
             among = usable or list(range(count))
             best = min(kind(one) for one in among)
             assert kind(number) == best
@@ -164,7 +164,7 @@ def test_calls_one_after_the_other_are_shared_by_weight(weights: list[float]) ->
     balance, counts = Balance(weights, 5.0, 3), [0] * len(weights)
     rounds = 40
     for _ in range(round(rounds * sum(weights) / min(weights))):
-        number, epoch = balance.take(0.0)
+        number, epoch = balance.acquire(0.0)
         counts[number] += 1
         balance.leave(number, epoch, Ending.ANSWERED, 0.0)
     shares = [count / sum(counts) for count in counts]
@@ -173,15 +173,15 @@ def test_calls_one_after_the_other_are_shared_by_weight(weights: list[float]) ->
 
 def test_one_that_comes_back_is_not_flooded() -> None:
     balance = Balance([1, 1], 5.0, 1)
-    number, epoch = balance.take(0.0)
+    number, epoch = balance.acquire(0.0)
     balance.leave(number, epoch, Ending.FAILED, 0.0)
     for _ in range(100):
-        other, epoch = balance.take(1.0)
+        other, epoch = balance.acquire(1.0)
         assert other != number
         balance.leave(other, epoch, Ending.ANSWERED, 1.0)
     counts = [0, 0]
     for _ in range(20):
-        taken, epoch = balance.take(6.0)
+        taken, epoch = balance.acquire(6.0)
         counts[taken] += 1
         balance.leave(taken, epoch, Ending.ANSWERED, 6.0)
     assert sorted(counts) in ([9, 11], [10, 10])
@@ -209,7 +209,7 @@ def test_a_decision_among_many_looks_at_few() -> None:
     balance = Balance([Weight(1)] * 4096, 5.0, 3)
     compared = 0
     for _ in range(100):
-        number, epoch = balance.take(0.0)
+        number, epoch = balance.acquire(0.0)
         balance.leave(number, epoch, Ending.ANSWERED, 0.0)
     assert compared <= 100 * 2 * math.log2(4096) * 2
 
@@ -529,7 +529,7 @@ def test_nonsense_is_refused(make: Any, message: str) -> None:
 @pytest.mark.parametrize(
     "second, message",
     [
-        ("nobody/m", r"deployments\[1\]: .*nothing says who answers"),
+        ("nobody/m", r"deployments\[1\]: .*names no known provider"),
         ({"model": "openai/m", "api_base": "nowhere"}, r"deployments\[1\]: api_base"),
         ("pool", r"deployments\[1\]: 'pool' has deployments itself"),
     ],

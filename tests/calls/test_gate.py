@@ -371,7 +371,7 @@ async def test_whatever_happens_the_count_is_right(clock: FakeClock) -> None:
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ({}, "gate must be bounded"),
+        ({}, "gate must be limited"),
         ({"max_concurrency": 0}, "gate.max_concurrency must be a whole number, 1 or more, not 0"),
         ({"max_concurrency": 2.5}, "gate.max_concurrency must be a whole number, 1 or more, not 2.5"),
         ({"rpm": -1}, "gate.rpm"),

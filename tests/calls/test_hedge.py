@@ -624,7 +624,7 @@ def test_no_minute_has_more_hedges_than_the_share_allows(steps: list[tuple[str, 
         elif what == "hedge":
             least = sum(at > moment - WINDOW + 1 for at in calls)
             most = sum(at > moment - WINDOW for at in calls)
-            allowed = hedges.take("t", hedge, moment)
+            allowed = hedges.acquire("t", hedge, moment)
             if allowed:
                 assert calls
                 assert len(recent) + 1 <= max(ALWAYS, share * most)
@@ -652,8 +652,8 @@ def test_a_client_remembers_a_bounded_number_of_targets() -> None:
         hedges.called("kept", float(number))
         hedges.called(str(number), float(number))
     assert len(hedges._known) == 1000
-    assert hedges.take("kept", HEDGE, 1500.0)
-    assert not hedges.take("0", HEDGE, 1500.0)
+    assert hedges.acquire("kept", HEDGE, 1500.0)
+    assert not hedges.acquire("0", HEDGE, 1500.0)
 
 
 # Arguments.

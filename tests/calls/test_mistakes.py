@@ -42,6 +42,8 @@ def refusal(endpoint: Endpoint, messages: Any = MESSAGES, model: str = "openai/m
         ("streem", "stream"),
         ("apikey", "api_key"),
         ("API_KEY", "api_key"),
+        ("top_P", "top_p"),
+        ("N", "n"),
         ("api_bas", "api_base"),
         ("respons_format", "response_format"),
         ("tools_choice", "tool_choice"),
@@ -64,6 +66,11 @@ def test_a_misspelled_keyword(keyword: str, meant: str, endpoint: Endpoint) -> N
         ("transport", "AsyncClient(transport=...)"),
         ("http_client", "as client=..."),
         ("concurrency", "amap()"),
+        ("max_concurrency", "amap() and map() take concurrency"),
+        ("proxy", "HTTPS_PROXY"),
+        ("verify", "did you mean ssl_verify?"),
+        ("deadline", "did you mean timeout?"),
+        ("api_token", "did you mean api_key?"),
         ("retries", "did you mean num_retries?"),
     ],
 )
@@ -72,6 +79,16 @@ def test_a_keyword_that_is_said_elsewhere(keyword: str, words: str, endpoint: En
     error = refusal(endpoint, **keywords)
     assert error.param == keyword
     assert words in str(error)
+
+
+@pytest.mark.parametrize("make", [AsyncClient, tokenwire.Client], ids=["async", "sync"])
+@pytest.mark.parametrize("keyword", ["model", "messages", "prompt", "input", "stream"])
+def test_what_each_call_says_is_no_default_of_a_client(keyword: str, make: type[Any]) -> None:
+    """It would take the place of the call's own, in the body."""
+    keywords: dict[str, Any] = {keyword: "openai/m"}
+    with pytest.raises(BadRequestError, match=f"a client has no default for {keyword}: pass it to each call") as caught:
+        make(**keywords)
+    assert (caught.value.param, caught.value.fault) == (keyword, "caller")
 
 
 def test_a_misspelled_default_of_a_client(endpoint: Endpoint) -> None:
@@ -138,6 +155,8 @@ def test_what_litellm_keeps_for_its_logs(endpoint: Endpoint) -> None:
         ({"role": "tool", "tool_call_id": "a"}, "no content"),
         ({"role": "assistant"}, "no content"),
         ({"role": "user", "content": b"Hi"}, "bytes as content"),
+        ({"role": "user", "content": float("nan")}, "has nan as content"),
+        ({"role": "user", "content": 5}, "has 5 as content: expected a str or a list of parts"),
         (
             {"role": "user", "content": [{"type": "image_url", "image_url": {"url": b"a"}}]},
             "content[0].image_url.url has bytes",

@@ -9,12 +9,14 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import httpx
 import pytest
 
 from tokenwire.cli import main
 from tokenwire.testing import Endpoint
 
 SECONDS = 60.0  # for anything to happen, on a machine with other work to do too
+ASKED = {"messages": [{"role": "user", "content": "my secret"}]}
 PATIENCE = 1.0  # before a person presses a key again
 
 # login_tty gives the process a session of its own whose terminal this is, so that ^C there is a SIGINT here.
@@ -72,6 +74,36 @@ def process() -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
         for pipe in (process.stdout, process.stderr):
             if pipe is not None:
                 pipe.close()
+
+
+class Served:
+    """The command in a process of its own, once it has said where it serves."""
+
+    def __init__(self, process: Any) -> None:
+        self.process = process
+        first, *others = (process.stdout.readline().decode() for _ in range(3))
+        self.announced = "".join([first, *others])
+        assert first.startswith("serving at http://"), process.stderr.read().decode()
+        self.url = first.split()[2].rstrip(",")
+
+    def wait_for(self, text: str) -> str:
+        """What it says on standard error, up to the line that has this."""
+        lines = []
+        for line in self.process.stderr:
+            lines.append(line.decode())
+            if text in lines[-1]:
+                return "".join(lines)
+        raise AssertionError(f"{text!r} did not come: {lines}")
+
+    def ask(self, client: Any = httpx, **fields: Any) -> dict[str, Any]:
+        answer = client.post(f"{self.url}/chat/completions", json={**ASKED, **fields}, timeout=SECONDS)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+@pytest.fixture
+def serve(process: Callable[..., Any]) -> Callable[..., Served]:
+    return lambda *arguments: Served(process("serve", *arguments, "--port", "0"))
 
 
 class Terminal:

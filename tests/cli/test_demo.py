@@ -13,6 +13,7 @@ import pytest
 
 from tokenwire import StreamTruncatedError
 from tokenwire.cli import _demo, _local_model
+from tokenwire.server.protocol import HTTPProtocol
 from tokenwire.testing import Endpoint, Reply
 
 from .conftest import SECONDS
@@ -46,6 +47,20 @@ def test_no_key_of_the_users_is_sent(tokenwire: Callable[..., Any], monkeypatch:
         monkeypatch.setattr(_demo, "serve", lambda: nullcontext(endpoint.url))
         assert tokenwire("demo", "--no-model").status == 1
     assert [request.headers["authorization"] for request in endpoint.requests] == ["Bearer none"]
+
+
+def test_it_is_served_as_tokenwire_serve_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+
+    class Looking(HTTPProtocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            made.append(transport)
+
+    monkeypatch.setattr(_demo, "HTTPProtocol", Looking)
+    with _demo._handler() as show:
+        httpx.get(f"{show.api_base}/models")
+    assert len(made) == 1
 
 
 def test_the_handlers_chunks_go_over_http(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from tokenwire import UnknownProviderError, get_llm_provider
 from tokenwire._calls import routing
 from tokenwire.cli import _serve
 
-from .conftest import SECONDS
+from .conftest import ASKED, SECONDS, Served
 
 MODULE = '''\
 """Handlers. They say which process they run in, and wait for files that the test makes."""
@@ -55,8 +54,6 @@ litellm_settings:
     - {provider: one, custom_handler: my_module.handler}
     - {provider: other, custom_handler: my_module.waiting}
 """
-
-ASKED = {"messages": [{"role": "user", "content": "my secret"}]}
 
 
 @pytest.fixture(autouse=True)
@@ -217,56 +214,13 @@ def test_web_pages_may_not_spend(arguments: str, page: str, status: int, run: An
 
 
 def test_a_server_for_everybody_is_remarked_on(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(_serve.Server, "__init__", lambda self, config, announcement: said.append(announcement))
+    monkeypatch.setattr(_serve.Server, "__init__", lambda self, config, announce: announce())
     monkeypatch.setattr(_serve.Server, "run", lambda self, sockets: None)
-    run("my_module:handler", "--host", "0.0.0.0", "--port", "0")
-    run("my_module:handler", "--host", "0.0.0.0", "--port", "0", "--api-key", "sk")
-    run("my_module:handler", "--port", "0")
+    ways = ["--host", "0.0.0.0"], ["--host", "0.0.0.0", "--api-key", "sk"], []
+    said = [run("my_module:handler", "--port", "0", *way).out for way in ways]
     assert ["There is no API key" in text for text in said] == [True, False, False]
     assert ['"Authorization: Bearer $API_KEY"' in text for text in said] == [False, True, False]
     assert "sk" not in " ".join(said)
-
-
-class Served:
-    """The command in a process of its own, once it has said where it serves."""
-
-    def __init__(self, process: Any) -> None:
-        self.process = process
-        first, *others = (process.stdout.readline().decode() for _ in range(3))
-        self.announced = "".join([first, *others])
-        assert first.startswith("serving at http://"), process.stderr.read().decode()
-        self.url = first.split()[2].rstrip(",")
-
-    def wait_for(self, text: str) -> str:
-        """What it says on standard error, up to the line that has this."""
-        lines = []
-        for line in self.process.stderr:
-            lines.append(line.decode())
-            if text in lines[-1]:
-                return "".join(lines)
-        raise AssertionError(f"{text!r} did not come: {lines}")
-
-    def ask(self, **fields: Any) -> dict[str, Any]:
-        answer = httpx.post(f"{self.url}/chat/completions", json={**ASKED, **fields}, timeout=SECONDS)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
-
-    def wait_until_up(self) -> None:
-        """A worker is there. Before that, connections are refused."""
-        until = time.monotonic() + SECONDS
-        while time.monotonic() < until:
-            try:
-                assert httpx.get(f"{self.url}/health").status_code == 200
-                return
-            except httpx.ConnectError:
-                time.sleep(0.05)
-        raise AssertionError("no worker came up")
-
-
-@pytest.fixture
-def serve(process: Callable[..., Any]) -> Callable[..., Served]:
-    return lambda *arguments: Served(process("serve", *arguments, "--port", "0"))
 
 
 def test_a_handler_is_served(serve: Callable[..., Served]) -> None:
@@ -356,17 +310,3 @@ def cut(served: Served, folder: Path) -> None:
 
 def test_a_stream_that_takes_too_long_is_cut_and_cleans_up(serve: Callable[..., Served], folder: Path) -> None:
     cut(serve("my_module:waiting", "--grace-seconds", "0"), folder)
-
-
-def test_several_processes(serve: Callable[..., Served], folder: Path) -> None:
-    served = serve("--config", "both.yaml", "--workers", "2", "--metrics", "--grace-seconds", "0")
-    served.wait_until_up()
-    processes: set[str] = set()
-    asked = 0
-    while len(processes) < 2:
-        processes.add(served.ask(model="handler")["choices"][0]["message"]["content"])
-        asked += 1
-        assert asked < 1000, "only one process answers"
-    figures = httpx.get(f"{served.url}/metrics").text
-    assert f'endpoint="/chat/completions",model="handler",outcome="complete",status="200"}} {asked}.0\n' in figures
-    cut(served, folder)

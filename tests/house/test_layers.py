@@ -242,7 +242,7 @@ def test_the_table_has_no_circle() -> None:
 )
 def test_an_import_that_points_up_is_found(statement: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "wire").mkdir()
-    for name in ("_calls/plain.py", "_client/client.py", "http/transport.py"):
+    for name in ("_calls/whole.py", "_client/client.py", "http/transport.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     path = tmp_path / "wire" / "sse.py"

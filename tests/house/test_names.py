@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import pkgutil
+import pydoc
 import subprocess
 import sys
 from pathlib import Path
@@ -127,6 +128,14 @@ def test_public_modules_describe_themselves() -> None:
 
 def test_everything_public_has_a_docstring() -> None:
     assert [name for name, thing in public_things().items() if not inspect.getdoc(thing)] == []
+
+
+@pytest.mark.parametrize("name", PUBLIC_MODULES)
+def test_help_shows_every_public_thing(name: str) -> None:
+    """It looks at annotations, where a name that only type checkers know is an error."""
+    module = importlib.import_module(name)
+    text = pydoc.plain(pydoc.render_doc(module))
+    assert [name for name in getattr(module, "__all__", ()) if name not in text] == []
 
 
 def test_async_twins_take_the_same_parameters() -> None:

@@ -263,6 +263,12 @@ def test_links_lead_somewhere() -> None:
     assert [link for link in lost if DOCS.is_dir() or ".github" not in link] == []
 
 
+def test_every_page_begins_with_a_sentence() -> None:
+    """On what it is for: not with a table, code or another heading."""
+    wrong = [page.name for page in PAGES if not re.match(r"# [^\n]+\n\n[A-Za-z`\"]", page.read_text("utf-8"))]
+    assert wrong == []
+
+
 @pytest.mark.skipif(not DOCS.is_dir(), reason="an sdist has no reference")
 def test_the_reference_has_every_public_name() -> None:
     text = "\n".join(page.read_text("utf-8") for page in (DOCS / "reference").glob("*.md"))

@@ -26,7 +26,7 @@ from tokenwire.exceptions import (
 from tokenwire.http.clients import sender_of
 from tokenwire.http.decoding import PIECE_BYTES
 from tokenwire.http.errors import is_network_error, translated
-from tokenwire.http.exchange import Exchange, HTTPRequest
+from tokenwire.http.exchange import HTTPRequest, HTTPResponse
 from tokenwire.http.protocol import HeadersTooLarge
 from tokenwire.http.reasons import has_no_address
 from tokenwire.http.transport import MAX_REDIRECTS, HTTPTransport, warm
@@ -208,15 +208,15 @@ def within(seconds: float) -> float:
     return time.monotonic() + seconds
 
 
-async def send(client: Any, request: HTTPRequest, deadline: float) -> Exchange:
+async def send(client: Any, request: HTTPRequest, deadline: float) -> HTTPResponse:
     return await sender_of(client).send(request, deadline)
 
 
-async def next_of(exchange: Exchange, deadline: float) -> bytes:
+async def next_of(exchange: HTTPResponse, deadline: float) -> bytes:
     return await receive(exchange, deadline, lambda: Timeout("nothing arrived in time"))
 
 
-async def read(exchange: Exchange, limit: int = 1_000_000) -> bytes:
+async def read(exchange: HTTPResponse, limit: int = 1_000_000) -> bytes:
     try:
         return await exchange.read(within(PATIENCE), limit, "max_body_bytes")
     finally:
@@ -673,6 +673,8 @@ class TestProxies:
         with Endpoint(Reply(status=407, body=b"who are you?")) as proxy:
             monkeypatch.setenv("HTTPS_PROXY", proxy.url.removesuffix("/v1"))
             async with tokenwire.AsyncClient(api_base="https://model.example/v1", api_key="key", num_retries=0) as client:
-                with pytest.raises(APIConnectionError, match="the proxy did not connect: 407"):
+                with pytest.raises(
+                    APIConnectionError, match="the proxy did not connect through the environment's https_proxy: 407"
+                ):
                     await client.acompletion("openai/m", MESSAGES)
             assert [received.method for received in proxy.requests] == ["CONNECT"]

@@ -1,5 +1,6 @@
 """Which addresses the environment's variables send through a proxy, and what becomes of a proxy that can't be used."""
 
+import socket
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -167,3 +168,26 @@ def test_a_socks_proxy_without_its_package(monkeypatch: pytest.MonkeyPatch) -> N
 
     with pytest.raises(BadRequestError, match=r"https_proxy, socks5://proxy\.example:1080, .* install httpx\[socks\]"):
         ask("https://model.example/v1")
+
+
+def test_a_proxy_that_nobody_reaches_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    monkeypatch.setenv("HTTPS_PROXY", f"http://user:secret@127.0.0.1:{port}")
+
+    with pytest.raises(tokenwire.APIConnectionError) as caught:
+        ask("https://model.example/v1")
+
+    assert caught.value.message == "cannot connect through the environment's https_proxy: Connection refused"
+    assert caught.value.request == tokenwire.RequestInfo("POST", "https://model.example/v1/chat/completions")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_proxy_that_refuses_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Endpoint(Reply(status=407)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.removesuffix("/v1"))
+
+        with pytest.raises(tokenwire.APIConnectionError, match="https_proxy: 407") as caught:
+            ask("https://model.example/v1")
+
+    assert caught.value.fault == "network"

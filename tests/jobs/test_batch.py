@@ -371,7 +371,7 @@ async def test_a_new_line_with_the_id_of_one_that_is_done(files: Files) -> None:
     files.write(*lines)
     await files.run(Handler())
     files.write(*lines, chat("new", "1"), chat("id-500", "1"))
-    with pytest.raises(tokenwire.BadRequestError, match="line 1002 has the custom_id 'id-500' of a line before it"):
+    with pytest.raises(tokenwire.BadRequestError, match="line 1002 has the custom_id 'id-500' of an earlier line"):
         await files.run(Handler())
 
 
@@ -537,13 +537,13 @@ GOOD = chat("a", model="mine/m")
         ({**chat("b"), "body": 5}, "line 2 must have an object as body, not 5"),
         ({**chat("b"), "body": {"model": "mine/m"}}, "line 2 must have a list of messages as body.messages, not None"),
         (chat("b"), "line 2 has no model"),
-        (chat("b", model="nobody/m"), "line 2 has a model whose provider is not known: .*nobody/m"),
+        (chat("b", model="nobody/m"), "line 2 has a model with an unknown provider: .*nobody/m"),
         (chat("b", model=""), "line 2 has no model"),
         (chat("b", model="mine/m", stream=True), "line 2 has stream"),
-        (chat("b", model="mine/m", api_base="http://x"), "line 2 has body.api_base, which is the client's"),
+        (chat("b", model="mine/m", api_base="http://x"), "line 2 has body.api_base, which is an option of the client"),
         (chat(None, model="mine/m"), "line 2 must have a str as custom_id, not None"),
         (chat("", model="mine/m"), "line 2 must have a str as custom_id, not ''"),
-        (chat("a", model="mine/m"), "line 2 has the custom_id 'a' of a line before it"),
+        (chat("a", model="mine/m"), "line 2 has the custom_id 'a' of an earlier line"),
         ({"x": 1}, "line 2 must have messages, prompt, or url and body"),
         ({"prompt": "a", "model": "mine/m", "response": 1}, "line 2 has the field response"),
         ({"prompt": 5, "model": "mine/m"}, "line 2 must have a str or a list as prompt, not 5"),
@@ -664,7 +664,9 @@ def is_whole_gzip(data: bytes) -> bool:
 
 
 @pytest.mark.parametrize(
-    "data, message", [(b"{}\n", "is not gzip's"), (gzip.compress(b"{}\n"), "is not a result of a batch")], ids=["text", "gzip"]
+    "data, message",
+    [(b"{}\n", "is not in gzip's format"), (gzip.compress(b"{}\n"), "is not a result of a batch")],
+    ids=["text", "gzip"],
 )
 def test_what_is_no_compressed_output_of_a_batch_is_left_alone(data: bytes, message: str, files: Files) -> None:
     files.output = files.output.with_suffix(".gz")

@@ -430,7 +430,7 @@ async def test_a_client_that_is_closed_is_no_result() -> None:
         ({"on_error": "skip"}, 'on_error must be "return" or "raise"'),
         ({"stream": 1}, "stream must be True or False"),
         ({"num_retries": -1}, "num_retries"),
-        ({"model": "nobody/m"}, "nothing says who answers"),
+        ({"model": "nobody/m"}, "names no known provider"),
         ({"model": 5}, "model must be"),
     ],
 )

@@ -199,7 +199,7 @@ async def test_columns_that_are_missing_or_taken(batch: dict[str, list[Any]], op
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"model": "nobody/m"}, "nothing says who answers"),
+        ({"model": "nobody/m"}, "names no known provider"),
         ({"input": ""}, "input must be the name of a column, not ''"),
         ({"row_params": "seed"}, "row_params must be a list of columns, not 'seed'"),
         ({"columns": ["text"]}, "columns must be a dict of column names"),

@@ -100,7 +100,7 @@ async def test_a_host(name: str, address: str, key: str, base: str, monkeypatch:
             await sent(f"{name}/org/m")
         assert refusal.value.llm_provider == name
     else:
-        with pytest.raises(BadRequestError, match=f"no address of its own: pass api_base=, or set {base}") as without_address:
+        with pytest.raises(BadRequestError, match=f"no default address: pass api_base=, or set {base}") as without_address:
             await sent(f"{name}/org/m")
         assert without_address.value.param == "api_base"
     monkeypatch.setenv(key, "secret")
@@ -150,7 +150,7 @@ async def test_a_hosts_own_names_for_parameters(model: str, given: dict[str, Any
 
 async def test_one_parameter_under_both_of_its_names() -> None:
     with pytest.raises(
-        BadRequestError, match="max_completion_tokens and max_tokens are one parameter for 'mistral'"
+        BadRequestError, match="max_completion_tokens and max_tokens are the same parameter for 'mistral'"
     ) as refusal:
         await sent("mistral/m", api_key="k", max_tokens=5, max_completion_tokens=6)
     assert refusal.value.param == "max_completion_tokens"
@@ -335,7 +335,7 @@ async def test_a_preset_of_a_host_that_takes_texts_alone() -> None:
         {"role": "user", "content": "Say hello"},
     ]
     picture = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}]}]
-    with pytest.raises(BadRequestError, match=r"messages\[0\]\.content\[0\] is no text"):
+    with pytest.raises(BadRequestError, match=r"messages\[0\]\.content\[0\] must be text"):
         await sent("own/m", picture, api_key="k")
 
 
@@ -376,7 +376,12 @@ async def test_a_preset_in_the_map_of_handlers(monkeypatch: pytest.MonkeyPatch) 
         ("grok/m", 'Did you mean "xai/m"'),
         ("together/org/m", 'Did you mean "together_ai/org/m"'),
         ("openruoter/org/m", 'Did you mean "openrouter/org/m"'),
-        ("bedrock/m", 'For bedrock, call "openai/m"'),
+        ("bedrock/m", 'call "openai/m" with api_base="https://bedrock-runtime.REGION.amazonaws.com/openai/v1"'),
+        ("vertex_ai/m", 'call "openai/google/m" with api_base="https://LOCATION-aiplatform.googleapis.com/v1/projects/'),
+        ("azure_ai/m", 'call "azure/m" with api_base="https://RESOURCE.services.ai.azure.com"'),
+        ("cohere/m", 'call "openai/m" with api_base="https://api.cohere.ai/compatibility/v1"'),
+        ("replicate/m", 'For replicate, call "openai/m" with the address'),
+        ("groq", 'Name one of its models: "groq/..."'),
         ("acme/m", 'call "openai/acme/m"'),
     ],
 )

@@ -159,7 +159,7 @@ def test_a_provider_whose_api_knows_no_schema_is_asked_in_the_prompt() -> None:
         ({"retry_invalid": 1}, "retry_invalid", "needs a type as response_format"),
         ({"retry_invalid": -1, "response_format": Point}, "retry_invalid", "must be a whole number, 0 or more, not -1"),
         ({"retry_invalid": True, "response_format": Point}, "retry_invalid", "must be a whole number, 0 or more, not True"),
-        ({"retry_invalid": 1, "response_format": Point, "stream": True}, "retry_invalid", "retry_invalid is for whole answers"),
+        ({"retry_invalid": 1, "response_format": Point, "stream": True}, "retry_invalid", "retry_invalid is for calls"),
     ],
 )
 async def test_what_makes_no_sense_is_refused(keywords: dict[str, Any], param: str, words: str) -> None:

@@ -396,7 +396,7 @@ class Sealed(pydantic.BaseModel):
         (Sealed, "Sealed.it can be any JSON value"),
         (list, "list[] can be any JSON value"),
         (Box, "Box.held can be any JSON value"),
-        (Endless, "Endless has no end"),
+        (Endless, "Endless is infinitely recursive"),
         (Unresolved, "Unresolved has no JSON schema: name 'Missing' is not defined"),
         (Plain, "Plain has no JSON schema"),
         (object, "object has no JSON schema"),

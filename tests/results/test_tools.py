@@ -218,7 +218,7 @@ def unresolved(it: "Missing") -> None: ...  # type: ignore[name-defined]  # noqa
     [
         (
             [no_annotation],
-            "tools[0]: the parameter city of no_annotation has no annotation, which says what the model is to send",
+            "tools[0]: the parameter city of no_annotation has no annotation, which is needed for the schema",
         ),
         ([ping, any_number], "tools[1]: the parameter numbers of any_number can't be passed by keyword"),
         ([by_position], "tools[0]: the parameter number of by_position can't be passed by keyword"),
@@ -228,8 +228,8 @@ def unresolved(it: "Missing") -> None: ...  # type: ignore[name-defined]  # noqa
         ([lambda: None], "is not a function with a name"),
         ([functools.partial(add, 1)], "is not a function with a name"),
         ([Place], "is not a function with a name"),
-        ([ping, ping], "tools[1] is called 'ping' as another tool is"),
-        ([{"type": "function", "function": {"name": "ping"}}, ping], "tools[1] is called 'ping' as another tool is"),
+        ([ping, ping], "tools[1] has the same name as another tool, 'ping'"),
+        ([{"type": "function", "function": {"name": "ping"}}, ping], "tools[1] has the same name as another tool, 'ping'"),
         (ping, "tools must be a list of functions and dicts, not <function ping"),
     ],
 )

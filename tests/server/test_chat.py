@@ -256,6 +256,45 @@ async def test_a_handler_that_ends_the_program_ends_its_answer_alone(stream: boo
     assert (await ask(app, {**BODY, "stream": stream})).status == 200
 
 
+class Unheard(BaseException):
+    """An exception of a kind that hardly anybody catches."""
+
+
+@pytest.mark.parametrize("began", [False, True], ids=["before the first chunk", "after it"])
+@pytest.mark.parametrize(
+    "error", [Unheard("/a/path"), KeyboardInterrupt(), BaseExceptionGroup("odd", [Unheard("/a/path")])], ids=repr
+)
+async def test_the_client_is_told_whatever_a_handler_raises(
+    error: BaseException, began: bool, visit: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server that runs the app gets it as well: it may be Ctrl-C."""
+
+    async def handler(**_: Any) -> Any:
+        if began:
+            yield "once"
+            await anyio.lowlevel.checkpoint()
+        raise error
+        yield
+
+    app, raised = create_app({"m": handler}), list[BaseException]()
+
+    async def server(*args: Any) -> None:
+        try:
+            await app(*args)
+        except BaseException as caught:  # noqa: BLE001
+            raised.append(caught)
+
+    with caplog.at_level(logging.INFO, "tokenwire"):
+        async with visit(server, STREAM) as v:
+            body = await v.rest()
+    assert v.status == (200 if began else 500)
+    assert b"internal error" in body
+    assert b"path" not in body
+    [caught] = raised
+    assert caught is error or isinstance(caught, BaseExceptionGroup)  # on trio it comes out of a nursery
+    assert f" {v.status} error " in caplog.text
+
+
 @pytest.mark.parametrize("anyio_backend", [loop for loop in LOOPS if loop.id != "trio"])  # its error can't be raised so
 @pytest.mark.parametrize("began", [False, True], ids=["before the first chunk", "after it"])
 async def test_a_handler_whose_own_task_is_cancelled_has_failed(began: bool, ask: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tokenwire import CustomLLM, CustomLLMError, Delta, GenericStreamingChunk, ModelResponseStream, StreamingChoices, Usage
 from tokenwire.server import create_app
-from tokenwire.testing import Endpoint, Reply
+from tokenwire.testing import Endpoint, Reply, chunk, chunks
 
 from ..conftest import one_loop
 from ..wire.messages import CALL, TEXT, THINKING, events, message
@@ -49,10 +49,10 @@ class Scripted(CustomLLM):
         self, *args: Any, messages: Any, optional_params: Any, client_request: Any = None, **_: Any
     ) -> AsyncIterator[Any]:
         self.asked.append({"messages": messages, **optional_params, "client_request": client_request})
-        for chunk in self.chunks:
-            if isinstance(chunk, Exception):
-                raise chunk
-            yield chunk
+        for each in self.chunks:
+            if isinstance(each, Exception):
+                raise each
+            yield each
 
 
 def parsed(body: bytes) -> list[dict[str, Any]]:
@@ -164,6 +164,11 @@ SCRIPTS: dict[str, tuple[tuple[Any, ...], list[dict[str, Any]], str]] = {
         "tool_use",
     ),
     "refusal": ((delta(refusal="No."), ended("stop")), [{"type": "text", "text": "No."}], "refusal"),
+    "text-and-refusal": (
+        (delta(content="Well. "), delta(refusal="No."), ended("stop")),
+        [{"type": "text", "text": "Well. No."}],
+        "refusal",
+    ),
 }
 
 
@@ -209,6 +214,15 @@ async def test_cached_tokens_are_counted_apart(ask: Any) -> None:
     assert streamed["usage"] == whole["usage"]
 
 
+@one_loop
+async def test_tokens_that_went_to_the_cache_as_openai_counts_them(ask: Any) -> None:
+    details: Any = {"cached_tokens": 5, "cache_write_tokens": 2}
+    counted = Usage(prompt_tokens=20, completion_tokens=4, total_tokens=24, prompt_tokens_details=details)
+    whole, _ = await both(ask, Scripted(GenericStreamingChunk(is_finished=True, finish_reason="stop", usage=counted)))
+    counts = {"input_tokens": 13, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 2, "output_tokens": 4}
+    assert whole["usage"] == counts
+
+
 async def test_a_stop_sequence_is_named_where_the_handler_names_it(ask: Any) -> None:
     choice = StreamingChoices(finish_reason="stop", delta=Delta(content="x"), stop_reason="END")  # type: ignore[call-arg]
     handler = Scripted(ModelResponseStream(choices=[choice]))
@@ -232,6 +246,7 @@ async def test_what_a_handler_is_asked(ask: Any) -> None:
                     "tool_use_id": "call_1",
                     "content": [{"type": "text", "text": "Sunny"}],
                     "is_error": True,
+                    "toolset_name": "outside",
                 },
                 {"type": "text", "text": "And?"},
             ],
@@ -267,7 +282,7 @@ async def test_what_a_handler_is_asked(ask: Any) -> None:
                 {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Oslo"}'}}
             ],
         },
-        {"role": "tool", "tool_call_id": "call_1", "content": "Sunny", "is_error": True},
+        {"role": "tool", "tool_call_id": "call_1", "content": "Sunny", "is_error": True, "toolset_name": "outside"},
         {"role": "user", "content": "And?"},
         {"role": "system", "content": "Be quick."},
     ]
@@ -287,6 +302,7 @@ async def test_what_a_handler_is_asked(ask: Any) -> None:
         "parallel_tool_calls": False,
         "context_management": {"edits": []},
         "service_tier": "default",
+        "stream": True,  # the handler's only method streams
     }
 
 
@@ -339,8 +355,25 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "tool-name": ({"tools": [{"input_schema": {}}]}, "tools.0.name: "),
     "tool-schema": ({"tools": [{"name": "f"}]}, "tools.0.input_schema: "),
     "tool-choice": ({"tool_choice": {"type": "some"}}, "tool_choice: "),
-    "container": ({"container": "c"}, "container: there is no such parameter"),
-    "mcp": ({"mcp_servers": []}, "mcp_servers: there is no such parameter"),
+    "tool-choice-field": ({"tool_choice": {"type": "auto", "x": 1}}, "tool_choice.x: "),
+    "container": ({"container": "c"}, "container: there are no containers here"),
+    "mcp": ({"mcp_servers": [{"name": "x"}]}, "mcp_servers: no tool is called here"),
+    "fallbacks": ({"fallbacks": [{"model": "x"}]}, "fallbacks: "),
+    "turn": ({"messages": [{"role": "user", "content": "x", "name": "Ann"}]}, "messages.0.name: "),
+    "text-field": (with_block({"type": "text", "text": "x", "citations": [{}]}), "messages.0.content.0.citations: "),
+    "image-field": (
+        with_block({"type": "image", "source": {"type": "url", "url": "u"}, "transformations": {"oversized_image": "error"}}),
+        "messages.0.content.0.transformations: ",
+    ),
+    "source-field": (
+        with_block({"type": "image", "source": {"type": "url", "url": "u", "headers": {"a": "b"}}}),
+        "messages.0.content.0.source.headers: ",
+    ),
+    "system-field": ({"system": [{"type": "text", "text": "x", "lang": "en"}]}, "system.0.lang: "),
+    "format-field": (
+        {"output_config": {"format": {"type": "json_schema", "schema": {}, "name": "n"}}},
+        "output_config.format.name: ",
+    ),
     "chat-s-own": ({"n": 2}, "n: there is no such parameter"),
     "ours": ({"api_base": "http://x"}, "api_base: there is no such parameter"),
     "metadata": ({"metadata": {"topic": 1}}, "metadata.topic: there is no such parameter"),
@@ -474,7 +507,7 @@ async def test_a_gateway_to_chat_leaves_out_what_chat_has_no_word_for(ask: Any, 
     turns = [
         {"role": "user", "content": [{"type": "text", "text": "A", "cache_control": mark}, {"type": "text", "text": "B"}]},
         {"role": "assistant", "content": [SIGNED, CALLS[0]]},
-        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call_1", "is_error": True}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "call_1", "is_error": True, "toolset_name": "t"}]},
     ]
     with Endpoint(Reply(text="Hello")) as endpoint:
         app = create_app({"m": {"model": "openai/x", "api_base": endpoint.url}})
@@ -487,7 +520,36 @@ async def test_a_gateway_to_chat_leaves_out_what_chat_has_no_word_for(ask: Any, 
     assert sent["messages"][2] == {"role": "tool", "tool_call_id": "call_1", "content": ""}
     assert sent["tools"][0].keys() == {"type", "function"}
     assert not {"thinking", "top_k"} & sent.keys()
-    assert "does not take it: cache_control, is_error, reasoning_content, thinking, thinking_blocks, top_k" in caplog.text
+    assert (
+        "does not take it: cache_control, is_error, reasoning_content, thinking, thinking_blocks, toolset_name, top_k"
+        in caplog.text
+    )
+
+
+@one_loop
+@pytest.mark.parametrize("name", [None, False, [], {}], ids=str)
+async def test_a_field_that_asks_for_nothing_is_not_in_the_way(name: Any, ask: Any) -> None:
+    nothing: dict[str, Any] = {"mcp_servers": name, "container": name}
+    block = {"type": "text", "text": "x", "citations": name}
+    answer = await ask(create_app({"m": Scripted(ended("stop"))}), request(**with_block(block), **nothing), PATH)
+    assert answer.status == 200
+
+
+async def test_a_gateway_to_chat_asks_for_the_usage_of_a_stream(ask: Any) -> None:
+    used = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    with Endpoint(Reply(events=[*chunks("Hello"), chunk(usage=used) | {"choices": []}])) as endpoint:
+        app = create_app({"m": {"model": "openai/x", "api_base": endpoint.url}})
+        answer = await ask(app, request(stream=True), PATH)
+    assert endpoint.requests[0].json()["stream_options"] == {"include_usage": True}
+    assert put_together(parsed(answer.body))["usage"] == {"input_tokens": 3, "output_tokens": 2}
+
+
+async def test_a_gateway_shows_the_name_that_was_asked_for(ask: Any) -> None:
+    response = {"id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "x", "output": []}
+    with Endpoint(Reply(json=response)) as endpoint:
+        app = create_app({"m": {"model": "openai/responses/x", "api_base": endpoint.url, "api_key": "k"}})
+        answer = await ask(app, request(), PATH)
+    assert answer.json()["model"] == "m"
 
 
 async def test_a_gateway_to_messages_says_it_all_again(ask: Any) -> None:
@@ -502,7 +564,7 @@ async def test_a_gateway_to_messages_says_it_all_again(ask: Any) -> None:
             "role": "user",
             "content": [
                 {"type": "tool_result", "tool_use_id": "toolu_1", "content": "1", "is_error": True},
-                {"type": "tool_result", "tool_use_id": "toolu_2", "content": "2", "cache_control": mark},
+                {"type": "tool_result", "tool_use_id": "toolu_2", "content": "2", "toolset_name": "t", "cache_control": mark},
                 {"type": "text", "text": "And?"},
             ],
         },

@@ -1,5 +1,6 @@
 """What the server tells about itself: a log line for each request, and figures for Prometheus."""
 
+import json
 import logging
 import re
 import subprocess
@@ -159,3 +160,28 @@ def test_processes_that_share_a_folder_are_added_up(tmp_path: Path) -> None:
     # What an ended process had under way is not counted any longer.
     third = subprocess.run(command, env=environment, input="\n", capture_output=True, text=True, timeout=60, check=True)
     assert third.stdout == "tokenwire_requests_in_flight 1.0\n"
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_a_stream_whose_end_is_being_sent_is_complete(anyio_backend: str, lines: Any) -> None:
+    """As hypercorn has it on trio: `receive` reports a disconnect before the last `send` has returned."""
+    body = json.dumps(STREAMED).encode()
+    ended = anyio.Event()
+    asked = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive() -> Any:
+        if asked:
+            return asked.pop()
+        await ended.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.body" and not message["more_body"]:
+            ended.set()
+            for _ in range(10):  # whoever waits for the disconnect acts on it now
+                await anyio.lowlevel.checkpoint()
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": []}
+    with anyio.fail_after(PATIENCE):
+        await create_app(MODELS)(scope, receive, send)
+    assert [line.split()[3] for line in lines()] == ["complete"]

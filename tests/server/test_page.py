@@ -25,6 +25,7 @@ if sys.platform == "win32":
 from . import chromium
 
 ENTER, ESCAPE = ("Enter", 13, "\r"), ("Escape", 27)
+MARKUP = "<img src=x onerror=\"document.title = 'run'\"><script>document.title = 'run'</script> **strong** [link](javascript:run())\n"
 EVIL = "http://evil.example"  # whose name means this machine, for the browser
 
 
@@ -59,6 +60,11 @@ class Said:
         finally:
             self.left.set()
 
+    async def markup(self, **_: Any) -> Any:
+        for line in [MARKUP] * 100:
+            yield line
+            await anyio.lowlevel.checkpoint()
+
     async def busy(self, **_: Any) -> Any:
         yield "once"
         raise CustomLLMError(429, "slower, please")
@@ -70,7 +76,7 @@ class Said:
     @contextmanager
     def served(self, *origins: str, **options: Any) -> Iterator[str]:
         """As `tokenwire serve` has it."""
-        models = {name: getattr(self, name) for name in ("hello", "endless", "busy", "broken")}
+        models = {name: getattr(self, name) for name in ("hello", "endless", "markup", "busy", "broken")}
         app = Guard(create_app(models, cors=origins, page=True, **options), origins_of(origins, "cors"), loopback=True)
         with (
             start_blocking_portal() as portal,
@@ -134,6 +140,42 @@ def test_the_page_shows_what_went_wrong(browser: chromium.Browser, said: Said) -
             ask(browser, "Hi", model)
             until_outcome(browser, "error")
             assert browser.text("said") == f"The answer failed: {words}"
+        assert browser.evaluate("document.getElementById('text').value") == "Hi"  # to be sent again
+        browser.evaluate("document.getElementById('text').value = ''")
+    ask(browser, "Hi")
+    until_outcome(browser, "error")
+    assert browser.text("said") == "The answer failed: the server can't be reached"
+
+
+def test_the_page_shows_what_markup_an_answer_has(browser: chromium.Browser, said: Said) -> None:
+    """And follows a long one: its end and the box for the next message stay in view."""
+    with said.served() as url:
+        browser.call("Emulation.setDeviceMetricsOverride", width=360, height=700, deviceScaleFactor=1, mobile=True)
+        browser.open(url + "/")
+        for _ in range(2):
+            ask(browser, "Hi", "markup")
+            until_outcome(browser, "complete (stop)")
+            assert browser.evaluate("[...document.querySelectorAll('.assistant .text')].at(-1).textContent") == MARKUP * 100
+            browser.until("document.getElementById('send').getBoundingClientRect().bottom <= innerHeight")
+        assert browser.evaluate("document.title") == "tokenwire: try a model"
+        assert browser.evaluate("document.querySelectorAll('main img, main script, main b').length") == 0
+        assert browser.complaints == []
+        browser.call("Emulation.clearDeviceMetricsOverride")
+
+
+def test_the_page_asks_for_a_wrong_key_again(browser: chromium.Browser, said: Said) -> None:
+    with said.served(api_keys=["schlüssel-€"]) as url:
+        browser.open(url + "/")
+        browser.until("document.activeElement.id === 'key'")
+        browser.type("wrong")
+        browser.press("Tab", 9)
+        browser.until("document.getElementById('notice').textContent === 'this API key is not known here'")
+        browser.until("document.activeElement.id === 'key'")
+        browser.evaluate("document.getElementById('key').select()")
+        browser.type("schlüssel-€")
+        browser.press("Tab", 9)
+        ask(browser, "Hi")
+        until_outcome(browser, "complete (stop)")
 
 
 def test_the_page_sends_a_key(browser: chromium.Browser, said: Said) -> None:

@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 from tokenwire.server import create_app
+from tokenwire.server.protocol import HTTPProtocol
 from tokenwire.testing import FakeClock
 
 from ..conftest import LOOPS, PATIENCE
@@ -101,6 +102,20 @@ def answers(received: bytes) -> list[dict[str, Any]]:
     return found
 
 
+async def test_no_piece_of_an_answer_waits_for_the_one_before() -> None:
+    """Also on a socket whose protocol is 0, as uvicorn makes it and is given it here: asyncio alone would let it wait."""
+    found: list[int] = []
+
+    class Looking(HTTPProtocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            found.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    async with exchanging(tells, http=Looking) as exchange:
+        await exchange(LAST)
+    assert found == [1]
+
+
 @pytest.mark.parametrize("request_", [sized(b"body"), chunked(b"body")], ids=["sized", "chunked"])
 async def test_an_offer_of_another_protocol_is_ignored(request_: bytes) -> None:
     """The body arrives, and the connection lives on; so also when the bytes come one by one."""
@@ -172,6 +187,27 @@ async def test_a_websocket_is_taken_where_uvicorn_has_them() -> None:
     assert len(made) == 1
 
 
+async def test_a_websocket_is_left_alone(clock: FakeClock) -> None:
+    class Silent:
+        """In place of one of uvicorn's, which need other packages."""
+
+        def __init__(self, **_: Any) -> None: ...
+        def connection_made(self, transport: Any) -> None:
+            self.transport = transport
+
+        def data_received(self, data: bytes) -> None:
+            self.transport.write(b"here")
+
+        def eof_received(self) -> None: ...
+        def connection_lost(self, error: Any) -> None: ...
+
+    async with talking(tells, clock, ws=Silent) as connect, await connect() as connection:
+        for _ in range(3):
+            await connection.send(b"GET /ws HTTP/1.1\r\nHost: x\r\n" + WEBSOCKET + b"\r\n")
+            assert await connection.receive() == b"here"
+            await clock.aadvance(100)
+
+
 @pytest.mark.parametrize(
     "connection", [b"", b"Connection: keep-alive\r\n", b"Connection: close\r\n"], ids=["", "keep", "close"]
 )
@@ -223,7 +259,7 @@ async def test_what_is_no_request_is_none_with_an_offer_either(data: bytes) -> N
 
 
 @asynccontextmanager
-async def talking(app: Any, clock: FakeClock | None = None) -> AsyncGenerator[Callable[[], Any], None]:
+async def talking(app: Any, clock: FakeClock | None = None, **options: Any) -> AsyncGenerator[Callable[[], Any], None]:
     """`connect()` opens a connection to the app. uvicorn sleeps a little when it ends, for which the clock is moved."""
 
     async def pass_time() -> None:
@@ -231,7 +267,7 @@ async def talking(app: Any, clock: FakeClock | None = None) -> AsyncGenerator[Ca
             await clock.aadvance(1)
 
     async with anyio.create_task_group() as tasks:
-        async with on_uvicorn(app, timeout_keep_alive=75) as url:
+        async with on_uvicorn(app, timeout_keep_alive=75, **options) as url:
             port = int(url.rsplit(":", 1)[1])
             yield lambda: anyio.connect_tcp("127.0.0.1", port)
             tasks.start_soon(pass_time)
@@ -257,11 +293,12 @@ ASK = b"GET /one HTTP/1.1\r\nHost: x\r\n\r\n"
         (b"GET /one HTTP/1.1\r\nHost: x\r\n", b"X: y\r\n", 5.0, True),
         (b"POST /one HTTP/1.1\r\nContent-Length: 9999\r\n\r\n", b"x", 5.0, True),
         (b"POST /one HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n", 5.0, True),
+        (b"POST /one HTTP/1.1\r\nContent-Length: 9999999\r\n\r\n" + b"x" * 5_000_000, b"x", 5.0, True),
         (ASK, b"\r\n", 5.0, True),
         (b"POST /one HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n", b"x" * 60_000, 5.0, False),
         (b"", ASK, 5.0, False),
     ],
-    ids=["nothing", "a target", "headers", "a body", "chunks", "empty lines", "a body at a pace", "requests"],
+    ids=["nothing", "a target", "headers", "a body", "chunks", "most of a body", "empty lines", "a body at a pace", "requests"],
 )
 async def test_a_client_that_takes_its_time_is_let_go(
     first: bytes, then: bytes, every: float, closes: bool, clock: FakeClock
@@ -327,6 +364,69 @@ async def test_a_flood_of_headers_is_refused(data: bytes) -> None:
         async with await connect() as another:
             await another.send(LAST)
             assert (await until_closed(another)).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("piece", [b"y", b"y: z\r\n"], ids=["one", "many"])
+@pytest.mark.parametrize("before", [b"1;size=", b"1\r\nx\r\n0\r\nX: "], ids=["a chunk's extension", "a trailer"])
+async def test_a_flood_beside_a_body_is_refused(before: bytes, piece: bytes) -> None:
+    async with talking(tells) as connect, await connect() as connection:
+        with suppress(anyio.BrokenResourceError):  # closed while it was sent
+            await connection.send(b"POST /one HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + before)
+            for _ in range(100):
+                await connection.send(piece * (100_000 // len(piece)))
+        received = await until_closed(connection)
+        assert received.startswith((b"HTTP/1.1 431 ", b"HTTP/1.1 400 ")) or not received  # a reset may come before it
+
+
+async def test_a_body_in_very_small_chunks_is_read() -> None:
+    request = b"POST /one HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with talking(tells) as connect, await connect() as connection:
+        await connection.send(request + b"00000001\r\nx\r\n" * 50_000 + b"0\r\nX: y\r\n\r\n" + LAST)
+        body, last = answers(await until_closed(connection))
+        assert (len(body["body"]), last["path"]) == (50_000, "/last")
+
+
+async def streams(scope: Any, receive: Any, send: Any) -> None:
+    """An app that answers with more than the sockets can hold, piece by piece."""
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(500):
+            await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+            await anyio.lowlevel.checkpoint()
+
+
+async def fills(scope: Any, receive: Any, send: Any) -> None:
+    """An app that does so at once."""
+    if scope["type"] == "http":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x" * 50_000_000})
+
+
+@pytest.mark.parametrize("app", [streams, fills])
+async def test_a_client_that_reads_nothing_is_let_go(app: Any, clock: FakeClock) -> None:
+    lost = anyio.Event()
+
+    class Noting(HTTPProtocol):
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            lost.set()
+
+    async with talking(app, clock, http=Noting) as connect, await connect() as connection:
+        await connection.send(ASK)
+        await clock.aadvance(240)
+        assert not lost.is_set()
+        await clock.aadvance(240)
+        assert lost.is_set()
+
+
+async def test_a_client_that_reads_slowly_is_not(clock: FakeClock) -> None:
+    async with talking(streams, clock) as connect, await connect() as connection:
+        await connection.send(ASK)
+        for _ in range(4):
+            await clock.aadvance(200)
+            received = 0
+            while received < 9_000_000:  # less can stay within the sockets
+                received += len(await connection.receive())
 
 
 async def test_a_body_without_end_is_not_read_for_ever() -> None:

@@ -189,6 +189,26 @@ async def test_a_small_body_that_stands_for_a_large_one_is_too_large(squeeze: An
 
 
 @pytest.mark.anyio
+async def test_others_are_served_while_a_body_is_decompressed(ask: Any, visit: Any) -> None:
+    app = create_app({"m": says_hello})
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await anyio.lowlevel.checkpoint()
+            turns += 1
+
+    async with visit(app, gzip.compress(b"") * 20_000, headers={"Content-Encoding": "gzip"}) as v:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(others)
+            await v.rest()
+            tasks.cancel_scope.cancel()
+    assert v.status == 400
+    assert turns > 40
+
+
+@pytest.mark.anyio
 async def test_keys(ask: Any) -> None:
     app = create_app({"m": says_hello}, api_keys=["sk-one", "sk-twö"])
     for key in ("sk-one", "sk-twö"):

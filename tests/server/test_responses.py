@@ -330,6 +330,48 @@ async def test_an_answer_that_was_ended_early_is_incomplete(both: Any, finish_re
     assert response["output"][0]["status"] == "incomplete"
 
 
+@pytest.mark.parametrize("reason", ["error", "pause_turn", "insufficient_system_resource"])
+async def test_an_end_that_nobody_knows_is_not_called_complete(ask: Any, reason: str) -> None:
+    whole = (await ask(saying("Once", delta(reason)), BODY, PATH)).json()
+    assert (whole["status"], whole["incomplete_details"]) == ("incomplete", {"reason": reason})
+    streamed = (await ask(saying("Once", delta(reason)), STREAM, PATH)).body
+    assert streamed.split(b"\n\n")[-2].startswith(b"event: response.incomplete\n")
+
+
+async def test_the_tier_is_the_one_that_answered(both: Any) -> None:
+    begun = delta(content="Hi")
+    begun.service_tier = "flex"
+    for app, tier in ((saying(begun, delta("stop")), "flex"), (saying("Hi"), "auto")):
+        events = await both(app, service_tier="auto")
+        assert {event["response"]["service_tier"] for event in (events[0], events[-1])} == {tier}
+
+
+async def test_cached_tokens_as_anthropic_counts_them(both: Any) -> None:
+    counted: Any = {"cache_read_input_tokens": 4, "cache_creation_input_tokens": 2}
+    used = Usage(prompt_tokens=9, completion_tokens=1, total_tokens=10, **counted)
+    events = await both(saying("Hi", GenericStreamingChunk(is_finished=True, finish_reason="stop", usage=used)))
+    assert events[-1]["response"]["usage"]["input_tokens_details"] == {"cached_tokens": 4, "cache_write_tokens": 2}
+
+
+async def test_a_gateway_to_messages_leaves_out_what_changes_no_answer(ask: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Codex sends a key for the prompt's cache and offers a web search, whoever answers."""
+    caplog.set_level("INFO", "tokenwire.server")
+    message = {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "Hi"}], "stop_reason": "end_turn"}
+    with Endpoint(Reply(json=message)) as upstream:
+        app = create_app({"m": {"model": "anthropic/m", "api_base": upstream.url, "api_key": "sk"}})
+        fields = {"prompt_cache_key": "k", "safety_identifier": "s", "tools": [{"type": "web_search"}], "user": "u"}
+        answer = await ask(app, {**BODY, **fields}, PATH)
+    assert answer.json()["output"][0]["content"][0]["text"] == "Hi"
+    sent = upstream.requests[0].json()
+    assert sent == {
+        "model": "m",
+        "max_tokens": 4096,
+        "messages": [{"role": "user", "content": "Hi"}],
+        "metadata": {"user_id": "u"},
+    }
+    assert "does not take it: prompt_cache_key, safety_identifier, web_search_options" in caplog.text
+
+
 async def test_an_answer_of_nothing_is_complete(both: Any) -> None:
     events = await both(saying(delta("stop", role="assistant")))
     assert names(events) == ["created", "in_progress", "completed"]

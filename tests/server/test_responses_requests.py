@@ -10,6 +10,9 @@ from tokenwire.server import create_app
 pytestmark = pytest.mark.anyio
 
 PATH = "/v1/responses"
+HI = {"role": "user", "content": "Hi"}
+CALL = {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"}
+RESULT = {"type": "function_call_output", "call_id": "c", "output": "x"}
 TOOL = {"type": "function", "name": "look", "description": "Look.", "parameters": {"type": "object"}, "strict": True}
 
 
@@ -260,6 +263,34 @@ async def test_a_web_search_is_offered_to_a_handler_that_names_it(stream: bool, 
     assert len(params["tools"]) == 1
 
 
+async def test_what_codex_sends_for_a_model_that_it_knows(asked: Any, ask: Any) -> None:
+    """Its tools stand in an item of the input; it looks for more of them itself; reasoning is of all turns."""
+    patch = {"type": "custom", "name": "exec", "description": "", "format": {"type": "text"}}
+    groups = [
+        {"type": "namespace", "name": name, "description": "", "tools": [tool]}
+        for name, tool in {"a": patch, "b": TOOL}.items()
+    ]
+    item = {"type": "additional_tools", "id": "at_1", "role": "developer", "tools": groups}
+    hidden = {"type": "tool_search", "execution": "client", "description": "d", "parameters": {"type": "object"}}
+    conversation = [item, {"type": "message", "id": "msg_1", "role": "user", "content": "Hi"}]
+    fields = {"tools": [hidden], "reasoning": {"effort": "low", "context": "all_turns", "mode": "standard"}}
+    messages, params = await asked(conversation, **fields)
+    assert messages == [{"role": "user", "content": "Hi"}]
+    assert [tool[tool["type"]]["name"] for tool in params["tools"]] == ["a__exec", "b__look"]
+    assert params.keys() == {"tools", "reasoning_effort"}
+
+    async def answer(**_: Any) -> Any:
+        call = {"id": "c", "type": "custom", "custom": {"name": "a__exec", "input": "ls"}}
+        return {"choices": [{"message": {"content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"}]}
+
+    response = await ask(create_app({"m": answer}), {"model": "m", "input": conversation, **fields}, PATH)
+    (called,) = response.json()["output"]
+    assert (called["type"], called["namespace"], called["name"], called["input"]) == ("custom_tool_call", "a", "exec", "ls")
+    result = {"type": "custom_tool_call_output", "call_id": called["call_id"], "output": "x"}
+    (*_, last), _ = await asked([*conversation, {**called, "caller": {"type": "direct"}}, result], **fields)
+    assert last == {"role": "tool", "tool_call_id": "c", "content": "x"}
+
+
 async def test_handlers_see_the_request_as_it_came(ask: Any) -> None:
     seen: list[Any] = []
 
@@ -281,6 +312,7 @@ async def test_handlers_see_the_request_as_it_came(ask: Any) -> None:
         {"prompt": {"id": "p"}},
         {"max_tool_calls": 2},
         {"context_management": [{"type": "compaction"}]},
+        {"personality": "friendly"},
         {"temprature": 1},
         {"n": 2},
         {"api_base": "http://a.example"},
@@ -315,6 +347,19 @@ async def test_what_can_not_be_done_is_refused_by_name(refused: Any, fields: dic
         ({"input": [{"type": "function_call", "call_id": "c", "name": "f"}]}, "input[0].arguments"),
         ({"input": [{"type": "function_call_output", "call_id": "c", "output": "x"}]}, "input[0].call_id"),
         ({"input": [{"type": "reasoning", "summary": [{"type": "summary_text"}]}]}, "input[0].summary[0].text"),
+        ({"input": [{**CALL, "result": 1}]}, "input[0].result"),
+        ({"input": [{**CALL, "caller": {"type": "program", "caller_id": "p"}}]}, "input[0].caller"),
+        ({"input": [CALL, {**RESULT, "approved": True}]}, "input[1].approved"),
+        ({"input": [{"type": "additional_tools", "tools": {}}, HI]}, "input[0].tools"),
+        ({"input": [{"type": "additional_tools", "tools": [{"type": "mcp"}]}, HI]}, "input[0].tools[0].type"),
+        ({"input": [{"type": "additional_tools", "tools": [TOOL], "until": "x"}, HI]}, "input[0].until"),
+        ({"input": [{"type": "additional_tools", "tools": [TOOL]}, HI], "tools": [TOOL]}, "input[0].tools[0]"),
+        ({"tools": [{"type": "tool_search"}]}, "tools[0].type"),
+        ({"tools": [{"type": "namespace", "name": "n", "tools": [], "x": 1}]}, "tools[0].x"),
+        ({"tool_choice": {"type": "function", "name": "look", "x": 1}, "tools": [TOOL]}, "tool_choice.x"),
+        ({"tool_choice": {"type": "allowed_tools", "tools": [], "x": 1}, "tools": [TOOL]}, "tool_choice.x"),
+        ({"reasoning": {"mode": "pro"}}, "reasoning.mode"),
+        ({"reasoning": {"context": "some"}}, "reasoning.context"),
         ({"tools": [{"type": "file_search", "vector_store_ids": []}]}, "tools[0].type"),
         ({"tools": [{"type": "code_interpreter"}]}, "tools[0].type"),
         ({"tools": [{"type": "mcp", "server_label": "a"}]}, "tools[0].type"),

@@ -207,7 +207,7 @@ async def test_a_loop_that_never_rests_is_found_out(clock: FakeClock, monkeypatc
 
     async with anyio.create_task_group() as group:
         group.start_soon(spin)
-        with pytest.raises(TimeoutError, match="did not come to rest"):
+        with pytest.raises(TimeoutError, match="did not become idle"):
             await clock.aadvance(1)
         group.cancel_scope.cancel()
 

@@ -485,7 +485,7 @@ class TestLifetime:
         def broken(*_: object) -> None:
             raise ZeroDivisionError("broken")
 
-        monkeypatch.setattr("tokenwire.testing._endpoint.Connection", broken)
+        monkeypatch.setattr("tokenwire.testing._endpoint.ServedConnection", broken)
 
         def ask() -> None:
             with Endpoint(Reply()) as endpoint, connected(endpoint) as raw, contextlib.suppress(ConnectionResetError):

@@ -123,7 +123,7 @@ class TestForever:
 
     @pytest.mark.parametrize("fields", [{}, {"events": []}, {"body": b""}, {"body": b"x", "framing": "length"}], ids=str)
     def test_nothing_can_t_be_sent_for_ever(self, fields):
-        with pytest.raises(ValueError, match="for ever"):
+        with pytest.raises(ValueError, match="forever"):
             Reply(forever=True, **fields)
 
 

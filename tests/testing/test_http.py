@@ -4,17 +4,17 @@ import h11
 import pytest
 
 from tokenwire.testing import Reply
-from tokenwire.testing._http import Request, RequestError, RequestReader, render
+from tokenwire.testing._http import HTTPRequest, RequestError, RequestReader, render
 
 PLAIN = b"POST /v1/chat/completions?a=1 HTTP/1.1\r\nHost: h\r\nX-Two: 1\r\nx-two: 2\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKED = b"POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n"
 OLD = b"GET /models HTTP/1.0\r\n\r\n"
 
-GET = Request("GET", "/", {}, b"", "1.1", keep_alive=True)
+GET = HTTPRequest("GET", "/", {}, b"", "1.1", keep_alive=True)
 FRAMINGS = ["chunked", "length", "close"]
 
 
-def read(*parts: bytes) -> list[Request]:
+def read(*parts: bytes) -> list[HTTPRequest]:
     reader, found = RequestReader(), []
     for part in parts:
         reader.feed_data(part)
@@ -25,7 +25,7 @@ def read(*parts: bytes) -> list[Request]:
 
 def test_a_request_is_read():
     assert read(PLAIN) == [
-        Request(
+        HTTPRequest(
             method="POST",
             target="/v1/chat/completions?a=1",
             headers={"host": "h", "x-two": "1, 2", "content-length": "5"},
@@ -95,7 +95,7 @@ def parse(rendered: bytes, method: str = "GET") -> tuple[h11.Response, bytes]:
     return head, body
 
 
-def joined(reply: Reply, request: Request = GET) -> bytes:
+def joined(reply: Reply, request: HTTPRequest = GET) -> bytes:
     rendering = render(reply, request)
     return b"".join([rendering.head, *rendering.pieces, rendering.end])
 

@@ -43,7 +43,7 @@ def test_a_script_in_json(wrapped):
 
 
 def test_the_script_in_the_command_s_help_is_one():
-    example = EPILOG[EPILOG.index("[[replies]]") : EPILOG.index("The other fields")]
+    example = EPILOG[EPILOG.index("[[replies]]") : EPILOG.index("Further fields")]
     assert [reply.status for reply in replies_from(example.encode(), ".toml")] == [429, 200, 200]
 
 
@@ -60,12 +60,12 @@ def test_the_command_s_help_names_every_field():
         (b"\xff = 1", ".toml", "not TOML"),
         (b"[]", ".json", "at least one reply"),
         (b"{}", ".json", "at least one reply"),
-        (b"[1]", ".json", "reply 1 is not a table of fields"),
+        (b"[1]", ".json", "reply 1 must be a table of fields"),
         (TOML, ".toml", "reply 2: there is no field 'body_delay'"),
         (b'[{}, {"cut": "syn"}]', ".json", "reply 2: cut must be one of fin, rst"),
         (b'[{"status": "200"}]', ".json", "reply 1: status can't be '200'"),
         (b'[{"after": true, "stall": true}]', ".json", "reply 1: after can't be True"),
-        (b'[{"body": 1}]', ".json", "reply 1: bytes are written as"),
+        (b'[{"body": 1}]', ".json", "reply 1: bytes must be written as"),
         (b'[{"body": {"base64": "!"}}]', ".json", "not base64"),
         (b'[{"events": [1]}]', ".json", "an event is"),
         (b'[{"events": 1}]', ".json", "reply 1: "),

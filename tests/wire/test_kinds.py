@@ -165,7 +165,7 @@ def test_the_quick_ways_give_what_the_long_way_gives(kind: str, shape: Any, monk
     quick, decoder = in_reads(shape, events, [2, 33, 33])
     monkeypatch.setattr(chunks_module, "plain_choice", lambda *_: None)
     slow = ChunkDecoder(shape, text=False, model="m")
-    monkeypatch.setattr(slow, "_take_quickly", lambda *_: None)
+    monkeypatch.setattr(slow, "_append", lambda *_: None)
     long = [chunk for data in events for chunk in slow.decode([data])]
     assert seen(quick) == seen(long)
     assert decoder.assembler.response() == slow.assembler.response()
@@ -180,7 +180,7 @@ def test_no_common_event_takes_the_long_way(kind: str, size: int, shape: Any, mo
     decoder = ChunkDecoder(shape, text=False, model="m")
     decoder.decode([opening(0)])
     decoder.decode([KINDS[kind]("first", 0, 0)])
-    for name in ("_decode_one", "take", "_take_plain"):
+    for name in ("_decode_one", "add", "_add_plain"):
         monkeypatch.setattr(ChunkDecoder, name, lambda *_: pytest.fail("the long way"))
     for start in range(0, len(events), size):
         assert len(decoder.decode([*events[start : start + size]])) == size
@@ -247,7 +247,7 @@ def test_fields_that_nobody_names_come_and_go(shape: Any, monkeypatch: pytest.Mo
     deltas[13]["audio"] = {"id": "e"}
     events = [opening(0), *(event(delta) for delta in deltas)]
     chunks, decoder = in_reads(shape, events, [1] * len(events))
-    monkeypatch.setattr(ChunkDecoder, "_take_open", lambda *_: None)
+    monkeypatch.setattr(ChunkDecoder, "_add_open", lambda *_: None)
     long, alone = in_reads(shape, events, [1] * len(events))
     assert seen(chunks) == seen(long)
     assert decoder.assembler.response() == alone.assembler.response()

@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 from tokenwire import APIError, APIResponseValidationError, BadRequestError, UnsupportedParamsError, stream_chunk_builder
 from tokenwire.types import GenericStreamingChunk, ModelResponseStream
-from tokenwire.wire.history import plain
+from tokenwire.wire.history import to_json
 from tokenwire.wire.messages import MESSAGES
 from tokenwire.wire.sse import SSEDecoder
 
@@ -53,7 +53,7 @@ def said(response: Any) -> dict[str, Any]:
 
 def sent_back(response: Any) -> Any:
     """The blocks that the answer is in the next call's history."""
-    history = [{"role": "user", "content": "Hi"}, plain(response.choices[0].message)]
+    history = [{"role": "user", "content": "Hi"}, to_json(response.choices[0].message)]
     content = MESSAGES.body("m", history, {})["messages"][1]["content"]
     return [{"type": "text", "text": content}] if isinstance(content, str) and content else content or []
 
@@ -227,7 +227,7 @@ def test_an_error_event(kind: str, status: int) -> None:
     [b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":1}}', b"{broken", b"[]"],
 )
 def test_an_event_that_can_t_be_understood(data: bytes) -> None:
-    with pytest.raises(APIResponseValidationError, match="not what was expected"):
+    with pytest.raises(APIResponseValidationError, match="is not valid"):
         decode([*events([TEXT])[:4], b"data: %b\n\n" % data])
 
 

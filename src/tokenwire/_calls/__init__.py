@@ -1,6 +1,6 @@
-"""One logical call: checked, routed, tried, and observed.
+"""One logical call: checked, routed, attempted, and observed.
 
-`request` checks the caller's keywords, `routing` finds who answers, `targets` puts the two together. `attempts` decides
-what is tried again, without I/O. `plain` and `streamed` are the two kinds of calls; `stream` is what the latter's caller
-iterates, and `states` are the states it goes through. `observers` are told of attempts and ends.
+`request` checks the caller's keywords, `routing` finds the backend, `targets` combines the two. `attempts` decides about
+retries, without I/O. `whole` and `streamed` are the two kinds of calls; `stream` is what the caller of a streamed call
+iterates, and `states` has its states. `observers` are notified of attempts and of the end.
 """

@@ -1,6 +1,6 @@
-"""The attempts of one call, and whether there is another. No I/O but the wait between two, which the caller brings.
+"""The attempts of one call, and whether to make another. No I/O; the caller passes in the function that waits between two.
 
-Each target has attempts of its own; once they are used up, or another would not help, the next target has its turn.
+Each target has its own number of attempts; once they are used up, or another would not help, the next target is called.
 """
 
 import random
@@ -28,31 +28,31 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CANCELLED = "Cancelled"  # in the place of an error's name
-CLOCKS_DIFFER = 0.1  # seconds by which an event loop may be early, as its clock stands still while it works
+CANCELLED = "Cancelled"  # in place of an error's name
+CLOCKS_DIFFER = 0.1  # seconds by which a timer may fire early: an event loop's clock stands still while the loop is busy
 
 
 class Attempts:
     """The attempts of one call so far.
 
     Args:
-        target: who is asked first.
+        target: the first target.
         deadline: see the attribute.
-        gate: what bounds them together with those of other calls.
-        tokens: what an attempt is thought to use, where the gate asks.
+        gate: limits them together with those of other calls.
+        tokens: the estimated tokens of an attempt, if the gate limits tokens.
 
-    Attributes:
-        provider, model, deployment: who is asked now.
-        deadline: by when the last one must be over, as `_loops.clock` counts.
-        gated: seconds that the gate held them back.
-        made: those that are over.
-        is_under_way: whether one has begun and is not over.
-        started: when the latest began, as `time.monotonic()` counts.
-        observer: told of them; None where nobody listens.
+        Attributes:
+            provider, model, deployment: of the current target.
+            deadline: when the last one must have ended, a time of `_loops.clock`.
+            gated: seconds spent waiting for the gate.
+            made: the attempts that have ended.
+            is_under_way: whether an attempt has begun and not ended.
+            started: when the latest began, a `time.monotonic()` value.
+            observer: notified of them; None if there are no watchers.
     """
 
     __slots__ = (
-        *("_asked", "_before", "_ended", "_further", "_gate", "_hedged", "_number", "_place", "_seat", "_stream"),
+        *("_before", "_chosen", "_ended", "_further", "_gate", "_gate_place", "_hedged", "_number", "_seat", "_stream"),
         *("_target", "_tokens", "_tried", "_waited", "_without"),
         *("deadline", "deployment", "gated", "is_under_way", "made", "model", "observer", "provider", "started"),
     )
@@ -68,9 +68,9 @@ class Attempts:
         tokens: float = 0.0,
     ) -> None:
         self._target: Target | None = target
-        self._asked: Target | None = None  # where it stands for several deployments: the one of them
+        self._chosen: Target | None = None  # the chosen deployment, if the target has several
         self._seat: Seat | None = None
-        self._without: tuple[int, ...] = ()  # deployments that have failed, or are asked beside
+        self._without: tuple[int, ...] = ()  # deployments that have failed, or are called by a concurrent attempt
         self.deployment: str | None = target.deployment
         self.provider: str = target.provider
         self.model: str = target.model
@@ -79,13 +79,13 @@ class Attempts:
         self._stream = stream
         self._gate = gate
         self._tokens = tokens
-        self._place: Place | None = None
+        self._gate_place: Place | None = None
         self._hedged = False
-        self._before = 0  # attempts of the call that are not these
-        self._number = 0  # the latest one's
-        self._tried = 0  # how often the target was
+        self._before = 0  # attempts of the call made before these
+        self._number = 0  # of the latest attempt
+        self._tried = 0  # attempts at the current target
         self._waited = 0.0
-        self._ended: Attempt | None = None  # the latest, where it failed while another went on beside it
+        self._ended: Attempt | None = None  # the latest, if it failed while a concurrent one continued
         self.gated: float = 0.0
         self.is_under_way: bool = False
         self.started: float = 0.0
@@ -94,14 +94,14 @@ class Attempts:
 
     @property
     def target(self) -> Target:
-        """Who is asked now, until the attempts are `settled`."""
-        target = self._asked or self._target
+        """The current target. Not available after `settle`."""
+        target = self._chosen or self._target
         assert target is not None
         return target
 
     @property
     def prepared(self) -> Prepared:
-        """The target's, with the headers by which whoever answers can go on with the call's trace."""
+        """The target's prepared call, with the trace headers of the call's span if it has one."""
         prepared = self.target.prepared
         if self.observer is None or self.observer.span is None:
             return prepared
@@ -110,12 +110,12 @@ class Attempts:
 
     @property
     def has_begun(self) -> bool:
-        """Whether any of them has."""
+        """Whether an attempt has begun."""
         return self._number > 0
 
     @property
     def target_beside(self) -> Target | None:
-        """Whom a second attempt beside one of these asks; None where there has been one, or nobody is to be asked."""
+        """The target of a hedge; None if there has been one, or there is to be none."""
         target = self._target
         if target is None or target.hedge is None or self._hedged:
             return None
@@ -124,16 +124,16 @@ class Attempts:
         return self._further[0] if self._further else None
 
     def settle(self) -> None:
-        """No attempt follows this one: thousands of streams need not hold on to their prompts."""
-        self._target = self._asked = None
+        """Drop the targets, as no attempt follows: so that thousands of open streams do not keep their prompts."""
+        self._target = self._chosen = None
         self._further = ()
 
     async def until_answered(self, attempt: Callable[[], Awaitable[T]], pause: Callable[[float], Awaitable[None]]) -> T:
-        """What the first attempt that succeeds returns.
+        """Make attempts until one succeeds, and return its result.
 
         Args:
             attempt: makes one; it calls `begin`, and leaves nothing open when it fails.
-            pause: waits for some seconds.
+            pause: waits for a number of seconds.
 
         Raises:
             APIError: the last attempt's, with all of them in `attempts`.
@@ -148,47 +148,47 @@ class Attempts:
             await pause(delay)
 
     async def pass_gate(self) -> None:
-        """Choose a deployment, where there are several, and wait for a place, which the end of the attempt gives back.
+        """Choose a deployment, if there are several, and wait for a place at the gate, which `release` gives back.
 
-        Nothing has begun, and only the total counts.
+        The attempt has not begun yet, so only the total time-out applies.
 
         Raises:
-            Timeout: it passed first.
-            BadRequestError, AuthenticationError: a deployment can't be sent the call.
+            Timeout: the total time-out passed first.
+            BadRequestError, AuthenticationError: the call can't be sent to the deployment.
         """
         if self._target is not None and self._target.choice is not None:
             self._choose(self._target.choice)
         if self._gate is not None:
             target, since = self.target, time.monotonic()
-            self._place = await self._gate.enter(target.key, self._tokens, self.deadline)
+            self._gate_place = await self._gate.enter(target.key, self._tokens, self.deadline)
             self.gated += time.monotonic() - since
-            if self._place is None:
+            if self._gate_place is None:
                 raise late(target.timeouts, "total", stream=self._stream)
-        if self._before:  # no second attempt begins when the first has come to something, though both were let go on at once
+        if self._before:  # lets a first attempt that was resumed at the same time finish: then no hedge begins
             await lowlevel.checkpoint_if_cancelled()
 
     def release(
         self, error: APIError | None = None, response: Callable[[], tuple[Usage | None, dict[str, str]]] | None = None
     ) -> None:
-        """Give the place back, if one is held. `response`: the usage and the headers of a good one."""
+        """Give the place at the gate back, if one is held. `response` returns the usage and headers of a good response."""
         if self._seat is not None:
             seat, self._seat = self._seat, None
             seat.leave(error, answered=response is not None)
-        place, self._place = self._place, None
+        place, self._gate_place = self._gate_place, None
         if place is None:
             return
         usage, headers = (None, None) if response is None else response()
         place.leave(usage.total_tokens if usage is not None else None, error, headers)
 
     def begin(self) -> None:
-        """An attempt starts now."""
+        """Note that an attempt starts now."""
         self.started = time.monotonic()
         self.is_under_way = True
         self._tried += 1
         self._number = self._next_number()
 
     async def start(self) -> None:
-        """Pass the gate, and begin. Raises as `pass_gate` does."""
+        """Wait for the gate, then begin. Raises as `pass_gate` does."""
         target = self._target
         if self._gate is not None or self._before or (target is not None and target.choice is not None):
             await self.pass_gate()
@@ -199,11 +199,11 @@ class Attempts:
                 await self.observer.settle()
 
     def succeeded(self, status: int | None) -> None:
-        """The attempt came to an answer."""
+        """Note that the attempt has an answer."""
         self._record(status, None)
 
     def failed(self, error: APIError) -> float | None:
-        """The attempt failed: the seconds to wait before the next, None if there is none; `error.attempts` is set."""
+        """Note that the attempt failed. Returns the seconds before the next, None if there is none. Sets `error.attempts`."""
         ended, self._ended = self._ended, None
         if ended is None:
             self.failed_for_good(error)
@@ -221,14 +221,14 @@ class Attempts:
         return delay
 
     def rejected(self, error: APIError, again: Target) -> None:
-        """The attempt came to an answer that is not what was asked for, and the next one asks again."""
+        """Note that the answer does not fit the schema; `again` is the target of the next attempt."""
         self._record(200, type(error).__name__)
         if self.observer is not None:
             self.observer.attempt_failed(self.made[-1], error, 0.0)
-        self._target, self._asked, self._tried, self._waited = again, None, 0, 0.0
+        self._target, self._chosen, self._tried, self._waited = again, None, 0, 0.0
 
     def failed_for_good(self, error: APIError) -> None:
-        """The attempt failed, and whether there could be another is not asked; `error.attempts` is set."""
+        """Note that the attempt failed and no other follows. Sets `error.attempts`."""
         if self._seat is not None:
             self._without += (self._seat.number,)
         self.release(error)
@@ -236,14 +236,14 @@ class Attempts:
         error.attempts = self.made
 
     def failed_beside(self, error: APIError) -> None:
-        """The attempt failed while another goes on beside it: whether there could be another is asked when that is over."""
+        """Note that the attempt failed while a concurrent one continues, after which it is decided whether another follows."""
         self.failed_for_good(error)
         self._ended = self.made[-1]
         if self.observer is not None:
             self.observer.attempt_failed(self._ended, error, 0.0)
 
     def beside(self, target: Target) -> "Attempts":
-        """Those of a second attempt beside the one that is under way: one and no more, at `target`."""
+        """The attempts for a hedge of the current attempt: a single one, at `target`."""
         target = msgspec.structs.replace(target, policy=retries(0), fallbacks=(), larger=None, hedge=None)
         other = Attempts(target, self.deadline, stream=self._stream, gate=self._gate, tokens=self._tokens)
         other._before = self._number
@@ -254,11 +254,11 @@ class Attempts:
         return other
 
     def join(self, other: "Attempts", *, won: bool, usage: Usage | None) -> None:
-        """Take in a second attempt, which is over or else has come to the answer.
+        """Merge the hedge's attempts into these, once it has ended or has the answer.
 
         Args:
-            won: whether it has, and is this call's attempt from now on.
-            usage: what the one that was cancelled used.
+            won: whether the hedge has the answer, and so is this call's attempt from now on.
+            usage: what the cancelled attempt used.
         """
         self._hedged = other.has_begun
         loser = self if won else other
@@ -269,15 +269,15 @@ class Attempts:
                 loser.observer.attempt_left(loser.made[-1])
         self.made += other.made
         if won:
-            self._place, other._place = other._place, None
+            self._gate_place, other._gate_place = other._gate_place, None
             self._seat, other._seat = other._seat, None
-            self._asked, self.deployment = other._asked, other.deployment
+            self._chosen, self.deployment = other._chosen, other.deployment
             self._number, self.started, self.is_under_way = other._number, other.started, other.is_under_way
             self._target, self._waited, self._ended = other._target, 0.0, None
             self.provider, self.model, self.observer = other.provider, other.model, other.observer
 
     def _record(self, status: int | None, error: str | None, usage: Usage | None = None) -> None:
-        number = self._number if self.is_under_way else self._next_number()  # it did not come to begin
+        number = self._number if self.is_under_way else self._next_number()  # it failed before it began
         self.is_under_way = False
         self.made += (
             Attempt(
@@ -296,7 +296,7 @@ class Attempts:
         return self._before + len(self.made) + 1
 
     def _next_target(self, error: APIError) -> Target | None:
-        """Who is asked instead, None where nobody could do better."""
+        """The target to call after this error, None if no other target would help."""
         if self._target is None or not is_for_others(error) or _loops.now() >= self.deadline:
             return None
         if isinstance(error, ContextWindowExceededError) and self._target.larger is not None:
@@ -308,22 +308,22 @@ class Attempts:
         return target
 
     def _turn_to(self, target: Target) -> None:
-        self._target, self._asked, self._without = target, None, ()
+        self._target, self._chosen, self._without = target, None, ()
         self._tried = 0
         self._name(target)
 
     def _choose(self, choice: Choice) -> None:
-        self._seat, self._asked = choice.take(self._without)
-        self._name(self._asked)
+        self._seat, self._chosen = choice.acquire(self._without)
+        self._name(self._chosen)
 
     def _name(self, target: Target) -> None:
-        """This one is asked now."""
+        """Note the current target's names."""
         self.provider, self.model, self.deployment = target.provider, target.model, target.deployment
         if self.observer is not None:
             self.observer.turns_to(target.name, target.prepared)
 
     def _delay_after(self, error: APIError) -> float | None:
-        """The wait before the next attempt; None where there is none."""
+        """Seconds before the next attempt at this target; None if there is none."""
         if self._target is None or self._tried > self._target.policy.num_retries:
             return None
         if self._target.choice is not None and self._goes_elsewhere(self._target.choice, error):
@@ -334,7 +334,7 @@ class Attempts:
         return None if delay is None or _loops.now() + delay >= self.deadline else delay
 
     def _goes_elsewhere(self, choice: Choice, error: APIError) -> bool:
-        """Whether another deployment is asked at once: one that has not failed this call, and may do better."""
+        """Whether to call another deployment at once: there is one that has not failed in this call, and it may succeed."""
         return is_for_others(error) and choice.has_other(self._without)
 
     def _delay(self, error: APIError) -> float | None:
@@ -346,20 +346,20 @@ class Attempts:
 
 
 def is_for_others(error: APIError) -> bool:
-    """Whether another target may do better: not with the caller's own mistakes, nor when no time is left."""
+    """Whether another target may succeed: not after the caller's own mistakes, nor after the total time-out."""
     return error.fault != "caller" and not (isinstance(error, Timeout) and error.budget == "total")
 
 
 def late(timeouts: Timeouts, budget: str, *, stream: bool) -> Timeout:
-    """The error for the budget that ran out."""
+    """The error for a time-out, whose name in `Timeouts` is `budget`."""
     seconds = timeouts.total_for(stream=stream) if budget == "total" else getattr(timeouts, budget)
     return Timeout(f"no answer within {seconds:.3g} s (timeout.{budget})", budget=budget)
 
 
 def named(error: Timeout, deadline: float, late: Callable[[], Timeout]) -> Timeout:
-    """`late()` for an error that a lower layer raised for `deadline`: only the call knows which of its budgets that was.
+    """`late()`, if a lower layer raised `error` for `deadline`: only the call knows which of its budgets that was.
 
-    A handler's or a server's own timeout stays as it is.
+    A handler's or a server's own time-out is returned as it is.
     """
     is_ours = error.budget is None and error.response is None and error.fault == "network"
     if not is_ours or deadline == FOREVER or _loops.now() < deadline - CLOCKS_DIFFER:

@@ -1,14 +1,15 @@
-"""Which of several deployments is asked next. No I/O, no clock: moments are passed in, as `time.monotonic()` counts.
+"""Which of several deployments is called next. No I/O, no clock: moments are passed in, as `time.monotonic()` values.
 
 Each deployment is in one of four states::
 
     UP ─▶ COOLING ─▶ DUE ─▶ PROBED ─▶ UP | COOLING | DUE
 
-One that fails cools down and is not asked; then one call probes it. Asked is the one with the fewest calls under way for
-its weight, and of those the one whose turn it is; where none is up, the one whose cool-down ends first.
+A deployment that fails cools down and is not called; then one call probes it. The next call goes to the deployment with the
+fewest calls under way relative to its weight; among equals, round robin by weight. If none is up, the one whose cool-down
+ends first is called.
 
-How it works. Each deployment has a rank, a tuple; the lowest is asked. The ranks are the leaves of a tree in which each
-node knows the lower of its two children, so that a change costs a walk to the root.
+How it works. Each deployment has a rank, a tuple; the lowest is called. The ranks are the leaves of a tournament tree: each
+node has the lower of its two children, so that a change costs one walk to the root.
 """
 
 import heapq
@@ -16,39 +17,39 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import TypeAlias
 
-LONGEST = 60.0  # seconds to which cool-downs double, of those that fail whenever they are probed
+LONGEST = 60.0  # seconds, the longest cool-down of a deployment whose probes keep failing
 
 Rank: TypeAlias = tuple[float, float, float, int]
 
 
 class State(Enum):
-    """Where a deployment is."""
+    """The state of a deployment."""
 
     UP = "up"
-    COOLING = "cooling"  # it failed, and its time is not over
-    DUE = "due"  # it is; the next call finds out
-    PROBED = "probed"  # and is under way
+    COOLING = "cooling"  # it failed, and its cool-down has not ended
+    DUE = "due"  # the cool-down has ended; the next call probes it
+    PROBED = "probed"  # the probe is under way
 
     __hash__ = object.__hash__
 
 
 class Ending(Enum):
-    """How a call to a deployment ended, as far as it tells how the deployment is."""
+    """How a call to a deployment ended, as far as that shows whether the deployment is healthy."""
 
     ANSWERED = "answered"
     FAILED = "failed"
-    REFUSED = "refused"  # it asks for patience
+    REFUSED = "refused"  # 429 or 503
     UNKNOWN = "unknown"  # cancelled, or the caller's mistake
 
 
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.UP: frozenset({State.COOLING}),
-    State.COOLING: frozenset({State.DUE, State.UP, State.COOLING}),  # up: nobody else was there to be asked, and it answered
+    State.COOLING: frozenset({State.DUE, State.UP, State.COOLING}),  # UP: it was called because all were cooling, and answered
     State.DUE: frozenset({State.PROBED, State.UP, State.COOLING}),
     State.PROBED: frozenset({State.UP, State.COOLING, State.DUE}),
 }
 _TIERS = {State.DUE: 0.0, State.UP: 1.0, State.COOLING: 2.0, State.PROBED: 3.0}
-_USABLE = 1.0  # the last tier of those that are asked while there are others
+_USABLE = 1.0  # the last tier that is called while there are others
 _NOBODY: Rank = (float("inf"), 0.0, 0.0, -1)
 
 
@@ -61,11 +62,11 @@ class _Member:
         self.weight = weight
         self.state = State.UP
         self.in_flight = 0
-        self.turn = 0.0  # moves on with each call, the slower the greater its weight
-        self.failures = 0  # in a row
-        self.cooled = 0  # how often in a row
-        self.until = 0.0  # of the cool-down
-        self.epoch = 0  # moves on with each cool-down: an answer to an older call does not end it
+        self.turn = 0.0  # grows with each call, by less the greater its weight
+        self.failures = 0  # consecutive ones
+        self.cooled = 0  # consecutive cool-downs
+        self.until = 0.0  # the cool-down's end
+        self.epoch = 0  # counts cool-downs: an answer to a call from before the latest one does not end it
 
     def turn_to(self, state: State) -> None:
         if state not in TRANSITIONS[self.state]:
@@ -74,29 +75,29 @@ class _Member:
 
 
 class Balance:
-    """Shares calls between deployments, which go by their numbers.
+    """Distributes calls over deployments, which are identified by their numbers.
 
     Args:
-        weights: of each.
-        cool_down: seconds of the first; each further one without an answer between them is twice as long.
-        failures: so many in a row cool one down; a refusal does at once.
+        weights: one for each deployment.
+        cool_down: seconds of the first cool-down; each further one without an answer in between is twice as long.
+        failures: how many consecutive failures start a cool-down; a refusal starts one at once.
     """
 
     def __init__(self, weights: Sequence[float], cool_down: float, failures: int) -> None:
         self._members = [_Member(weight) for weight in weights]
         self._cool_down, self._failures = cool_down, failures
-        self._turn = 0.0  # of the one asked last
+        self._turn = 0.0  # of the deployment called last
         self._cooling: list[tuple[float, int]] = []  # a heap of (until, number); some are out of date
         self._size = 1 << (len(weights) - 1).bit_length()
         self._tree: list[Rank] = [_NOBODY] * (2 * self._size)
         for number in range(len(weights)):
             self._rank(number)
 
-    def take(self, moment: float, without: Iterable[int] = ()) -> tuple[int, int]:
-        """The deployment to ask now, which then has one more call under way; and what `leave` wants to know of it.
+    def acquire(self, moment: float, without: Iterable[int] = ()) -> tuple[int, int]:
+        """Choose a deployment and count a call under way. Returns its number and its epoch, which `leave` needs.
 
         Args:
-            without: those to be asked only where no other one is up.
+            without: deployments to choose only if no other is up.
         """
         self._wake(moment)
         number = self._lowest(without)[3]
@@ -110,22 +111,22 @@ class Balance:
         return number, member.epoch
 
     def has_other(self, moment: float, without: Iterable[int]) -> bool:
-        """Whether one is up that is not among these."""
+        """Whether a deployment other than these is up."""
         self._wake(moment)
         rank = self._lowest(without)
         return rank[0] <= _USABLE and rank[3] not in without
 
     def leave(self, number: int, epoch: int, ending: Ending, moment: float, patience: float | None = None) -> None:
-        """A call has ended.
+        """Note that a call has ended.
 
         Args:
-            epoch: as `take` said.
+            epoch: as `acquire` returned it.
             patience: seconds that the server asked for.
         """
-        self._wake(moment)  # so that it does not matter who looked in between
+        self._wake(moment)  # so that the result does not depend on calls in between
         member = self._members[number]
         member.in_flight -= 1
-        is_news = epoch == member.epoch  # else it began before the latest cool-down
+        is_news = epoch == member.epoch  # otherwise the call began before the latest cool-down
         if ending is Ending.ANSWERED and is_news:
             member.failures = member.cooled = 0
             if member.state is not State.UP:
@@ -153,13 +154,13 @@ class Balance:
         heapq.heappush(self._cooling, (member.until, number))
 
     def state_of(self, number: int, moment: float) -> tuple[State, int, float]:
-        """A deployment's state, the calls under way, and the seconds until its cool-down is over."""
+        """A deployment's state, its calls under way, and the seconds until its cool-down ends."""
         self._wake(moment)
         member = self._members[number]
         return member.state, member.in_flight, member.until - moment if member.state is State.COOLING else 0.0
 
     def _wake(self, moment: float) -> None:
-        """End the cool-downs whose time is over."""
+        """End the cool-downs whose time has passed."""
         while self._cooling and self._cooling[0][0] <= moment:
             until, number = heapq.heappop(self._cooling)
             member = self._members[number]
@@ -168,7 +169,7 @@ class Balance:
                 self._rank(number)
 
     def _lowest(self, without: Iterable[int]) -> Rank:
-        """The lowest rank, of others than `without` if one of them is up."""
+        """The lowest rank; of deployments other than `without`, if one of those is up."""
         left_out = [number for number in without if self._tree[self._size + number] is not _NOBODY]
         if not left_out:
             return self._tree[1]

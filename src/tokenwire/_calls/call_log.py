@@ -1,6 +1,7 @@
 """The log of calls, at debug level.
 
-No record has what was said, an error's message (a server's may quote the prompt), a header or a query, which can hold keys.
+No record has messages or answers, an error's message (a server's may quote the prompt), or headers and queries, which can
+have keys in them.
 """
 
 from typing import Final
@@ -11,7 +12,7 @@ from .observers import CallDetails, logger
 
 
 class CallLog:
-    """Tells the `tokenwire` logger; each record has its call's number, to follow one of thousands. A `Watcher`."""
+    """A `Watcher` that writes to the `tokenwire` logger. Each record has its call's number, to follow one of thousands."""
 
     def on_attempt(self, call: CallDetails, number: int) -> None:
         """See `Watcher`."""
@@ -52,7 +53,7 @@ LOG: Final = CallLog()
 
 
 def _described(error: APIError) -> str:
-    """What kind of error it is: the budget that ran out, the exception underneath, the status and id of a response."""
+    """An error without its message: the class, the budget or the underlying exception, the response's status and id."""
     kind = error.budget if isinstance(error, Timeout) else error.__cause__ and type(error.__cause__).__name__
     about = [f"{type(error).__name__} ({kind})" if kind else type(error).__name__]
     if error.response is not None:

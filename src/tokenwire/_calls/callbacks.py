@@ -1,7 +1,7 @@
 """The caller's callbacks: our own `Observer`s, and LiteLLM's loggers and functions, by its page "Custom Callbacks".
 
-What is asked before a call is sent runs there, in the call's own task. What is told of the end runs after it: an async
-method is awaited in the same task, which is bounded; a plain one of LiteLLM's may block, and runs in `deliveries`' thread.
+Methods called before a request is sent run in the call's own task. Methods called at the end run after it: an async method
+is awaited in the same task, for a bounded time; a sync one of LiteLLM's may block, and runs in the thread of `deliveries`.
 """
 
 import inspect
@@ -29,7 +29,7 @@ _PRE, _POST, _STREAM = "log_pre_api_call", "log_post_api_call", "log_stream_even
 _ENDS: Final = {"success_callback": "log_success_event", "failure_callback": "log_failure_event"}
 _THEIRS = (_PRE, _POST, _STREAM, *_ENDS.values())
 _METHODS = (*_OURS, *_THEIRS, *(f"async_{name}" for name in _THEIRS))
-_BASE = "CustomLogger"  # here and in LiteLLM: what a logger only inherits from it does nothing
+_BASE = "CustomLogger"  # here and in LiteLLM: methods inherited from it do nothing
 _CALL_TYPES: dict[Kind, str] = {
     "chat": "acompletion",
     "text": "atext_completion",
@@ -44,7 +44,7 @@ def checked(name: str, value: object) -> tuple[object, ...]:
     """The entries of one of the three lists, called `name`.
 
     Raises:
-        BadRequestError: it is not a list, or an entry is not something to call; the message says what to do instead.
+        BadRequestError: it is not a list, or an entry is not a callback; the message says what to do instead.
     """
     if not value:
         return ()
@@ -56,9 +56,9 @@ def checked(name: str, value: object) -> tuple[object, ...]:
         if isinstance(entry, str):
             raise _text_refused(name, entry)
         if isinstance(entry, type):
-            raise refused(name, f"{name} has the class {entry.__name__} in it: pass an instance, {entry.__name__}()")
+            raise refused(name, f"{name} must have instances, not the class {entry.__name__}: pass {entry.__name__}()")
         if not callable(entry) and _has_no_method(entry):
-            raise refused(name, f"{name} has {entry!r:.80} in it: each entry must be {_ENTRY}")
+            raise refused(name, f"each entry of {name} must be {_ENTRY}, not {entry!r:.80}")
     return tuple(value)
 
 
@@ -142,7 +142,7 @@ class Callbacks:
         return _called(method, model=kwargs["model"], messages=kwargs["messages"], kwargs=kwargs)
 
     def _arguments(self, end: EndDetails, event: str) -> dict[str, object]:
-        """LiteLLM's four, in the order in which functions take them, by the names by which methods do."""
+        """LiteLLM's four arguments, by the names of methods' parameters, in the order of functions' parameters."""
         provider, _, model = end.target.partition("/")
         start = datetime.fromtimestamp(self._started)
         over = datetime.fromtimestamp(self._started + end.seconds)
@@ -163,7 +163,7 @@ class Callbacks:
         return {"kwargs": kwargs, "response_obj": end.response, "start_time": start, "end_time": over}
 
     def _known(self, provider: str, model: str) -> dict[str, object]:
-        """LiteLLM's `kwargs`, as far as they are known before the call. No keys, and no headers, which hold them."""
+        """LiteLLM's `kwargs`, as far as they are known before the call. Without keys, and without headers, which hold keys."""
         request = self._request
         self._call_id = self._call_id or str(uuid4())
         return {
@@ -200,7 +200,7 @@ def _attempt_details(call: CallDetails, number: int) -> AttemptDetails:
 
 
 def _method(entry: object, name: str) -> Callable[..., object] | None:
-    """An entry's method of this name; None where it has none, or only one that a base class of loggers has for all."""
+    """An entry's method of this name; None if it has none, or only inherits it from a base class of loggers."""
     has, inherits = _defined_by(type(entry))
     if name in inherits:
         return None
@@ -212,25 +212,25 @@ def _method(entry: object, name: str) -> Callable[..., object] | None:
 
 @lru_cache(maxsize=256)
 def _defined_by(cls: type) -> tuple[frozenset[str], frozenset[str]]:
-    """The methods that a class has, and those that it only inherits from a base class of loggers."""
+    """The methods that a class defines, and those that it only inherits from a base class of loggers."""
     owners = {name: owner.__name__ for owner in reversed(cls.__mro__) for name in _METHODS if name in vars(owner)}
     inherited = frozenset(name for name, owner in owners.items() if owner == _BASE)
     return frozenset(owners) - inherited, inherited
 
 
 def _of_litellm(entry: object, name: str) -> tuple[bool, Callable[..., object] | None]:
-    """The async one of two methods, with True, or else the plain one."""
+    """The async variant of a method, with True, or else the sync one, with False."""
     method = _method(entry, f"async_{name}")
     return (False, _method(entry, name)) if method is None else (True, method)
 
 
 def _has_no_method(entry: object) -> bool:
-    """Whether it is a function, as far as callbacks go."""
+    """Whether an entry has none of the callback methods, so that it is called as a function."""
     return inspect.isroutine(entry) or all(_method(entry, name) is None for name in _METHODS)
 
 
 def _called(method: Callable[..., object], *args: object, **kwargs: object) -> list[Wanted]:
-    """Call it; what there is to await of it."""
+    """Call a method. Returns what it returned, if that is to be awaited."""
     try:
         result = method(*args, **kwargs)
     except Exception:
@@ -253,7 +253,7 @@ class _Together:
         return self._run().__await__()
 
     def close(self) -> None:
-        """Await none of them after all."""
+        """Close the coroutines without awaiting them."""
         for _, result in self._wanted:
             if (close := getattr(result, "close", None)) is not None:
                 close()

@@ -1,8 +1,8 @@
-"""The thread in which LiteLLM's plain callbacks run: they may block, and an event loop must not.
+"""The thread in which LiteLLM's sync callbacks run: they may block, and the event loop must not.
 
-There is one, while there is something to do and a moment longer; it is no daemon, so that what was handed over is done
-before the process ends. It waits a moment for more before it begins: each time that it wakes, the event loop's thread has to
-share the interpreter with it. What waits is bounded: past that it is dropped, and the log says so.
+There is one thread, while there is work and for a moment longer. It is not a daemon, so that queued callbacks run before
+the process ends. It waits a moment for more work before it starts: each time it wakes, it competes with the event loop's
+thread for the interpreter. The queue is bounded: further callbacks are dropped, with a warning in the log.
 """
 
 import logging
@@ -17,8 +17,8 @@ from functools import partial
 logger: logging.Logger = logging.getLogger("tokenwire")
 
 MOST_WAITING = 10_000
-GATHER_SECONDS = 0.01  # from the first one that waits until the thread begins
-LINGER_SECONDS = 0.1  # after the last one
+GATHER_SECONDS = 0.01  # from the first queued callback until the thread starts
+LINGER_SECONDS = 0.1  # after the last callback
 
 _changed = threading.Condition()
 _waiting: deque[tuple[Context, Callable[[], object]]] = deque()
@@ -26,11 +26,11 @@ _thread: threading.Thread | None = None
 
 
 def deliver(function: Callable[..., object], *args: object, **kwargs: object) -> None:
-    """Have the thread call this, in the caller's context."""
+    """Call a function in the thread, in the caller's context."""
     global _thread
     with _changed:
         if len(_waiting) >= MOST_WAITING:
-            logger.warning("%d callbacks wait, and one more is dropped: they are slower than the calls", MOST_WAITING)
+            logger.warning("%d callbacks are queued, so one more was dropped: they are slower than the calls", MOST_WAITING)
             return
         _waiting.append((copy_context(), partial(function, *args, **kwargs)))
         if _thread is None:
@@ -41,7 +41,7 @@ def deliver(function: Callable[..., object], *args: object, **kwargs: object) ->
 
 
 def name_of(function: Callable[..., object]) -> str:
-    """What a callback is called, for the log."""
+    """A callback's name, for the log."""
     function = function.func if isinstance(function, partial) else function
     return getattr(function, "__qualname__", type(function).__name__)
 
@@ -56,7 +56,7 @@ def _work() -> None:
                 _thread = None
                 return
         time.sleep(GATHER_SECONDS)
-        for _ in range(len(_waiting)):  # those that come meanwhile wait for the next round
+        for _ in range(len(_waiting)):  # those queued meanwhile run in the next round
             _call(*_waiting.popleft())
 
 
@@ -68,7 +68,7 @@ def _call(context: Context, function: Callable[[], object]) -> None:
 
 
 def _forget() -> None:
-    """In the child of a fork: the thread is the parent's, and so is what waits for it; the lock may be held for ever."""
+    """After a fork, in the child: the thread and the queue are the parent's, and the lock may be held for ever."""
     global _changed, _thread
     _changed, _thread = threading.Condition(), None
     _waiting.clear()

@@ -1,7 +1,7 @@
-"""Several targets under one name: what users make of them, and how a call's attempts find theirs.
+"""Several targets under one name: the object that users create, and how a call's attempts get theirs.
 
-Each deployment is a call of its own, checked as fallbacks are: it has the call's keywords, and its own where it brings some.
-`balance` decides which is asked.
+Each deployment is a request of its own, checked as fallbacks are: it has the call's keywords, overridden by its own.
+`balance` decides which one is called.
 """
 
 import math
@@ -21,42 +21,42 @@ from ..wire.convert import Shape
 from .balance import Balance, Ending
 from .unknown import KNOWN, nearest
 
-NUM_RETRIES = 2  # attempts after the first, where nobody names a number
-_REQUEST_S_OWN = frozenset({400, 409, 413, 422})  # another deployment would say the same, and this one is well
+NUM_RETRIES = 2  # attempts after the first, by default
+_REQUEST_S_OWN = frozenset({400, 409, 413, 422})  # another deployment would answer the same, and this one is healthy
 _ITS_OWN = ("model", "name", "weight")
 _THE_CALL_S = ("stream", "hedge", "num_retries", "max_retries", "retry_policy", *FALLBACKS)
 
 
 class Deployments(SharedBackend):
-    """Several targets that answer to one name: for `register`, or among a client's `handlers`.
+    """Several targets that answer under one name: for `register`, or among a client's `handlers`.
 
         tokenwire.register("pool", Deployments([
             {"model": "openai/m", "api_base": "http://one:8000/v1", "weight": 2},
             {"model": "openai/m", "api_base": "http://two:8000/v1"},
             "mine/local",
         ]))
-        await acompletion("pool", messages)  # or "pool/...": what follows the "/" is ignored
+        await acompletion("pool", messages)  # or "pool/...": the part after the "/" is ignored
 
-    A call asks the one with the fewest calls under way for its weight; a further attempt, or a hedge, asks another one. One
-    that failed so often in a row, or was refused by its server (429, 503), is not asked until its cool-down is over; then one
-    call probes it. `Retry-After` says how long; otherwise it is `cool_down`, doubled with each probe that fails. Where none
-    is up, the one whose time is over first is asked.
+    A call goes to the deployment with the fewest calls under way relative to its weight; a retry or a hedge goes to another
+    one. A deployment that failed several times in a row, or refused a call (429, 503), is not called until its cool-down is
+    over; then one call probes it. `Retry-After` sets the length of the cool-down; otherwise it is `cool_down`, doubled with
+    each probe that fails. If none is up, the one whose cool-down ends first is called.
 
     Args:
-        targets: models' names, or dicts of a call's keywords with "model" among them, such as "api_base" and "api_key".
-            "weight" is a share of the calls, 1 by default; "name" is what `attempts` and `stats` call it, the model by
-            default.
-        cool_down: seconds.
-        failures: in a row, after which a deployment cools down.
+        targets: models' names, or dicts with "model" and other keywords of a call, such as "api_base" and "api_key".
+            "weight" is the deployment's share of the calls, 1 by default; "name" is its name in `attempts` and `stats`, by
+            default the model.
+        cool_down: seconds of a first cool-down.
+        failures: how many failures in a row start a cool-down.
 
-    An object holds what is known of its deployments: give it to several clients, and they share it. Clients may be in
-    several threads.
+        The object holds the state of its deployments: clients that are given the same object share it. Clients may be in
+        several threads.
 
     Raises:
         BadRequestError: an argument is wrong; the message names it.
     """
 
-    json_mode: str = "schema"  # each deployment has its own
+    json_mode: str = "schema"  # not used: each deployment has its own
     num_retries: int = NUM_RETRIES
 
     def __init__(self, targets: Sequence[Any], *, cool_down: float = 5.0, failures: int = 3) -> None:
@@ -72,18 +72,18 @@ class Deployments(SharedBackend):
         self._entries = entries
         self._balance = Balance([entry.weight for entry in entries], cool_down, failures)
         self._lock = threading.Lock()
-        self._left: deque[tuple[int, int, Ending, float | None]] = deque()  # a finalizer may run while its thread has the lock
+        self._left: deque[tuple[int, int, Ending, float | None]] = deque()  # a finalizer's thread may hold the lock
         self._checked: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def __repr__(self) -> str:
-        return f"<Deployments {', '.join(self._names)}>"  # no keys
+        return f"<Deployments {', '.join(self._names)}>"  # without keys
 
     @property
     def stats(self) -> tuple[DeploymentStats, ...]:
-        """How they stand, in the order in which they were given."""
+        """The state of each deployment, in the order given."""
         with self._lock:
             self._take_back()
             moment = time.monotonic()
@@ -95,7 +95,7 @@ class Deployments(SharedBackend):
 
     @property
     def models(self) -> tuple[str, ...]:
-        """The models that they name."""
+        """The deployments' models."""
         return tuple(entry.model for entry in self._entries)
 
     def prepare(self, request: Request) -> "Unchosen":
@@ -105,10 +105,10 @@ class Deployments(SharedBackend):
     def request_of(
         self, number: int, ask: Callable[[object, Mapping[str, Any]], Request], *, prepared: bool = False
     ) -> Request:
-        """The call to one of them, checked: that it can be sent too, where it should be `prepared`.
+        """The request to one of them, checked; if `prepared`, it is also checked that it can be sent.
 
         Args:
-            ask: makes it of a model and keywords.
+            ask: makes the request from a model and keywords.
 
         Raises:
             BadRequestError: it can't be sent; the message names the deployment.
@@ -128,10 +128,10 @@ class Deployments(SharedBackend):
         return request
 
     def check(self, who: object, ask: Callable[[object, Mapping[str, Any]], Request]) -> None:
-        """Check all of them at a client's first call, so that nothing is sent before a mistake in one of them is found."""
+        """Check all of them at a client's first call, so that a mistake in any of them is found before anything is sent."""
         if id(who) in self._checked:
             return
-        self._checked.add(id(who))  # so that one that has itself among its deployments comes to an end
+        self._checked.add(id(who))  # so that deployments that contain themselves do not recurse for ever
         try:
             for number in range(len(self)):
                 self.request_of(number, ask, prepared=True)
@@ -139,27 +139,27 @@ class Deployments(SharedBackend):
             self._checked.discard(id(who))
             raise
 
-    def take(self, without: Iterable[int] = ()) -> "Seat":
-        """The one to ask now, for one attempt."""
+    def acquire(self, without: Iterable[int] = ()) -> "Seat":
+        """Choose a deployment for one attempt."""
         with self._lock:
             self._take_back()
-            number, epoch = self._balance.take(time.monotonic(), without)
+            number, epoch = self._balance.acquire(time.monotonic(), without)
         self._settle()
         return Seat(self, number, epoch, self._names[number])
 
     def has_other(self, without: Iterable[int]) -> bool:
-        """Whether there is one to ask that is not among these."""
+        """Whether a deployment other than these is up."""
         with self._lock:
             self._take_back()
             return self._balance.has_other(time.monotonic(), without)
 
     def leave(self, number: int, epoch: int, ending: Ending, patience: float | None) -> None:
-        """An attempt at one of them is over."""
+        """Note that an attempt at one of them has ended."""
         self._left.append((number, epoch, ending, patience))
         self._settle()
 
     def _settle(self) -> None:
-        """Count those that are over. Whoever holds the lock does it for those who find it locked."""
+        """Process the attempts that have ended. The holder of the lock does it for threads that find it locked."""
         while self._left and self._lock.acquire(blocking=False):
             try:
                 self._take_back()
@@ -188,7 +188,7 @@ class Seat:
         self.name: str = name
 
     def leave(self, error: APIError | None = None, *, answered: bool = False) -> None:
-        """It is over: it failed, was answered, or else nobody knows. Safe to call twice."""
+        """End it: with an error, answered, or with an unknown result. Safe to call twice."""
         deployments, self._deployments = self._deployments, None
         if deployments is not None:
             ending = Ending.ANSWERED if answered else Ending.UNKNOWN
@@ -196,11 +196,11 @@ class Seat:
             deployments.leave(self.number, self._epoch, ending if error is None else _ending_of(error), patience)
 
     def __del__(self) -> None:
-        self.leave()  # a stream that nobody ended was dropped
+        self.leave()  # a stream was dropped before its end
 
 
 def _ending_of(error: APIError) -> Ending:
-    """What an attempt's error tells of its deployment."""
+    """What an attempt's error shows about its deployment."""
     if error.fault == "caller":
         return Ending.UNKNOWN
     if isinstance(error, RateLimitError | ServiceUnavailableError) or error.retry_after is not None:
@@ -209,7 +209,7 @@ def _ending_of(error: APIError) -> Ending:
 
 
 class Unchosen:
-    """A call whose deployment is chosen attempt by attempt; a `Prepared` that is never sent itself."""
+    """A call whose deployment is chosen for each attempt; a `Prepared` that is never sent itself."""
 
     api_base: str | None = None
     request: RequestInfo | None = None
@@ -218,20 +218,20 @@ class Unchosen:
         self.address: str = f"one of {count} deployments"
 
     def traced(self, headers: Callable[[], dict[str, str]], waits: list[float]) -> "Unchosen":
-        """Not called."""
+        """Never called."""
         raise NotImplementedError
 
     async def answer(self, via: Senders, deadline: float) -> Response:
-        """Not called."""
+        """Never called."""
         raise NotImplementedError
 
     async def open(self, via: Senders, shape: Shape, deadline: float) -> ChunkSource[Any]:
-        """Not called."""
+        """Never called."""
         raise NotImplementedError
 
 
 class _Entry:
-    """One deployment, as its user wrote it."""
+    """One deployment, as the user wrote it."""
 
     def __init__(self, place: str, given: object) -> None:
         self.place = place
@@ -250,5 +250,5 @@ class _Entry:
                 raise refused("deployments", f"{place} has {word!r}: did you mean {meant}?")
         for word in _THE_CALL_S:
             if word in keywords:
-                raise refused("deployments", f"{place} must not have {word}: give it to the call, it is for all of them")
+                raise refused("deployments", f"{place} must not have {word}: pass it to the call, for all deployments")
         self.model, self.weight, self.name, self.keywords = model, float(weight), name, keywords

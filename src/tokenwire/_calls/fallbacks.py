@@ -1,8 +1,8 @@
-"""Who else may answer a call: `fallbacks` and `context_window_fallback_dict`, as LiteLLM spells them.
+"""Other targets for a call: `fallbacks` and `context_window_fallback_dict`, LiteLLM's keywords.
 
-Each becomes a request of its own, checked with the call's, so that a name nobody answers for is found before anything is
-sent. A fallback has the call's keywords, and its own where it brings some. Keywords that are for one provider alone (its
-key, its address) stay with that provider: nobody's key is sent to somebody else.
+Each becomes a request of its own, checked together with the call, so that an unknown provider is found before anything is
+sent. A fallback has the call's keywords, overridden by its own. Keywords for one provider (its key, its address) are not
+used for a fallback of another provider: a key must never be sent to another provider.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from .._keywords import FALLBACKS
 from ..exceptions import APIError, wrong
 from ..llms.backend import Kind, Request
 
-# (model, content, keywords) → the checked request: the call once more, to somebody else.
+# (model, content, keywords) → the checked request of the same call to another target.
 Ask: TypeAlias = Callable[[object, object, Mapping[str, Any]], Request]
 
 _CONTENT_NAMES: dict[Kind, str] = {"chat": "messages", "embedding": "input"}
@@ -24,15 +24,15 @@ NONE_OF_ITS_OWN: dict[str, Any] = {"fallbacks": (), "context_window_fallback_dic
 
 
 def with_fallbacks(request: Request, model: str, given: Mapping[str, Any], keywords: Mapping[str, Any], ask: Ask) -> Request:
-    """The request, knowing who else may answer it.
+    """The request with its fallbacks.
 
     Args:
         model: as the caller wrote it.
-        given: what the caller and the client say to this library, the two keywords among it.
+        given: the caller's and the client's keywords for this library, these two included.
         keywords: the caller's own.
 
     Raises:
-        BadRequestError: one of the two is not what it must be, or names nobody; the message says which.
+        BadRequestError: one of the two has a wrong value, or names an unknown provider; the message says which.
     """
     entries, larger = given.get("fallbacks", ()), given.get("context_window_fallback_dict", {})
     if not isinstance(entries, list | tuple):
@@ -73,19 +73,19 @@ def with_fallbacks(request: Request, model: str, given: Mapping[str, Any], keywo
 
 
 def _parts(name: str, entry: object) -> tuple[str, dict[str, Any]]:
-    """The model that an entry names, and the keywords that it brings."""
+    """An entry's model, and its other keywords."""
     own: dict[str, Any] = {**entry} if isinstance(entry, Mapping) else {"model": entry}
     model = own.pop("model", None)
     if not isinstance(model, str) or not model:
         raise wrong(name, 'a model\'s name, or a dict of keywords with "model" among them', entry)
     for nested in ("stream", *FALLBACKS):
         if nested in own:
-            raise wrong(name, f"without {nested}, which the call alone says", entry)
+            raise wrong(name, f"without {nested}, which only the call may have", entry)
     return model, own
 
 
 def for_anybody(keywords: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords that may be said to another provider."""
+    """The keywords that may be sent to another provider."""
     kept = {name: value for name, value in keywords.items() if name not in ONE_PROVIDER}
     for name in ("headers", "extra_headers"):
         if isinstance(headers := kept.get(name), Mapping):

@@ -1,13 +1,14 @@
-"""The gate: what bounds many calls together, over all clients, event loops and threads that share it.
+"""The gate: limits many calls together, over all clients, event loops and threads that share it.
 
-An attempt takes a place before anything is sent and gives it back when it is over, a stream when it has ended. Places
-are given first come, first served among those who may go: an address that asked for patience (429, `Retry-After`) holds
-up nobody but those who wait for it.
+An attempt takes a place before anything is sent and gives it back when it has ended; a stream when the stream has ended.
+Places are given first come, first served, among the calls that may go: an address that is paused (429, `Retry-After`)
+delays only the calls to itself.
 
-How it works. Decisions are synchronous, under one lock, and cost the same however many wait. Each key (a model at an
-address) has a queue; a heap has the keys that may go by the number of their first waiter, another the paused ones by the
-time they may go on. Nothing ticks: whoever gives a place back, or gives up, lets the next in. Where time alone is waited
-for, one of the waiters, the watch, waits that long and then looks; when the watch leaves, another is chosen.
+How it works. Decisions are synchronous, under one lock, and their cost does not grow with the number of waiters. Each key (a
+model at an address) has a queue. One heap has the keys that may go, by the number of their first waiter; another has the
+paused keys, by the end of their pause. There is no timer: each call that gives a place back, or gives up, lets the next in.
+If the next call needs only time to pass, one of the waiters, the watch, waits that long and then decides again; when the
+watch leaves, another waiter becomes the watch.
 """
 
 import heapq
@@ -21,30 +22,30 @@ from .._reading import FOREVER
 from ..exceptions import APIError, RateLimitError, ServiceUnavailableError, wrong
 from ..llms.backend import Request
 from ..types.attempts import GateStats
-from ..wire.rate_limits import pause_asked
+from ..wire.rate_limits import pause_of
 
-WINDOW = 60.0  # seconds in which so many requests or tokens may go
-COOL_DOWN = 2.0  # seconds after a cut in which further refusals, of calls that were under way, cut nothing
-LATER = 1e-6  # seconds by which the watch looks after its time: a sum of times may be a hair less than it
-PAUSE = 1.0  # seconds of patience with a server that refused and named no number
-GROWTH = 1.0  # places gained by as many answers as there are places
-LETTERS = 4  # of a token, about
-ANSWER = 256  # tokens that are thought of where the caller sets no bound
-FIRST_LIMIT = 32.0  # places that an adaptive gate without a bound begins with
+WINDOW = 60.0  # seconds, the window of rpm and tpm
+COOL_DOWN = 2.0  # seconds after the limit was halved in which further refusals, of calls sent before, do not halve it again
+LATER = 1e-6  # seconds added to the watch's wait: by rounding, it could end a little too early
+PAUSE = 1.0  # seconds, the pause after a refusal without `Retry-After`
+GROWTH = 1.0  # places added per as many answers as there are places
+LETTERS = 4  # per token, roughly
+ANSWER = 256  # tokens estimated for an answer without `max_tokens`
+FIRST_LIMIT = 32.0  # places of an adaptive gate without max_concurrency, at first
 
 _MOST_TOKENS = ("max_completion_tokens", "max_tokens")
 
 
 def _tokens_of(request: Request) -> float:
-    """What a call may use: a token for four letters of what is said, and as many as it may answer with."""
+    """An estimate of a call's tokens: one for four letters of its content, plus the most that the answer may have."""
     params = request.params
     answer = next((value for name in _MOST_TOKENS if isinstance(value := params.get(name), int)), ANSWER)
-    asked = 0 if request.kind in ("embedding", "image", "image_edit", "models", "tokens") else answer * request.choices
-    return _letters(request.content) / LETTERS + asked
+    answers = 0 if request.kind in ("embedding", "image", "image_edit", "models", "tokens") else answer * request.choices
+    return _letters(request.content) / LETTERS + answers
 
 
 def _letters(value: object) -> int:
-    """The letters in JSON, however it is nested; token ids count as a token each."""
+    """The letters of all texts in nested JSON; a token id counts as one token."""
     if isinstance(value, str):
         return len(value)
     if isinstance(value, dict):
@@ -55,10 +56,10 @@ def _letters(value: object) -> int:
 
 
 class Pace:
-    """A bucket that fills with time: at most `amount` in any window, a second's worth of it at once.
+    """A token bucket: at most `amount` in any window, and a second's worth of it at once.
 
     Attributes:
-        level: what may go now; below 0 where more went than was thought.
+        level: how much may go now; below 0 if calls used more than estimated.
     """
 
     __slots__ = ("_at", "_size", "_speed", "level")
@@ -70,19 +71,19 @@ class Pace:
         self.level = self._size
 
     def wait_for(self, amount: float, now: float) -> float:
-        """Seconds until so much may go; what is larger than the bucket goes when that is full."""
+        """Seconds until `amount` may go; an amount larger than the bucket may go when the bucket is full."""
         self.level = min(self._size, self.level + (now - self._at) * self._speed)
         self._at = now
         lacking = min(amount, self._size) - self.level
         return lacking / self._speed if lacking > 1e-9 else 0.0
 
-    def take(self, amount: float) -> None:
-        """So much goes; a negative amount comes back."""
+    def spend(self, amount: float) -> None:
+        """Take an amount out of the bucket; a negative amount is put back."""
         self.level -= amount
 
 
 class _Key:
-    """Those who wait for one model at one address."""
+    """The calls that wait for one model at one address."""
 
     __slots__ = ("paused_until", "waiters")
 
@@ -95,7 +96,7 @@ class _Waiter:
     """A call that waits for its place.
 
     Attributes:
-        until: when it is to look again, where it is the watch.
+        until: when it decides again, if it is the watch.
         has_place, has_left: one of them ends its wait.
     """
 
@@ -112,7 +113,7 @@ class _Waiter:
 
 
 class _Left(NamedTuple):
-    """What is known of an attempt that gave its place back."""
+    """An attempt that gave its place back."""
 
     key: str
     tokens: float
@@ -122,7 +123,7 @@ class _Left(NamedTuple):
 
 
 class Place:
-    """What a call that may go holds, until it `leave`s."""
+    """A place, held by an attempt until it calls `leave`."""
 
     __slots__ = ("_gate", "_key", "_tokens")
 
@@ -135,9 +136,9 @@ class Place:
         """Give the place back. Safe to call twice, in any thread, and in a finalizer.
 
         Args:
-            tokens: what the attempt used, where that is known.
-            error: what it came to, None where it was answered.
-            headers: the response's, which may say how much more may come.
+            tokens: what the attempt used, if that is known.
+            error: why it failed, None if it was answered.
+            headers: the response's, which may have rate limits.
         """
         gate, self._gate = self._gate, None
         if gate is not None:
@@ -145,22 +146,22 @@ class Place:
             gate._work()
 
     def __del__(self) -> None:
-        self.leave()  # a stream that nobody ended was dropped
+        self.leave()  # a stream was dropped before its end
 
 
 class Gate:
-    """Bounds the calls of all clients that are given it: how many are under way, requests and tokens a minute.
+    """Limits the calls of all clients that are given it: how many are under way, and requests and tokens per minute.
 
     Args:
-        max_concurrency: attempts under way at once, a stream until it ends; None for any number.
-        rpm: requests in any 60 seconds, retries included. They go evenly, a second's worth at once.
-        tpm: tokens in any 60 seconds. A call's are estimated before it is sent, from its text and its `max_tokens`, and put
-            right by the usage of its answer, where there is one.
-        adaptive: learn how many calls the servers bear: each refusal for overload (429, 503) halves the number under way,
-            at most once in two seconds, and each answer lets it grow again, up to `max_concurrency`.
+        max_concurrency: the most attempts under way at once, a stream until it ends; None for no limit.
+        rpm: requests in any 60 seconds, retries included. They are spread evenly, at most a second's worth at once.
+        tpm: tokens in any 60 seconds. A call's tokens are estimated before it is sent, from its text and its `max_tokens`,
+            and corrected by the usage in its answer, if there is one.
+        adaptive: learn how many calls the servers can take: each refusal for overload (429, 503) halves the number under
+            way, at most once in two seconds, and each answer lets it grow again, up to `max_concurrency`.
 
-    A 429 or 503 also pauses its own model at its own address, for as long as `Retry-After` asks; and so does an answer whose
-    rate-limit headers say that nothing is left. One gate may be shared by several clients, event loops and threads.
+    A 429 or 503 also pauses its model at its address, for the time in `Retry-After`; so does an answer whose rate-limit
+    headers say that nothing is left. One gate may be shared by several clients, event loops and threads.
 
     Raises:
         BadRequestError: a number is not above 0, or no limit is given.
@@ -179,7 +180,7 @@ class Gate:
             if value is not None and (isinstance(value, bool) or not isinstance(value, kinds) or not value > 0):
                 raise wrong(f"gate.{name}", "a whole number, 1 or more" if kinds is int else "a number above 0", value)
         if max_concurrency is rpm is tpm is None and not adaptive:
-            raise wrong("gate", "bounded by max_concurrency, rpm, tpm or adaptive=True", None)
+            raise wrong("gate", "limited by max_concurrency, rpm, tpm or adaptive=True", None)
         self._lock = threading.Lock()
         self._most = float("inf") if max_concurrency is None else float(max_concurrency)
         self._limit = min(self._most, FIRST_LIMIT) if adaptive and max_concurrency is None else self._most
@@ -191,39 +192,39 @@ class Gate:
         self._waiting = 0
         self._numbers = 0
         self._keys: dict[str, _Key] = {}
-        self._ready: list[tuple[int, str]] = []  # a heap of the keys that may go, by their first waiter's number
-        self._paused: list[tuple[float, str]] = []  # a heap of those that may not, by the time until then
+        self._ready: list[tuple[int, str]] = []  # a heap of keys that may go, by their first waiter's number
+        self._paused: list[tuple[float, str]] = []  # a heap of paused keys, by the end of the pause
         self._watch: _Waiter | None = None
-        self._left: deque[_Left] = deque()  # a finalizer may run while this very thread holds the lock
+        self._left: deque[_Left] = deque()  # a finalizer may run while its own thread holds the lock
 
     def __repr__(self) -> str:
         return f"<Gate {self.stats}>"
 
     @property
     def max_concurrency(self) -> int | None:
-        """The most attempts that may ever be under way; None for any number."""
+        """The most attempts that may ever be under way; None for no limit."""
         return None if self._most == float("inf") else int(self._most)
 
     def tokens_of(self, request: Request) -> float:
-        """The tokens that a call is thought to use, where they are bounded."""
+        """The estimated tokens of a call, if tokens are limited, else 0."""
         return 0.0 if self._tokens is None else _tokens_of(request)
 
     @property
     def stats(self) -> GateStats:
-        """How it stands."""
+        """The gate's current state."""
         with self._lock:
             moment = time.monotonic()
             paused = {name: key.paused_until - moment for name, key in self._keys.items() if key.paused_until > moment}
             return GateStats(in_flight=self._in_flight, waiting=self._waiting, limit=self._limit, paused=paused)
 
     async def enter(self, key: str, tokens: float = 0.0, deadline: float = FOREVER) -> Place | None:
-        """Wait for a place; None when `deadline`, as the loop's clock counts, passed first.
+        """Wait for a place; None if `deadline`, a time of `_loops.clock`, passed first.
 
         Args:
-            key: the model and its address: what a server's refusal is about.
-            tokens: the call's, as far as they can be told.
+            key: the model and its address, to which a server's refusal applies.
+            tokens: the call's estimated tokens.
 
-        Cancelled, it leaves no trace: a place that it was given in the same moment goes to the next.
+        If it is cancelled, a place that it was given at the same moment goes to the next waiter.
         """
         with self._lock:
             waiter = None
@@ -240,7 +241,7 @@ class Gate:
                 until = FOREVER if waiter.until == FOREVER else loop_now() + waiter.until - time.monotonic() + LATER
                 await waiter.flag.wait(min(until, deadline))
                 if not waiter.has_place:
-                    self._look_again(waiter)
+                    self._decide_again(waiter)
         except BaseException:
             self._give_up(waiter)
             raise
@@ -249,14 +250,14 @@ class Gate:
         self._give_up(waiter)
         return None
 
-    def _look_again(self, waiter: _Waiter) -> None:
-        """Its time as the watch is over, or another is the watch now."""
+    def _decide_again(self, waiter: _Waiter) -> None:
+        """Decide again, as its time as the watch has passed, or another waiter is the watch now."""
         with self._lock:
             waiter.until = FOREVER
             if self._watch is waiter:
                 self._watch = None
             self._advance()
-            waiter.flag = flag()  # what the old one was set for is known: the place, or when to look again
+            waiter.flag = flag()  # the old flag has been set and handled: for a new time, or a new place
         self._work()
 
     def _queue(self, key: str, tokens: float) -> _Waiter:
@@ -273,7 +274,7 @@ class Gate:
 
     def _give_up(self, waiter: _Waiter) -> None:
         with self._lock:
-            if waiter.has_place:  # in the very moment
+            if waiter.has_place:  # it was given one at the same moment
                 self._come_back(waiter.tokens)
             elif not waiter.has_left:
                 waiter.has_left = True
@@ -284,7 +285,7 @@ class Gate:
         self._work()
 
     def _work(self) -> None:
-        """Take back the places that were left. Whoever holds the lock does it for those who find it locked."""
+        """Take back the places that were left. The holder of the lock does it for threads that find it locked."""
         while self._left and self._lock.acquire(blocking=False):
             try:
                 while self._left:
@@ -296,7 +297,7 @@ class Gate:
     def _take_back(self, left: _Left) -> None:
         self._in_flight -= 1
         if self._tokens is not None and left.used is not None:
-            self._tokens.take(left.used - left.tokens)
+            self._tokens.spend(left.used - left.tokens)
         self._learn(left.key, left.error, left.headers)
 
     def _learn(self, key: str, error: APIError | None, headers: dict[str, str] | None) -> None:
@@ -309,7 +310,7 @@ class Gate:
         elif error is None:
             if self._adaptive:
                 self._limit = min(self._most, self._limit + GROWTH / self._limit)
-            if headers and (seconds := pause_asked(headers)) is not None:
+            if headers and (seconds := pause_of(headers)) is not None:
                 self._pause(key, moment + seconds)
 
     def _pause(self, name: str, until: float) -> None:
@@ -326,28 +327,28 @@ class Gate:
         )
 
     def _wait(self, tokens: float, moment: float) -> float:
-        """Seconds until the pace allows another call."""
+        """Seconds until rpm and tpm allow another call."""
         requests, tokens_pace = self._requests, self._tokens
         first = 0.0 if requests is None else requests.wait_for(1.0, moment)
         return first if tokens_pace is None else max(first, tokens_pace.wait_for(tokens, moment))
 
     def _come_back(self, tokens: float) -> None:
-        """Nothing was sent."""
+        """Take a place back from a call that was not sent."""
         self._in_flight -= 1
         if self._requests is not None:
-            self._requests.take(-1.0)
+            self._requests.spend(-1.0)
         if self._tokens is not None:
-            self._tokens.take(-tokens)
+            self._tokens.spend(-tokens)
 
     def _go(self, tokens: float) -> None:
         self._in_flight += 1
         if self._requests is not None:
-            self._requests.take(1.0)
+            self._requests.spend(1.0)
         if self._tokens is not None:
-            self._tokens.take(tokens)
+            self._tokens.spend(tokens)
 
     def _advance(self) -> None:
-        """Let in all who may go, and see to it that somebody looks again when time will have let in another."""
+        """Let in all that may go, and make sure that a watch decides again when the next may go."""
         moment = time.monotonic()
         self._end_pauses(moment)
         until = FOREVER
@@ -359,7 +360,7 @@ class Gate:
             self._let_in(first)
             first = self._first(moment)
         if self._in_flight >= self._limit:
-            return  # whoever leaves looks
+            return  # the next call that leaves decides again
         if first is None:
             first, until = self._first_paused()
         if first is not None:
@@ -373,7 +374,7 @@ class Gate:
                 self._offer(name, key)
 
     def _offer(self, name: str, key: _Key) -> None:
-        """Put a key where its first waiter can be seen; one without waiters is forgotten."""
+        """Put a key into the heap for its first waiter; drop a key without waiters."""
         while key.waiters and key.waiters[0].has_left:
             key.waiters.popleft()
         if key.waiters:
@@ -382,7 +383,7 @@ class Gate:
             del self._keys[name]
 
     def _first(self, moment: float) -> _Waiter | None:
-        """Who has waited longest of those whose key is not paused."""
+        """The longest waiting call whose key is not paused."""
         while self._ready:
             number, name = self._ready[0]
             key = self._keys.get(name)
@@ -422,4 +423,4 @@ class Gate:
             return
         self._watch = waiter
         waiter.until = until
-        waiter.flag.set_from_anywhere()  # so that it waits anew, until then
+        waiter.flag.set_from_anywhere()  # wakes it, so that it waits until the new time

@@ -1,11 +1,11 @@
-"""A hedge: a second attempt beside one whose content does not come, and how many of those there may be.
+"""A hedge: a second, concurrent attempt when the first is slow to return content; and how many of them there may be.
 
-`Hedges` knows a client's latest calls, target by target, and decides; it has no clock, so a test can move time as it
-likes. `race` runs two attempts side by side until one has come to something.
+`Hedges` has statistics of a client's latest calls, per target, and decides; it has no clock: tests pass in any time.
+`race` runs two attempts concurrently until one succeeds.
 
-The first attempt stays in the caller's own task, the second has one of a task group's, which is there only while the
-`await` lasts that opens a stream or gets its first content. Both have ended when `race` returns: no task and no scope
-is held across a yield to the caller.
+The first attempt stays in the caller's own task; the second has a task in a task group, which exists only during the
+`await` that opens a stream or gets its first content. Both have ended when `race` returns: no task and no scope is held
+across a yield to the caller.
 """
 
 import threading
@@ -26,30 +26,30 @@ from .attempts import Attempts, is_for_others
 
 T = TypeVar("T")
 
-WINDOW = 60.0  # seconds in which hedges are at most a share of the calls
-ALWAYS = 10  # hedges in it that are allowed however few calls there are
-NEEDED = 100  # durations without which "p95" knows nothing
+WINDOW = 60.0  # seconds, the window in which hedges are at most a share of the calls
+ALWAYS = 10  # hedges allowed in the window however few calls there are
+NEEDED = 100  # durations needed before "p95" is known
 KEPT = 500  # durations of the latest attempts
-MOST_TARGETS = 1000  # of one client; the one that was not called for longest is forgotten
+MOST_TARGETS = 1000  # per client; the least recently called is dropped
 
 
 class Recent:
     """Counts what happened in the last `WINDOW` seconds.
 
     Args:
-        grain: what happens within so many seconds is counted, and forgotten, as if at once: bounds memory.
+        grain: events within so many seconds are counted as one group, and expire together: limits memory.
     """
 
     __slots__ = ("_count", "_grain", "_groups")
 
     def __init__(self, grain: float = 0.0) -> None:
         self._grain = grain
-        self._groups: deque[tuple[float, int]] = deque()  # when the first of them happened, and how many
+        self._groups: deque[tuple[float, int]] = deque()  # the time of the group's first event, and how many
         self._count = 0
 
     def add(self, moment: float) -> None:
-        """Something happens."""
-        self.count(moment)  # forgets
+        """Count an event."""
+        self.count(moment)  # drops expired groups
         self._count += 1
         if self._groups and moment < self._groups[-1][0] + self._grain:
             first, number = self._groups[-1]
@@ -58,7 +58,7 @@ class Recent:
             self._groups.append((moment, 1))
 
     def take_back(self) -> None:
-        """The latest did not happen after all."""
+        """Undo the latest `add`."""
         if self._groups:
             first, number = self._groups.pop()
             self._count -= 1
@@ -66,14 +66,14 @@ class Recent:
                 self._groups.append((first, number - 1))
 
     def count(self, moment: float) -> int:
-        """How often it happened."""
+        """The events in the window."""
         while self._groups and self._groups[0][0] + WINDOW <= moment:
             self._count -= self._groups.popleft()[1]
         return self._count
 
 
 class Durations:
-    """The latest `KEPT` durations, in order."""
+    """The latest `KEPT` durations, sorted."""
 
     __slots__ = ("_latest", "_sorted")
 
@@ -82,7 +82,7 @@ class Durations:
         self._sorted: list[float] = []
 
     def add(self, seconds: float) -> None:
-        """One more; the oldest gives way."""
+        """Add a duration; the oldest is dropped."""
         if len(self._latest) == KEPT:
             del self._sorted[bisect_left(self._sorted, self._latest.popleft())]
         self._latest.append(seconds)
@@ -90,13 +90,13 @@ class Durations:
 
     @property
     def p95(self) -> float | None:
-        """What 95 % of them do not exceed; None while there are fewer than `NEEDED`."""
+        """The 95th percentile; None if there are fewer than `NEEDED`."""
         count = len(self._sorted)
         return self._sorted[-(-count * 95 // 100) - 1] if count >= NEEDED else None
 
 
 class _Known:
-    """What is known of one target."""
+    """The statistics of one target."""
 
     __slots__ = ("calls", "durations", "hedges")
 
@@ -107,17 +107,17 @@ class _Known:
 
 
 class Hedges:
-    """What became of one client's calls that have a hedge. Targets go by their `Target.key`, moments are `time.monotonic()`'s.
+    """Statistics of one client's calls with a hedge, by `Target.key`. Moments are `time.monotonic()` values.
 
     A client may be used in several threads at once, hence the lock.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._known: dict[str, _Known] = {}  # the one called last is last
+        self._known: dict[str, _Known] = {}  # most recently called last
 
     def called(self, key: str, moment: float) -> None:
-        """A target is called."""
+        """Count a call to a target."""
         with self._lock:
             known = self._known[key] = self._known.pop(key, None) or _Known()
             known.calls.add(moment)
@@ -125,21 +125,21 @@ class Hedges:
                 del self._known[next(iter(self._known))]
 
     def answered(self, key: str, seconds: float) -> None:
-        """An attempt came to its first content after so long; or was cancelled by then, which says that it takes longer."""
+        """Note an attempt's seconds to its first content; or until it was cancelled, as it would have taken longer."""
         with self._lock:
             if (known := self._known.get(key)) is not None:
                 known.durations.add(seconds)
 
     def delay(self, key: str, hedge: Hedge) -> float | None:
-        """Seconds from an attempt's beginning to its hedge's; None while that can't be told."""
+        """Seconds from an attempt's start to its hedge's; None while there are too few durations."""
         if hedge.after != "p95":
             return hedge.after
         with self._lock:
             known = self._known.get(key)
             return None if known is None else known.durations.p95
 
-    def take(self, key: str, hedge: Hedge, moment: float) -> bool:
-        """Whether another hedge may begin, which then counts."""
+    def acquire(self, key: str, hedge: Hedge, moment: float) -> bool:
+        """Whether another hedge may begin; if so, it is counted."""
         with self._lock:
             known = self._known.get(key)
             if known is None:
@@ -151,7 +151,7 @@ class Hedges:
             return True
 
     def take_back(self, key: str) -> None:
-        """The one that was taken did not begin."""
+        """Undo `acquire`: the hedge did not begin."""
         with self._lock:
             if (known := self._known.get(key)) is not None:
                 known.hedges.take_back()
@@ -162,24 +162,24 @@ _of_clients_lock = threading.Lock()
 
 
 def hedges_of(via: object) -> Hedges:
-    """Those of a client, which is known by what its calls are sent through."""
+    """The statistics of a client, which is identified by its senders."""
     with _of_clients_lock:
         return _of_clients.setdefault(via, Hedges())
 
 
 class Second(Generic[T]):
-    """A second attempt beside one that is under way.
+    """A second attempt, concurrent with one that is under way.
 
     Args:
         attempts: its own.
         delay: seconds until it begins.
-        allowed: whether it may begin, asked when it is to; where it has not begun after all, `take_back` is called.
+        allowed: whether it may begin, called after the delay; if it then does not begin, `take_back` is called.
 
     Attributes:
-        value: what it came to; None where it came to nothing (yet).
-        error: why, where it failed.
-        won: whether it came to something first, and so has become the call's attempt.
-        is_late: whether the first one has come to something before.
+        value: its result; None if it has none (yet).
+        error: why it failed.
+        won: whether it succeeded first, and so has become the call's attempt.
+        is_late: whether the first attempt succeeded before.
         is_alone: whether the first attempt failed while this one was under way.
     """
 
@@ -192,9 +192,9 @@ class Second(Generic[T]):
         self.won = self.is_late = self.is_alone = False
 
     async def run(self, attempt: Callable[[], Awaitable[T]], first: anyio.CancelScope) -> None:
-        """Make the attempt, and cancel `first` as soon as it has come to something.
+        """Make the attempt, and cancel `first` as soon as it has succeeded.
 
-        Who is first is decided here: a handler that is cancelled may answer all the same, and then it is too late.
+        The winner is decided here: a handler that is cancelled may still answer, but then it is too late.
         """
         await anyio.sleep(self._delay)
         if not self._allowed():
@@ -204,7 +204,7 @@ class Second(Generic[T]):
         except APIError as error:
             self.error = error
             return
-        except Exception as error:  # noqa: BLE001  (it is raised where the two are awaited)
+        except Exception as error:  # noqa: BLE001  (`race` raises it)
             self.error = error
         finally:
             if not self.attempts.has_begun:
@@ -214,10 +214,10 @@ class Second(Generic[T]):
 
 
 def second_of(attempts: Attempts, hedges: Hedges, waited: float = 0.0) -> "Second[T] | None":
-    """The second attempt beside the one that has begun; None where there is to be none.
+    """The second attempt for the one that has begun; None if there is to be none.
 
     Args:
-        waited: seconds for which the first has been waited for.
+        waited: seconds that the caller has already waited for the first.
     """
     target = attempts.target
     hedge, other, key = target.hedge, attempts.target_beside, target.key
@@ -228,7 +228,7 @@ def second_of(attempts: Attempts, hedges: Hedges, waited: float = 0.0) -> "Secon
     if _loops.now() + delay >= attempts.deadline:
         return None
     return Second(
-        attempts.beside(other), delay, lambda: hedges.take(key, hedge, time.monotonic()), lambda: hedges.take_back(key)
+        attempts.beside(other), delay, lambda: hedges.acquire(key, hedge, time.monotonic()), lambda: hedges.take_back(key)
     )
 
 
@@ -241,20 +241,20 @@ async def race(
     leave: Callable[[], Awaitable[object]],
     usage: Callable[[], Usage | None],
 ) -> T:
-    """What the first of two attempts comes to.
+    """The result of the faster of two attempts.
 
     Args:
         attempts: the call's, one of which is under way.
-        first: goes on with that one.
+        first: continues that one.
         attempt: makes the second one.
         leave: releases what the second one holds.
-        usage: what the loser has used, by `second.won`.
+        usage: what the loser has used, which depends on `second.won`.
 
     Returns:
-        What `first` returned; what `attempt` did where that came first, which is then the call's attempt.
+        The result of `first`; or that of `attempt`, if it was faster: then it is the call's attempt.
 
     Raises:
-        APIError: the first one's; the second one, where it had begun, failed too.
+        APIError: the first attempt's; the second one failed too, if it had begun.
     """
     value: T | None = None
     failure: Exception | None = None
@@ -265,7 +265,7 @@ async def race(
                 try:
                     value = await first()
                     second.is_late = True
-                except Exception as error:  # noqa: BLE001  (raised below, out of the group, which would wrap it)
+                except Exception as error:  # noqa: BLE001  (raised below, outside the group, which would wrap it)
                     failure = error
             goes_on = second.value is not None or second.attempts.is_under_way
             if goes_on and isinstance(failure, APIError) and is_for_others(failure):

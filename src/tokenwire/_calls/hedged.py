@@ -1,6 +1,6 @@
-"""Calls that have a hedge: whole answers and streams. See `hedge` for what two attempts side by side are.
+"""Calls with a hedge, streamed and not. See `hedge` for how two concurrent attempts work.
 
-The second attempt of a stream is a `StreamCall` of its own. Where its content comes first, the call goes on with its source.
+The second attempt of a stream is a `StreamCall` of its own. If its content arrives first, the call continues with its source.
 """
 
 import time
@@ -13,13 +13,13 @@ from ..types import Usage
 from ..types._response import Response
 from .attempts import Attempts
 from .hedge import Second, hedges_of, race, second_of
-from .plain import answer
 from .states import ENDINGS, checked
 from .streamed import CLOSED_MEANWHILE, COMMITTED, HELD, OPENING, StreamCall
+from .whole import answer
 
 
 async def hedged_answer(attempts: Attempts, via: Senders) -> Response:
-    """What the attempt that has begun comes to, or a second one beside it. Raises as the first one does."""
+    """The answer of the attempt that has begun, or of its hedge. Raises as the first attempt does."""
     hedges, key, started = hedges_of(via), attempts.target.key, attempts.started
     hedges.called(key, started)
     second: Second[Response] | None = second_of(attempts, hedges)
@@ -57,17 +57,17 @@ async def _never(seconds: float) -> None:
 
 
 class HedgedCall(StreamCall):
-    """A streamed call whose attempts may have a second one beside them, until the first content of either."""
+    """A streamed call whose attempts may have a concurrent second one, until the first content of either."""
 
     __slots__ = ("_second",)
-    _second: Second[list[Any]] | None  # beside the attempt that is under way, or was
+    _second: Second[list[Any]] | None  # the hedge of the current attempt, or of the last
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._second = None
 
     async def open(self) -> list[Any]:
-        """See `StreamCall`. Once a second attempt has begun, the first content is waited for."""
+        """See `StreamCall`. Once a second attempt has begun, waits for the first content."""
         attempt = partial(self._side_by_side, to_content=False)
         chunks = await self._traced(self._attempts.until_answered(attempt, self._pause))
         self._handed_over_at = self._clock()
@@ -77,7 +77,7 @@ class HedgedCall(StreamCall):
         return await self._unless_closed(self._side_by_side(to_content=True))
 
     async def _side_by_side(self, *, to_content: bool) -> list[Any]:
-        """One attempt, or a second one beside it, up to the first content; or to a good response's head, if that is enough."""
+        """One attempt and its hedge, up to the first content; or up to a good response's head, unless `to_content`."""
         attempts = self._attempts
         await self._under_way()
         assert self._via is not None
@@ -103,7 +103,7 @@ class HedgedCall(StreamCall):
         return chunks
 
     async def _under_way(self) -> None:
-        """Begin an attempt, unless there is one. The time that the caller took since its head arrived is not the server's."""
+        """Begin an attempt, unless one is under way. The time that the caller took since its head arrived does not count."""
         if self.state is OPENING:
             await self._begin_attempt()
             target = self._attempts.target
@@ -114,14 +114,14 @@ class HedgedCall(StreamCall):
             self._handed_over_at = None
 
     async def _first(self, *, to_content: bool, beside: Attempts | None = None) -> list[Any]:
-        """What the attempt that is under way comes to. With another one beside it, its head alone is not enough."""
+        """The chunks of the attempt under way. If its hedge has begun, the response's head alone is not enough."""
         if self.state is OPENING:
             await self._send()
         return await self._first_content() if to_content or (beside is not None and beside.is_under_way) else []
 
     async def _go_on_with(self, other: StreamCall) -> None:
-        """The other's content came first."""
-        if self.state in ENDINGS:  # closed in the very moment
+        """Continue with the other call's source, whose content arrived first."""
+        if self.state in ENDINGS:  # closed at the same moment
             await other.aclose()
             raise StreamClosedError(CLOSED_MEANWHILE)
         left, self.source, other.source = self.source, other.source, None
@@ -141,7 +141,7 @@ class HedgedCall(StreamCall):
             await left.aclose()
 
     def _commit(self) -> None:
-        if self._second is not None and self._second.won:  # this attempt was cancelled, and went on all the same
+        if self._second is not None and self._second.won:  # this attempt was cancelled, but continued
             raise StreamClosedError(CLOSED_MEANWHILE)
         target = self._attempts.target
         if target.hedge is not None and self._via is not None and self._handed_over_at is not None:

@@ -1,6 +1,6 @@
-"""The messages of a call, checked: what would reach an endpoint as something else, or as nothing, is named before it is sent.
+"""Checks the messages of a call: what an endpoint would receive as something else, or not at all, is refused before sending.
 
-A handler may take messages of its own making; of those, only the shape is checked.
+A handler may accept messages of another form; for it, only the structure is checked.
 """
 
 from collections.abc import Mapping
@@ -8,24 +8,24 @@ from typing import Any, Final
 
 from ..exceptions import refused, wrong
 from ..types._record import Record, in_own_terms
-from ..wire.history import is_flat, plain
+from ..wire.history import is_flat, to_json
 from .unknown import nearest
 
-# OpenAI's, and those that chat templates of open models have beside them (Llama, ChatGLM, Gemma, Granite).
+# OpenAI's roles, and further ones of open models' chat templates (Llama, ChatGLM, Gemma, Granite).
 ROLES: Final = (
     "system", "developer", "user", "assistant", "tool", "function",
     "ipython", "observation", "model", "document", "control",
 )  # fmt: skip
 
-_SAID_WITHOUT_CONTENT: Final = frozenset({"assistant", "model"})  # by calling tools, thinking or refusing
+_SAID_WITHOUT_CONTENT: Final = frozenset({"assistant", "model"})  # they may call tools, reason or refuse instead
 
 
 def checked_messages(messages: object, *, for_endpoint: bool) -> list[dict[str, Any]]:
-    """The messages as new dicts: a response's `Message`, or a pydantic model, is taken apart.
+    """The messages as new dicts: a response's `Message`, or a pydantic model, is converted.
 
     Raises:
-        BadRequestError: they are not a list of messages; for an endpoint also: a role that nobody knows, no content, or a
-            content that can't be said in JSON. The message says which, as `messages[2]` does.
+        BadRequestError: they are not a list of messages; for an endpoint also: an unknown role, no content, or content
+            that JSON can't represent. The error's message says where, such as `messages[2]`.
     """
     messages = () if messages is None else messages
     if not isinstance(messages, (list, tuple)):
@@ -48,7 +48,7 @@ def _message(index: int, message: object) -> dict[str, Any]:
         if not isinstance(message, dict):
             raise wrong(f"messages[{index}]", "a dict", message)
     try:
-        fields = plain(message)
+        fields = to_json(message)
     except RecursionError as error:
         raise refused("messages", f"messages[{index}] can't be sent as JSON: {error}") from None
     if not isinstance(fields.get("role"), str):
@@ -67,7 +67,7 @@ def _check(name: str, message: dict[str, Any]) -> None:
         return
     if content is ... and (role not in _SAID_WITHOUT_CONTENT or message.keys() <= {"role", "name"}):
         near = next((key for key in message if nearest(key, ("content",))), None)
-        hint = f", but {near!r}: did you mean content?" if near else ": it would say nothing"
+        hint = f", but {near!r}: did you mean content?" if near else ": expected a str or a list of parts"
         raise refused("messages", f"{name} has no content{hint}")
     if isinstance(content, bytes | bytearray | memoryview):
         raise refused(
@@ -76,17 +76,19 @@ def _check(name: str, message: dict[str, Any]) -> None:
     if isinstance(content, list):
         for place, part in enumerate(content):
             refuse_unsayable("messages", f"{name}.content[{place}]", part)
+    elif isinstance(content, int | float):
+        raise refused("messages", f"{name} has {content!r} as content: expected a str or a list of parts")
 
 
 def refuse_unsayable(param: str, name: str, value: object) -> None:
-    """Refuse what JSON would say as something else: bytes as base64, and a number that is none as null."""
+    """Refuse values that JSON would change: bytes would become base64, and nan or infinity null."""
     if isinstance(value, dict):
         for key, item in value.items():
             refuse_unsayable(param, f"{name}.{key}", item)
     elif isinstance(value, bytes | bytearray | memoryview):
-        raise refused(param, f"{name} has bytes, which JSON can't say: base64.b64encode(...).decode() makes a text of them")
+        raise refused(param, f"{name} has bytes, which JSON can't represent: use base64.b64encode(...).decode()")
     elif isinstance(value, float) and (value != value or value in _INFINITE):
-        raise refused(param, f"{name} is {value}, which JSON can't say")
+        raise refused(param, f"{name} is {value}, which JSON can't represent")
 
 
 _INFINITE: Final = (float("inf"), float("-inf"))

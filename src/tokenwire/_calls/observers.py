@@ -1,7 +1,7 @@
-"""Who is told of calls: of each attempt, and of the end. The log, the caller's callbacks, OpenTelemetry.
+"""Notifies the watchers of calls of each attempt, and of the end. Watchers: the log, the caller's callbacks, OpenTelemetry.
 
-Whether anybody listens is asked once for each call; nobody is told of chunks. Each of the three is a module of its own,
-which is loaded when there is somebody to tell.
+Whether there are any is checked once for each call; chunks are not notified. Each watcher is a module of its own, which is
+loaded when it is needed.
 """
 
 import itertools
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     from ..types._response import Response
 
 logger: logging.Logger = logging.getLogger("tokenwire")
-logger.addHandler(logging.NullHandler())  # where nobody set up logging, nothing is printed
+logger.addHandler(logging.NullHandler())  # so that nothing is printed if logging is not set up
 
-CALLBACK_SECONDS = 5.0  # how long all that is awaited at one step of a call may take together
+CALLBACK_SECONDS = 5.0  # how long everything awaited at one step of a call may take together
 
 _numbers = itertools.count(1)
 
 
 class CallDetails(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """What is known of a call when an attempt begins.
+    """A call, as known when an attempt begins.
 
     Attributes:
-        number: of all calls in this process, in the order of their beginning.
-        name: who is called now, as "openai/gpt-4o-mini".
-        prepared: what is asked.
+        number: counts all calls in this process, in the order in which they began.
+        name: the current target, such as "openai/gpt-4o-mini".
+        prepared: the call as it is sent.
         stream: whether it is streamed.
-        started: as `time.monotonic()` counts.
-        beside: whether its attempts are made beside another.
+        started: a `time.monotonic()` value.
+        beside: whether its attempt is a hedge, concurrent with another one.
     """
 
     number: int
@@ -54,18 +54,18 @@ class CallDetails(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def address(self) -> str:
-        """Where its attempts go: "POST https://..." without secrets, or a handler."""
+        """Where its attempts are sent: "POST https://..." without secrets, or a handler."""
         return self.prepared.address
 
 
 class Watcher(Protocol):
-    """One who is told of one call or of all. Its methods run between the steps of a call, and are quick.
+    """Notified of one call, or of all. Its methods run between the steps of a call, and must be quick.
 
-    What they return is awaited at the next step that can wait, all of it together for `CALLBACK_SECONDS` at most.
+    What they return is awaited at the next step that can wait, for at most `CALLBACK_SECONDS` together.
     """
 
     def on_attempt(self, call: CallDetails, number: int) -> Awaitable[object] | None:
-        """An attempt begins; 1 is the first."""
+        """An attempt begins; the first has number 1."""
         ...
 
     def on_attempt_failed(self, call: CallDetails, attempt: Attempt, error: APIError, delay: float | None) -> None:
@@ -73,31 +73,31 @@ class Watcher(Protocol):
         ...
 
     def on_attempt_left(self, call: CallDetails, attempt: Attempt) -> None:
-        """An attempt was cancelled, as the one beside it was faster."""
+        """An attempt was cancelled, as a concurrent one was faster."""
         ...
 
     def on_end(self, call: CallDetails, end: EndDetails) -> Awaitable[object] | None:
-        """The call is over; told once."""
+        """The call has ended. Called once."""
         ...
 
 
 class CallObserver:
-    """One call's watchers, told of what happens to it.
+    """Notifies one call's watchers.
 
     Args:
-        asked: what remarks on the answer look at.
-        span: the watcher that is OpenTelemetry's, None for none.
+        params: the call's parameters, for the remarks on its answer.
+        span: the watcher for OpenTelemetry, None if there is none.
     """
 
-    __slots__ = ("_asked", "_call", "_watchers", "pending", "span")
+    __slots__ = ("_call", "_params", "_watchers", "pending", "span")
 
     def __init__(
-        self, call: CallDetails, watchers: tuple[Watcher, ...], asked: Mapping[str, object], span: "CallSpan | None" = None
+        self, call: CallDetails, watchers: tuple[Watcher, ...], params: Mapping[str, object], span: "CallSpan | None" = None
     ) -> None:
         self._call = call
         self._watchers = watchers
-        self._asked = asked
-        self.pending: list[Awaitable[object]] = []  # what the watchers want awaited
+        self._params = params
+        self.pending: list[Awaitable[object]] = []  # returned by watchers, to be awaited
         self.span: CallSpan | None = span
 
     def attempt_begins(self, number: int) -> None:
@@ -116,12 +116,12 @@ class CallObserver:
             self._tell(watcher.on_attempt_left, self._call, attempt)
 
     def turns_to(self, name: str, prepared: Prepared) -> None:
-        """The attempts from here on are another target's."""
+        """From now on, attempts call another target."""
         self._call = msgspec.structs.replace(self._call, name=name, prepared=prepared)
 
     def beside(self, name: str, prepared: Prepared) -> "CallObserver":
-        """Who is told of the same call's attempt at a target that is asked beside its first."""
-        other = CallObserver(msgspec.structs.replace(self._call, beside=True), self._watchers, self._asked, self.span)
+        """An observer with the same watchers, for a hedge of the call at another target."""
+        other = CallObserver(msgspec.structs.replace(self._call, beside=True), self._watchers, self._params, self.span)
         other.turns_to(name, prepared)
         return other
 
@@ -137,7 +137,7 @@ class CallObserver:
         answer: "Response | None" = None,
         odd: Iterable[Path] = (),
     ) -> None:
-        """See `Watcher.on_end`; `first_content_at` is as `time.monotonic()` counts. Remarks are made on a complete `answer`."""
+        """See `Watcher.on_end`. `first_content_at` is a `time.monotonic()` value; remarks are about a complete `answer`."""
         call = self._call
         end = EndDetails(
             call=call.number,
@@ -151,18 +151,18 @@ class CallObserver:
             request_id=request_id,
             response=answer,
             attempts=attempts,
-            remarks=() if self._is_only_span else remarks_on(self._asked, answer if outcome == "complete" else None, odd),
+            remarks=() if self._is_only_span else remarks_on(self._params, answer if outcome == "complete" else None, odd),
         )
         for watcher in self._watchers:
             self._tell(watcher.on_end, call, end)
 
     @property
     def _is_only_span(self) -> bool:
-        """Whether nobody listens who reads remarks."""
+        """Whether OpenTelemetry is the only watcher; it does not use remarks."""
         return len(self._watchers) == 1 and self.span is not None
 
     async def settle(self) -> None:
-        """Await what the watchers want awaited: bounded, and done even when cancelled."""
+        """Await what the watchers returned: for a bounded time, even when cancelled."""
         while self.pending:
             waiting, self.pending = self.pending, []
             with anyio.move_on_after(CALLBACK_SECONDS, shield=True) as scope:
@@ -175,32 +175,32 @@ class CallObserver:
                 _close(waiting)
 
     def give_up(self) -> None:
-        """Nobody is there to await what the watchers want awaited."""
+        """Drop what the watchers returned, as it can't be awaited here."""
         if self.pending:
             logger.warning("call %d: a dropped stream's async callbacks can't be awaited: close the stream", self._call.number)
             waiting, self.pending = self.pending, []
             _close(waiting)
 
     def _tell(self, method: Callable[..., Awaitable[object] | None], *details: object) -> None:
-        """No call fails for those who watch it: what OpenTelemetry's samplers and processors do is theirs."""
+        """Call a watcher's method. Its exceptions, such as those of OpenTelemetry's processors, must not fail the call."""
         try:
             wanted = method(*details)
         except Exception:
-            logger.warning("call %d could not be told of", self._call.number, exc_info=True)
+            logger.warning("call %d: a watcher failed", self._call.number, exc_info=True)
             return
         if wanted is not None:
             self.pending.append(wanted)
 
 
 def _close(waiting: Iterable[Awaitable[object]]) -> None:
-    """Coroutines that nobody awaits would say so, as a RuntimeWarning."""
+    """Close coroutines that are never awaited, which would otherwise give a RuntimeWarning."""
     for one in waiting:
         if (close := getattr(one, "close", None)) is not None:
             close()
 
 
 def observer_of(request: Request, prepared: Prepared) -> CallObserver | None:
-    """Who is told of a call; None where nobody wants to be."""
+    """The observer of a call; None if it has no watchers."""
     watchers: tuple[Watcher, ...] = ()
     if logger.isEnabledFor(logging.DEBUG):
         watchers = (_log(),)
@@ -227,7 +227,7 @@ def _log() -> Watcher:
 
 
 def _load_span_of(request: Request, prepared: Prepared) -> "CallSpan | None":
-    """Load what makes spans, and use that from now on: an import inside a function costs each call a microsecond."""
+    """Import `span_of` and replace this function by it: an import inside a function costs each call a microsecond."""
     global _span_of
     from .._otel.spans import span_of
 

@@ -1,6 +1,6 @@
-"""What is worth a remark about a complete answer, beside its outcome: fields that were odd, and what was asked for in vain.
+"""Remarks for the log about a complete answer: fields with unexpected values, and parameters that the server ignored.
 
-Servers drop what they do not know, and answer with status 200. A caller who wonders finds it in the log.
+Servers ignore parameters that they do not know, and answer with status 200. The remarks make that visible.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,33 +10,33 @@ from ..types import EmbeddingResponse, ModelResponse, TextCompletionResponse
 from ..types._source import Path
 
 
-def remarks_on(asked: Mapping[str, Any], answer: object, odd: Iterable[Path]) -> tuple[str, ...]:
+def remarks_on(params: Mapping[str, Any], answer: object, odd: Iterable[Path]) -> tuple[str, ...]:
     """The remarks, a line each.
 
     Args:
-        asked: the call's parameters.
-        answer: what came of it.
-        odd: the places of what was understood though it was not as it should be.
+        params: the call's parameters.
+        answer: its answer.
+        odd: the paths of fields whose values had another type than expected, but were understood.
     """
     names = sorted({".".join(step for step in place if isinstance(step, str)) for place in odd})
-    remarks = [f"understood in spite of odd fields: {', '.join(names)}"] if names else []
+    remarks = [f"fields with values of another type than expected: {', '.join(names)}"] if names else []
     if isinstance(answer, EmbeddingResponse):
-        remarks += _dropped_vectors(asked, answer)
+        remarks += _dropped_vectors(params, answer)
     elif isinstance(answer, ModelResponse | TextCompletionResponse) and answer.choices:
-        remarks += _dropped(asked, answer.choices)
+        remarks += _dropped(params, answer.choices)
     return tuple(remarks)
 
 
-def _dropped(asked: Mapping[str, Any], choices: list[Any]) -> list[str]:
+def _dropped(params: Mapping[str, Any], choices: list[Any]) -> list[str]:
     dropped: list[str] = []
-    number = asked.get("n")
+    number = params.get("n")
     if isinstance(number, int) and len(choices) < number:
-        dropped.append(f"n={number} was asked for, and choices: {len(choices)}")
-    if asked.get("logprobs") not in (None, False) and all(choice.logprobs is None for choice in choices):
-        dropped.append("logprobs were asked for, and there are none")
-    forced = asked.get("tool_choice")
+        dropped.append(f"n={number} was requested, but the number of choices is {len(choices)}")
+    if params.get("logprobs") not in (None, False) and all(choice.logprobs is None for choice in choices):
+        dropped.append("logprobs were requested, but there are none")
+    forced = params.get("tool_choice")
     if (forced == "required" or isinstance(forced, dict)) and not any(map(_calls_a_tool, choices)):
-        dropped.append("a tool call was asked for, and there is none")
+        dropped.append("a tool call was required, but there is none")
     return dropped
 
 
@@ -45,20 +45,20 @@ def _calls_a_tool(choice: object) -> bool:
     return message is not None and bool(message.tool_calls or message.function_call)
 
 
-def _dropped_vectors(asked: Mapping[str, Any], answer: EmbeddingResponse) -> list[str]:
+def _dropped_vectors(params: Mapping[str, Any], answer: EmbeddingResponse) -> list[str]:
     vectors = [item.embedding for item in answer.data]
     dropped: list[str] = []
-    if asked.get("encoding_format") == "base64" and any(isinstance(vector, list) for vector in vectors):
-        dropped.append("base64 was asked for, and lists came")
-    dimensions = asked.get("dimensions")
+    if params.get("encoding_format") == "base64" and any(isinstance(vector, list) for vector in vectors):
+        dropped.append("base64 was requested, but the vectors are lists")
+    dimensions = params.get("dimensions")
     lengths = {length for vector in vectors if (length := _length_of(vector)) is not None}
     if isinstance(dimensions, int) and lengths - {dimensions}:
-        dropped.append(f"dimensions={dimensions} was asked for, and vectors have {max(lengths - {dimensions})}")
+        dropped.append(f"dimensions={dimensions} was requested, but vectors have {max(lengths - {dimensions})}")
     return dropped
 
 
 def _length_of(vector: object) -> int | None:
-    """The number of dimensions of a list or of base64 text; None of what is neither."""
+    """The number of dimensions of a list or of base64 text; None for anything else."""
     if isinstance(vector, str):
         return (len(vector) * 3 // 4 - vector[-2:].count("=")) // 4
     return len(vector) if isinstance(vector, list) and not any(isinstance(item, list) for item in vector) else None

@@ -1,6 +1,6 @@
 """The caller's keywords → one checked `Request`.
 
-Everything that can be wrong with a call, whoever answers it, is found here, and named.
+Every mistake in a call that does not depend on the backend is found here; the error names the argument.
 """
 
 import copy
@@ -27,26 +27,35 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 
-# What the content of a call of each kind is called.
+# The name of the content argument, for each kind of call.
 _CONTENT_NAMES: dict[Kind, str] = {"text": "prompt", "embedding": "input", "image": "prompt", "image_edit": "prompt"}
 
-_COUNTED: frozenset[Kind] = frozenset({"chat", "text", "image", "image_edit"})  # kinds of answers of which there can be `n`
+_OF_EACH_CALL = ("model", "messages", "prompt", "input", "stream")  # as defaults they would replace every call's own
 
-# Where a call may ask for more than text, and the keywords by which it does: see `typed`.
+_COUNTED: frozenset[Kind] = frozenset({"chat", "text", "image", "image_edit"})  # kinds that have the parameter `n`
+
+# Kinds of calls that may request more than text, and the keywords for that: see `typed`.
 FILES = frozenset({"image", "mask"})  # the parameters of an edit that are files
 
 _COMPLETIONS: frozenset[Kind] = frozenset({"chat", "text"})
 _TYPED_PARAMS = frozenset({"response_format", "tools"})
 
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token, as RFC 9110 has it (5.6.2)
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a token of RFC 9110, 5.6.2
 
 
 class Defaults:
-    """A client's keywords for all of its calls, sorted once; and the options of those calls that set none of their own."""
+    """A client's keywords for all of its calls, sorted once; and the options of calls that set none of their own.
+
+    Raises:
+        BadRequestError: a keyword is one that only a call can have, such as `model`.
+    """
 
     __slots__ = ("_options", "callbacks", "given", "params")
 
     def __init__(self, keywords: Mapping[str, Any]) -> None:
+        for name in _OF_EACH_CALL:
+            if keywords.get(name) is not None:
+                raise refused(name, f"a client has no default for {name}: pass it to each call")
         self.given: dict[str, Any] = {}
         self.params: dict[str, Any] = {}
         _sort(keywords, self.given, self.params)
@@ -54,7 +63,7 @@ class Defaults:
         self._options: dict[bool, tuple[list[Any], Options]] = {}  # by whether streamed: settings, options
 
     def options(self, settings: Mapping[str, Any], *, stream: bool) -> Options:
-        """Of a call that sets none of its own. `settings` are the package's at this call, for users assign them late."""
+        """The options of a call that sets none of its own. `settings` are the package's current ones: users may change them."""
         now = [settings.get(name) for name in _keywords.SETTINGS]
         found = self._options.get(stream)
         if found is None or found[0] != now:
@@ -75,7 +84,7 @@ def parse_request(
 
     Args:
         keywords: the caller's, as passed; they are not changed.
-        defaults: the client's, for the keywords the caller left out.
+        defaults: the client's keywords, used where the caller gave none.
         own: the client's own handlers, by provider.
 
     Raises:
@@ -105,7 +114,7 @@ def parse_request(
     if options.for_handlers and not isinstance(backend, Bridge | SharedBackend):
         raise _keywords.only_for_handlers(next(iter(options.for_handlers)))
     is_endpoint = not isinstance(backend, Bridge)
-    is_own = asking is None and not isinstance(backend, SharedBackend)  # else a client of a server's asks
+    is_own = asking is None and not isinstance(backend, SharedBackend)  # else the call is a server's, for its client
     if params and is_own:
         refuse_mistakes(params, backend.keywords(stream=stream) if isinstance(backend, Bridge) else ())
     params = _params(kind, params) if params else params
@@ -145,7 +154,7 @@ def parse_request(
 
 
 def _callbacks(*places: Mapping[str, Any]) -> tuple[Callback, ...]:
-    """All that are told of the call: the package's, the client's and the call's own."""
+    """All callbacks of a call: the package's, the client's and the call's own."""
     lists = [(name, place[name]) for place in places for name in _keywords.CALLBACKS if place.get(name)]
     if not lists:
         return ()
@@ -157,7 +166,7 @@ def _callbacks(*places: Mapping[str, Any]) -> tuple[Callback, ...]:
 def _shared(
     request: Request, deployments: "Deployments", keywords: Mapping[str, Any], ask: fallbacks.Ask, defaults: Defaults
 ) -> Request:
-    """The request, that can be made of each of the deployments."""
+    """The request, to be derived for each of the deployments."""
     for name in sorted(fallbacks.ONE_PROVIDER):
         if keywords.get(name) is not None:
             raise refused(name, f"{name} belongs to each of the deployments of {request.provider!r}, not to the call")
@@ -171,7 +180,7 @@ def _shared(
 
 
 def _sort(keywords: Mapping[str, Any], given: dict[str, Any], params: dict[str, Any]) -> None:
-    """Put what is for us into `given`, under its own spelling, and what is for the model into `params`."""
+    """Put keywords for this library into `given`, under their canonical names, and those for the model into `params`."""
     for name, value in keywords.items():
         if value is None:
             continue
@@ -207,12 +216,12 @@ def _options(given: Mapping[str, Any], settings: Mapping[str, Any], stream: bool
 
 
 def _otel(given: Mapping[str, Any]) -> OTel | Literal[False]:
-    """What OpenTelemetry is told; False for nothing."""
+    """The options for OpenTelemetry; False to disable it."""
     return False if given["otel"] is False else _instance(given, "otel", OTel) or DEFAULT_OTEL
 
 
 def _hedge(given: Mapping[str, Any], timeouts: Timeouts, stream: bool) -> Hedge | None:
-    """The hedge; False asks for none where the client has one."""
+    """The hedge; False disables the client's."""
     if given.get("hedge") is False:
         return None
     hedge = _instance(given, "hedge", Hedge)
@@ -222,7 +231,7 @@ def _hedge(given: Mapping[str, Any], timeouts: Timeouts, stream: bool) -> Hedge 
 
 
 def _mock(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The `mock_...` keywords; a `mock_timeout=False` asks for nothing."""
+    """The `mock_...` keywords; `mock_timeout=False` counts as not given."""
     if given.keys().isdisjoint(_keywords.MOCK):
         return {}
     mock = {name: given[name] for name in _keywords.MOCK if name in given}
@@ -230,7 +239,7 @@ def _mock(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _text(name: str, *places: Mapping[str, Any]) -> str | None:
-    """The first that is given and not empty."""
+    """The first value that is given and not empty."""
     value: object = None
     for place in places:
         value = place.get(name)
@@ -242,12 +251,12 @@ def _text(name: str, *places: Mapping[str, Any]) -> str | None:
 
 
 def _api_key(given: Mapping[str, Any], settings: Mapping[str, Any]) -> str | None:
-    """The first that is given. An empty one says that there is none."""
+    """The first key that is given. An empty one means no key."""
     key = given.get("api_key")
     if key is None:
         key = settings.get("api_key")
     if key is not None and not isinstance(key, str):
-        raise refused("api_key", f"api_key must be a str, not {type(key).__name__}")  # whatever it is, it may be a secret
+        raise refused("api_key", f"api_key must be a str, not {type(key).__name__}")  # not shown: it may be a secret
     return key
 
 
@@ -291,7 +300,7 @@ def _retries(value: object) -> int | None:
 
 
 def _headers(given: Mapping[str, Any], setting: object) -> dict[str, str | None]:
-    """All headers, each name once, whatever its case: the last wins, and a None leaves it out."""
+    """All headers, each name once regardless of case: the last value wins, and None removes the header."""
     if setting is None and given.keys().isdisjoint(_keywords.HEADERS):
         return {}
     merged: dict[str, tuple[str, str | None]] = {}
@@ -302,7 +311,7 @@ def _headers(given: Mapping[str, Any], setting: object) -> dict[str, str | None]
             raise wrong(name, "a mapping of header names to str", type(value))
         for header, text in value.items():
             if not isinstance(header, str) or not isinstance(text, str | None):
-                raise refused(name, f"{name}[{header!r}] must be a str, or None for none, not {type(text).__name__}")
+                raise refused(name, f"{name}[{header!r}] must be a str, or None to remove it, not {type(text).__name__}")
             if _HEADER_NAME.fullmatch(header) is None:
                 raise wrong(name, "a mapping whose names are letters, digits and such signs as '-'", header)
             refuse_control_characters(f"{name}[{header!r}]", text or "")
@@ -341,7 +350,7 @@ def _params(kind: Kind, params: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_files(params: Mapping[str, Any]) -> None:
-    """Refuse what is no file. What is in files is looked at by whoever reads them."""
+    """Refuse values that are not files. The content of files is checked where they are read."""
     images = params["image"]
     if not images:
         raise wrong("image", "a file, or a list of some", images)
@@ -354,11 +363,11 @@ def _check_files(params: Mapping[str, Any]) -> None:
 
 
 def _check_values(params: dict[str, Any]) -> None:
-    """Refuse what an endpoint would get as something else. What stands deep in a schema or in `extra_body` is not looked at."""
+    """Refuse values that an endpoint would receive as something else. Nested schemas and `extra_body` are not checked."""
     for name, value in params.items():
         if isinstance(value, float | bytes | bytearray | memoryview) or name == "logit_bias":
             refuse_unsayable(name, name, value)
     metadata = params.get("metadata")
     if isinstance(metadata, Mapping) and not all(isinstance(value, str) for value in metadata.values()):
-        message = "metadata must be texts by name, as OpenAI stores them; what is meant for logs stays out of the call,"
-        raise refused("metadata", f"{message} and a server that takes more gets it in extra_body")
+        message = "metadata must be a dict of str, as OpenAI stores it; leave out what is meant for logs,"
+        raise refused("metadata", f"{message} and pass other values to a server that takes them in extra_body")

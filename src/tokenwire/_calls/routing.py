@@ -1,4 +1,4 @@
-"""Model strings → backends: what the user registered, what installed packages offer, what is built in."""
+"""Model strings → backends: registered by the user, offered by installed packages, or built in."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import cache
@@ -8,20 +8,12 @@ from .._settings import module_settings
 from ..exceptions import UnknownProviderError, refused, wrong
 from ..llms.backend import Backend, Kind, OwnEndpoint, SharedBackend
 from ..llms.bridge import Bridge
-from ..llms.providers import built_in, find, names, provider_of
+from ..llms.providers import built_in, find, names, provider_of, way_to
 from .unknown import nearest
 
 ENTRY_POINTS = "tokenwire.providers"
 
-# Prefixes that LiteLLM's users know as vendors': what stands after them is the model's name for that vendor.
-_VENDORS = frozenset(
-    """
-    azure_ai bedrock clarifai cloudflare cohere cohere_chat datarobot gigachat github_copilot nlp_cloud oci petals predibase
-    replicate sagemaker snowflake triton vertex_ai vertex_ai_beta watsonx
-    """.split()
-)
-
-# What vendors are called, where LiteLLM and so this library have another name for them.
+# Vendors' names for which LiteLLM, and so this library, has another name.
 _CALLED = {
     "claude": "anthropic",
     "fireworks": "fireworks_ai",
@@ -40,26 +32,26 @@ _bridges: dict[tuple[str, int], Bridge] = {}
 
 
 def register(provider: str, handler: object) -> None:
-    """Let `handler` answer the calls for models named `"<provider>/..."`.
+    """Register `handler` to answer calls for models named `"<provider>/..."`.
 
     Args:
         provider: the part of the model string before the first "/". Registering a name again replaces its handler;
-            a built-in name can be taken over too.
+            built-in names can be replaced too.
         handler: a `CustomLLM`, an object with any of its methods, or a function: an async generator function, a
-            generator function (run in a thread), or a plain or async function that returns the whole answer. It is
-            called with the keywords of `CustomLLM`'s methods that it names, or with all if it has `**kwargs`. Or `Deployments`,
-            several targets that share the calls; these answer to the bare name as well. Or a mapping that describes an
-            OpenAI-compatible host, `{"base_url": ..., "api_key_env": ...}`, as LiteLLM's `providers.json` does.
+            generator function (run in a thread), or a sync or async function that returns the whole answer. It is called
+            with those keywords of `CustomLLM`'s methods that it names, or with all if it has `**kwargs`. Or `Deployments`,
+            several targets that share the calls, for which the bare name works as well. Or a mapping that describes an
+            OpenAI-compatible host, `{"base_url": ..., "api_key_env": ...}`, as in LiteLLM's `providers.json`.
 
     Raises:
-        BadRequestError: the provider's name is not usable, or `handler` is not one; a class is not one, its instance is. Or a
-            mapping has something that is not known.
+        BadRequestError: the provider's name is not valid, `handler` is not a handler (a class instead of an instance, for
+            example), or a mapping has an unknown key.
     """
     _registered[_checked_name(provider)] = _usable(handler, provider)
 
 
 def _usable(handler: object, provider: str) -> object:
-    """What answers, checked; of a mapping, the endpoint that it describes."""
+    """The handler, checked; for a mapping, the endpoint that it describes."""
     if not isinstance(handler, Mapping):
         return _checked_handler(handler, provider)
     from ..llms.presets import PresetEndpoint
@@ -79,9 +71,7 @@ def _checked_handler(handler: object, provider: str) -> object:
         raise refused("custom_handler", f"the handler for {provider!r} is the class {name}: pass an instance, {name}()")
     if handler is None or isinstance(handler, str | bytes | int | float | list | tuple | dict):
         if isinstance(handler, dict) and "base_url" in handler:
-            message = (
-                f"custom_provider_map takes handlers: tokenwire.register({provider!r}, ...) takes what describes an endpoint"
-            )
+            message = f"custom_provider_map takes handlers only: pass the endpoint to tokenwire.register({provider!r}, ...)"
             raise refused("custom_provider_map", message)
         message = f"the handler for {provider!r} must be a CustomLLM or a function, not {handler!r:.80}"
         raise refused("custom_handler", message)
@@ -89,7 +79,7 @@ def _checked_handler(handler: object, provider: str) -> object:
 
 
 def _custom_handlers(settings: Mapping[str, Any]) -> Mapping[str, object]:
-    """Every handler of the user's, by provider. `custom_provider_map` is read anew: users rebind the module attribute."""
+    """All of the user's handlers, by provider. `custom_provider_map` is read at each call: users rebind the attribute."""
     entries = settings.get("custom_provider_map")
     if not entries:
         return _registered
@@ -115,16 +105,16 @@ def _entry_points() -> dict[str, Callable[[], Any]]:
 
 @cache
 def _installed_handler(provider: str) -> object:
-    """The handler that an installed package offers: what its entry point names, called once if it is a class."""
+    """The handler that an installed package offers by its entry point; a class is called once."""
     loaded = _entry_points()[provider]()
     return _usable(loaded() if isinstance(loaded, type) else loaded, provider)
 
 
 def bridges_of(handlers: object) -> dict[str, Backend]:
-    """A client's own handlers, by provider, bridged.
+    """A client's own handlers as backends, by provider.
 
     Raises:
-        BadRequestError: one of the names or handlers is not usable; the message says which.
+        BadRequestError: one of the names or handlers is not valid; the message says which.
     """
     if not isinstance(handlers, Mapping):
         raise wrong("handlers", 'a mapping such as {"my-llm": handler}', handlers)
@@ -138,15 +128,15 @@ def _backend(handler: object) -> Backend:
 def route(
     model: str, custom_llm_provider: str | None, kind: Kind, own: Mapping[str, Backend], settings: Mapping[str, Any]
 ) -> tuple[str, str, Backend]:
-    """The model's name without its provider's prefix, the provider, and who answers calls of a kind for it.
+    """The model's name without its provider's prefix, the provider, and its backend for calls of a kind.
 
     Args:
-        own: the client's own handlers, by provider; they come first. Then come those of the program, the built-in APIs,
-            and those of installed packages.
+        own: the client's own handlers, by provider; they have precedence over the program's, then come the built-in APIs
+            and installed packages' handlers.
         settings: the package's.
 
     Raises:
-        UnknownProviderError: no provider was named, and the model's own name tells none; or there is no such provider.
+        UnknownProviderError: no provider was named and none can be inferred from the model; or the provider is unknown.
     """
     handlers = _custom_handlers(settings)
     if custom_llm_provider is None and isinstance(found := own.get(model) or handlers.get(model), SharedBackend):
@@ -177,7 +167,7 @@ def _resolved(
     """The model's name without its provider's prefix, and the provider."""
     if custom_llm_provider is not None:
         is_own = custom_llm_provider in own or custom_llm_provider in handlers
-        if not is_own and find(custom_llm_provider) is not None:  # whose models' names can begin with "openai/"
+        if not is_own and find(custom_llm_provider) is not None:  # a built-in API, whose models' names can begin with "openai/"
             return model, custom_llm_provider
         return model.removeprefix(f"{custom_llm_provider}/"), custom_llm_provider
     prefix, slash, rest = model.partition("/")
@@ -188,7 +178,7 @@ def _resolved(
         return model, meant
     known = sorted({*own, *handlers, *names(), *_entry_points()})
     raise UnknownProviderError(
-        f"LLM Provider NOT provided: nothing says who answers for model={model!r}. {_hint(model, prefix, rest, known)}",
+        f"LLM Provider NOT provided: model={model!r} names no known provider. {_hint(model, prefix, rest, known)}",
         model=model,
         param="model",
         fault="caller",
@@ -196,12 +186,11 @@ def _resolved(
 
 
 def _hint(model: str, prefix: str, rest: str, known: Iterable[str]) -> str:
-    """What whoever wrote this model's name may have meant."""
-    if rest and prefix in _VENDORS:
-        return (
-            f'For {prefix}, call "openai/{rest}" with the address of its OpenAI-compatible API in api_base=... and its key in'
-            " api_key=..."
-        )
+    """A hint at what the caller may have meant by this model's name."""
+    if rest and (way := way_to(prefix, rest)) is not None:
+        return way
+    if model in known:
+        return f'Name one of its models: "{model}/..."'
     if rest and (meant := _CALLED.get(prefix.lower()) or nearest(prefix, known, shortest=4)) is not None:
         return f'Did you mean "{meant}/{rest}"?'
     return (
@@ -211,12 +200,12 @@ def _hint(model: str, prefix: str, rest: str, known: Iterable[str]) -> str:
 
 
 def _bridge(handler: object, provider: str) -> Backend:
-    """The handler's bridge, kept: looking at a handler's methods costs more than calling them."""
+    """The handler's bridge, cached: inspecting a handler's methods costs more than calling them."""
     if isinstance(handler, SharedBackend | OwnEndpoint):
         return cast(Backend, handler)
     bridge = _bridges.get((provider, id(handler)))
     if bridge is None or bridge.handler is not handler:
-        if len(_bridges) > 1000:  # a program that makes a handler for every call
+        if len(_bridges) > 1000:  # a program may create a handler for every call
             _bridges.clear()
         bridge = _bridges[provider, id(handler)] = Bridge(handler)
     return bridge
@@ -229,18 +218,18 @@ def get_llm_provider(
     api_key: str | None = None,
     litellm_params: object = None,
 ) -> tuple[str, str, str | None, str | None]:
-    """The provider of a model: `(model without prefix, provider, api_key, api_base)`, as LiteLLM has it.
+    """The provider of a model: `(model without prefix, provider, api_key, api_base)`, as in LiteLLM.
 
     Args:
-        model: such as "openai/gpt-4o-mini", "my-llm/any", or a bare name of OpenAI's.
-        custom_llm_provider: overrides what the model's name says. For a built-in provider the name is then the model's
-            own, "/" included: some begin with "openai/".
-        api_base: handed back.
-        api_key: handed back for the built-in providers, else None.
-        litellm_params: an object or mapping with the other three, where they are not given.
+        model: such as "openai/gpt-4o-mini", "my-llm/any", or one of OpenAI's names without a prefix.
+        custom_llm_provider: overrides the prefix of the model's name. For a built-in provider, the whole name is then the
+            model's own, "/" included: some begin with "openai/".
+        api_base: returned as given.
+        api_key: returned as given for the built-in providers, else None.
+        litellm_params: an object or mapping with the other three, used if they are not given.
 
     Raises:
-        UnknownProviderError: no provider is known for it. It is a `BadRequestError`.
+        UnknownProviderError: its provider is unknown. A subclass of `BadRequestError`.
     """
 
     def param(name: str) -> Any:
@@ -259,16 +248,16 @@ def get_llm_provider(
 def get_supported_openai_params(
     model: str, custom_llm_provider: str | None = None, request_type: str = "chat_completion"
 ) -> list[str]:
-    """The OpenAI parameters that a call takes by name. Others are passed on as well; none is ever dropped.
+    """The OpenAI parameters that a call takes by name. Others are sent as well; none is ever dropped.
 
     Args:
         model: any model's name.
-        custom_llm_provider: its provider, where the name does not say.
+        custom_llm_provider: its provider, if the name has no prefix.
         request_type: "chat_completion", "embeddings" or "text_completion".
 
     Raises:
-        UnknownProviderError: no provider is known for the model.
-        BadRequestError: `request_type` is something else.
+        UnknownProviderError: the model's provider is unknown.
+        BadRequestError: `request_type` is none of these.
     """
     from ..types.params import EMBEDDING_PARAMS, OPENAI_PARAMS, TEXT_PARAMS
 

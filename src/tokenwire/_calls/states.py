@@ -1,12 +1,12 @@
-"""The states of a streamed call, and the ways between them.
+"""The states of a streamed call, and its transitions.
 
 ::
 
     OPENING ─▶ HELD ─▶ COMMITTED ─▶ COMPLETE | TRUNCATED | ERROR | CANCELLED
        ▲────────┘
 
-Until it is committed, a stream's attempt may fail and another begin: what has arrived is held back, so that no caller
-sees the beginning of an attempt that came to nothing. The first content commits. A stream ends in one of four ways, once.
+Until a stream is committed, its attempt may fail and be retried: chunks that have arrived are held back, so that the caller
+never sees the beginning of a failed attempt. The first content commits. A stream ends once, in one of four states.
 """
 
 from enum import Enum
@@ -16,17 +16,17 @@ from ..types.attempts import Outcome
 
 
 class StreamState(Enum):
-    """Where a streamed call is."""
+    """The state of a streamed call."""
 
-    OPENING = "opening"  # no good response's head has arrived yet, of this attempt
-    HELD = "held"  # it has, and no content
+    OPENING = "opening"  # the attempt's response has not arrived yet
+    HELD = "held"  # the head of a good response has arrived, but no content
     COMMITTED = "committed"
     COMPLETE = "complete"
     TRUNCATED = "truncated"
     ERROR = "error"
-    CANCELLED = "cancelled"  # the caller has left
+    CANCELLED = "cancelled"  # the caller closed or dropped it
 
-    if not TYPE_CHECKING:  # a member is one object; Enum's own hash is written in Python, and asked for at each step
+    if not TYPE_CHECKING:  # a member is one object; Enum's own hash is a slow Python function, called at each step
         __hash__ = object.__hash__
 
 
@@ -39,7 +39,7 @@ OUTCOMES: dict[StreamState, Outcome] = {
 }
 ENDINGS: frozenset[StreamState] = frozenset(OUTCOMES)
 TRANSITIONS: dict[StreamState, frozenset[StreamState]] = {
-    _S.OPENING: frozenset({_S.HELD, _S.TRUNCATED, _S.ERROR, _S.CANCELLED}),  # truncated: a handler says so of its own call
+    _S.OPENING: frozenset({_S.HELD, _S.TRUNCATED, _S.ERROR, _S.CANCELLED}),  # TRUNCATED: a handler's own call was truncated
     _S.HELD: frozenset({_S.OPENING, _S.COMMITTED}) | ENDINGS,
     _S.COMMITTED: ENDINGS,
     **dict.fromkeys(ENDINGS, frozenset()),
@@ -47,14 +47,14 @@ TRANSITIONS: dict[StreamState, frozenset[StreamState]] = {
 
 
 class IllegalTransition(RuntimeError):
-    """A stream was to go from one state to another that does not follow it: a mistake of this library's."""
+    """A transition that the table does not have: a bug in this library."""
 
 
 def checked(before: StreamState, after: StreamState) -> StreamState:
-    """`after`, if it may follow `before`.
+    """Returns `after`, if the transition from `before` is legal.
 
     Raises:
-        IllegalTransition: it may not.
+        IllegalTransition: it is not.
     """
     if after not in TRANSITIONS[before]:
         raise IllegalTransition(f"a stream that is {before.value} can't become {after.value}")

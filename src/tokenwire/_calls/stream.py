@@ -1,8 +1,8 @@
-"""What a streamed call returns: the object the caller iterates.
+"""The stream object that a streamed call returns.
 
-An `AsyncStream` is a plain iterator, no generator: it holds no cancel scope and no task between two chunks, so it can be
-left at any point, in any task. Chunks arrive in batches, one for each read from the network; handing out the next one of
-a batch is a list's `pop`.
+An `AsyncStream` is an iterator, not a generator: it holds no cancel scope and no task between two chunks, so the caller can
+stop at any point, in any task. Chunks arrive in batches, one for each read from the network; returning the next one of a
+batch is a list's `pop`.
 """
 
 import weakref
@@ -27,34 +27,34 @@ if TYPE_CHECKING:
 C = TypeVar("C")
 T = TypeVar("T")
 
-_NONE: list[Any] = []  # for all streams without a batch: thousands of empty lists are work for the garbage collector
+_NONE: list[Any] = []  # shared by all streams without a batch: thousands of empty lists would slow down the garbage collector
 SHARED = "two tasks iterate one stream: give each task a stream of its own"
 
 
 class AsyncStream(Generic[C]):
     """The chunks of one streamed call: `async for chunk in stream`.
 
-    Use it in `async with`, which releases the connection however the block is left; `aclose()` does the same. After a
+    Use it in `async with`, which releases the connection however the block ends; `aclose()` does the same. After a
     complete stream the connection is kept for the next call, otherwise it is closed. Cancelling the task that iterates
-    releases it as well. One task at a time may iterate. Iterating raises what is listed here.
+    releases it as well. One task at a time may iterate. Iterating raises the errors listed here.
 
     Raises:
-        StreamTruncatedError: the body ended before the stream was complete; `partial` on the error, and `response`
-            here, have what arrived. Not where the call was made with `on_truncation="return"`.
-        Timeout: a deadline ran out; its `budget` says which.
-        APIError: what the server, the connection or the handler did; `partial` has what arrived.
-        StreamClosedError: the stream was closed, by `aclose()` or by leaving `async with`, and asked for more.
+        StreamTruncatedError: the body ended before the stream was complete; the error's `partial`, and `response`
+            here, have what arrived. Not raised if the call was made with `on_truncation="return"`.
+        Timeout: a time-out passed; its `budget` says which.
+        APIError: the server, the connection or the handler failed; `partial` has what arrived.
+        StreamClosedError: iterated after it was closed, by `aclose()` or by leaving `async with`.
     """
 
     __slots__ = ("__weakref__", "_batch", "_call", "_closed", "_receiving")
 
-    if not TYPE_CHECKING:  # which knows it as `ParsedAsyncStream`, too
+    if not TYPE_CHECKING:  # type checkers see `ParsedAsyncStream` below
         __class_getitem__ = classmethod(GenericAlias)
 
     def __init__(self, call: StreamCall) -> None:
         self._call = call
-        self._batch: list[C] = _NONE  # last chunk first
-        self._closed = False  # by its user: asking for more is a mistake then, and the end of an ended stream otherwise
+        self._batch: list[C] = _NONE  # in reverse order
+        self._closed = False  # by the caller: iterating further raises; a stream that ended by itself raises StopAsyncIteration
         self._receiving = False
         if call.is_observed:
             weakref.finalize(self, call.drop)
@@ -71,7 +71,7 @@ class AsyncStream(Generic[C]):
         self._receiving = True
         try:
             if call.state is COMMITTED:
-                while True:  # `receive`, but for a coroutine less
+                while True:  # as `receive`, with one coroutine less
                     in_time = await call.wait()
                     if self._closed:
                         raise StreamClosedError(CLOSED_MEANWHILE)
@@ -100,13 +100,12 @@ class AsyncStream(Generic[C]):
         return chunks.pop()
 
     async def pass_on(self, send: Callable[[list[C | str]], Awaitable[object]]) -> None:
-        """Read the stream to its end, and await `send` with the chunks as they come: those that arrived together at once.
+        """Read the stream to its end, and await `send` with the chunks as they arrive; those that arrive together in one call.
 
-        The fastest way to hand a stream on, and it is closed in the end, however that comes. Costs least where the chunks are a
-        handler's.
+        The fastest way to forward a stream, above all a handler's. The stream is closed afterwards, however it ends.
 
         Args:
-            send: given one chunk or more, in order. A str may stand for one that brings text for choice 0 and nothing else.
+            send: called with a list of chunks, in order. A str in it is a chunk that has only that text, for choice 0.
 
         Raises:
             APIError: as iterating does.
@@ -128,9 +127,9 @@ class AsyncStream(Generic[C]):
             raise
 
     def take_ready(self) -> list[C]:
-        """The chunks that arrived together with the last one handed out, in order, without waiting; often none.
+        """Return the chunks that arrived together with the last one returned, in order, without waiting; often none.
 
-        For readers that pass chunks on and gain by taking several at once. They count as handed out.
+        For callers that forward chunks faster several at once. Iterating does not return these chunks again.
         """
         if not self._batch:
             return []
@@ -141,16 +140,16 @@ class AsyncStream(Generic[C]):
     def text(self) -> "AsyncView[str]":
         """The text of choice 0, as it arrives: `async for text in stream.text()`.
 
-        It is this stream read another way, once for each read from the network, and raises the same errors.
+        It iterates this same stream, yields once for each read from the network, and raises the same errors.
         """
         return AsyncView(self, lambda chunks: text_of(chunks) or None)
 
     def partials(self) -> "AsyncView[Partial[Any]]":
-        """What is known of the JSON value that choice 0 is becoming: `async for partial in stream.partials()`.
+        """The JSON value in choice 0, as far as it has arrived: `async for partial in stream.partials()`.
 
-        `partial.value` has it as plain values, and `partial.parsed` as the type that the call gave as `response_format`.
-        It is one object, which grows, and comes once for each read from the network that brings text. Each step costs time
-        for the new text alone. Iterating it raises what is listed here.
+        `partial.value` has it as dicts, lists and scalars, and `partial.parsed` as the type that the call gave as
+        `response_format`. It is one growing object, yielded once for each read from the network that brings text. A step
+        takes time linear in the new text. Iterating it raises the errors listed here.
 
         Raises:
             APIResponseValidationError: the text is not JSON; the stream stays open.
@@ -163,22 +162,22 @@ class AsyncStream(Generic[C]):
     @overload
     def tool_calls(self, *, partials: Literal[True]) -> "AsyncItems[PartialToolCall]": ...
     def tool_calls(self, *, partials: bool = False) -> "AsyncItems[Any]":
-        """The tool calls of choice 0, each once, as soon as it is whole: `async for call in stream.tool_calls()`.
+        """The tool calls of choice 0, each once, as soon as it is complete: `async for call in stream.tool_calls()`.
 
-        Iterating it raises what is listed here.
+        Iterating it raises the errors listed here.
 
         Args:
-            partials: show what is known of them before as well: a `PartialToolCall` for each read from the network that brings
-                something of it, the same object each time, and once more when its `call` is whole.
+            partials: also yield incomplete calls: a `PartialToolCall` for each read from the network that brings a part of
+                it, the same object each time, and once more when its `call` is complete.
 
         Raises:
-            OutputIncompleteError: a call was cut short; it comes after the calls that are whole.
+            OutputIncompleteError: a call was cut short; raised after the complete calls.
             APIError: as the stream.
         """
         arriving = calls_of(self)
         if partials:
-            return AsyncItems(self, arriving.take, arriving.finish)
-        return AsyncItems(self, arriving.take_whole, arriving.finish_whole)
+            return AsyncItems(self, arriving.add, arriving.finish)
+        return AsyncItems(self, arriving.add_whole, arriving.finish_whole)
 
     async def until_done(self) -> None:
         """Read the stream to its end. Raises as iterating does."""
@@ -214,7 +213,7 @@ class AsyncStream(Generic[C]):
 
     @property
     def outcome(self) -> Outcome | None:
-        """How the stream ended: "complete", "truncated", "error" or "cancelled" (left early); None while it is open."""
+        """How the stream ended: "complete", "truncated", "error" or "cancelled" (closed early); None while it is open."""
         return OUTCOMES.get(self._call.state)
 
     @property
@@ -224,13 +223,13 @@ class AsyncStream(Generic[C]):
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens used, as the server or handler counted them; None where it did not (yet)."""
+        """The tokens used, as counted by the server or handler; None if it did not send them (yet)."""
         source = self._call.source
         return None if source is None else source.assembler.usage
 
     @property
     def timings(self) -> Timings:
-        """When what happened; complete once the stream has ended."""
+        """Times of the stream's events; complete once the stream has ended."""
 
         def since_start(moment: float | None) -> float | None:
             return None if moment is None else moment - self._call.started_at
@@ -245,18 +244,18 @@ class AsyncStream(Generic[C]):
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
-        """The attempts that are over, oldest first: the failed ones, and at the end the one that succeeded."""
+        """The attempts that have ended, oldest first: the failed ones, and at the end the one that succeeded."""
         return self._call.attempts
 
     @property
     def status_code(self) -> int | None:
-        """The HTTP response's status; None where there is none (yet)."""
+        """The HTTP response's status; None if there is no response (yet)."""
         source = self._call.source
         return None if source is None else source.status
 
     @property
     def headers(self) -> dict[str, str]:
-        """The HTTP response's headers in lower case; `{}` where there is none (yet)."""
+        """The HTTP response's headers, names in lower case; `{}` if there is no response (yet)."""
         source = self._call.source
         return {} if source is None else dict(source.headers)
 
@@ -280,14 +279,14 @@ class AsyncStream(Generic[C]):
 
     def _refuse(self) -> NoReturn:
         if self._closed:
-            raise StreamClosedError("this stream is closed: it can't be asked for more")
+            raise StreamClosedError("this stream is closed: it can't be iterated any further")
         raise StopAsyncIteration
 
     async def _fail(self, error: BaseException) -> None:
-        """See to the end of a stream that `error` ends."""
+        """End the stream because of `error`, and raise it."""
         call = self._call
         if self._closed:  # by another task, while this one waited
-            await call.aclose()  # what came about meanwhile
+            await call.aclose()  # release what was opened meanwhile
             if isinstance(error, APIError):
                 raise StreamClosedError(CLOSED_MEANWHILE) from None
             return
@@ -304,7 +303,7 @@ class AsyncStream(Generic[C]):
 if TYPE_CHECKING:
 
     class ParsedAsyncStream(AsyncStream[C], Generic[C, T]):
-        """What a call with a type as `response_format` streams, as a type checker sees it: an `AsyncStream`."""
+        """For type checkers: the `AsyncStream` of a call with a type as `response_format`."""
 
         def partials(self) -> AsyncView[Partial[T]]:
             """See `AsyncStream.partials`."""
@@ -324,23 +323,23 @@ else:
 
 
 def partials_of(stream: AsyncStream[Any]) -> "Callable[[list[Any]], Partial[Any] | None]":
-    """What takes in the chunks of a stream, and returns the value that they become: for `partials`, of the sync face too."""
+    """A function that adds chunks of a stream to its partial value and returns that; for `partials`, also of sync streams."""
     from ..results.partials import Partial
 
     partial: Partial[Any] | None = None
 
-    def take(chunks: list[Any]) -> "Partial[Any] | None":
+    def add(chunks: list[Any]) -> "Partial[Any] | None":
         nonlocal partial
-        if partial is None:  # only now is it known who answers
+        if partial is None:  # only now is the answering target known
             asked = stream._call.asked
             partial = Partial(None if asked is None else asked.answer)
-        return partial.take(chunks)
+        return partial.add(chunks)
 
-    return take
+    return add
 
 
 def calls_of(stream: AsyncStream[Any]) -> "ArrivingCalls":
-    """What takes in the chunks of a stream, and finds tool calls in them: for `tool_calls`, of the sync face too."""
+    """Finds tool calls in the chunks of a stream; for `tool_calls`, also of sync streams."""
     from ..results.calls import ArrivingCalls
 
     call = stream._call
@@ -351,7 +350,7 @@ def calls_of(stream: AsyncStream[Any]) -> "ArrivingCalls":
 
 
 async def opened(stream: AsyncStream[C]) -> AsyncStream[C]:
-    """The stream, once the head of a good response has arrived: before it is handed to its caller."""
+    """Wait until the head of a good response has arrived, and return the stream."""
     try:
         chunks = await stream._call.open()
     except BaseException as error:
@@ -364,5 +363,5 @@ async def opened(stream: AsyncStream[C]) -> AsyncStream[C]:
 
 
 def when_over(stream: AsyncStream[Any], then: Callable[[], object]) -> None:
-    """Call `then` once an open stream has ended; not where it is dropped, which a weak reference tells."""
+    """Call `then` once an open stream has ended; not if it is dropped, which a weak reference can detect."""
     stream._call.when_over = then

@@ -1,11 +1,11 @@
 """A streamed call: its attempts, the waits between them, and its deadlines.
 
-A stream is tried again until its first content is handed to the caller (the commit point); until then its chunks are held
-back, so that no caller sees the beginning of an attempt that came to nothing. `states` has the states it goes through.
+A stream is retried until its first content is returned to the caller (the commit point); until then its chunks are held
+back, so that the caller never sees the beginning of a failed attempt. See `states`.
 
-A server that has sent every choice's finish reason may leave the stream open, with neither `[DONE]` nor an end of the body.
-Such a stream is complete when `Timeouts.ending` has passed. That deadline is one of the call's, counted from the first wait
-after the last finish reason: what keeps coming without being content does not move it.
+A server that has sent every choice's finish reason may leave the stream open, without `[DONE]` or an end of the body. Such
+a stream is complete when `Timeouts.ending` has passed since the first wait after the last finish reason; events without
+content do not extend that time.
 """
 
 import time
@@ -38,17 +38,17 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CLOSED_MEANWHILE = "this stream was closed while it was waited for"
+CLOSED_MEANWHILE = "this stream was closed by another task during a wait"
 
 OPENING, HELD, COMMITTED = StreamState.OPENING, StreamState.HELD, StreamState.COMMITTED
 
 
 def stream_call(request: Request, via: Senders, shape: Shape, gate: "Gate | None" = None) -> "StreamCall":
-    """A streamed call. Nothing is sent before it is opened or begun.
+    """A streamed call. Nothing is sent before `open` or `begin`.
 
     Args:
-        via: what HTTP goes through.
-        gate: what bounds it together with other calls.
+        via: sends HTTP requests.
+        gate: limits it together with other calls.
 
     Raises:
         BadRequestError, UnknownProviderError, AuthenticationError: an argument is wrong.
@@ -75,18 +75,18 @@ def _class_of(attempts: Attempts) -> "type[StreamCall]":
 
 
 class StreamCall:
-    """Chunks in batches, over as many attempts as it takes to the first content.
+    """A streamed call's chunks in batches, with retries until the first content.
 
     Args:
         attempts: the call's, none of which has begun.
-        via: what HTTP goes through.
-        shape: the class of the chunks that the caller wants.
+        via: sends HTTP requests.
+        shape: the class of the chunks to return.
 
     Attributes:
         state: see `states`.
-        asked: what the answer should be, of whoever is asked now; None where it need not be anything.
+        asked: the types that the current target's answer must have; None if the call names none.
         source: the latest attempt's, None before the first.
-        truncation_returns: whether a stream that was cut short ends without an error.
+        truncation_returns: whether a truncated stream ends without an error.
         when_over: called once, when the stream has ended.
         started_at, opened_at, first_chunk_at, first_content_at, ended_at: `time.monotonic()` values, None until it happened.
     """
@@ -133,24 +133,26 @@ class StreamCall:
         self.asked: Asked | None = attempts.target.request.asked
         self._timeouts: Timeouts = attempts.target.timeouts
         self._attempts = attempts
-        self._clock: Callable[[], float] = time.monotonic  # the event loop's, once the first attempt has begun in one
+        self._clock: Callable[[], float] = time.monotonic  # the event loop's clock once the first attempt has begun
         self._total_deadline = FOREVER
-        self._waiting_since = 0.0  # moved on by the time that the caller takes before asking for more
-        self._handed_over_at: float | None = None  # the last chunks, to a caller who has not asked for more yet
+        self._waiting_since = 0.0  # moved forward by the time that the caller takes between reads
+        self._handed_over_at: float | None = None  # when the last chunks were returned, if the caller has not read on since
         self._deadline = FOREVER
-        self._is_ending = False  # every choice has its finish reason, and the end of the stream is waited for
-        self._opening: anyio.CancelScope | None = None  # around a wait that no source can be closed to end
+        self._is_ending = False  # every choice has its finish reason, and only the end of the stream is missing
+        self._opening: anyio.CancelScope | None = None  # around a wait without a source, which `aclose` cancels
         self._bare_text = False
-        self._call_soon: Callable[[Callable[[], object]], object] | None = None  # where somebody is to be told of the end
+        self._call_soon: Callable[[Callable[[], object]], object] | None = (
+            None  # set if there are watchers to notify of the end
+        )
         self.when_over: Callable[[], object] | None = None
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
-        """The attempts that are over."""
+        """The attempts that have ended."""
         return self._attempts.made
 
     def response(self) -> ModelResponse | TextCompletionResponse | None:
-        """What has been assembled of the answer."""
+        """The answer as far as it has arrived."""
         response = None if self.source is None else self.source.assembler.response()
         if response is not None and self.source is not None:
             about = call_of(response)
@@ -160,54 +162,54 @@ class StreamCall:
         return response
 
     def take_bare_text(self) -> None:
-        """From now on a str may stand for a chunk, as `ChunkSource.bare_text` says."""
+        """From now on, `take` may return a str for a chunk; see `ChunkSource.bare_text`."""
         self._bare_text = True
         if self.source is not None:
             self.source.bare_text = True
 
     async def open(self) -> list[Any]:
-        """Get as far as the head of a good response, before anybody has a stream to close. Raises as `begin` does.
+        """Wait for the head of a good response, before the caller has the stream. Raises as `begin` does.
 
         Returns:
-            The first content where that has come, and the chunks before it.
+            The first content if it has arrived, with the chunks before it.
         """
         await self._traced(self._attempts.until_answered(self._open, anyio.sleep))
         self._handed_over_at = self._clock()
         return []
 
     async def begin(self) -> list[Any]:
-        """The first content, and the chunks before it; an empty list where the stream is complete without any.
+        """Wait for the first content. Returns it and the chunks before it; an empty list if the stream is complete without any.
 
         Raises:
-            StreamTruncatedError: the stream ended and was not complete.
-            Timeout: a deadline ran out; `budget` says which.
+            StreamTruncatedError: the stream ended before it was complete.
+            Timeout: a time-out passed; `budget` says which.
             StreamClosedError: another task closed the stream meanwhile.
-            APIError: what the server, the connection or the handler did.
+            APIError: the server, the connection or the handler failed.
         """
         return await self._traced(self._attempts.until_answered(self._until_content, self._pause))
 
     def wait(self, deadline: float = FOREVER) -> Awaitable[bool]:
-        """Wait until `take` would not return None; False when `deadline` or one of the call's own passed first: see `late`.
+        """Wait until `take` would not return None; False if `deadline` or one of the call's own passed first: see `late`.
 
         Raises:
-            Timeout: one had passed before. A server that sends and sends, only no content, or content for longer than the
-                total, is not stopped by deadlines of reads that never wait.
+            Timeout: one had passed before the wait. This ends a stream in which reads never have to wait: events without
+                content keep arriving, or content for longer than the total time-out.
         """
         source = self.source
         assert source is not None
         now = self._clock()
-        if self._handed_over_at is not None:  # the time that the caller took is not the server's
+        if self._handed_over_at is not None:  # the time that the caller took does not count
             self._waiting_since += now - self._handed_over_at
             self._handed_over_at = None
         if source.assembler.finished or self._is_ending:
-            self._look_at_ending(source, now)
+            self._note_ending(source, now)
         self._deadline = own = self._deadline_for_content()
         if own <= now and not source.done and not self._is_ending:
             raise self.late()
         return source.wait(own if own < deadline else deadline)
 
     def take(self) -> list[Any] | None:
-        """The chunks that have arrived; an empty list once the stream is complete, None while there are none.
+        """The chunks that have arrived; an empty list once the stream is complete, None if there are none.
 
         Raises as `begin` does.
         """
@@ -227,32 +229,32 @@ class StreamCall:
         return chunks
 
     def hand_on(self, send: Send) -> Awaitable[float] | None:
-        """Await `send` with what arrives, as far as the source has a way of its own to do so; see `ChunkSource.hand_on`."""
+        """Await `send` with the chunks, if the source has its own way to forward them; see `ChunkSource.hand_on`."""
         source, idle = self.source, self._timeouts.idle
         assert source is not None
         return source.hand_on(send, self._clock, FOREVER if idle is None else idle, self._total_deadline)
 
     def go_on(self, since: float) -> None:
-        """Go on by `wait` and `take` after what was handed on. Content has been waited for since then."""
+        """Continue with `wait` and `take` after `hand_on`. The wait for content began at `since`."""
         self._waiting_since, self._handed_over_at = since, None
 
     def late(self) -> Timeout:
-        """The error for the deadline that has passed."""
+        """The error for the call's deadline that has passed."""
         budget = "idle" if self.state is COMMITTED else "first_content"
         return late(self._timeouts, "total" if self._deadline == self._total_deadline else budget, stream=True)
 
     def end(self, state: StreamState, error: APIError | None = None) -> None:
-        """The stream is over. An error that ends it gets what is known of its call."""
+        """End the stream. Adds headers, target and partial answer to the error that ends it."""
         committed = self.state is COMMITTED
         self.state = checked(self.state, state)
         self.ended_at = time.monotonic()
-        self._via = None  # a stream that is kept for its answer is not to keep its client
+        self._via = None  # so that a stream kept for its answer does not keep its client
         request = self._request() if error is not None else None
         self._attempts.settle()
         if error is not None:
             self._add_headers(error)
             stamp(error, self._attempts.provider, self._attempts.model, request)
-            if committed:  # then that is the attempt's end too
+            if committed:  # the error ends the attempt, too
                 self._attempts.failed_for_good(error)
             if error.partial is None:
                 error.partial = self.response()
@@ -263,7 +265,7 @@ class StreamCall:
             then()
 
     async def aclose(self) -> None:
-        """Release the connection or the handler, which the source shields and bounds. Another task's attempts end."""
+        """Release the connection or the handler: shielded and bounded by the source. Ends attempts of another task."""
         if self._opening is not None:
             self._opening.cancel()
         if self.source is not None:
@@ -274,18 +276,18 @@ class StreamCall:
 
     @property
     def span(self) -> "CallSpan | None":
-        """OpenTelemetry's, where it is set up."""
+        """The call's span, if OpenTelemetry is set up."""
         observer = self._attempts.observer
         return None if observer is None else observer.span
 
     @property
     def is_observed(self) -> bool:
-        """Whether somebody is to be told how it ends."""
+        """Whether the call has watchers."""
         return self._attempts.observer is not None
 
     def drop(self) -> None:
-        """The caller has let go of the stream. For finalizers, which may run anywhere: the event loop tells of the end."""
-        if self.ended_at is not None or self._call_soon is None:  # nobody began to read it
+        """End a stream that was garbage collected. For finalizers, which may run anywhere: the end is scheduled on the loop."""
+        if self.ended_at is not None or self._call_soon is None:  # ended, or never opened
             return
         try:
             self._call_soon(self._end_dropped)
@@ -320,12 +322,12 @@ class StreamCall:
         )
 
     def _traced(self, work: Awaitable[T]) -> Awaitable[T]:
-        """The work of attempts, in OpenTelemetry's context of this call."""
+        """The attempts' work, in the OpenTelemetry context of this call."""
         observer = self._attempts.observer
         if observer is None:
             return work
         if self._call_soon is None:
-            self._call_soon = _loops.caller()
+            self._call_soon = _loops.scheduler()
         return work if observer.span is None else observer.span.around(work)
 
     def _commit(self) -> None:
@@ -335,13 +337,13 @@ class StreamCall:
         self._attempts.settle()
 
     async def _until_content(self) -> list[Any]:
-        """One attempt's first content, with what came before it."""
+        """One attempt's first content, with the chunks before it."""
         if self.state is OPENING:
             await self._unless_closed(self._open())
         return await self._first_content()
 
     async def _first_content(self) -> list[Any]:
-        """Of a response whose head has arrived."""
+        """The same for a response whose head has arrived."""
         held: list[Any] = []
         try:
             while self.state is HELD:
@@ -360,10 +362,10 @@ class StreamCall:
             raise
 
     async def _leave_attempt(self) -> None:
-        """Leave nothing open of an attempt that failed before its first content."""
+        """Close what an attempt that failed before its first content has opened."""
         if self.source is not None:
             await self.source.aclose()
-        if self.state is HELD:  # and not closed meanwhile
+        if self.state is HELD:  # not closed meanwhile
             self.state = checked(HELD, OPENING)
 
     async def _pause(self, seconds: float) -> None:
@@ -371,7 +373,7 @@ class StreamCall:
         await self._unless_closed(anyio.sleep(seconds))
 
     async def _unless_closed(self, waiting: Awaitable[T]) -> T:
-        """Wait for what no source can be closed to end: `aclose` in another task ends it."""
+        """Await something other than a source, so that `aclose` in another task can end the wait."""
         with anyio.CancelScope() as self._opening:
             if self.state in ENDINGS:  # closed while a failed attempt was released
                 self._opening.cancel()
@@ -403,7 +405,7 @@ class StreamCall:
             source = await self._attempts.prepared.open(self._via, self._shape, deadline)
         except Timeout as error:
             raise named(error, deadline, self.late) from error.__cause__
-        if self.state in ENDINGS:  # closed in the very moment
+        if self.state in ENDINGS:  # closed at the same moment
             await source.aclose()
             raise StreamClosedError(CLOSED_MEANWHILE)
         source.bare_text = self._bare_text
@@ -412,25 +414,25 @@ class StreamCall:
         self.state = checked(self.state, HELD)
 
     def _start_clock(self) -> None:
-        """Count deadlines as the event loop does. The total has been running since the call was made, maybe outside of it."""
+        """Use the event loop's clock for deadlines. The total runs since the call was made, perhaps before the loop."""
         self._clock = _loops.clock()
         total = self._timeouts.total_for(stream=True)
         if total is not None:
             self._attempts.deadline = self._total_deadline = self._clock() + total - (time.monotonic() - self.started_at)
 
-    def _look_at_ending(self, source: ChunkSource[Any], now: float) -> None:
-        """The last finish reason came, and the end of a response's body is to follow; or another choice began after all."""
+    def _note_ending(self, source: ChunkSource[Any], now: float) -> None:
+        """Note whether every choice has finished, so that only the end of the response's body is missing."""
         is_ending = source.status is not None and source.assembler.finished >= self._choices
         if is_ending and not self._is_ending:
             self._waiting_since = now
         self._is_ending = is_ending
 
     def _has_left_open(self) -> bool:
-        """Whether the server has said all, and had its time to end the stream."""
+        """Whether the `ending` time has passed: the server has sent everything, but leaves the stream open."""
         return self._clock() >= self._deadline - CLOCKS_DIFFER
 
     def _judge_end(self, source: ChunkSource[Any]) -> None:
-        """Judge a stream that has ended: it is complete, or it was cut short."""
+        """Check whether a stream that has ended is complete, and raise if it was truncated."""
         if not source.done and not source.assembler.is_complete():
             raise StreamTruncatedError(f"the stream ended before it was complete: {_missing(source.last_event)}")
         if self._attempts.is_under_way:
@@ -438,7 +440,7 @@ class StreamCall:
             self._attempts.release(response=lambda: (source.assembler.usage, source.headers))
 
     def _deadline_for_content(self) -> float:
-        """Until when to wait for content."""
+        """The deadline of the current wait for content."""
         timeouts = self._timeouts
         seconds = timeouts.idle if self.state is COMMITTED else timeouts.first_content
         if self._is_ending and timeouts.ending is not None:
@@ -454,7 +456,7 @@ class StreamCall:
 
 
 def _missing(last_event: str | None) -> str:
-    """What a stream lacks that ended too early; chat completions may end by either of two things."""
+    """What is missing in a truncated stream; chat completions may end in either of two ways."""
     if last_event not in (None, "[DONE]"):
-        return f"{last_event} did not come"
+        return f"{last_event} did not arrive"
     return f"neither {last_event or 'is_finished=True'} nor a finish reason for every choice arrived"

@@ -1,4 +1,4 @@
-"""Who answers a call: the backend that its model names, and what was prepared there for all of its attempts."""
+"""The targets of a call: the backend for its model, with the call prepared for all attempts."""
 
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, cast
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 
 class Target(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """Who answers a call.
+    """A backend and model that a call can be sent to.
 
     Attributes:
-        provider, model: their names, as errors and responses have them.
+        provider, model: their names, as in errors and responses.
         prepared: the call, ready for attempts.
-        policy: how often it is tried again here.
-        timeouts: of its attempts; the call's total is the first target's.
+        policy: how often to retry here.
+        timeouts: for its attempts; the call's total is the first target's.
         request: what was prepared.
-        choices: how many choices a stream is asked for.
-        fallbacks: who is asked instead once this one has failed, in order.
-        larger: who is asked instead where the prompt does not fit.
-        hedge: when a second attempt begins beside a slow one, None for never.
-        choice: the deployments that this stands for, None where it is asked itself.
-        deployment: the name of the one that this is, None where it is none of several.
+        choices: how many choices a stream has.
+        fallbacks: the targets to call after this one has failed, in order.
+        larger: the target to call if the prompt is too long for this one.
+        hedge: when a second attempt begins concurrently with a slow one, None for never.
+        choice: the deployments to choose from, None if the target is called itself.
+        deployment: its name if it is one of several deployments, else None.
     """
 
     provider: str
@@ -48,17 +48,17 @@ class Target(msgspec.Struct, frozen=True, eq=False, gc=False):
 
     @property
     def name(self) -> str:
-        """As "openai/gpt-4o-mini"."""
+        """Provider and model, such as "openai/gpt-4o-mini"."""
         return f"{self.provider}/{self.model}"
 
     @property
     def key(self) -> str:
-        """The model and its address: what is learned of one is not true of others."""
+        """The model and its address, by which statistics are kept."""
         return f"{self.name} {self.prepared.api_base}"
 
     @property
     def may_be_hedged(self) -> bool:
-        """Whether it has a hedge, or one that is asked instead has."""
+        """Whether it, or one of its fallbacks, has a hedge."""
         if self.hedge is not None:
             return True
         others = self.fallbacks if self.larger is None else (*self.fallbacks, self.larger)
@@ -69,7 +69,7 @@ def target_of(request: Request) -> Target:
     """The target of a request.
 
     Raises:
-        BadRequestError, AuthenticationError: a backend can't send it as it is.
+        BadRequestError, AuthenticationError: a backend can't send it.
     """
     options = request.options
     backend = _backend(request)
@@ -94,15 +94,15 @@ def target_of(request: Request) -> Target:
 
 
 class Choice:
-    """The deployments of one call. An attempt asks one of them."""
+    """The deployments of one call. Each attempt calls one of them."""
 
     def __init__(self, request: Request, ask: Callable[[object, Mapping[str, Any]], Request]) -> None:
         self._deployments = cast("Deployments", request.backend)
         self._ask, self._options = ask, request.options
 
-    def take(self, without: Collection[int]) -> "tuple[Seat, Target]":
-        """The one to ask now; one of `without` only where no other one is up. Raises as `target_of` does."""
-        seat = self._deployments.take(without)
+    def acquire(self, without: Collection[int]) -> "tuple[Seat, Target]":
+        """Choose a deployment; one of `without` only if no other is up. Raises as `target_of` does."""
+        seat = self._deployments.acquire(without)
         try:
             target = _other(self._deployments.request_of(seat.number, self._ask), self._options)
         except BaseException:
@@ -112,19 +112,19 @@ class Choice:
         return seat, msgspec.structs.replace(target, policy=policy, hedge=self._options.hedge, deployment=seat.name)
 
     def has_other(self, without: Collection[int]) -> bool:
-        """Whether one is up that is not among these."""
+        """Whether a deployment other than these is up."""
         return self._deployments.has_other(without)
 
 
 def _other(request: Request, first: Options) -> Target:
-    """Another target of a call, whose total is the first one's."""
+    """Another target of a call, with the first one's total time-out."""
     target = target_of(request)
     timeouts = msgspec.structs.replace(target.timeouts, total=first.timeouts.total)
     return msgspec.structs.replace(target, timeouts=timeouts)
 
 
 def with_content(target: Target, content: object) -> Target:
-    """The same target, asked something else. Raises as `target_of`."""
+    """The same target with other content. Raises as `target_of`."""
     request = msgspec.structs.replace(target.request, content=content)
     return msgspec.structs.replace(target, request=request, prepared=_backend(request).prepare(request))
 
@@ -141,7 +141,7 @@ def _policy(options: Options, backend: Backend) -> RetryPolicy:
 
 
 def stamp(error: APIError, provider: str, model: str, request: RequestInfo | None = None) -> None:
-    """Say on an error that leaves its call whose call it was, and what it sent: no layer below needs to know."""
+    """Set provider, model and request on an error when it leaves the call: the layers below do not know them."""
     error.llm_provider = error.llm_provider or provider
     error.model = error.model or model
     if error.request is None and request is not None:

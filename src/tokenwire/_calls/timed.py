@@ -1,4 +1,4 @@
-"""Streamed calls of which OpenTelemetry is told batch by batch, for those who ask for that by `OTel(chunk_metrics=True)`."""
+"""Streamed calls that report each batch of chunks to OpenTelemetry, for `OTel(chunk_metrics=True)`."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -24,16 +24,16 @@ class _Timed(_Base):
         return chunks
 
     def hand_on(self, send: Send) -> None:
-        """See `StreamCall`. Every chunk passes `take` here, which tells of it."""
+        """See `StreamCall`. Returns None, so that every chunk passes `take`, which reports it."""
 
 
 class TimedCall(_Timed, StreamCall):
-    """A `StreamCall` that tells of its chunks."""
+    """A `StreamCall` that reports its chunks."""
 
     __slots__ = ()
 
 
 class TimedHedgedCall(_Timed, HedgedCall):
-    """A `HedgedCall` that does."""
+    """A `HedgedCall` that reports its chunks."""
 
     __slots__ = ()

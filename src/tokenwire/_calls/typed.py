@@ -1,6 +1,6 @@
-"""What a call asks for beyond text: a type as `response_format`, functions as `tools`, and in which way.
+"""Typed answers: a type as `response_format`, functions as `tools`, and how they are sent to the model.
 
-Imported by calls that have one of these keywords alone.
+Imported only by calls that have one of these keywords.
 """
 
 from collections.abc import Mapping
@@ -27,13 +27,13 @@ def ask(
     stream: bool,
     usual: str,
 ) -> tuple[Asked | None, Any]:
-    """What a call asks for, and its content with what the prompt has to say of that.
+    """What a call requests beyond text, and its content with the instructions that this adds to the prompt.
 
     Args:
-        params: the model's; types and functions in it are replaced by what is sent of them.
-        given: what the call and its client say to this library.
-        own: the call's own keywords: what its client says for all calls must not make sense for each.
-        usual: the mode of who answers, where nobody names one.
+        params: the model's; types and functions in it are replaced by their schemas.
+        given: the call's and its client's keywords for this library.
+        own: the call's own keywords: those of its client need not make sense for every call.
+        usual: the backend's default for `json_mode`.
 
     Raises:
         BadRequestError: an argument is wrong; the message names it.
@@ -47,7 +47,9 @@ def ask(
         answer = None
     else:
         if stream and own.get("retry_invalid"):
-            raise refused("retry_invalid", "retry_invalid is for whole answers: what was streamed can't be taken back")
+            raise refused(
+                "retry_invalid", "retry_invalid is for calls that are not streamed: streamed chunks can't be taken back"
+            )
         answer = answer_of(wanted, mode)
         params["response_format"] = answer.response_format
         if answer.response_format is None:
@@ -79,7 +81,7 @@ def _refuse_without_type(own: Mapping[str, Any]) -> None:
 
 
 def _with_instruction(kind: Kind, content: Any, instruction: str) -> Any:
-    """The messages, the last of the user's with what the answer must be: not every model has a place for a system message."""
+    """The messages, with the instruction in the user's last one: not every model has system messages."""
     if kind != "chat":
         raise refused("json_mode", 'json_mode must be "schema" for a text completion: its prompt has no place for instructions')
     place = max((number for number, message in enumerate(content) if message["role"] == "user"), default=None)
@@ -91,7 +93,7 @@ def _with_instruction(kind: Kind, content: Any, instruction: str) -> Any:
 
 
 def _functions(tools: object, params: dict[str, Any]) -> Any:
-    """The functions among the tools; None where there are none, and the tools are sent as they are."""
+    """The functions among the tools; None if there are none: then the tools are sent as they are."""
     if callable(tools) or isinstance(tools, str | bytes | int | float | Mapping):
         raise wrong("tools", "a list of functions and dicts", tools)
     if not isinstance(tools, list | tuple):

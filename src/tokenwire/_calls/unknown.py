@@ -1,8 +1,8 @@
-"""Keywords that stand in no list: refused where they are a mistake, else the model's.
+"""Keywords in no list: refused if they look like a mistake, otherwise sent to the model.
 
-A misspelled parameter would reach the server, and most servers ignore what they do not know; a misspelled `api_key` would
-even put the key into the body. So a keyword that stands in no list below and is nearly one that does is refused, with the
-right one named. What a server takes beyond these lists can be said in `extra_body`, whatever it looks like.
+A misspelled parameter would reach the server, and most servers ignore unknown ones; a misspelled `api_key` would even put
+the key into the body. So a keyword that is not in the lists below but is similar to one in them is refused, and the error
+names the right one. A server's own parameters can always be sent in `extra_body`, whatever their names.
 """
 
 from collections.abc import Container, Iterable
@@ -20,9 +20,9 @@ from ..types.params import (
     TypedChatOpenAIParams,
 )
 
-# What servers take in a body beside OpenAI's parameters, each by its own sources of November 2026.
+# Servers' parameters beyond OpenAI's, from their sources of November 2026.
 _OF_SERVERS = {
-    # openai 3.57, `create` of chat completions, completions, embeddings and images, where no TypedDict of ours names it
+    # openai 3.57, `create` of chat completions, completions, embeddings and images, those in no TypedDict of ours
     "openai": """
         complexity frame_count frame_duration_ms moderation output_compression partial_images prompt_cache_options
         prompt_cache_retention svg
@@ -60,7 +60,7 @@ _OF_SERVERS = {
         context format images keep_alive main_gpu num_batch num_ctx num_gpu num_keep num_predict num_thread options raw
         system template tfs_z think truncate use_mlock use_mmap
     """,
-    # anthropic 2.14, `create` of messages, but for what chat says in another way
+    # anthropic 2.14, `create` of messages, without those that chat completions has under other names
     "anthropic": """
         container context_management diagnostics inference_geo mcp_servers output_config speed user_profile_id workspace_id
     """,
@@ -82,55 +82,67 @@ _OPENAIS = frozenset().union(
         )
     )
 )
-_MEANT = _OURS | _OPENAIS | frozenset(" ".join(_OF_SERVERS.values()).split())  # what one may be taken for
+_MEANT = _OURS | _OPENAIS | frozenset(" ".join(_OF_SERVERS.values()).split())  # a misspelled keyword may mean one of these
 KNOWN = _MEANT | _keywords.OURS
 
-# What is said elsewhere than to a call, or in another word that no spelling leads to.
+_PROXY = "set HTTPS_PROXY in the environment, or pass AsyncClient(http_client=httpx.AsyncClient(proxy=...))"
+
+# Keywords that belong elsewhere than in a call, or have another name that is not similar.
 _ELSEWHERE = {
+    "access_token": "did you mean api_key?",
+    "api_token": "did you mean api_key?",
+    "auth_token": "did you mean api_key?",
     "concurrency": "pass it to amap() or map(), or bound a client's calls: AsyncClient(gate=Gate(max_concurrency=...))",
+    "deadline": "did you mean timeout?",
     "gate": "pass it to AsyncClient(gate=...)",
     "handlers": "pass it to AsyncClient(handlers=...)",
-    "key": "did you mean api_key?",
-    "token": "did you mean api_key?",
     "http_client": "pass it to the call as client=..., or to AsyncClient(http_client=...)",
+    "key": "did you mean api_key?",
+    "max_concurrency": "pass it to a gate: AsyncClient(gate=Gate(max_concurrency=...)); amap() and map() take concurrency",
+    "proxies": _PROXY,
+    "proxy": _PROXY,
     "retries": "did you mean num_retries?",
+    "token": "did you mean api_key?",
     "transport": "pass it to AsyncClient(transport=...)",
+    "verify": "did you mean ssl_verify?",
 }
 
 _SETTINGS = (*_keywords.SETTINGS, *_keywords.CALLBACKS, "custom_provider_map")
 
-_SHORT, _LONG = 6, 8  # letters: a shorter keyword is never taken for another, in a longer one two letters may be wrong
+_SHORT, _LONG = 6, 8  # letters: shorter keywords are not compared; from _LONG on, two letters may be wrong
 
-# Endings of what is meant to be kept secret. A model has no use for it, whoever it belongs to.
+# Endings of secrets' names. A model has no use for a secret.
 _SECRETS = ("_api_key", "_access_key", "_credentials", "_password", "_secret", "_secret_key")
 
 
 def refuse_mistakes(names: Iterable[str], heard: Container[str] = ()) -> None:
-    """Refuse what is nearly a keyword, is said elsewhere, or is somebody's secret.
+    """Refuse unknown keywords that are similar to a known one, belong elsewhere, or look like a secret.
 
     Args:
-        names: the keywords of a call, in its order.
-        heard: those that the handler which answers has in its signature.
+        names: the keywords of a call, in order.
+        heard: those in the handler's signature.
 
     Raises:
-        BadRequestError: nobody takes one of them as it is spelled, and it is nearly one that is known, or belongs to a
-            client, or looks like a secret; `param` and the message name it.
+        BadRequestError: one of them is unknown, and is similar to a known one, belongs to a client, or looks like a
+            secret; `param` and the message name it.
     """
     for name in names:
         if name in KNOWN or name in heard:
             continue
         by_hand = f'can be sent as extra_body={{"{name}": ...}}'
         if name.endswith(_SECRETS):
-            raise refused(name, f"{name} looks like a secret, which is not sent to a model unasked: it {by_hand}")
+            raise refused(
+                name, f"{name} looks like a secret, so it is not sent to the model: if it is meant for it, it {by_hand}"
+            )
         if (advice := _ELSEWHERE.get(name) or _meant(name)) is not None:
             raise refused(name, f"no call takes a keyword {name}: {advice} (A server's own of that name {by_hand}.)")
 
 
 def refuse_misspelled_setting(name: str) -> None:
-    """The same for what is assigned to the package itself, where nothing would ever read it.
+    """Refuse a misspelled attribute assigned to the package, which nothing would ever read.
 
     Raises:
-        BadRequestError: it is nearly one of `_keywords.SETTINGS`; `param` and the message name it.
+        BadRequestError: it is similar to one of `_keywords.SETTINGS`; `param` and the message name it.
     """
     if name not in _SETTINGS and name not in _keywords.OURS and (meant := nearest(name, _SETTINGS)) is not None:
         raise refused(name, f"tokenwire has no setting {name}: did you mean {meant}?")
@@ -138,15 +150,15 @@ def refuse_misspelled_setting(name: str) -> None:
 
 @lru_cache(1000)
 def _meant(name: str) -> str | None:
-    meant = nearest(name, _MEANT)
+    meant = name.lower() if name.lower() in _MEANT else nearest(name, _MEANT)
     return None if meant is None else f"did you mean {meant}?"
 
 
 def nearest(word: str, known: Iterable[str], *, shortest: int = _SHORT) -> str | None:
-    """The known word that another is nearly; the nearest, then the first by the alphabet. None for one that is like none.
+    """The known word most similar to `word`, the first in the alphabet among equals; None if none is similar.
 
     Args:
-        shortest: the letters below which a word is like none.
+        shortest: words with fewer letters are similar to none.
     """
     wrong = 0 if len(word) < shortest else 1 if len(word) < _LONG else 2
     near = ((_difference(word.lower(), other, wrong), other) for other in known if len(other) >= shortest - 1)
@@ -155,7 +167,7 @@ def nearest(word: str, known: Iterable[str], *, shortest: int = _SHORT) -> str |
 
 
 def _difference(a: str, b: str, most: int) -> int:
-    """As `_edits`; a plural is the same word, and so "num_retry" no more than one off from "num_retries"."""
+    """As `_edits`, but a plural counts as the same word, so "num_retry" is at most one edit from "num_retries"."""
     return min(_edits(a, b, most), 1 + _edits(_singular(a), _singular(b), most - 1))
 
 
@@ -164,10 +176,9 @@ def _singular(name: str) -> str:
 
 
 def _edits(a: str, b: str, most: int) -> int:
-    """How many letters must be put in, left out, exchanged or swapped with the next to make one word the other.
+    """The optimal string alignment distance: insertions, deletions, substitutions and swaps of adjacent letters.
 
-    That is the optimal string alignment distance (Damerau-Levenshtein without moves over a distance); any number above
-    `most` stands for all of them.
+    Any result above `most` only means "more than `most`".
     """
     if abs(len(a) - len(b)) > most:
         return most + 1

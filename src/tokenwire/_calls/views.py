@@ -1,4 +1,4 @@
-"""What can be read of a stream in place of its chunks: its text, the value that this is becoming, its tool calls."""
+"""Other ways to iterate a stream than by chunks: by its text, its partial JSON value, its tool calls."""
 
 from collections import deque
 from collections.abc import Callable
@@ -8,31 +8,31 @@ V = TypeVar("V")
 
 
 class Chunks(Protocol):
-    """A stream, as `AsyncStream` is one."""
+    """The part of `AsyncStream` that views need."""
 
     async def __anext__(self) -> Any:
         """The next chunk."""
         ...
 
     def take_ready(self) -> list[Any]:
-        """Those that arrived with it."""
+        """The chunks that arrived with it."""
         ...
 
 
 class AsyncView(Generic[V]):
-    """Something of a stream, once for each read from the network: `async for`.
+    """An async iterator over a stream that yields at most one item for each read from the network.
 
-    It has nothing of its own to close; it ends and fails as the stream does.
+    It has nothing to close itself; it ends and fails as the stream does.
 
     Args:
-        stream: whose chunks it takes.
-        take: what it makes of some; None where there is nothing in them for its reader.
+        stream: the stream it reads.
+        read: makes an item from chunks; None if they have nothing for it.
     """
 
-    __slots__ = ("_stream", "_take")
+    __slots__ = ("_read", "_stream")
 
-    def __init__(self, stream: Chunks, take: Callable[[list[Any]], V | None]) -> None:
-        self._stream, self._take = stream, take
+    def __init__(self, stream: Chunks, read: Callable[[list[Any]], V | None]) -> None:
+        self._stream, self._read = stream, read
 
     def __aiter__(self) -> "AsyncView[V]":
         return self
@@ -40,26 +40,26 @@ class AsyncView(Generic[V]):
     async def __anext__(self) -> V:
         while True:
             chunk = await self._stream.__anext__()
-            made = self._take([chunk, *self._stream.take_ready()])
+            made = self._read([chunk, *self._stream.take_ready()])
             if made is not None:
                 return made
 
 
 class AsyncItems(Generic[V]):
-    """Something of a stream, any number of items for each read from the network: `async for`.
+    """An async iterator over a stream that yields any number of items for each read from the network.
 
-    It has nothing of its own to close; it ends as the stream does, after what `finish` adds, and fails as it does.
+    It has nothing to close itself; it ends as the stream does, after the items of `finish`, and fails as it does.
 
     Args:
-        stream: whose chunks it takes.
-        take: the items that it finds in some.
-        finish: those that it finds once the stream has ended, and then, asked again, no more.
+        stream: the stream it reads.
+        read: returns the items in chunks.
+        finish: returns the last items once the stream has ended; called again, none.
     """
 
-    __slots__ = ("_finish", "_ready", "_stream", "_take")
+    __slots__ = ("_finish", "_read", "_ready", "_stream")
 
-    def __init__(self, stream: Chunks, take: Callable[[list[Any]], list[V]], finish: Callable[[], list[V]]) -> None:
-        self._stream, self._take, self._finish = stream, take, finish
+    def __init__(self, stream: Chunks, read: Callable[[list[Any]], list[V]], finish: Callable[[], list[V]]) -> None:
+        self._stream, self._read, self._finish = stream, read, finish
         self._ready: deque[V] = deque()
 
     def __aiter__(self) -> "AsyncItems[V]":
@@ -74,5 +74,5 @@ class AsyncItems(Generic[V]):
                 if not self._ready:
                     raise
             else:
-                self._ready.extend(self._take([chunk, *self._stream.take_ready()]))
+                self._ready.extend(self._read([chunk, *self._stream.take_ready()]))
         return self._ready.popleft()

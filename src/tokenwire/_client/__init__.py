@@ -1,1 +1,1 @@
-"""The async face: `AsyncClient`, the package's functions, which are a default client's methods, and what they send through."""
+"""The async API: `AsyncClient`, the package's functions, which are methods of a default client, and their connection pools."""

@@ -1,4 +1,4 @@
-"""`AsyncClient`: the calls, with defaults of their own, a lifetime and a connection pool.
+"""`AsyncClient`: all calls, with default keywords, a lifetime and a connection pool.
 
 The package's functions are the methods of `default_client`; see `functions`.
 """
@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
-from .._calls.plain import call
 from .._calls.request import Defaults, parse_request
 from .._calls.routing import bridges_of, route
 from .._calls.stream import AsyncStream, ParsedAsyncStream, opened
 from .._calls.streamed import stream_call
 from .._calls.targets import target_of
+from .._calls.whole import call
 from .._settings import module_settings
 from ..exceptions import TokenwireError, refused, wrong
 from ..llms.backend import Kind, Request, SharedBackend, check_http_client
@@ -59,25 +59,27 @@ class AsyncClient:
     """Calls models, from any asyncio or trio task.
 
     Args:
-        http_client: an `httpx.AsyncClient` to send through, for proxies of your own, HTTP/2 or event hooks; it is used
-            as it is and not closed. It decides in which event loops the client can be used.
-        transport: an `HTTPTransport` with limits or an SSL context of your own; it is closed with the client. It belongs
-            to one event loop, and then so does the client. Without either, the client has a transport of its own for each
-            event loop and each `ssl_verify`, and goes through httpx where the environment names a proxy (`HTTPS_PROXY`,
-            `NO_PROXY`, ..., as curl reads them).
-        handlers: by provider, handlers that answer this client's calls and nobody else's; whatever `register` takes,
-            `Deployments` too. They come before the registered ones.
-        gate: a `Gate`, which bounds its calls together with those of other clients that are given the same one.
+        http_client: an `httpx.AsyncClient` to send through, for your own proxies, HTTP/2 or event hooks; it is used
+            unchanged and not closed. It decides in which event loops the client can be used.
+        transport: an `HTTPTransport` with your own limits or SSL context; it is closed with the client. It belongs to one
+            event loop, and so then does the client. Without either, the client has its own transport for each event loop
+            and each `ssl_verify`, and uses httpx if the environment names a proxy (`HTTPS_PROXY`, `NO_PROXY`, ..., read as
+            by curl).
+        handlers: by provider, handlers for this client's calls only; anything that `register` accepts, including
+            `Deployments`. They take precedence over registered ones.
+        gate: a `Gate`, which limits its calls together with those of other clients that are given the same one.
         **defaults: keywords for every call made through this client, such as `api_base`, `api_key`, `timeout`,
-            `num_retries`, `headers`, `limits` or `temperature`; a call's own keywords win. Headers are merged.
+            `num_retries`, `headers`, `limits` or `temperature`; a call's own keywords take precedence. Headers are merged.
 
-    Use it in `async with`, or call `aclose()`. A client may be used in several event loops, in one thread after the other
-    or in several at once, and keeps connections for each, which are closed when that loop shuts down, or when the client is
-    dropped and no stream needs them. Its methods are those of the package, and raise the same errors.
+    Use it in `async with`, or call `aclose()`. A client may be used in several event loops, one after the other or at the
+    same time in several threads. It has separate connections for each loop, which are closed when the loop shuts down, or
+    when the client is dropped and no stream uses them. Its methods are the same as the package's functions, and raise the
+    same errors.
 
     Raises:
-        BadRequestError: one of the first four is wrong; at the call, when a default is. The message names it.
-        RuntimeError: at the call, when the client is closed, or its `transport` belongs to another event loop.
+        BadRequestError: one of the first four arguments is wrong, or a default is an argument of each call (`model`,
+            `messages`, `prompt`, `input`, `stream`); raised by a call if another default is wrong. The message names it.
+        RuntimeError: raised by a call if the client is closed, or its `transport` belongs to another event loop.
     """
 
     def __init__(
@@ -90,7 +92,7 @@ class AsyncClient:
         **defaults: "Unpack[ChatParams]",
     ) -> None:
         keywords: dict[str, Any] = dict(defaults)
-        if "headers" in keywords:  # a call's own are merged with them
+        if "headers" in keywords:  # they are merged with a call's own
             keywords["default_headers"] = keywords.pop("headers")
         check_http_client("http_client", http_client)
         if transport is not None:
@@ -114,44 +116,44 @@ class AsyncClient:
         return f"<AsyncClient {'closed' if self._pools.closed else 'open'}>"
 
     def __reduce__(self) -> str:
-        if self is default_client:  # so that the package's functions, which are its methods, can be pickled
+        if self is default_client:  # the package's functions are its methods, and must be picklable
             return "default_client"
         raise TypeError("a client can't be pickled or copied: it has keys and connections; make another one")
 
     async def aclose(self) -> None:
-        """Close the client, and its connections in this event loop, those of open streams too.
+        """Close the client, and its connections in this event loop, including those of open streams.
 
-        What it has open in other loops is closed when they shut down. Safe to call twice; bounded, and done even when
-        cancelled.
+        Its connections in other loops are closed when those shut down. Safe to call twice; takes a bounded time, and
+        completes even when cancelled.
         """
         await self._pools.aclose()
 
     async def warm(self, count: int = 1, *, api_base: str | None = None) -> None:
-        """Open connections ahead, so that the first calls find them.
+        """Open connections in advance, so that the first calls do not wait for them.
 
         Args:
-            count: how many should stand ready.
-            api_base: where; the client's own `api_base` where it is not given.
+            count: how many idle connections there should be.
+            api_base: the address; by default the client's own `api_base`.
 
         Raises:
             APIConnectionError, Timeout: they could not be opened.
-            BadRequestError: there is no address.
+            BadRequestError: neither the call nor the client has an `api_base`.
         """
         from ..http.transport import warm
 
         address = api_base or self._defaults.given.get("api_base")
         if not isinstance(address, str):
-            raise refused("api_base", "api_base must say where to connect")
+            raise refused("api_base", "api_base must be given, to warm or to the client: the address to connect to")
         await warm(self._pools.transport(), address, count)
 
     @property
     def stats(self) -> PoolStats | None:
         """The `open`, `idle` and `waiting` counts of its pools in this event loop, as `HTTPTransport.stats`.
 
-        None before the first call here.
+        None before the first call in this event loop.
 
         Raises:
-            RuntimeError: no event loop is running here.
+            RuntimeError: no event loop is running.
         """
         return self._pools.stats
 
@@ -190,28 +192,28 @@ class AsyncClient:
     async def acompletion(
         self, model: str, messages: "Messages | None" = None, *, stream: bool = False, **params: "Unpack[ChatParams]"
     ) -> ModelResponse | AsyncStream[ModelResponseStream]:
-        """Ask a model for a chat completion.
+        """Request a chat completion.
 
         Args:
-            model: "<provider>/<model>": "openai/..." for any OpenAI-compatible endpoint, or the name of a registered handler.
-            messages: a list of dicts with `role` and `content`; a `Message` from an earlier answer can stand in it as it is.
-            stream: answer in chunks.
-            **params: OpenAI's parameters (`temperature`, `tools`, `n`, ...) and the call's own (`api_base`, `api_key`,
-                `timeout`, `num_retries`, ...: see `types.params.CallParams`). A keyword that is neither goes into the
-                request's body, and into `optional_params` for handlers; one of LiteLLM's that tokenwire does not have is
-                refused, and can be sent in `extra_body`.
+            model: "<provider>/<model>": "openai/..." for any OpenAI-compatible endpoint, or a registered handler's name.
+            messages: a list of dicts with `role` and `content`, or `Message` objects from earlier answers.
+            stream: whether to return a stream of chunks.
+            **params: OpenAI's parameters (`temperature`, `tools`, `n`, ...) and options of the call (`api_base`, `api_key`,
+                `timeout`, `num_retries`, ...: see `types.params.CallParams`). Any other keyword is added to the request's
+                body, and to `optional_params` for handlers; a keyword of LiteLLM's that tokenwire does not have is
+                refused, but can be sent in `extra_body`.
 
         Returns:
             The whole completion; with `stream=True` an `AsyncStream` of chunks in OpenAI's shape, once the response has begun.
 
         Raises:
             BadRequestError: an argument is wrong; nothing was sent. Also the server's own 400.
-            UnknownProviderError: no provider is known for this model; nothing was sent.
-            AuthenticationError: no key where one is needed (nothing was sent), or the server refused it.
-            Timeout: a deadline ran out; its `budget` says which.
-            APIConnectionError: no connection, or a broken one.
-            APIResponseValidationError: the answer is not what the protocol says.
-            APIError: any other failure, as the class of its status (`RateLimitError`, `InternalServerError`, ...).
+            UnknownProviderError: the model's provider is unknown; nothing was sent.
+            AuthenticationError: a required key is missing (nothing was sent), or the server refused it.
+            Timeout: a time-out passed; its `budget` says which.
+            APIConnectionError: connecting failed, or the connection broke.
+            APIResponseValidationError: the answer does not follow the protocol.
+            APIError: any other failure, of the class for its status (`RateLimitError`, `InternalServerError`, ...).
 
         Cancelling the task releases the connection at once. The protocol is OpenAI's "Create chat completion".
         """
@@ -236,13 +238,13 @@ class AsyncClient:
     def astreaming(
         self, model: str, messages: "Messages | None" = None, **params: "Unpack[ChatParams]"
     ) -> AsyncStream[GenericStreamingChunk]:
-        """Stream a chat completion as flat chunks, the fastest way there is: `async for chunk in astreaming(...)`.
+        """Stream a chat completion as flat chunks, the fastest way to stream: `async for chunk in astreaming(...)`.
 
-        Takes what `acompletion` takes. Nothing is sent before the first chunk is asked for, which is where the errors
-        come that `acompletion` raises; only wrong arguments are refused at once.
+        Takes the same arguments as `acompletion`. Nothing is sent before the first chunk is read, which then raises the
+        errors of `acompletion`; only wrong arguments are refused at once.
 
         Returns:
-            An `AsyncStream` of `GenericStreamingChunk`: `chunk.text` is what each adds. It needs no `await`.
+            An `AsyncStream` of `GenericStreamingChunk`: `chunk.text` is the text that it adds. Not to be awaited.
 
         Raises:
             BadRequestError, UnknownProviderError, AuthenticationError: as `acompletion`, before anything is sent.
@@ -269,16 +271,16 @@ class AsyncClient:
     async def atext_completion(
         self, model: str, prompt: "str | Sequence[Any] | None" = None, *, stream: bool = False, **params: "Unpack[TextParams]"
     ) -> TextCompletionResponse | AsyncStream[TextCompletionResponse]:
-        """Ask a model to continue a text, by OpenAI's older `/completions`.
+        """Request the continuation of a text, by OpenAI's older `/completions`.
 
         Args:
             model: as for `acompletion`. Handlers get the prompt as a user's message; token ids only if they name `prompt`.
-            prompt: a str, a list of them (a choice each), a list of token ids, or a list of such lists.
-            stream: answer in chunks.
+            prompt: a str, a list of str (a choice for each), a list of token ids, or a list of such lists.
+            stream: whether to return a stream of chunks.
             **params: as for `acompletion`.
 
         Returns:
-            The whole completion; with `stream=True` an `AsyncStream` of pieces of one.
+            The whole completion; with `stream=True` an `AsyncStream` of `TextCompletionResponse` chunks.
 
         Raises:
             APIError: as `acompletion`.
@@ -295,9 +297,9 @@ class AsyncClient:
 
         Args:
             model: as for `acompletion`.
-            input: a str, a list of them, or token ids.
+            input: a str, a list of str, or token ids.
             **params: as for `acompletion`; `dimensions` and `encoding_format` are OpenAI's. With `encoding_format="base64"`,
-                `item.array()` gives each vector as an array at a fraction of what a list of floats costs.
+                `item.array()` returns each vector as an array, at a fraction of the cost of a list of floats.
 
         Returns:
             A vector for each input, in `data`.
@@ -309,15 +311,15 @@ class AsyncClient:
         return cast(EmbeddingResponse, await call(request, self._pools, self._gate))
 
     async def aimage_generation(self, prompt: str, model: str, **params: "Unpack[ImageParams]") -> ImageResponse:
-        """Make images.
+        """Generate images.
 
         Args:
-            prompt: what they should show.
+            prompt: a description of the images.
             model: as for `acompletion`.
             **params: as for `acompletion`; `n`, `size` and `quality` are OpenAI's.
 
         Returns:
-            The images in `data`, by address or as base64 text.
+            The images in `data`, as URLs or as base64 text.
 
         Raises:
             APIError: as `acompletion`.
@@ -328,18 +330,18 @@ class AsyncClient:
     async def aimage_edit(
         self, image: "File | Sequence[File]", *, prompt: str, model: str, **params: "Unpack[ImageEditParams]"
     ) -> ImageResponse:
-        """Change images, or make new ones of them.
+        """Edit images, or generate new ones from them.
 
         Args:
             image: bytes, an open binary file, a path, or a tuple of a name, one of these, and perhaps a content type; or a list
-                of such. An endpoint gets what is in them, read before anything is sent; an open file is left where it stood.
-            prompt: what to make of them.
+                of these. For an endpoint, large files are read in a thread; an open file's position is restored.
+            prompt: a description of the edit.
             model: as for `acompletion`.
-            **params: as for `acompletion`; `mask` is a file too, whose transparent parts say where to change the image; `n`,
+            **params: as for `acompletion`; `mask` is a file whose transparent parts are where to change the image; `n`,
                 `size` and `quality` are OpenAI's.
 
         Returns:
-            The images in `data`, by address or as base64 text.
+            The images in `data`, as URLs or as base64 text.
 
         Raises:
             APIError: as `acompletion`; BadRequestError also for a file that can't be read.
@@ -349,18 +351,19 @@ class AsyncClient:
         return cast(ImageResponse, await call(request, self._pools, self._gate))
 
     async def acount_tokens(self, model: str, messages: "Messages" = (), **params: "Unpack[ChatParams]") -> TokenCount:
-        """Count the tokens that a conversation has for a model, without having it answered.
+        """Count the tokens of a conversation for a model, without an answer.
 
         Args:
-            model: as for `acompletion`: one of a handler that has `count_tokens` or `acount_tokens`, or of an endpoint that speaks
+            model: as for `acompletion`, of a handler with `count_tokens` or `acount_tokens`, or of an endpoint with the API
                 Messages or Responses (`POST /v1/messages/count_tokens`, `/responses/input_tokens`).
-            messages, **params: as for `acompletion`. What only the answer depends on is left out where an API refuses it.
+            messages, **params: as for `acompletion`. Parameters that only affect the answer are left out if an API refuses
+                them.
 
         Returns:
             The number as `input_tokens`.
 
         Raises:
-            APIError: as `acompletion`; with the status 501 where whoever answers for the model can't count.
+            APIError: as `acompletion`; with the status 501 if the model's endpoint or handler can't count.
         """
         request = self._request("tokens", model, messages, params, False)
         return cast(TokenCount, await call(request, self._pools, self._gate))
@@ -369,7 +372,7 @@ class AsyncClient:
         """List the models that an endpoint offers, by `GET /models`.
 
         Args:
-            model: names the provider alone; what follows the "/" is ignored.
+            model: names only the provider; the part after the "/" is ignored.
             **params: `api_base`, `api_key` and the other keywords of every call.
 
         Returns:
@@ -384,19 +387,19 @@ class AsyncClient:
     def handler_keywords(
         self, model: str, *, stream: bool = False, custom_llm_provider: str | None = None
     ) -> frozenset[str] | None:
-        """The keywords that a model's handler names, or all of them where several share its calls; None where only endpoints do.
+        """The keywords in the signature of a model's handler, or of all its deployments' handlers; None for endpoints only.
 
-        For programs that call handlers on behalf of others, as a server does: what a handler names, it knows. Of the parameters
-        that change what an answer looks like, `n`, `best_of`, `echo` and `logprobs` are passed to a method that names them, as
-        `prompt` is.
+        For programs that call handlers for others, such as a server: a handler supports the keywords that it names. `n`,
+        `best_of`, `echo` and `logprobs`, which change the form of an answer, are passed only to a method that names them, and
+        so is `prompt`.
 
         Args:
             model: as for `acompletion`.
             custom_llm_provider: as for `acompletion`.
-            stream: whether to look at the method that answers streams.
+            stream: whether to inspect the method for streams.
 
-        Raises:
-            UnknownProviderError: no provider is known for this model.
+            Raises:
+                UnknownProviderError: the model's provider is unknown.
         """
         _, _, backend = route(model, custom_llm_provider, "text", self._handlers, module_settings())
         if isinstance(backend, SharedBackend):
@@ -466,17 +469,18 @@ class AsyncClient:
         on_error: Literal["return", "raise"] = "return",
         **params: "Unpack[ChatParams]",
     ) -> "Results[Any]":
-        """Ask a model many times, so many at once: `async with client.amap(...) as results: async for result in results`.
+        """Make many calls, with a limited concurrency: `async with client.amap(...) as results: async for result in results`.
 
         Args:
             model: as for `acompletion`.
-            inputs: an iterable or async iterable of prompts, message lists, or dicts of keywords with "messages" or "prompt"
-                among them, which win over those given here. It is read only as calls can begin. An iterable must not block;
-                an async generator is closed at the end.
-            concurrency: calls under way at once, a stream until it ends; the `max_concurrency` of the client's gate where it
-                is not given, else 64. Memory is bounded by it: at most twice as many results wait to be taken or are made.
-            ordered: results in the inputs' order; otherwise as they come.
-            stream: results have open streams, to be read or closed before others can begin. Leaving the block closes them.
+            inputs: an iterable or async iterable of prompts, message lists, or dicts with "messages" or "prompt" and other
+                keywords, which take precedence over those given here. An input is only read when its call can begin. An
+                iterable must not block; an async generator is closed at the end.
+            concurrency: calls under way at once, a stream until it ends; by default the `max_concurrency` of the client's
+                gate, else 64. It limits memory: at most twice as many results are under way or waiting to be taken.
+            ordered: whether to return results in the inputs' order; otherwise in the order in which they arrive.
+            stream: whether results have open streams, to be read or closed before others can begin. Leaving the block closes
+                them.
             on_error: "return" results with an `error`, or "raise" it.
             **params: as for `acompletion`, for every call.
 
@@ -485,8 +489,8 @@ class AsyncClient:
             block cancels the calls that are under way.
 
         Raises:
-            BadRequestError, UnknownProviderError, AuthenticationError: an argument is wrong; nothing was sent. What is wrong
-                with one input alone is the `error` of its result.
+            BadRequestError, UnknownProviderError, AuthenticationError: an argument is wrong; nothing was sent. A mistake in a
+                single input is the `error` of its result.
         """
         from ..jobs.map import CONCURRENCY, Results, asking
 
@@ -499,7 +503,7 @@ class AsyncClient:
     async def abatch_completion(
         self, model: str, messages: "Sequence[Messages]" = (), *, max_workers: int = 100, **params: "Unpack[ChatParams]"
     ) -> list[ModelResponse | TokenwireError]:
-        """Ask a model for a completion of each of several conversations, as LiteLLM's `batch_completion` does.
+        """Request a completion of each of several conversations, like LiteLLM's `batch_completion`.
 
         Args:
             model: as for `acompletion`.
@@ -508,7 +512,7 @@ class AsyncClient:
             **params: as for `acompletion`, for every call.
 
         Returns:
-            The answers in the order of `messages`; in place of one that failed, its exception.
+            The answers in the order of `messages`; for a failed call, its exception instead.
 
         Raises:
             BadRequestError, UnknownProviderError, AuthenticationError: an argument is wrong; nothing was sent.
@@ -540,13 +544,13 @@ def _check_transport(transport: object) -> None:
     if not isinstance(transport, HTTPTransport):
         raise refused(
             "transport",
-            f"transport must be a tokenwire.HTTPTransport, not {type(transport).__name__}; another of httpx's goes into"
+            f"transport must be a tokenwire.HTTPTransport, not {type(transport).__name__}: pass an httpx transport in"
             " http_client=httpx.AsyncClient(transport=...)",
         )
 
 
 def pools_of(client: AsyncClient) -> ClientPools:
-    """What a client's calls are sent through: for the sync face, which closes it from other threads."""
+    """A client's pools, for the sync API, which closes them from other threads."""
     return client._pools
 
 
@@ -554,8 +558,8 @@ default_client = AsyncClient()
 
 
 async def aclose() -> None:
-    """Close the connections that the package's own functions keep in this event loop; the next call opens new ones.
+    """Close the connections of the package's functions in this event loop; the next call opens new ones.
 
-    There is no need to call it: they are closed when the event loop shuts down.
+    Need not be called: they are closed when the event loop shuts down.
     """
     await default_client._pools.leave_loop()

@@ -1,7 +1,7 @@
 """The package's functions: the methods of the default client, where their docstrings are.
 
-What a type checker is shown are the methods' signatures once more: it takes no method for a declared function. A test
-holds the two against each other.
+For type checkers the methods' signatures are repeated here, as they do not accept a method for a declared function. A test
+compares the two.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
-"""What the clients keep open, for each event loop apart.
+"""The connection pools of clients, separate for each event loop.
 
-A connection belongs to the event loop that it was opened in, and a client to none: a global one may be used in several
-threads' loops, and in one `asyncio.run` after the other. So the pools hang on the loop, one set for each client, and are
-closed when the loop shuts down. A client that is dropped takes its own along.
+A connection belongs to the event loop in which it was opened, but a client to none: a global one may be used in several
+threads' loops, and in one `asyncio.run` after the other. So the pools are stored in the loop, one set for each client, and
+are closed when the loop shuts down. Dropping a client drops its pools.
 """
 
 from collections.abc import AsyncGenerator
@@ -28,32 +28,33 @@ CLOSE_SECONDS = 5.0
 
 
 class ClientPools:
-    """What one client's calls are sent through, in whichever event loop they are made; `llms.backend.Senders`.
+    """The senders of one client's calls, in any event loop; implements `llms.backend.Senders`.
 
     Args:
-        http_client: the httpx client that the client's maker wants used, for everything; it is not closed.
-        transport: the transport that the maker wants used; it belongs to one event loop, and is closed.
+        http_client: the user's httpx client, used for everything; it is not closed.
+        transport: the user's transport, which belongs to one event loop; it is closed.
     """
 
     def __init__(self, http_client: "httpx.AsyncClient | None", transport: "HTTPTransport | None") -> None:
         self._http_client = http_client
         self._transport = transport
         self._transport_has_loop = False
-        self._proxies: dict[str, Proxy | None] = {}  # by address, as the environment said at the first call to it
+        self._proxies: dict[str, Proxy | None] = {}  # by address, read from the environment at the first call to it
         self.closed: bool = False
 
     @property
     def stats(self) -> PoolStats | None:
-        """The transport's in this event loop, None before the first call here."""
+        """The statistics of the transports in this event loop, None before the first call in it."""
         pools = pools_here().get(self)
         return None if pools is None else pools.stats
 
     def sender(self, api_base: str, verify: "Verify" = True) -> "Sender":
-        """What requests to `api_base` are sent through.
+        """The sender for requests to `api_base`.
 
         Raises:
             RuntimeError: the client is closed, or its transport belongs to another event loop.
-            BadRequestError: the environment names a proxy for it that can't be used; or `verify` can't be obeyed.
+            BadRequestError: the environment's proxy for it can't be used; or `verify` is given with the user's client or
+                transport.
         """
         if verify is not True:
             self._check_verify()
@@ -67,7 +68,7 @@ class ClientPools:
         return self._pools().transport(verify) if proxy is None else self._pools().proxied(proxy, verify)
 
     def http_client(self, verify: "Verify" = True) -> "httpx.AsyncClient":
-        """For a handler's own requests: the maker's, or one over this client's transport. Raises as `sender` does."""
+        """The client for a handler's own requests: the user's, or one over our transport. Raises as `sender` does."""
         if verify is not True:
             self._check_verify()
         if self._http_client is not None and not self.closed:
@@ -83,7 +84,7 @@ class ClientPools:
         await pools_here().close(self)
 
     async def aclose(self) -> None:
-        """Close for good: the connections in this event loop now, those in others when they shut down."""
+        """Close permanently: the connections in this event loop now, those in others when they shut down."""
         self.closed = True
         await self.leave_loop()
         if self._transport is not None and not self._transport_has_loop:
@@ -97,7 +98,7 @@ class ClientPools:
                 raise not_ours(name)
 
     def _pools(self) -> "Pools":
-        """This client's in the running event loop."""
+        """This client's pools in the running event loop."""
         if self.closed:
             raise RuntimeError("this client is closed")
         here = pools_here()
@@ -105,8 +106,8 @@ class ClientPools:
         if pools is None:
             if self._transport_has_loop:
                 raise RuntimeError(
-                    "the transport given to this AsyncClient belongs to another event loop, where it was first used: give"
-                    " each loop a client with a transport of its own, or leave out transport="
+                    "the transport given to this AsyncClient belongs to another event loop, in which it was first used: make"
+                    " a client with its own transport for each loop, or leave out transport="
                 )
             pools = Pools(self._transport)
             here.add(self, pools)
@@ -115,7 +116,7 @@ class ClientPools:
 
 
 def _proxy_for(api_base: str) -> "Proxy | None":
-    """The proxy that the environment names for an address."""
+    """The environment's proxy for an address."""
     variables = proxy_variables()
     if not variables:
         return None
@@ -125,10 +126,10 @@ def _proxy_for(api_base: str) -> "Proxy | None":
 
 
 class Pools:
-    """What one client sends through in one event loop; each is made when it is first asked for.
+    """The senders of one client in one event loop; each is made when it is first needed.
 
     Args:
-        given: the transport that the client's maker wants used.
+        given: the user's transport.
     """
 
     __slots__ = ("_handlers", "_proxied", "_transports")
@@ -140,7 +141,7 @@ class Pools:
 
     @property
     def stats(self) -> PoolStats | None:
-        """The transports' together, None before one is first asked for."""
+        """The statistics of all transports together, None if there is none yet."""
         stats = [transport.stats for transport in self._transports.values()]
         if not stats:
             return None
@@ -159,13 +160,13 @@ class Pools:
 
     def proxied(self, proxy: "Proxy", verify: "Verify") -> "Sender":
         """httpx's own client, over a proxy. Raises as `client_through` does."""
-        from ..http.clients import sender_of
+        from ..http.clients import HTTPXSender
         from ..http.proxies import client_through
 
         client = self._proxied.get((proxy, verify))
         if client is None:
             client = self._proxied[proxy, verify] = client_through(proxy, verify)
-        return sender_of(client)
+        return HTTPXSender(client, proxy.variable)
 
     def http_client(self, verify: "Verify" = True) -> "httpx.AsyncClient":
         """An httpx client over the transport, for handlers. Raises as `transport` does."""
@@ -177,14 +178,14 @@ class Pools:
         return client
 
     async def aclose(self) -> None:
-        """Close all connections, those of open streams too. Bounded, and done even when cancelled."""
+        """Close all connections, including those of open streams. Takes a bounded time; completes even when cancelled."""
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
             for pool in (*self._transports.values(), *self._proxied.values()):
                 await pool.aclose()
 
 
 class PoolsOfLoop:
-    """The pools of all clients in one event loop, which is the one that runs here: see `pools_here`."""
+    """The pools of all clients in the running event loop: see `pools_here`."""
 
     __slots__ = ("__weakref__", "_anchor", "_closed", "_of_client")
 
@@ -196,10 +197,10 @@ class PoolsOfLoop:
         try:
             anchor.asend(None).send(None)
         except StopIteration:
-            pass  # it has reached its `yield` and waits there
+            pass  # it has reached its `yield`
 
     def get(self, client: object) -> Pools | None:
-        """The client's, None before its first call."""
+        """The client's pools, None before its first call."""
         return self._of_client.get(client)
 
     def add(self, client: object, pools: Pools) -> None:
@@ -213,7 +214,7 @@ class PoolsOfLoop:
         self._of_client[client] = pools
 
     async def close(self, client: object) -> None:
-        """Close the client's, if it has any."""
+        """Close the client's pools, if it has any."""
         pools = self._of_client.pop(client, None)
         if pools is not None:
             await pools.aclose()
@@ -223,21 +224,21 @@ class PoolsOfLoop:
         try:
             yield
         finally:
-            self._anchor = None  # an async generator knows its loop, and what a loop's variables hold must not keep the loop
+            self._anchor = None  # an async generator refers to its loop, which this object must not keep alive
             self._closed = True
             for client in list(self._of_client):
                 await self.close(client)
 
 
 _here: lowlevel.RunVar[PoolsOfLoop] = lowlevel.RunVar("tokenwire_pools")
-_latest: tuple[ref[object], ref[PoolsOfLoop]] | None = None  # asyncio's loop that was asked for last: the usual answer
+_latest: tuple[ref[object], ref[PoolsOfLoop]] | None = None  # a cache of the last asyncio loop, the usual one
 
 
 def pools_here() -> PoolsOfLoop:
-    """The running event loop's.
+    """The pools in the running event loop.
 
     Raises:
-        RuntimeError: none is running.
+        RuntimeError: no event loop is running.
     """
     global _latest
     loop, latest = asyncio_loop(), _latest

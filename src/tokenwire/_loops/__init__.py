@@ -1,9 +1,8 @@
-"""The event loops by name: asyncio (uvloop is one) and trio. Everything above runs on anyio, or on what is here.
+"""The code that depends on the event loop: asyncio (uvloop included) and trio. All other code uses anyio, or this package.
 
 Lives here: sockets (`sockets`), a flag that one task waits for (`flag`), and waits in a handler's code that a deadline or
-another task can end (`waiting`), for the loop that is running. All of them take a deadline as `clock` counts, which is the
-only place that knows what it counts on. A loop's modules are imported when they are first needed: a program that only uses
-handlers loads no sockets.
+another task can end (`waiting`), each for the running loop. Deadlines are times of `clock`; only `clock` knows which clock
+that is. A loop's modules are imported when they are first needed: a program that only uses handlers loads no sockets.
 """
 
 import sys
@@ -32,7 +31,7 @@ class Socket(Readable[bytes], Protocol):
         ...
 
     async def drain(self, deadline: float) -> None:
-        """Wait until what was written is sent, or will be.
+        """Wait until all that was written is sent, or buffered by the event loop.
 
         Raises:
             httpx.WriteTimeout: the deadline passed first.
@@ -49,15 +48,15 @@ class Socket(Readable[bytes], Protocol):
         ...
 
     def drop(self) -> None:
-        """Close, where nobody has it any more who could wait for it. Safe in any thread, and in a finalizer."""
+        """Close a socket that nobody refers to any more. Safe in any thread, and in a finalizer."""
         ...
 
     def call_soon(self, callback: Callable[[], object]) -> None:
-        """Have the event loop call this soon. Safe in any thread, and in a finalizer."""
+        """Schedule `callback` on the event loop. Safe in any thread, and in a finalizer."""
         ...
 
     def extra_info(self, name: str) -> object:
-        """By httpcore's names: "socket", "ssl_object", "server_addr", "client_addr"."""
+        """Details by httpcore's names: "socket", "ssl_object", "server_addr", "client_addr"."""
         ...
 
 
@@ -65,7 +64,7 @@ class Waiting(Protocol):
     """`with waiting.until(deadline): await ...`, one wait after another, in any task; each is a cancel scope.
 
     Attributes:
-        interrupted: whether the latest wait was ended from outside, which its task does not see.
+        interrupted: whether the latest wait was ended by its deadline or by `interrupt`; the wait itself ends without an error.
     """
 
     interrupted: bool
@@ -75,25 +74,25 @@ class Waiting(Protocol):
         ...
 
     def move(self, deadline: float) -> None:
-        """The wait that is on ends at another time."""
+        """Change the deadline of the current wait."""
         ...
 
     def interrupt(self) -> None:
-        """End the wait, if there is one."""
+        """End the current wait, if there is one."""
         ...
 
     def close(self) -> None:
-        """No wait follows."""
+        """Release the timer: no more waits follow."""
         ...
 
 
-def caller() -> Callable[[Callable[[], object]], object]:
-    """What has the running event loop call a function soon: safe in any thread, and in a finalizer.
+def scheduler() -> Callable[[Callable[[], object]], object]:
+    """A function that schedules a call on the running event loop. Safe in any thread, and in a finalizer.
 
     It raises RuntimeError once the loop has ended.
     """
     token: Any = lowlevel.current_token().native_token
-    # Both loops' own function for this: anyio's waits until the loop has come round, and for ever if it never does.
+    # The loops' own functions: anyio's blocks until the loop has made the call, and for ever if it never does.
     return getattr(token, "run_sync_soon", None) or token.call_soon_threadsafe
 
 
@@ -103,18 +102,20 @@ def on_trio() -> bool:
 
 
 def asyncio_loop() -> Any:
-    """The loop of the asyncio task that runs this; None elsewhere, so on trio. Ten times as fast as asking anyio."""
+    """The loop of the current asyncio task; None outside of one, and on trio. Ten times as fast as asking anyio."""
     asyncio = sys.modules.get("asyncio")
     try:
         task = None if asyncio is None else asyncio.current_task()
-    except RuntimeError:  # no loop of asyncio's runs here
+    except RuntimeError:  # no asyncio loop runs in this thread
         return None
     return None if task is None else task.get_loop()
 
 
 def is_being_cancelled() -> bool:
-    """Whether somebody cancels the asyncio task that runs this, by a cancel scope or by itself. True elsewhere, so on trio: there,
-    nothing but that raises `Cancelled`."""
+    """Whether the current asyncio task is being cancelled, by a cancel scope or by `Task.cancel`.
+
+    Always True on trio, where `Cancelled` is raised for no other reason.
+    """
     asyncio = sys.modules.get("asyncio")
     if asyncio is None or asyncio_loop() is None:
         return True
@@ -122,31 +123,31 @@ def is_being_cancelled() -> bool:
 
 
 def clock() -> Callable[[], float]:
-    """What deadlines count on in the task that runs this: `time.monotonic`, or the loop's own clock where that is another.
+    """The clock of deadlines in the current task: `time.monotonic`, or the loop's own clock if that is another one.
 
-    A loop of asyncio's has its timers fire by its `time()`, which may begin anywhere and go at any pace.
+    An asyncio loop fires its timers by its `time()`, which may start anywhere and run at any speed.
     """
     asyncio = sys.modules.get("asyncio")
     loop = None if asyncio is None else asyncio._get_running_loop()
-    if loop is None or _is_monotonic(type(loop)) or asyncio_loop() is None:  # a guest run of trio's may be on a loop
+    if loop is None or _is_monotonic(type(loop)) or asyncio_loop() is None:  # trio in guest mode may run on a loop
         return time.monotonic
     return loop.time
 
 
 def now() -> float:
-    """The time by `clock`, for those who ask once."""
+    """The current time of `clock`, for code that needs it once."""
     return clock()()
 
 
 @cache
 def _is_monotonic(kind: Any) -> bool:
-    """Whether loops of this class tell the time by `time.monotonic`, which is faster to ask, and never behind their work."""
+    """Whether loops of this class use `time.monotonic`, which is faster to call, and current even while the loop is busy."""
     known = [sys.modules["asyncio"].BaseEventLoop, getattr(sys.modules.get("uvloop"), "Loop", None)]
     return any(kind.time is loop.time for loop in known if loop is not None)
 
 
 def sockets():
-    """The sockets of the event loop that is running: the module whose `connect` opens one."""
+    """The socket module for the running event loop: its `connect` opens a socket."""
     if on_trio():
         from . import trio_sockets
 
@@ -157,18 +158,18 @@ def sockets():
 
 
 def flag():
-    """A flag that is set once and that one task waits for, in the event loop that is running."""
+    """A flag that is set once and that one task waits for, for the running event loop."""
     return _waits(on_trio()).Flag()
 
 
 def waiting() -> Waiting:
-    """A `Waiting` for the event loop that is running."""
+    """A `Waiting` for the running event loop."""
     return _waits(on_trio()).Waiting()
 
 
 @cache
 def _waits(trio: bool) -> Any:
-    """The module of waits; an import statement would look for it each time."""
+    """The module of waits, cached: an import statement would look it up each time."""
     if trio:
         from . import trio_waits
 
@@ -184,9 +185,9 @@ def run_unless(
     unsent: Sized = (),
     send: Callable[[], Awaitable[bool]] | None = None,
 ) -> Awaitable[T | None]:
-    """What `work` returns; None where `watch`, which runs beside it, returned first: then the work was cancelled.
+    """Run `work`, and `watch` concurrently. Returns the result of `work`, or None if `watch` returned first and so cancelled it.
 
-    The watch begins when the work first waits for something, and is cancelled, and over, when this returns.
+    `watch` starts when `work` first waits for something, and has ended, cancelled if need be, when this returns.
 
     Args:
         watch, work: functions that make coroutines.

@@ -1,9 +1,9 @@
 """Sockets on asyncio and uvloop, by a protocol of our own.
 
 anyio's socket stream pauses and resumes reading around each receive, which is two system calls for every read. Here
-reading goes on; what was read waits to be taken, and reading pauses only when nobody takes it.
+reading continues; the data is buffered until it is taken, and reading pauses only when too much is buffered.
 
-All connections of a loop read into one buffer, and what is in it is copied out at once: asyncio's plain protocols would
+All connections of a loop read into one buffer, whose data is copied out at once: asyncio's plain protocols would
 allocate a quarter of a megabyte for every packet.
 """
 
@@ -25,18 +25,18 @@ from .asyncio_watch import Watched
 from .resolver import addresses_of
 
 READ_BYTES = 64 * 1024  # the longest single read
-HIGH_WATER = 256 * 1024  # bytes that may wait to be taken before reading pauses
-HAPPY_EYEBALLS_DELAY = 0.25  # seconds before the next address is tried beside the first (RFC 8305)
+HIGH_WATER = 256 * 1024  # bytes that may be buffered before reading pauses
+HAPPY_EYEBALLS_DELAY = 0.25  # seconds before the next address is tried concurrently (RFC 8305)
 NAMES = {"ssl_object": "ssl_object", "socket": "socket", "server_addr": "peername", "client_addr": "sockname"}
 
 _Buffers: TypeAlias = WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview]
 _read_buffers: _Buffers = WeakKeyDictionary()  # of READ_BYTES
-_tls_buffers: _Buffers = WeakKeyDictionary()  # as long as the longest that TLS had at once
+_tls_buffers: _Buffers = WeakKeyDictionary()  # as large as the largest size that TLS asked for
 
 
 def _read_buffer(buffers: _Buffers, loop: asyncio.AbstractEventLoop, size: int) -> memoryview:
-    """Where the loop's connections read into: one place for all, where a read is over before the next begins."""
-    if hasattr(loop, "_proactor"):  # Windows' loop has reads of several connections under way
+    """The buffer that the loop's connections read into: one for all, as each read is finished before the next begins."""
+    if hasattr(loop, "_proactor"):  # Windows' loop has several reads in progress at once
         return memoryview(bytearray(size))
     buffer = buffers.get(loop)
     if buffer is None or len(buffer) < size:
@@ -45,7 +45,7 @@ def _read_buffer(buffers: _Buffers, loop: asyncio.AbstractEventLoop, size: int) 
 
 
 class AsyncioSocket(Watched, asyncio.BufferedProtocol):
-    """A connected socket; see `Socket` of this room."""
+    """A connected socket; see `_loops.Socket`."""
 
     __slots__ = (
         "__weakref__", "_buffer", "_ended", "_error", "_flow", "_loop", "_lost", "_more", "_read", "_reading_paused",
@@ -56,11 +56,11 @@ class AsyncioSocket(Watched, asyncio.BufferedProtocol):
         super().__init__()
         self._loop = loop = self._watch.loop
         self._transport: Any = None
-        self._flow: Any = None  # the transport that is paused when nobody takes what was read
+        self._flow: Any = None  # the transport to pause when too much is buffered
         self._buffer = _read_buffer(_read_buffers, loop, READ_BYTES)
-        self._read: bytes | None = None  # the oldest that was not taken yet
-        self._more: deque[bytes] | None = None  # what was read after it
-        self._unread = 0  # the bytes of both
+        self._read: bytes | None = None  # the oldest data not taken yet
+        self._more: deque[bytes] | None = None  # the data read after it
+        self._unread = 0  # bytes in both
         self._reading_paused = False
         self._ended = False
         self._lost = False
@@ -76,7 +76,7 @@ class AsyncioSocket(Watched, asyncio.BufferedProtocol):
         self._flow = self._flow or transport
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        # TLS asks for as much room as it holds bytes. What found none would be lost if the end came right after it.
+        # TLS asks for room for all bytes it holds. Bytes without room would be lost if the connection ended right after them.
         if sizehint > len(self._buffer):
             self._buffer = _read_buffer(_tls_buffers, self._loop, sizehint)
         return self._buffer
@@ -122,7 +122,7 @@ class AsyncioSocket(Watched, asyncio.BufferedProtocol):
     # --- what a connection calls
 
     def take(self) -> bytes | None:
-        """See `Socket.take`; one read's bytes, for joined ones would no longer fit into the processor's caches."""
+        """See `Socket.take`. Returns one read's bytes: several joined would not fit into the processor's caches."""
         data = self._read
         if data is not None:
             self._read = self._more.popleft() if self._more else None
@@ -139,13 +139,13 @@ class AsyncioSocket(Watched, asyncio.BufferedProtocol):
         return b""
 
     def wait(self, deadline: float) -> "asyncio.Future[bool]":
-        """See `Socket.wait`. A future, which costs the task that awaits it no coroutine."""
+        """See `Socket.wait`. Returns a future: awaiting it needs no further coroutine."""
         self._waiter = waiter = self._loop.create_future()
         if self._read is not None or self._ended:
             waiter.set_result(True)
             return waiter
         self._deadline = deadline
-        if deadline < self._watch.next_look:
+        if deadline < self._watch.next_check:
             self.arm()
         return waiter
 
@@ -176,14 +176,14 @@ class AsyncioSocket(Watched, asyncio.BufferedProtocol):
             self._transport.abort()
 
     def drop(self) -> None:
-        """See `Socket.drop`. The loop, which reads on, has it still."""
+        """See `Socket.drop`. The loop still refers to the socket, and reads from it."""
         self.call_soon(self.abort)
 
     def call_soon(self, callback: Callable[[], object]) -> None:
         """See `Socket.call_soon`."""
         try:
             self._loop.call_soon_threadsafe(callback)
-        except RuntimeError:  # the loop is closed, and nobody is left whom this could disturb
+        except RuntimeError:  # the loop is closed: nothing else can run at the same time
             callback()
 
     def extra_info(self, name: str) -> object:
@@ -220,7 +220,7 @@ async def connect(
         OSError: no address answered, or TLS failed (`ssl.SSLError` is one).
         UnicodeError: the host's name cannot be one.
     """
-    # asyncio's own scope: one of anyio's would leave the task a record for the rest of its life.
+    # asyncio's own timeout: an anyio scope would leave a record on the task for the rest of the task's life.
     async with asyncio.timeout_at(None if deadline == FOREVER else deadline):
         if path is None:
             connected = await _first_to_connect(_interleaved(await _resolve(host, port)))
@@ -233,9 +233,9 @@ async def connect(
 
 
 async def _secured(connected: AsyncioSocket, ssl_context: ssl.SSLContext, server_name: str) -> AsyncioSocket:
-    """The connection with TLS on it."""
+    """The connection, after the TLS handshake."""
     secure = AsyncioSocket()
-    secure._flow = connected._transport  # a TLS transport that is paused when the end comes drops what it holds
+    secure._flow = connected._transport  # a TLS transport that is paused when the connection ends drops the data it holds
     try:
         if not connected.is_idle():
             reason = "the server spoke before TLS began" if connected._read else _reason(connected._error)
@@ -254,12 +254,12 @@ async def _resolve(host: str, port: int) -> list[Any]:
     """The host's addresses, as `socket.getaddrinfo` gives them."""
     try:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
-    except socket.gaierror:  # a name, which only a thread can wait for
+    except socket.gaierror:  # a name: the look-up blocks, so it needs a thread
         return await addresses_of(host, port)
 
 
 def _interleaved(found: list[Any]) -> list[Any]:
-    """The addresses with the families taking turns, in the resolver's order otherwise (RFC 8305, 4)."""
+    """The addresses with the families alternating, otherwise in the resolver's order (RFC 8305, 4)."""
     families: dict[int, list[Any]] = {}
     for address in found:
         families.setdefault(address[0], []).append(address)
@@ -268,8 +268,8 @@ def _interleaved(found: list[Any]) -> list[Any]:
 
 
 async def _first_to_connect(addresses: list[Any]) -> AsyncioSocket:
-    """A connection to the first address that answers; a new one is tried when the last failed, or took long."""
-    if len(addresses) == 1:  # nobody needs to watch how long it takes
+    """A connection to the first address that answers; the next is tried when the previous one failed or is slow."""
+    if len(addresses) == 1:  # no other address to try, so no timer
         return await _connected_to(addresses[0])
     loop = asyncio.get_running_loop()
     errors: list[OSError] = []
@@ -309,7 +309,7 @@ async def _connected_to(address: Any) -> AsyncioSocket:
 
 
 def _taken_together(errors: list[OSError]) -> OSError:
-    """One error for all; the list is emptied, as the tracebacks of the errors in it refer to it."""
+    """One error for all. Empties the list, to which the errors' tracebacks refer: that would be a reference cycle."""
     if len(errors) == 1:
         return errors.pop()
     reasons = "; ".join(dict.fromkeys(map(str, errors))) or "the host has no address"

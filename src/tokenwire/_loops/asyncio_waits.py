@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Flag:
-    """Set once; one task waits for it. Thousands may, for a connection: anyio's event in a scope would cost each 20 us more."""
+    """Set once; one task waits for it. An anyio event in a scope costs 20 us more, and thousands may wait for a connection."""
 
     __slots__ = ("_future", "_loop")
 
@@ -36,7 +36,7 @@ class Flag:
         else:
             try:
                 self._loop.call_soon_threadsafe(self.set)
-            except RuntimeError:  # the loop is closed, and nobody waits
+            except RuntimeError:  # the loop is closed, so no task waits
                 pass
 
     async def wait(self, deadline: float) -> bool:
@@ -50,13 +50,13 @@ class Flag:
 
 
 class Waiting(Watched):
-    """See `Waiting` of this room. The cancel scope has no deadline of its own: its timer would cost more than the scope."""
+    """See `_loops.Waiting`. The cancel scope has no deadline of its own: its timer would cost more than the scope."""
 
     __slots__ = ("_scope", "interrupted")
 
     def __init__(self) -> None:
         super().__init__()
-        self._scope: anyio.CancelScope | None = None  # around the wait that is on
+        self._scope: anyio.CancelScope | None = None  # around the current wait
         self.interrupted: bool = False
 
     def until(self, deadline: float) -> "Waiting":
@@ -79,19 +79,19 @@ class Waiting(Watched):
         return scope.__exit__(kind, error, traceback) if scope is not None else None
 
     def move(self, deadline: float) -> None:
-        """The wait that is on ends at another time."""
+        """Change the deadline of the current wait."""
         self._deadline = deadline
-        if deadline < self._watch.next_look:
+        if deadline < self._watch.next_check:
             self.arm()
 
     def interrupt(self) -> None:
-        """End the wait, if there is one."""
+        """End the current wait, if there is one."""
         if self._scope is not None:
             self.interrupted = True
             self._scope.cancel()
 
     def close(self) -> None:
-        """No wait follows."""
+        """Release the timer: no more waits follow."""
         self.disarm()
 
 
@@ -102,9 +102,9 @@ def run_unless(
     unsent: Sized,
     send: Callable[[], Coroutine[Any, Any, bool]],
 ) -> Generator[Any, Any, T | None]:
-    """See `run_unless` of this room. A task of asyncio's own is a tenth of the cost of a task group, and of one in that.
+    """See `_loops.run_unless`. A bare asyncio task costs a tenth of a task group with a task in it.
 
-    It is `rest_of`, with a scope around it: a coroutine more would be one more to wake for each step of the work.
+    This is `rest_of` with a scope around it; calling that would add a coroutine to resume at each step of the work.
     """
     watcher: asyncio.Task[None] | None = None
     with _scope_class()() as scope:
@@ -122,11 +122,11 @@ def run_unless(
                             if not (yield from send().__await__()):
                                 scope.cancel()
                         except asyncio.CancelledError as error:
-                            # The wait is cancelled as asyncio would have it, and still waited for: it may end as it likes.
+                            # As asyncio does: cancel what the work waits for, and still wait for it to end.
                             if waits_for is None or not waits_for.cancel(*error.args):
                                 raise
                     yield waits_for
-                except BaseException as error:  # noqa: BLE001  (the work's, whatever it is)
+                except BaseException as error:  # noqa: BLE001  (passed on to the work)
                     waits_for = step.throw(error)
                 else:
                     waits_for = step.send(None)
@@ -158,5 +158,5 @@ async def _end(task: asyncio.Task[None]) -> None:
 
 @cache
 def _scope_class() -> type[anyio.CancelScope]:
-    """What anyio makes of `CancelScope(...)` on asyncio: it need not look each time on which event loop it is."""
+    """The class that `anyio.CancelScope(...)` creates on asyncio, cached: anyio detects the event loop each time."""
     return type(anyio.CancelScope())

@@ -1,9 +1,9 @@
-"""Deadlines on asyncio and uvloop: a deadline is a number, and a wait needs no timer.
+"""Deadlines on asyncio and uvloop: a deadline is a number, and most waits need no timer.
 
-A loop's `Watch` looks at all that may wait every few seconds, and arms a timer for those whose deadline passes before it
-looks again. So a stream whose deadlines are far away has no timer at all: thousands of them would be a heap of objects to
-keep, and the garbage collector's work. A deadline that is near has a timer, which looks at the deadline when it fires,
-and waits again where that has moved on.
+A loop's `Watch` checks everything that may wait every few seconds, and arms a timer for each deadline that passes before
+its next check. So a stream whose deadlines are far away has no timer at all: thousands of timers would cost memory and
+garbage collection. A near deadline has a timer; when it fires, it compares the time with the deadline, and is armed again
+if the deadline has moved.
 """
 
 import asyncio
@@ -12,11 +12,11 @@ from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from .._reading import FOREVER
 
-LOOK_SECONDS = 5.0
+CHECK_SECONDS = 5.0
 
 
 class Watched:
-    """What one task at a time waits for, until a deadline."""
+    """Something that one task at a time waits for, until a deadline."""
 
     __slots__ = ("_deadline", "_timer", "_timer_at", "_watch")
 
@@ -27,26 +27,26 @@ class Watched:
         self._timer_at: float = FOREVER
 
     def interrupt(self) -> None:
-        """End the wait, if there is one: its deadline has passed."""
+        """End the current wait, if there is one: its deadline has passed."""
         raise NotImplementedError
 
     def arm(self) -> None:
-        """Have a timer at the deadline, or before it, if it passes before the watch looks again."""
-        if self._deadline < self._watch.next_look and self._deadline < self._timer_at:
+        """Make sure that a timer fires at the deadline or before, if that is before the watch's next check."""
+        if self._deadline < self._watch.next_check and self._deadline < self._timer_at:
             self.disarm()
-            if self._deadline <= self._watch.loop.time():  # the watch looked late, as it may while a test holds the clock
-                self._watch.loop.call_soon(self._look)
+            if self._deadline <= self._watch.loop.time():  # the check was late, as it may be while a test controls the clock
+                self._watch.loop.call_soon(self._check)
                 return
             self._timer_at = self._deadline
-            self._timer = self._watch.loop.call_at(self._deadline, self._look, context=self._watch.context)
+            self._timer = self._watch.loop.call_at(self._deadline, self._check, context=self._watch.context)
 
     def disarm(self) -> None:
-        """Have no timer."""
+        """Cancel the timer, if there is one."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer, self._timer_at = None, FOREVER
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         self._timer, self._timer_at = None, FOREVER
         if self._watch.loop.time() < self._deadline:
             self.arm()
@@ -56,34 +56,34 @@ class Watched:
 
 
 class Watch:
-    """Looks after the deadlines of one event loop.
+    """Checks the deadlines of one event loop.
 
     Attributes:
         loop: the event loop.
         watched: what it looks after.
-        next_look: deadlines from here on need no timer yet.
+        next_check: deadlines from here on need no timer yet.
         context: an empty one for all timers: each would copy the current one.
     """
 
-    __slots__ = ("__weakref__", "context", "loop", "next_look", "watched")
+    __slots__ = ("__weakref__", "context", "loop", "next_check", "watched")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
         self.watched: set[Watched] = set()
-        self.next_look: float = FOREVER
+        self.next_check: float = FOREVER
         self.context: Context = Context()
 
     def add(self, watched: Watched) -> None:
         """Look after this from now on."""
         self.watched.add(watched)
-        if self.next_look == FOREVER:
-            self._look()
+        if self.next_check == FOREVER:
+            self._check()
 
-    def _look(self) -> None:
-        self.next_look = FOREVER
+    def _check(self) -> None:
+        self.next_check = FOREVER
         if self.watched:
-            self.next_look = self.loop.time() + LOOK_SECONDS
-            self.loop.call_at(self.next_look, self._look, context=self.context)
+            self.next_check = self.loop.time() + CHECK_SECONDS
+            self.loop.call_at(self.next_check, self._check, context=self.context)
         for watched in self.watched:
             watched.arm()
 

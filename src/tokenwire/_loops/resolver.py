@@ -1,9 +1,9 @@
 """Name look-ups for asyncio and uvloop, in daemon threads.
 
-A loop's own look-ups run in its executor. That takes no work once the main program has ended, though other threads of the
-program go on and make calls; and the process waits at its end for look-ups that nobody waits for any longer. The threads
-here end as soon as there is no name to look up. Where no thread can be started (Python 3.12 starts none once the main
-program has ended), the look-up blocks the loop, which then serves the last calls of a process.
+A loop's own look-ups run in its executor. That accepts no work once the main thread has ended, although other threads may
+still make calls; and at exit, the process waits for look-ups whose results nobody needs any more. The threads here end as
+soon as there is no name to look up. If no thread can be started (Python 3.12 refuses once the main thread has ended), the
+look-up blocks the loop, which then serves only the last calls of the process.
 """
 
 import asyncio
@@ -23,13 +23,13 @@ class Resolver:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._asked: deque[Callable[[], object]] = deque()
+        self._queue: deque[Callable[[], object]] = deque()
         self._threads = 0
 
     def start(self, look_up: Callable[[], object]) -> None:
-        """Have a look-up run, which raises nothing."""
+        """Run a look-up in a thread. `look_up` must not raise."""
         with self._lock:
-            self._asked.append(look_up)
+            self._queue.append(look_up)
             if self._threads == MOST_THREADS:
                 return
             self._threads += 1
@@ -41,10 +41,10 @@ class Resolver:
     def _work(self) -> None:
         while True:
             with self._lock:
-                if not self._asked:
+                if not self._queue:
                     self._threads -= 1
                     return
-                look_up = self._asked.popleft()
+                look_up = self._queue.popleft()
             look_up()
 
 
@@ -52,7 +52,7 @@ _resolver = Resolver()
 
 
 def _forget_threads() -> None:
-    """In the child of a fork: the parent's threads do not run here, and their lock may be held for ever."""
+    """After a fork, in the child: the parent's threads do not exist here, and their lock may be held for ever."""
     global _resolver
     _resolver = Resolver()
 
@@ -74,12 +74,12 @@ async def addresses_of(host: str, port: int) -> list[Any]:
     def look_up() -> None:
         try:
             settle = partial(found.set_result, socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except Exception as error:  # noqa: BLE001  (raised again where the name is waited for)
+        except Exception as error:  # noqa: BLE001  (raised again where the future is awaited)
             settle = partial(found.set_exception, error)
         try:
             loop.call_soon_threadsafe(lambda: found.done() or settle())
         except RuntimeError:
-            pass  # the loop is closed, and nobody waits
+            pass  # the loop is closed, so no task waits
 
     _resolver.start(look_up)
     return await found

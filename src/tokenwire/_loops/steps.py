@@ -1,7 +1,7 @@
-"""A coroutine's first step, taken by hand: what never waits needs no task beside it, and is seen to let nobody else run.
+"""Running a coroutine's first step by hand: one that never waits needs no concurrent task, and can be detected.
 
-`step.send(None)` runs it up to where it first waits, and returns what it waits for; where it never does, `StopIteration`
-has its result. `rest_of` goes on from there.
+`step.send(None)` runs the coroutine until it first waits, and returns what it waits for; if it never waits,
+`StopIteration` has its result. `rest_of` continues from there.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Generator
@@ -16,12 +16,12 @@ Step: TypeAlias = Generator[Any, Any, T] | Coroutine[Any, Any, T]
 
 @coroutine
 def rest_of(step: Step[T], waits_for: object) -> Generator[Any, Any, T]:
-    """The result of a step that has begun, and waits for something: `await rest_of(step, waits_for)`."""
+    """The result of a step that has begun and now waits for `waits_for`: `await rest_of(step, waits_for)`."""
     try:
         while True:
             try:
                 answer = yield waits_for
-            except BaseException as error:  # noqa: BLE001  (the step's, whatever it is)
+            except BaseException as error:  # noqa: BLE001  (passed on to the step)
                 waits_for = step.throw(error)
             else:
                 waits_for = step.send(answer)
@@ -30,10 +30,10 @@ def rest_of(step: Step[T], waits_for: object) -> Generator[Any, Any, T]:
 
 
 def steps_of(iterator: AsyncIterator[T]) -> Callable[[], Step[T]]:
-    """What makes the step to an iterator's next item; like `anext`, it raises StopAsyncIteration at the end."""
+    """A function that returns a step to the iterator's next item; like `anext`, the step raises StopAsyncIteration at the end."""
     advance: Any = iterator.__anext__
     if isinstance(iterator, AsyncGenerator) or iscoroutinefunction(advance):
-        return advance  # what it returns can be sent to
+        return advance  # returns something that has `send`
     return lambda: _awaited(advance())
 
 

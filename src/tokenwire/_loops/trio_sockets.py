@@ -1,7 +1,7 @@
-"""Sockets on trio: the standard library's, non-blocking, that trio only waits for.
+"""Sockets on trio: non-blocking sockets of the standard library; trio only waits for them.
 
-trio's own streams would pass its scheduler twice for each read, and have no public way to read without waiting. A socket
-of the standard library has one, and so has its TLS in memory: `take` costs no coroutine.
+trio's own streams go through its scheduler twice for each read, and have no public way to read without waiting. The
+standard library's sockets have one, and so does its in-memory TLS: `take` costs no coroutine.
 """
 
 import socket
@@ -21,14 +21,14 @@ _NOT_YET = (BlockingIOError, InterruptedError)
 
 
 class TrioSocket:
-    """A connected socket; see `Socket` of this room."""
+    """A connected socket; see `_loops.Socket`."""
 
     __slots__ = ("__weakref__", "_read", "_socket", "_token", "_unsent")
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         self._token = trio.lowlevel.current_trio_token()
-        self._read: bytes | None = None  # by `is_idle`, or the end
+        self._read: bytes | None = None  # read by `is_idle`; or b"" after the end
         self._unsent = _NOTHING
 
     def take(self) -> bytes | None:
@@ -39,7 +39,7 @@ class TrioSocket:
                 data = self._receive()
             except (OSError, ValueError) as error:
                 raise httpx.ReadError(_reason(error)) from error
-        self._read = None if data else data  # the end is there to stay
+        self._read = None if data else data  # b"" is returned again by every later call
         return data
 
     async def wait(self, deadline: float) -> bool:
@@ -48,7 +48,7 @@ class TrioSocket:
             try:
                 return await _wait(trio.lowlevel.wait_readable, self._socket, deadline)
             except (trio.ClosedResourceError, OSError, ValueError):
-                pass  # there is no socket any more to wait for, as `take` will find
+                pass  # the socket is closed: `take` will raise
         return True
 
     def write(self, data: bytes) -> bool:
@@ -69,7 +69,7 @@ class TrioSocket:
         """See `Socket.is_idle`."""
         try:
             self._read = self.take()
-        except httpx.ReadError:  # it is closed, by whichever side
+        except httpx.ReadError:  # closed by either side
             return False
         return self._read is None
 
@@ -78,11 +78,11 @@ class TrioSocket:
         try:
             trio.lowlevel.notify_closing(self._socket)
         except (RuntimeError, OSError, ValueError):
-            pass  # trio's run is over, or it is closed already
+            pass  # trio's run has ended, or the socket is closed already
         self._socket.close()
 
     def drop(self) -> None:
-        """See `Socket.drop`. trio knows only of sockets that are waited for."""
+        """See `Socket.drop`. trio refers only to sockets that are being waited for."""
         self._socket.close()
 
     def call_soon(self, callback: Callable[[], object]) -> None:
@@ -101,14 +101,14 @@ class TrioSocket:
         return None
 
     def _receive(self) -> bytes | None:
-        """What has arrived; b"" at the end, None where nothing has."""
+        """The data that has arrived; b"" at the end, None if nothing has arrived."""
         try:
             return self._socket.recv(READ_BYTES)
         except _NOT_YET:
             return None
 
     def _send(self) -> bool:
-        """Send what the kernel has room for; whether that was all."""
+        """Send as much as the kernel has room for. Returns whether that was all."""
         unsent, self._unsent = self._unsent, _NOTHING
         try:
             while unsent:
@@ -122,7 +122,7 @@ class TrioSocket:
 
 
 class TLSSocket(TrioSocket):
-    """A connected socket with TLS on it."""
+    """A connected socket that speaks TLS."""
 
     __slots__ = ("_incoming", "_outgoing", "_tls")
 
@@ -132,7 +132,7 @@ class TLSSocket(TrioSocket):
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
 
     async def shake_hands(self) -> None:
-        """Begin TLS. Raises OSError, `ssl.SSLError` among them."""
+        """Do the TLS handshake. Raises OSError, of which `ssl.SSLError` is a subclass."""
         done = False
         while not done:
             try:
@@ -163,14 +163,14 @@ class TLSSocket(TrioSocket):
         while True:
             try:
                 return self._tls.read(READ_BYTES)
-            except ssl.SSLWantReadError:  # there may be records without data: session tickets, say
+            except ssl.SSLWantReadError:  # a record without data, such as a session ticket
                 if not self._decrypt():
                     return None
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):  # most servers end without close_notify
                 return b""
 
     def _decrypt(self) -> bool:
-        """Give TLS what has arrived, if anything has."""
+        """Feed TLS what has arrived. Returns whether anything has."""
         data = super()._receive()
         if data:
             self._incoming.write(data)
@@ -188,7 +188,7 @@ async def _wait(wait: Callable[[socket.socket], Awaitable[None]], sock: socket.s
 
 
 def _reason(error: BaseException) -> str:
-    """What went wrong, in the words of the error underneath: trio's own only say that something did."""
+    """The message of the underlying error: trio's own messages only say that something failed."""
     cause = error.__cause__ or error
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
@@ -198,7 +198,7 @@ def _reason(error: BaseException) -> str:
 async def connect(
     path: str | None, host: str, port: int, ssl_context: ssl.SSLContext | None, server_name: str, deadline: float
 ) -> TrioSocket:
-    """See the asyncio one."""
+    """See `asyncio_sockets.connect`."""
     try:
         with scope_until(deadline):
             if path is None:
@@ -212,7 +212,7 @@ async def connect(
 
 
 async def _secured(connected: trio.socket.SocketType, ssl_context: ssl.SSLContext | None, server_name: str) -> TrioSocket:
-    """The socket, out of trio's wrapper, with TLS on it if a context is given."""
+    """The socket, taken out of trio's wrapper, after a TLS handshake if a context is given."""
     sock = socket.socket(connected.family, connected.type, connected.proto, fileno=connected.detach())
     try:
         sock.setblocking(False)

@@ -13,12 +13,12 @@ T = TypeVar("T")
 
 
 def scope_until(deadline: float) -> trio.CancelScope:
-    """A cancel scope that ends when `time.monotonic()` reaches `deadline`; trio's own clock may have another zero."""
+    """A cancel scope that ends when `time.monotonic()` reaches `deadline`; trio's clock may start at another value."""
     return trio.CancelScope(deadline=trio.current_time() + deadline - time.monotonic())
 
 
 class Flag:
-    """See the asyncio one."""
+    """See `asyncio_waits.Flag`."""
 
     __slots__ = ("_event", "_token")
 
@@ -34,7 +34,7 @@ class Flag:
         """End the wait, from any thread."""
         try:
             self._token.run_sync_soon(self._event.set, idempotent=True)
-        except trio.RunFinishedError:  # and nobody waits
+        except trio.RunFinishedError:  # no task waits
             pass
 
     async def wait(self, deadline: float) -> bool:
@@ -45,7 +45,7 @@ class Flag:
 
 
 class Waiting:
-    """See `Waiting` of this room."""
+    """See `_loops.Waiting`."""
 
     __slots__ = ("_deadline", "_scope", "interrupted")
 
@@ -74,17 +74,17 @@ class Waiting:
         return swallowed
 
     def move(self, deadline: float) -> None:
-        """The wait that is on ends at another time."""
+        """Change the deadline of the current wait."""
         if self._scope is not None:
             self._scope.deadline = trio.current_time() + deadline - time.monotonic()
 
     def interrupt(self) -> None:
-        """End the wait, if there is one."""
+        """End the current wait, if there is one."""
         if self._scope is not None:
             self._scope.cancel()
 
     def close(self) -> None:
-        """No wait follows."""
+        """Does nothing: there is no timer to release."""
 
 
 async def run_unless(
@@ -93,7 +93,7 @@ async def run_unless(
     unsent: Sized,
     send: object,
 ) -> T | None:
-    """See `run_unless` of this room."""
+    """See `_loops.run_unless`."""
     assert not unsent, "see `sees_waits`"
     result: T | None = None
     failure: Exception | None = None
@@ -106,7 +106,7 @@ async def run_unless(
         nursery.start_soon(watching)
         try:
             result = await work()
-        except Exception as error:  # noqa: BLE001  (a nursery would wrap it in a group)
+        except Exception as error:  # noqa: BLE001  (raised below: a nursery would wrap it in a group)
             failure = error
         nursery.cancel_scope.cancel()
     if failure is not None:

@@ -1,4 +1,4 @@
-"""What stands on a call's span: the attributes of `semantic-conventions-genai` v0.1.0 (docs/gen-ai/client-inference.md)."""
+"""The attributes of a call's span, by `semantic-conventions-genai` v0.1.0 (docs/gen-ai/client-inference.md; "the document")."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -17,9 +17,9 @@ OPERATIONS: Final[dict[Kind, str]] = {
     "text": "text_completion",
     "embedding": "embeddings",
     "image": "generate_content",
-    "models": "list_models",  # the document has no word for it
+    "models": "list_models",  # not in the document
 }
-# What our providers are called there, where that is another name.
+# Our providers that have another name in the document.
 _PROVIDERS = {
     "responses": "openai",
     "mistral": "mistral_ai",
@@ -46,12 +46,12 @@ _JSON_FORMATS = frozenset({"json_object", "json_schema"})
 
 
 def labels_of(request: Request, api_base: str | None) -> Labels:
-    """What spans and metrics both have, from their beginning on."""
+    """Attributes of both spans and metrics, known at the beginning."""
     labels: Labels = {
         "gen_ai.operation.name": OPERATIONS[request.kind],
         "gen_ai.provider.name": _PROVIDERS.get(request.provider, request.provider),
     }
-    if request.client_request is not None:  # a server numbers its handlers, as several may have one name
+    if request.client_request is not None:  # a server adds numbers to its handlers' names, as several may have the same
         labels["gen_ai.provider.name"] = request.provider.partition(":")[2] or request.provider
     if request.model and request.kind != "models":
         labels["gen_ai.request.model"] = request.model
@@ -62,7 +62,7 @@ def labels_of(request: Request, api_base: str | None) -> Labels:
 
 @lru_cache(maxsize=256)
 def _server(api_base: str) -> Labels:
-    """Where an endpoint is; its address has been checked."""
+    """Attributes of an endpoint's address, which has been checked."""
     parts = urlsplit(api_base)
     if parts.hostname is None:
         return {}
@@ -70,7 +70,7 @@ def _server(api_base: str) -> Labels:
 
 
 def of_request(request: Request) -> Labels:
-    """What is asked for. Values that are not what they should be are left out: whoever answers will say so."""
+    """Attributes of the request. Values of wrong types are left out: the endpoint or handler will refuse them."""
     found: Labels = {}
     if request.stream:
         found["gen_ai.request.stream"] = True
@@ -112,11 +112,11 @@ def _output_type(params: Mapping[str, Any]) -> str | None:
 
 
 def of_answer(end: EndDetails, provider: AttributeValue, expected: int) -> Labels:
-    """What came of it.
+    """Attributes of the answer.
 
     Args:
-        provider: as the document calls it.
-        expected: how many choices were asked for.
+        provider: the provider's name in the document.
+        expected: how many choices were requested.
     """
     found: Labels = {}
     response = end.response
@@ -136,7 +136,7 @@ def of_answer(end: EndDetails, provider: AttributeValue, expected: int) -> Label
 
 
 def finish_reasons(end: EndDetails, expected: int) -> list[str] | None:
-    """Of each choice, in order: "error" for one that was cut or cancelled. None where a complete answer says nothing of it."""
+    """Each choice's finish reason, in order: "error" for a truncated or cancelled one. None if a complete answer has none."""
     response = end.response
     choices = response.choices if isinstance(response, ModelResponse | TextCompletionResponse) else []
     reasons = [choice.finish_reason for choice in choices]

@@ -1,7 +1,7 @@
-"""What was said, in the document's shape, for those who ask for it: `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`.
+"""The messages of a call, in the document's format, if enabled by `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT`.
 
-Off unless that names one of the standard's modes. The shapes are those of `gen-ai-input-messages.json` and
-`gen-ai-output-messages.json`: messages of a role and parts. On spans they are JSON text, which the API's attributes are.
+Off unless that is one of the standard's modes. The format is that of `gen-ai-input-messages.json` and
+`gen-ai-output-messages.json`: messages with a role and parts. On spans they are JSON text, as attributes can't be objects.
 """
 
 import logging
@@ -20,7 +20,7 @@ Part = dict[str, object]
 
 
 class Capture(Flag):
-    """Where what was said may be recorded."""
+    """Where messages may be recorded."""
 
     NO_CONTENT = 0
     SPAN_ONLY = 1
@@ -29,7 +29,7 @@ class Capture(Flag):
 
 
 def capture_of(value: str | None) -> Capture:
-    """What the variable asks for; nothing, and a warning, where it has another word."""
+    """The mode in the variable; for an unknown one nothing is captured, and a warning is logged."""
     word = (value or "").strip().upper()
     if word in ("", "FALSE"):
         return Capture.NO_CONTENT
@@ -44,7 +44,7 @@ def capture_of(value: str | None) -> Capture:
 
 
 def said_by(request: Request, end: EndDetails) -> dict[str, list[object]]:
-    """The attributes: what was asked, what was answered, and the tools that were offered."""
+    """The attributes: input messages, output messages, and the offered tools."""
     said: dict[str, list[object]] = {"gen_ai.input.messages": _input(request)}
     if (output := _output(end)) is not None:
         said["gen_ai.output.messages"] = output
@@ -55,7 +55,7 @@ def said_by(request: Request, end: EndDetails) -> dict[str, list[object]]:
 
 
 def as_text(value: object) -> str:
-    """As JSON. What JSON has no way to say is shown as Python has it: telemetry refuses nothing."""
+    """A value as JSON. Values that JSON can't represent are converted by `str`: telemetry must not fail."""
     return msgspec.json.encode(value, enc_hook=repr).decode()
 
 
@@ -110,7 +110,7 @@ def _text(text: str) -> Part:
 
 
 def _part(part: object) -> Part:
-    """A part of a user's message. Pictures and sounds that stand in it are named, not copied: they may be large."""
+    """A part of a user's message. Embedded images and audio are only named, as they may be large."""
     if not isinstance(part, Mapping):
         return _text(str(part))
     kind = part.get("type", "")
@@ -136,7 +136,7 @@ def _call(call: object) -> Part:
 
 
 def _parsed(arguments: object) -> object:
-    """A call's arguments as an object, where they are whole."""
+    """A call's arguments as an object, if they are complete."""
     try:
         return msgspec.json.decode(arguments) if isinstance(arguments, str) and arguments else arguments
     except msgspec.DecodeError:
@@ -144,7 +144,7 @@ def _parsed(arguments: object) -> object:
 
 
 def _tool(tool: object) -> dict[str, object]:
-    """What a tool is called, and its kind; its schema is not recorded, as the document advises."""
+    """A tool's name and type; its schema is not recorded, as the document recommends."""
     function = tool.get("function") if isinstance(tool, Mapping) else None
     named = function if isinstance(function, Mapping) else tool if isinstance(tool, Mapping) else {}
     return {"type": tool.get("type", "function") if isinstance(tool, Mapping) else "function", "name": named.get("name")}

@@ -1,7 +1,7 @@
 """The instruments of `semantic-conventions-genai` v0.1.0 for clients, recorded once for each call.
 
-Bucket boundaries are the document's. Those of before it (`gen_ai.client.operation.duration`, `gen_ai.client.token.usage`) are
-recorded beside them where `OTEL_SEMCONV_STABILITY_OPT_IN` has "gen_ai/dup".
+Bucket boundaries are the document's. The older metrics (`gen_ai.client.operation.duration`, `gen_ai.client.token.usage`) are
+recorded in addition if `OTEL_SEMCONV_STABILITY_OPT_IN` has "gen_ai/dup".
 """
 
 from typing import Final
@@ -20,10 +20,10 @@ _MODALITY = {"gen_ai.token.modality": "unknown"}  # servers count the tokens of 
 
 
 class Instruments:
-    """Records what became of calls.
+    """Records the metrics of calls.
 
     Attributes:
-        between_chunks: the seconds between two chunks of a stream, for those who record each.
+        between_chunks: the seconds between two chunks of a stream, for `OTel(chunk_metrics=True)`.
     """
 
     def __init__(self, meter: Meter, *, old_names: bool) -> None:
@@ -55,13 +55,13 @@ class Instruments:
             self._old_tokens = tokens("gen_ai.client.token.usage", "Input and output tokens of a call.")
 
     def record(self, operation: str, labels: Labels, end: EndDetails, error: str | None, pace: float | None) -> None:
-        """A call is over.
+        """Record a call that has ended.
 
         Args:
             operation: its `gen_ai.operation.name`.
-            labels: what all of its records have.
+            labels: the attributes of all its records.
             error: its `error.type`.
-            pace: the mean of the seconds between two chunks, None where they were recorded or there were none.
+            pace: the mean of the seconds between two chunks, None if they were recorded or there were none.
         """
         over = labels if error is None else {**labels, "error.type": error}
         if operation == "embeddings":
@@ -83,7 +83,7 @@ class Instruments:
                 self._old_tokens.record(end.usage.completion_tokens, {**old, "gen_ai.token.type": "output"})
 
     def _record_tokens(self, labels: Labels, over: Labels, usage: Usage | None) -> None:
-        """Zero where nothing was counted, as the document has it: failed calls are among those that are averaged over."""
+        """Zero if there is no usage, by the document: averages include failed calls."""
         counted = {**labels, **_MODALITY}
         prompt, completion = (0, 0) if usage is None else (usage.prompt_tokens, usage.completion_tokens)
         self._inputs.add(prompt, counted)
@@ -103,18 +103,18 @@ class Instruments:
 
 
 def cache_read(usage: Usage) -> int | None:
-    """Input tokens that came from a cache; None where that is not known."""
+    """Input tokens read from a cache; None if unknown."""
     details = usage.prompt_tokens_details
     return None if details is None else details.cached_tokens
 
 
 def cache_written(usage: Usage) -> int | None:
-    """Input tokens that were written to a cache, which Anthropic says; None where that is not known."""
+    """Input tokens written to a cache, sent by Anthropic; None if unknown."""
     count = getattr(usage, "cache_creation_input_tokens", None)
     return count if isinstance(count, int) else None
 
 
 def reasoning(usage: Usage) -> int | None:
-    """Output tokens of reasoning; None where that is not known."""
+    """Output tokens of reasoning; None if unknown."""
     details = usage.completion_tokens_details
     return None if details is None else details.reasoning_tokens

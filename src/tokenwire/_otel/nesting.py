@@ -1,12 +1,12 @@
-"""So that an outer instrumentation and ours never count a call twice.
+"""Keeps an outer or inner instrumentation and ours from counting a call twice.
 
-`opentelemetry-util-genai`, on which the instrumentations of other clients stand, marks the context of a model's call with an
-object, and whoever finds it there adds what is known to it, instead of a span and metrics of its own.
+`opentelemetry-util-genai`, which the instrumentations of other clients use, puts an object into the context of a model's
+call; an inner instrumentation that finds it adds its data to it, instead of making its own span and metrics.
 
-- Inside such a call (a framework's, whose transport tokenwire is), tokenwire makes no span: it fills the object.
-- Around one (a handler that calls openai's client), tokenwire's span is the one: it sets the object, and reads it at the end.
+- Inside such a call (of a framework that uses tokenwire), tokenwire makes no span: it fills the object.
+- Around one (a handler that calls openai's client), tokenwire makes the span: it sets the object, and reads it at the end.
 
-The package is not imported here: where nobody has, no such instrumentation runs.
+The package is not imported here: if nothing has imported it, no such instrumentation runs.
 """
 
 import sys
@@ -21,7 +21,7 @@ from ..types import Usage
 from ..types.attempts import EndDetails
 from .metrics import Labels
 
-_OURS = "tokenwire.nested"  # a call that a handler of ours makes by tokenwire is another call
+_OURS = "tokenwire.nested"  # marks our own object: a call that a handler makes through tokenwire is a separate call
 _PACKAGE = "opentelemetry.util.genai.invocation"
 _NAMES: dict[Kind, str] = {"chat": "INFERENCE", "text": "INFERENCE", "image": "INFERENCE", "embedding": "EMBEDDING"}
 _CLASSES = {"INFERENCE": "InferenceData", "EMBEDDING": "EmbeddingData"}
@@ -41,14 +41,14 @@ _FIELDS = {
 
 
 def outer_of(kind: Kind, context: Context) -> Any:
-    """What an outer instrumentation wants filled; None where there is none around this call."""
+    """The object of an outer instrumentation; None if there is none around this call."""
     key = _key(kind)
     data = None if key is None else get_value(key, context)
     return None if data is get_value(_OURS, context) else data
 
 
 def marked(kind: Kind, context: Context) -> tuple[Context, Any]:
-    """The context for what is called inside, and what inner instrumentations fill; None where there are none."""
+    """The context for inner calls, and the object that inner instrumentations fill; None if there are none."""
     key, package = _key(kind), sys.modules.get(_PACKAGE)
     if key is None or package is None:
         return context, None
@@ -57,7 +57,7 @@ def marked(kind: Kind, context: Context) -> tuple[Context, Any]:
 
 
 def fill(data: Any, attributes: Labels, end: EndDetails) -> None:
-    """Tell an outer instrumentation what is known."""
+    """Add the call's data to an outer instrumentation's object."""
     for name, field in _FIELDS.items():
         if name in attributes and hasattr(data, field):
             setattr(data, field, attributes[name])
@@ -66,13 +66,13 @@ def fill(data: Any, attributes: Labels, end: EndDetails) -> None:
 
 
 def filled(data: Any) -> Labels:
-    """What inner instrumentations told."""
+    """The attributes that inner instrumentations added."""
     found: dict[str, AttributeValue | None] = {name: getattr(data, field, None) for name, field in _FIELDS.items()}
     return {name: value for name, value in found.items() if value is not None}
 
 
 def with_usage(end: EndDetails, told: Labels) -> EndDetails:
-    """The end of a call with the tokens that inner instrumentations counted, where nobody else did."""
+    """The end of a call, with the usage from inner instrumentations if it has none."""
     prompt, completion = told.get("gen_ai.usage.input_tokens"), told.get("gen_ai.usage.output_tokens")
     if end.usage is not None or not isinstance(prompt, int):
         return end

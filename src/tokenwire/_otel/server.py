@@ -1,6 +1,6 @@
-"""Spans and metrics of requests that are served, by OpenTelemetry's HTTP conventions (v1.45).
+"""Spans and metrics of served requests, by OpenTelemetry's HTTP conventions (v1.45).
 
-Nothing is told where another instrumentation has a span around the app: two would count each request twice.
+Disabled if another instrumentation has a span around the app, as each request would be counted twice.
 """
 
 import time
@@ -21,11 +21,11 @@ _FAILED = frozenset({"truncated", "error"})
 def server_span(
     method: str, path: str, scheme: str, headers: Mapping[bytes, bytes], server: tuple[str, int | None] | None
 ) -> "ServerSpan | None":
-    """The span of a request that has come; None where nobody set OpenTelemetry up, or another has a span for it.
+    """The span of a request that has arrived; None if OpenTelemetry is not set up, or there is another span for it.
 
     Args:
-        headers: the request's, names in lower case; of these, the trace's are read.
-        server: host and port that the server listens on, where that is known.
+        headers: the request's, names in lower case; only the trace's are read.
+        server: host and port that the server listens on, if known.
     """
     found = telemetry()
     if found is None or trace.get_current_span().get_span_context().is_valid:
@@ -34,7 +34,7 @@ def server_span(
 
 
 class ServerSpan:
-    """One request's span and metrics. It is the current span from its making to `end`, which is in the same task."""
+    """One request's span and metrics. It is the current span from its creation to `end`, both in the same task."""
 
     def __init__(
         self,
@@ -67,19 +67,19 @@ class ServerSpan:
         self._token = contexts.attach(parent)
 
     def end(self, route: str | None, status: int | None, outcome: str) -> None:
-        """The request is answered, or will never be.
+        """End the span, answered or not.
 
         Args:
-            route: the path of what answered, without what clients put into it; None where nothing is there.
-            status: the response's; None where none was sent.
-            outcome: "complete", "truncated", "error" or "cancelled" (the client left).
+            route: the route's path template, without clients' values; None if no route matched.
+            status: the response's; None if none was sent.
+            outcome: "complete", "truncated", "error" or "cancelled" (the client disconnected).
         """
         found: dict[str, AttributeValue] = {}
         if route is not None:
             found["http.route"] = route
         if status is not None:
             found["http.response.status_code"] = status
-        if (status or 0) >= 500:  # a client's own mistakes are no errors of the server's
+        if (status or 0) >= 500:  # clients' mistakes are not errors of the server
             found["error.type"] = str(status)
         elif status == 200 and outcome in _FAILED:  # in the middle of a stream
             found["error.type"] = outcome
@@ -97,7 +97,7 @@ class ServerSpan:
 
 
 class _Instruments:
-    """The two metrics of the HTTP conventions that a server has."""
+    """A server's two metrics by the HTTP conventions."""
 
     def __init__(self, meter: Meter) -> None:
         self.duration: Histogram = meter.create_histogram(

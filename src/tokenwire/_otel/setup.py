@@ -1,7 +1,7 @@
-"""Whether the application has set OpenTelemetry up, and what calls need of it.
+"""Detects whether the application has set OpenTelemetry up, and holds what calls need of it.
 
-`opentelemetry-api` alone does nothing: an application sets providers, as those of `opentelemetry-sdk`. Until then the API
-has stand-ins of its own, and a call that finds nothing else has nobody to tell.
+`opentelemetry-api` alone does nothing: an application sets providers, such as those of `opentelemetry-sdk`. Until then the
+API has placeholders of its own, and calls record nothing.
 """
 
 from typing import Final
@@ -20,13 +20,13 @@ _OPT_IN, _DUPLICATE = "OTEL_SEMCONV_STABILITY_OPT_IN", "gen_ai/dup"
 
 
 class Telemetry:
-    """What calls tell, with the providers that were set when it was made.
+    """Tracer and instruments, of the providers that were set when it was made.
 
     Attributes:
-        tracer: makes spans; None where only metrics are set up.
-        instruments: records metrics; None where only spans are.
-        capture: where what was said may be recorded.
-        old_names: whether spans and metrics have the names of before v0.1.0 too.
+        tracer: makes spans; None if only metrics are set up.
+        instruments: records metrics; None if only spans are.
+        capture: where messages may be recorded.
+        old_names: whether to record spans and metrics also under their names before v0.1.0.
     """
 
     def __init__(self, tracer_provider: trace.TracerProvider, meter_provider: metrics.MeterProvider) -> None:
@@ -44,7 +44,7 @@ class Telemetry:
 
     @property
     def is_on(self) -> bool:
-        """Whether there is anybody to tell."""
+        """Whether spans or metrics are set up."""
         return self.tracer is not None or self.instruments is not None
 
 
@@ -53,11 +53,11 @@ def _is_stand_in(provider: object) -> bool:
 
 
 _current: Telemetry | None = None
-_asked = False
+_are_loaded = False
 
 
 def telemetry() -> Telemetry | None:
-    """What to tell now; None where nothing is set up, or `TOKENWIRE_OTEL` says "off"."""
+    """The current telemetry; None if nothing is set up, or `TOKENWIRE_OTEL` is "off"."""
     global _current
     if not _may_be_set():
         return None
@@ -69,10 +69,10 @@ def telemetry() -> Telemetry | None:
 
 
 def _may_be_set() -> bool:
-    """Whether a provider may be there. The API's own functions look into the environment each time: two microseconds."""
-    global _asked
-    if not _asked:  # they load what OTEL_PYTHON_TRACER_PROVIDER and its like name, so they are asked once
-        _asked = True
+    """Whether a provider may be set. The API's own functions read the environment each time, which costs two microseconds."""
+    global _are_loaded
+    if not _are_loaded:  # called once, as they load the providers named by OTEL_PYTHON_TRACER_PROVIDER and similar variables
+        _are_loaded = True
         return True
     set_tracer = getattr(trace, "_TRACER_PROVIDER", trace)
     set_meter = getattr(getattr(metrics, "_internal", metrics), "_METER_PROVIDER", metrics)

@@ -1,11 +1,11 @@
-"""A call's span: one for each, from its beginning to its end, over all of its attempts.
+"""A call's span: one for each call, from its beginning to its end, over all attempts.
 
-It is the span of `gen_ai.client.inference` (or `.embeddings`). What tokenwire does beside is told by events: each attempt that
-failed or was cancelled, and the last one where there were several (`tokenwire.attempt`), each retry (`tokenwire.retry`), the
-turn to another target (`tokenwire.fallback`) and the beginning of a hedge (`tokenwire.hedge`).
+It is the span `gen_ai.client.inference` (or `.embeddings`). It has events for what tokenwire does: each attempt that failed
+or was cancelled, and the last one if there were several (`tokenwire.attempt`), each retry (`tokenwire.retry`), the switch to
+another target (`tokenwire.fallback`) and the beginning of a hedge (`tokenwire.hedge`).
 
-The span is the current one while attempts are under way: never while the caller has the stream, so no context is attached
-across a yield. Nothing is done for a chunk. An error's message is not recorded: a server's may quote the prompt.
+The span is the current one while attempts are under way, but never while the caller has the stream: so no context is
+attached across a yield. Chunks cost nothing. An error's message is not recorded, as a server's may quote the prompt.
 """
 
 import logging
@@ -36,22 +36,22 @@ _SECOND = 1_000_000_000  # in nanoseconds
 _ENDED = {"complete": None, "cancelled": None, "truncated": "StreamTruncatedError", "error": "_OTHER"}  # without an error
 
 
-class Call(Protocol):
-    """What watchers are told of a call, as far as it is needed here."""
+class WatchedCall(Protocol):
+    """The part of `CallDetails` that is needed here."""
 
     @property
     def name(self) -> str:
-        """Who is asked now, as "openai/gpt-4o-mini"."""
+        """The current target, such as "openai/gpt-4o-mini"."""
         ...
 
     @property
     def beside(self) -> bool:
-        """Whether its attempts are made beside another."""
+        """Whether its attempt is a hedge, concurrent with another one."""
         ...
 
 
 def span_of(request: Request, prepared: Prepared) -> "CallSpan | None":
-    """The span of a call that begins now; None where nobody set OpenTelemetry up, or whoever calls wants none."""
+    """The span of a call that begins now; None if OpenTelemetry is not set up, or the call disables it."""
     found = telemetry()
     if found is None:
         return None
@@ -62,12 +62,12 @@ def span_of(request: Request, prepared: Prepared) -> "CallSpan | None":
 
 
 class CallSpan:
-    """One call's span and metrics; a `Watcher`. Where an outer instrumentation has a span for the call, there is none here.
+    """One call's span and metrics; a `Watcher`. Makes no span if an outer instrumentation has one for the call.
 
     Attributes:
-        context: what is current while attempts are under way.
-        gated: seconds that a gate held the call back.
-        chunks: how many a stream had.
+        context: the current context while attempts are under way.
+        gated: seconds that the call waited for a gate.
+        chunks: the number of a stream's chunks.
         waits: seconds that its requests waited for a connection.
     """
 
@@ -78,7 +78,7 @@ class CallSpan:
 
     def __init__(self, telemetry: Telemetry, request: Request, prepared: Prepared, parent: contexts.Context) -> None:
         options = request.options.otel
-        assert options is not False, "nobody asks for the span of a call that is to have none"
+        assert options is not False, "a call that disables OpenTelemetry has no span"
         self._telemetry, self._request, self._parent = telemetry, request, parent
         self._options: OTel = options
         self._labels: Labels = labels_of(request, prepared.api_base)
@@ -99,11 +99,11 @@ class CallSpan:
 
     @property
     def records_chunks(self) -> bool:
-        """Whether each batch of chunks is to be told by `chunks_arrived`."""
+        """Whether `chunks_arrived` must be called for each batch of chunks."""
         return self._options.chunk_metrics and self._telemetry.instruments is not None and self._outer is None
 
     async def around(self, work: Awaitable[T]) -> T:
-        """Do the work of attempts with the span as the current one. Raises what the work does."""
+        """Await the attempts' work, with the span as the current one. Raises what the work raises."""
         try:
             self._begin()
         except Exception:
@@ -111,7 +111,7 @@ class CallSpan:
         token = contexts.attach(self.context)
         try:
             result = await work
-        except GeneratorExit:  # thrown in by whoever closes a coroutine that nobody goes on with, in a context of its own
+        except GeneratorExit:  # the coroutine is closed, in another context
             raise
         except BaseException:
             contexts.detach(token)
@@ -120,7 +120,7 @@ class CallSpan:
         return result
 
     def headers(self, number: int) -> dict[str, str]:
-        """What the attempt sends along so that the server can go on with the trace."""
+        """The trace headers for an attempt, so that the server can continue the trace."""
         carrier: dict[str, str] = {}
         if self._options.propagate:
             span = self._attempt_spans.get(number)
@@ -131,7 +131,7 @@ class CallSpan:
         return {name.lower(): value for name, value in carrier.items() if value.isascii() and value.isprintable()}
 
     def chunks_arrived(self, count: int) -> None:
-        """So many chunks of a stream have arrived together, for those who record each."""
+        """Record chunks of a stream that arrived together; only for `OTel(chunk_metrics=True)`."""
         now, before = time.monotonic(), self._arrived
         self._arrived = now
         instruments = self._telemetry.instruments
@@ -141,7 +141,7 @@ class CallSpan:
                     instruments.between_chunks.record(now - before if number == 0 else 0.0, self._labels)
                 before = now
 
-    def on_attempt(self, call: Call, number: int) -> None:
+    def on_attempt(self, call: WatchedCall, number: int) -> None:
         """See `Watcher`."""
         span = self._span
         if span is None or (number == 1 and not self._options.attempt_spans) or not span.is_recording():
@@ -159,16 +159,16 @@ class CallSpan:
                 f"attempt {call.name}", self.context, trace.SpanKind.CLIENT, attributes
             )
 
-    def on_attempt_failed(self, call: Call, attempt: Attempt, error: APIError, delay: float | None) -> None:
+    def on_attempt_failed(self, call: WatchedCall, attempt: Attempt, error: APIError, delay: float | None) -> None:
         """See `Watcher`."""
         self._waiting = delay or 0.0
         self._tell(attempt)
 
-    def on_attempt_left(self, call: Call, attempt: Attempt) -> None:
+    def on_attempt_left(self, call: WatchedCall, attempt: Attempt) -> None:
         """See `Watcher`."""
         self._tell(attempt)
 
-    def on_end(self, call: Call, end: EndDetails) -> None:
+    def on_end(self, call: WatchedCall, end: EndDetails) -> None:
         """See `Watcher`."""
         self._begin()
         provider = self._labels["gen_ai.provider.name"]
@@ -229,7 +229,7 @@ class CallSpan:
             span.end(self._started + int(end.seconds * _SECOND))
 
     def _own(self, end: EndDetails) -> Labels:
-        """What the document has no word for."""
+        """Our own attributes, which are not in the document."""
         own: Labels = {"tokenwire.outcome": end.outcome}
         if end.target != f"{self._request.provider}/{self._request.model}":
             own["tokenwire.target"] = end.target
@@ -245,7 +245,7 @@ class CallSpan:
         try:
             return said_by(self._request, end)
         except Exception:
-            logger.warning("what was said in a call could not be recorded", exc_info=True)
+            logger.warning("the messages of a call could not be recorded", exc_info=True)
             return {}
 
     def _emit(self, attributes: dict[str, Any], error: str | None) -> None:
@@ -263,7 +263,7 @@ class CallSpan:
         _logs.get_logger(SCOPE).emit(record)
 
     def _tell(self, attempt: Attempt) -> None:
-        """The event of an attempt that is over, or its span's end."""
+        """Add the event of an attempt that has ended, or end its span."""
         span = self._span
         if span is None or attempt.number in self._told:
             return

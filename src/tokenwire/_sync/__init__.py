@@ -1,4 +1,4 @@
-"""The sync face: the async core, run on a background event loop, from any thread.
+"""The sync API: runs the async code on a background event loop, for any thread.
 
-`portal` has the loop and its thread, `stream` what a streamed call returns, `client` the calls themselves.
+`portal` has the loop and its thread, `stream` the stream that a streamed call returns, `client` the calls.
 """

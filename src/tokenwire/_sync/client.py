@@ -1,6 +1,6 @@
-"""`Client`: the calls for sync code, with defaults of their own, a lifetime and a connection pool.
+"""`Client`: all calls for sync code, with default keywords, a lifetime and a connection pool.
 
-The package's functions are the methods of `default_client`, which stands over the async one; see `functions`.
+The package's functions are the methods of `default_client`, which uses the async default client; see `functions`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -44,22 +44,22 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """Calls models, from sync code: what `AsyncClient` is to async code.
+    """Calls models from sync code, as `AsyncClient` does from async code.
 
     Args:
-        handlers: by provider, handlers that answer this client's calls and nobody else's, as those of `AsyncClient`.
-        gate: a `Gate`, which may be shared with other clients, async ones too.
-        **defaults: keywords for every call made through this client; a call's own keywords win.
+        handlers: by provider, handlers for this client's calls only, as for `AsyncClient`.
+        gate: a `Gate`, which may be shared with other clients, including async ones.
+        **defaults: keywords for every call made through this client; a call's own keywords take precedence.
 
-    Use it in `with`, or call `close()`; dropping it closes its connections too. Its methods may be called from several
-    threads, also from those that outlive the main program, and by functions registered with `atexit`.
+    Use it in `with`, or call `close()`; dropping it also closes its connections. Its methods may be called from several
+    threads, also from those that outlive the main thread, and by functions registered with `atexit`.
     """
 
     def __init__(
         self, *, handlers: Mapping[str, Any] | None = None, gate: "Gate | None" = None, **defaults: "Unpack[ChatParams]"
     ) -> None:
         self._client = AsyncClient(handlers=handlers, gate=gate, **defaults)
-        self._portals: set[Portal] = set()  # on whose loops it has made calls
+        self._portals: set[Portal] = set()  # the portals on whose loops it has made calls
 
     def __enter__(self) -> "Client":
         return self
@@ -71,23 +71,23 @@ class Client:
         return f"<Client {'closed' if pools_of(self._client).closed else 'open'}>"
 
     def __reduce__(self) -> str:
-        if self is default_client:  # so that the package's functions, which are its methods, can be pickled
+        if self is default_client:  # the package's functions are its methods, and must be picklable
             return "default_client"
         raise TypeError("a client can't be pickled or copied: it has keys and connections; make another one")
 
     def close(self) -> None:
-        """Close the pool's connections, those of open streams too. Safe to call twice."""
-        pools_of(self._client).closed = True  # at once, and where no loop runs that could hear of it
+        """Close the pool's connections, including those of open streams. Safe to call twice."""
+        pools_of(self._client).closed = True  # at once, also if no loop is running
         here = Portal.current()
         for portal in list(self._portals):
             if portal.is_running and portal.is_in_this_process():
                 closing = portal.start(self._client.aclose)
-                if portal is here:  # any other may be waiting for this one
+                if portal is here:  # waiting for any other could be a deadlock
                     closing.result()
 
     @property
     def _calls(self) -> AsyncClient:
-        """Makes the calls, on the loop that they are made on from here: a handler that makes calls has another than others."""
+        """The async client for calls from this thread: a handler that makes calls itself needs another loop than its caller."""
         self._portals.add(Portal.current())
         return self._client
 
@@ -126,10 +126,10 @@ class Client:
     def completion(
         self, model: str, messages: "Messages | None" = None, *, stream: bool = False, **params: "Unpack[ChatParams]"
     ) -> ModelResponse | Stream[ModelResponseStream]:
-        """Ask a model for a chat completion, from sync code: `acompletion` with the same arguments, results and errors.
+        """Request a chat completion, from sync code: `acompletion` with the same arguments, results and errors.
 
-        It works in any thread. Inside a running event loop (a notebook, a coroutine) it works as well, and blocks that loop
-        while it waits; there `acompletion` is the better choice.
+        It works in any thread. In a running event loop (a notebook, a coroutine) it works too, but blocks that loop while it
+        waits: use `acompletion` there.
         """
         if stream is True:
             return Stream(self._calls.acompletion, (model, messages), {"stream": True, **params})
@@ -174,7 +174,7 @@ class Client:
     def text_completion(
         self, model: str, prompt: "str | Sequence[Any] | None" = None, *, stream: bool = False, **params: "Unpack[TextParams]"
     ) -> TextCompletionResponse | Stream[TextCompletionResponse]:
-        """Ask a model to continue a text, from sync code: `atext_completion` with the same arguments, results and errors."""
+        """Request the continuation of a text, from sync code: `atext_completion` with the same arguments, results and errors."""
         if stream is True:
             return Stream(self._calls.atext_completion, (model, prompt), {"stream": True, **params})
         return run(self._calls.atext_completion, model, prompt, stream=stream, **params)
@@ -186,13 +186,13 @@ class Client:
         return run(self._calls.aembedding, model, input, **params)
 
     def image_generation(self, prompt: str, model: str, **params: "Unpack[ImageParams]") -> ImageResponse:
-        """Make images, from sync code: `aimage_generation` with the same arguments, results and errors."""
+        """Generate images, from sync code: `aimage_generation` with the same arguments, results and errors."""
         return run(self._calls.aimage_generation, prompt, model, **params)
 
     def image_edit(
         self, image: "File | Sequence[File]", *, prompt: str, model: str, **params: "Unpack[ImageEditParams]"
     ) -> ImageResponse:
-        """Change images, from sync code: `aimage_edit` with the same arguments, results and errors."""
+        """Edit images, from sync code: `aimage_edit` with the same arguments, results and errors."""
         return run(self._calls.aimage_edit, image, prompt=prompt, model=model, **params)
 
     def count_tokens(self, model: str, messages: "Messages" = (), **params: "Unpack[ChatParams]") -> TokenCount:
@@ -264,10 +264,10 @@ class Client:
         on_error: Literal["return", "raise"] = "return",
         **params: "Unpack[ChatParams]",
     ) -> MapResults[Any]:
-        """Ask a model many times, so many at once, from sync code: `amap` with the same arguments, results and errors.
+        """Make many calls, with a limited concurrency, from sync code: `amap` with the same arguments, results and errors.
 
-        `for result in client.map(...)`, best in `with client.map(...) as results`, which cancels what is under way however
-        it is left. The inputs are read in the thread that iterates, and may block it.
+        `for result in client.map(...)`, preferably in `with client.map(...) as results`, which cancels calls under way
+        however the block ends. The inputs are read in the thread that iterates, and may block it.
         """
         keywords = {"concurrency": concurrency, "ordered": ordered, "stream": stream, "on_error": on_error, **params}
         return MapResults(self._calls.amap, model, inputs, keywords)
@@ -275,7 +275,7 @@ class Client:
     def batch_completion(
         self, model: str, messages: "Sequence[Messages]" = (), *, max_workers: int = 100, **params: "Unpack[ChatParams]"
     ) -> list[ModelResponse | TokenwireError]:
-        """Ask a model for a completion of each of several conversations, from sync code: `abatch_completion`."""
+        """Request a completion of each of several conversations, from sync code: `abatch_completion`."""
         return run(self._calls.abatch_completion, model, messages, max_workers=max_workers, **params)
 
 

@@ -1,8 +1,8 @@
 """A loop for the last calls of a process: it runs in the caller's own thread, while that waits.
 
-Threads may outlive the main program, and functions registered with `atexit` run after it: both may make calls, when the
-background loop has ended or, on Python 3.12, can no longer be started. Such a call has a loop for itself, which is closed
-when nothing is left to run on it.
+Threads may outlive the main thread, and functions registered with `atexit` run after it: both may make calls when the
+background loop has ended or, on Python 3.12, can no longer be started. Such a call has its own loop, which is closed when
+nothing is left to run on it.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ T = TypeVar("T")
 
 
 class InlinePortal(Portal):
-    """A loop that runs while the thread that it was made in waits for it."""
+    """A loop that runs while the thread in which it was made waits for it."""
 
     def start(self, function: Callable[..., Coroutine[Any, Any, T]], *args: object, **kwargs: object) -> Work[T]:
-        """As `Portal.start`; it runs when it is waited for.
+        """As `Portal.start`; the coroutine runs when it is waited for.
 
         Raises:
-            RuntimeError: an event loop runs in this thread, which would have to wait.
+            RuntimeError: an event loop runs in this thread, which waiting would block.
         """
         if _has_running_loop():
             raise RuntimeError(
@@ -52,7 +52,7 @@ class InlinePortal(Portal):
         finally:
             self._ident = 0
         if all(task.done() for task in self._works):
-            self._runner.close()  # with the connections
+            self._runner.close()  # also closes the connections
             self._loop = None
 
     def pause(self) -> None:
@@ -68,7 +68,7 @@ class InlinePortal(Portal):
 
 
 class Turns:
-    """In place of a `threading.Condition`: whoever waits for the loop runs it."""
+    """Replaces a `threading.Condition`: waiting for the loop runs it."""
 
     def __init__(self, portal: InlinePortal) -> None:
         self._portal = portal

@@ -1,10 +1,10 @@
-"""The background event loop that sync code runs the async core on.
+"""The background event loop on which sync code runs the async code.
 
-One portal, a daemon thread with an asyncio loop of its own, serves the whole process; it starts with the first sync call
-and again after a fork. Where it can't start, or has ended with the process, a call runs on a loop of its own: see `inline`.
+One portal, a daemon thread with an asyncio loop, serves the whole process; it starts with the first sync call, and again
+after a fork. If it can't start, or has ended with the process, a call runs on its own loop: see `inline`.
 
-Whoever tells the loop to do something never waits until it has heard: a stream may be dropped by the garbage collector
-while the thread it runs in holds a lock that the loop waits for, and a forked child's copy of the loop never hears.
+Scheduling something on the loop never waits for the loop: the garbage collector may drop a stream in a thread that holds a
+lock for which the loop waits, and a forked child's copy of the loop never runs.
 """
 
 import atexit
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-EXIT_SECONDS = 2.0  # how long the event loop may take to end when the process does
+EXIT_SECONDS = 2.0  # to wait for the event loop's end when the process ends
 
 
 class Changes(Protocol):
-    """What `threading.Condition` offers, as far as streams use it."""
+    """The part of `threading.Condition` that streams use."""
 
     def __enter__(self) -> object: ...
     def __exit__(
@@ -43,18 +43,18 @@ class Portal:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._loop: asyncio.AbstractEventLoop | None = None  # not imported here: it comes with the first call
+        self._loop: asyncio.AbstractEventLoop | None = None  # asyncio is imported by the first call
         self._thread: threading.Thread | None = None
         self._ident = 0
         self._process = os.getpid()
         self._stopping: anyio.Event | None = None
-        self._works: set[Any] = set()  # the tasks; the loop itself holds them only weakly
+        self._works: set[Any] = set()  # strong references, as the loop has only weak ones to its tasks
         self._inner: Portal | None = None
         self._has_ended = False
 
     @classmethod
     def ready(cls) -> "Portal":
-        """What a call can be run on here: the `current` loop, which is started; or a loop of its own where that can't be."""
+        """The portal for a call from this thread: the `current` one, started; or an inline one if that can't start."""
         portal = cls.current()
         try:
             portal._get()
@@ -66,9 +66,9 @@ class Portal:
 
     @classmethod
     def current(cls) -> "Portal":
-        """The loop that may be waited for here: not the one whose own thread this is, for that would wait for itself.
+        """A portal for which this thread may wait: not the one whose loop runs in this thread, as that would be a deadlock.
 
-        Handlers on a background loop, and in its worker threads, may make sync calls too.
+        Handlers on a background loop, and in its worker threads, may make sync calls, too.
         """
         home = _home.get() or _root
         if not home.is_own_thread():
@@ -83,42 +83,42 @@ class Portal:
 
     @property
     def is_running(self) -> bool:
-        """Whether there is a loop that could be told anything."""
+        """Whether the loop is running."""
         return self._loop is not None
 
     def is_in_this_process(self) -> bool:
-        """Whether the loop runs in this process: False in the child of a fork, for the parent's loops."""
+        """Whether the loop runs in this process: False in a forked child, for the parent's loops."""
         return self._process == os.getpid()
 
     def start(self, function: Callable[..., Coroutine[Any, Any, T]], *args: object, **kwargs: object) -> "Work[T]":
-        """Begin to run a coroutine function on this loop, which is started if it is not running."""
+        """Start a coroutine function on this loop, which is started if it is not running."""
         work = Work(self, function, args, kwargs)
         loop = self._get()
         loop.call_soon_threadsafe(self._begin, loop, work)
         return work
 
     def condition(self) -> Changes:
-        """What a thread waits on for news from this loop."""
+        """A condition for a thread to wait on, notified from this loop."""
         return threading.Condition()
 
     def wait(self, future: "Future[Any]") -> None:
-        """Wait until something that runs on this loop has ended, in whatever way."""
+        """Wait until a future of this loop is done, in any way."""
         try:
             future.exception()
         except CancelledError:
             pass
 
     def call_soon(self, function: Callable[[], object]) -> None:
-        """Call a function on the loop, if that still runs, and don't wait for it. Safe in `__del__`."""
+        """Schedule a function on the loop, if that is still running, without waiting for it. Safe in `__del__`."""
         loop = self._loop
         if loop is not None and self.is_in_this_process():
             try:
                 loop.call_soon_threadsafe(function)
             except RuntimeError:
-                pass  # it has ended, and all that ran on it with it
+                pass  # the loop has ended, and so has everything that ran on it
 
     def stop(self) -> None:
-        """End the event loop, for the process is ending; streams still open are cut."""
+        """End the event loop, as the process is ending; open streams are cancelled."""
         if self._inner is not None:
             self._inner.stop()
         with self._lock:
@@ -142,19 +142,19 @@ class Portal:
     def _run(self, started: "Future[asyncio.AbstractEventLoop]") -> None:
         import asyncio
 
-        sniffio = sys.modules.get("sniffio")  # anyio asks it, where it is installed
+        sniffio = sys.modules.get("sniffio")  # used by anyio if it is installed
         if sniffio is not None:
-            sniffio.thread_local.name = "asyncio"  # or it would believe a caller's context, which may say "trio"
+            sniffio.thread_local.name = "asyncio"  # overrides the caller's context, which may have "trio"
 
         async def serve() -> None:
-            # Told here, not by who started it, whom an interrupt can stop in the middle.
+            # Set here, not in the starting thread, which an interrupt can stop at any point.
             self._thread, self._ident = threading.current_thread(), threading.get_ident()
             self._stopping = stopping = anyio.Event()
             self._loop = asyncio.get_running_loop()
             started.set_result(self._loop)
             await stopping.wait()
 
-        asyncio.run(serve())  # at its end it cancels every work and closes the default client
+        asyncio.run(serve())  # at its end it cancels all work and closes the default client
 
     def _begin(self, loop: "asyncio.AbstractEventLoop", work: "Work[Any]") -> None:
         task = loop.create_task(work.run())
@@ -163,10 +163,10 @@ class Portal:
 
 
 class Work(Generic[T]):
-    """A coroutine function at work on a background loop, as the other threads see it.
+    """A coroutine function that runs on a background loop, for use by other threads.
 
     Attributes:
-        portal: whose loop that is.
+        portal: the loop's portal.
     """
 
     def __init__(
@@ -180,7 +180,7 @@ class Work(Generic[T]):
         self._future: Future[T] = Future()
 
     async def run(self) -> None:
-        """Do it; called on the loop."""
+        """Run it; called on the loop."""
         _home.set(self.portal)
         future = self._future
         try:
@@ -190,15 +190,15 @@ class Work(Generic[T]):
                 future.set_result(await self._function(*self._args, **self._kwargs))
         except anyio.get_cancelled_exc_class():
             raise
-        except BaseException as error:  # noqa: BLE001  (of any kind: asyncio would end the loop for a SystemExit)
+        except BaseException as error:  # noqa: BLE001  (any exception: asyncio would end the loop for a SystemExit)
             future.set_exception(error)
         finally:
             give_up(future)
-            del self._function, self._args, self._kwargs  # a stream that is kept is not to keep its client
+            del self._function, self._args, self._kwargs  # so that a stream that is kept does not keep its client
             del future, self  # see wait_for
 
     def cancel(self) -> None:
-        """Cancel it, and don't wait for that. Safe in `__del__`."""
+        """Cancel it, without waiting for that. Safe in `__del__`."""
         self.portal.call_soon(self._cancel)
 
     def _cancel(self) -> None:
@@ -207,14 +207,14 @@ class Work(Generic[T]):
             self._scope.cancel()
 
     def result(self) -> T:
-        """Wait for what it returns or raises. Interrupted (Ctrl-C), it is cancelled before the interrupt goes on."""
+        """Wait for its result or exception. An interrupt (Ctrl-C) cancels it, and is then raised."""
         try:
             return wait_for(self._future, self)
         finally:
             del self  # see wait_for
 
     def wait(self) -> None:
-        """Wait until it has ended, in whatever way."""
+        """Wait until it has ended, in any way."""
         self.portal.wait(self._future)
 
 
@@ -228,7 +228,7 @@ def _stop_portals() -> None:
 
 
 def _forget_portals() -> None:
-    """In the child of a fork: the parent's loops do not run here, and their locks may be held for ever."""
+    """After a fork, in the child: the parent's loops do not run here, and their locks may be held for ever."""
     global _root
     _home.set(None)
     _root = Portal()
@@ -254,12 +254,12 @@ def wait_for(future: "Future[T]", work: Work[Any]) -> T:
             work.cancel()
         raise
     finally:
-        # An exception knows the frames it passed. Where one of them knew the exception's future, that would be a cycle,
-        # and what the frames hold, a broken stream too, would stay until the garbage collector comes.
+        # An exception refers to the frames it passed. If one of them referred to the exception's future, that would be a
+        # reference cycle: what the frames hold, such as a broken stream, would be kept until the garbage collector runs.
         del future, work
 
 
 def give_up(future: "Future[Any]") -> None:
-    """Let nobody wait for a future any longer of which nothing has come."""
+    """End all waits for a future that is not done."""
     if future.cancel():
         future.set_running_or_notify_cancel()

@@ -1,7 +1,7 @@
-"""What `map` returns to sync code.
+"""The results of `map` for sync code.
 
-The calls are made on the background loop; the inputs are read in the thread that takes the results, where they belong,
-as far as there is room. They cross over in a bunch, whenever the thread is about to wait.
+The calls are made on the background loop; the inputs are read in the thread that takes the results, while there is room.
+They are passed to the loop in batches, whenever the thread is about to wait.
 """
 
 from collections import deque
@@ -27,8 +27,8 @@ LEFT = "these results were left: call map again"
 class MapResults(Generic[R]):
     """The results of many calls, for sync code: `for result in client.map(...)`.
 
-    Use it in `with`, which cancels the calls under way however the block is left; `close()` does the same, and so does
-    dropping it. Iterating raises what iterating `amap`'s does.
+    Use it in `with`, which cancels the calls under way however the block ends; `close()` does the same, and so does
+    dropping it. Iterating raises the same errors as iterating `amap`'s.
     """
 
     def __init__(self, amap: Callable[..., Any], model: str, inputs: Iterable[Any], keywords: dict[str, Any]) -> None:
@@ -37,11 +37,11 @@ class MapResults(Generic[R]):
         self._feed = _Feed()
         results = amap(model, self._feed, **keywords)
         self._inputs: Iterator[Any] | None = iter(inputs)
-        self._read: list[Any] = []  # and not handed over yet
+        self._read: list[Any] = []  # inputs not passed to the loop yet
         self._room: int = results.room
-        self._raises, results.raises = results.raises, False  # here, in the caller's thread
+        self._raises, results.raises = results.raises, False  # raised here, in the caller's thread
         self._under_way = 0
-        self._failure: Exception | None = None  # of reading the inputs
+        self._failure: Exception | None = None  # the error of reading the inputs
         self._portal = Portal.ready()
         self._buffer = _Buffer[Result[R]](self._portal.condition())
         self._batch: deque[Result[R]] = deque()
@@ -61,7 +61,7 @@ class MapResults(Generic[R]):
             result = self._next()
         except Exception:
             raise
-        except BaseException:  # interrupted (Ctrl-C), and maybe kept in a traceback for ever
+        except BaseException:  # an interrupt (Ctrl-C), whose traceback may keep this object for ever
             self._pump.cancel()
             raise
         if result.error is not None and self._raises:
@@ -90,7 +90,7 @@ class MapResults(Generic[R]):
         raise StopIteration
 
     def _read_inputs(self) -> None:
-        """Read as long as there is room, and no result."""
+        """Read inputs while there is room and no result."""
         while self._inputs is not None and self._under_way < self._room and not self._buffer.is_ready:
             try:
                 self._read.append(next(self._inputs))
@@ -109,7 +109,9 @@ class MapResults(Generic[R]):
         if not self._portal.is_in_this_process():
             raise RuntimeError("these results belong to the process that this one was forked from")
         if self._portal.is_own_thread():
-            raise RuntimeError("the event loop that makes these calls would wait for itself: use amap here")
+            raise RuntimeError(
+                "this thread runs the event loop that makes these calls, so waiting would block it: use amap here"
+            )
 
     def __enter__(self) -> "MapResults[R]":
         return self
@@ -118,7 +120,7 @@ class MapResults(Generic[R]):
         self.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_pump") and not self._buffer.over:  # else only streams are left, which others read
+        if hasattr(self, "_pump") and not self._buffer.over:  # otherwise only streams are left, which may still be read
             self._pump.cancel()
 
     def close(self) -> None:
@@ -134,7 +136,7 @@ class MapResults(Generic[R]):
 
 
 class _Feed:
-    """An async iterable of what another thread reads."""
+    """An async iterable of items from another thread."""
 
     def __init__(self) -> None:
         self._items: deque[Any] = deque()
@@ -165,15 +167,15 @@ def _same(stream: AsyncStream[Any]) -> AsyncStream[Any]:
 
 
 async def _pump(results: Any, buffer: _Buffer[Any]) -> None:
-    """Hand the results on. The buffer needs no mark, since no more is read than what there is room for."""
+    """Pass the results on. The buffer's limit is not used, since the calls are limited by `room`."""
     error: BaseException | None = None
     try:
         async with results:
             async for result in results:
                 buffer.put([result])
-                del result  # or a stream that is dropped would not end
+                del result  # otherwise a dropped stream would not end
             buffer.end(None)
-            await results.wait_until_over()  # for streams that are still read
+            await results.wait_until_over()  # for streams that are still being read
     except anyio.get_cancelled_exc_class():
         raise
     except BaseException as caught:  # noqa: BLE001  (raised again in the reader's thread)

@@ -1,7 +1,7 @@
-"""What a streamed call returns to sync code.
+"""The stream that a streamed call returns to sync code.
 
-The async stream is read ahead by a task on the background loop, the pump, into a bounded buffer, and the caller takes all
-that is there at once: a chunk costs a list's `pop`, not a thread hop.
+A task on the background loop, the pump, reads the async stream ahead into a bounded buffer, and the caller takes everything
+in it at once: a chunk costs a list's `pop`, not a switch of threads.
 """
 
 from collections import deque
@@ -28,23 +28,23 @@ C = TypeVar("C")
 T = TypeVar("T")
 V = TypeVar("V")
 
-HIGH_WATER = 1024  # chunks a stream may be ahead of its reader
-CLOSED = "this stream is closed: it can't be asked for more"
+HIGH_WATER = 1024  # chunks that may be read ahead
+CLOSED = "this stream is closed: it can't be iterated any further"
 
 
 class Stream(Generic[C]):
     """The chunks of one streamed call, for sync code: `for chunk in stream`.
 
-    Use it in `with`, which releases the connection however the block is left; `close()` does the same, and so does
-    dropping the stream. It offers what `AsyncStream` does, and raises the same errors.
+    Use it in `with`, which releases the connection however the block ends; `close()` does the same, and so does dropping
+    the stream. It has the same methods as `AsyncStream`, and raises the same errors.
     """
 
-    if not TYPE_CHECKING:  # which knows it as `ParsedStream`, too
+    if not TYPE_CHECKING:  # type checkers see `ParsedStream` below
         __class_getitem__ = classmethod(GenericAlias)
 
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._portal = Portal.ready()
-        self._batch: list[C] = []  # last chunk first
+        self._batch: list[C] = []  # in reverse order
         self._buffer = _Buffer[C](self._portal.condition())
         self._closed = self._cut = False
         opened: Future[AsyncStream[C]] = Future()
@@ -65,7 +65,7 @@ class Stream(Generic[C]):
         try:
             batch = self._buffer.take(self._portal)
         except BaseException:
-            if not self._buffer.over:  # interrupted (Ctrl-C), and maybe kept in a traceback for ever
+            if not self._buffer.over:  # an interrupt (Ctrl-C), whose traceback may keep this object for ever
                 self._end()
             raise
         if self._closed:  # by another thread, while this one waited
@@ -94,14 +94,14 @@ class Stream(Generic[C]):
 
     @property
     def outcome(self) -> Outcome | None:
-        """As `AsyncStream.outcome`: how the stream ended for its reader, who comes behind what was read ahead."""
+        """As `AsyncStream.outcome`: how the stream ended for its reader, after all chunks that were read ahead."""
         if self._cut:
             return "cancelled"
         return self._stream.outcome if self._buffer.over else None
 
     @property
     def response(self) -> ModelResponse | TextCompletionResponse | None:
-        """As `AsyncStream.response`; what the buffer holds ahead of the reader is part of it."""
+        """As `AsyncStream.response`; includes chunks that were read ahead."""
         return self._stream.response
 
     @property
@@ -144,7 +144,7 @@ class Stream(Generic[C]):
         return self._view(lambda chunks: text_of(chunks) or None)
 
     def partials(self) -> "Iterator[Partial[Any]]":
-        """As `AsyncStream.partials`: what is known of the JSON value that choice 0 is becoming."""
+        """As `AsyncStream.partials`: the JSON value in choice 0, as far as it has arrived."""
         return self._view(partials_of(self._stream))
 
     @overload
@@ -152,26 +152,26 @@ class Stream(Generic[C]):
     @overload
     def tool_calls(self, *, partials: Literal[True]) -> "Iterator[PartialToolCall]": ...
     def tool_calls(self, *, partials: bool = False) -> Iterator[Any]:
-        """As `AsyncStream.tool_calls`: the tool calls of choice 0, each once, as soon as it is whole."""
+        """As `AsyncStream.tool_calls`: the tool calls of choice 0, each once, as soon as it is complete."""
         arriving = calls_of(self._stream)
         if partials:
-            return self._items(arriving.take, arriving.finish)
-        return self._items(arriving.take_whole, arriving.finish_whole)
+            return self._items(arriving.add, arriving.finish)
+        return self._items(arriving.add_whole, arriving.finish_whole)
 
-    def _view(self, take: Callable[[list[C]], V | None]) -> Iterator[V]:
+    def _view(self, read: Callable[[list[C]], V | None]) -> Iterator[V]:
         for chunks in self._reads():
-            made = take(chunks)
+            made = read(chunks)
             if made is not None:
                 yield made
 
-    def _items(self, take: Callable[[list[C]], list[V]], finish: Callable[[], list[V]]) -> Iterator[V]:
+    def _items(self, read: Callable[[list[C]], list[V]], finish: Callable[[], list[V]]) -> Iterator[V]:
         for chunks in self._reads():
-            yield from take(chunks)
+            yield from read(chunks)
         while items := finish():
             yield from items
 
     def _reads(self) -> Iterator[list[C]]:
-        """The chunks, all those together that are there."""
+        """The chunks in batches: all that have arrived at once."""
         for chunk in self:
             chunks = [chunk, *reversed(self._batch)]
             self._batch = []
@@ -207,7 +207,9 @@ class Stream(Generic[C]):
         if not self._portal.is_in_this_process():
             raise StreamClosedError("this stream belongs to the process that this one was forked from")
         if self._portal.is_own_thread():
-            raise RuntimeError("the event loop that fills this stream would wait for itself: use the async function here")
+            raise RuntimeError(
+                "this thread runs the event loop that reads this stream, so waiting would block it: use the async function here"
+            )
 
     def __repr__(self) -> str:
         return f"<Stream {self.outcome or 'open'}>"
@@ -216,7 +218,7 @@ class Stream(Generic[C]):
 if TYPE_CHECKING:
 
     class ParsedStream(Stream[C], Generic[C, T]):
-        """What a call with a type as `response_format` streams, as a type checker sees it: a `Stream`."""
+        """For type checkers: the `Stream` of a call with a type as `response_format`."""
 
         def partials(self) -> Iterator[Partial[T]]:
             """See `Stream.partials`."""
@@ -236,10 +238,10 @@ else:
 
 
 class _Buffer(Generic[C]):
-    """Chunks on their way from the background loop to a thread, with a mark where the pump pauses.
+    """Chunks from the background loop for a thread, with a limit at which the pump pauses.
 
     Attributes:
-        over: whether the reader has been told that the stream ended.
+        over: whether the reader has got the end of the stream.
     """
 
     def __init__(self, changed: Changes) -> None:
@@ -255,7 +257,7 @@ class _Buffer(Generic[C]):
         return bool(self._ready) or self._ended
 
     def take(self, portal: Portal) -> list[C]:
-        """All chunks that are there, at least one; an empty list at the end. Raises what ended the stream."""
+        """Wait for chunks and take all, at least one; an empty list at the end. Raises the error that ended the stream."""
         with self._changed:
             while not self._ready and not self._ended:
                 self._changed.wait()
@@ -276,7 +278,7 @@ class _Buffer(Generic[C]):
         return chunks
 
     def put(self, chunks: list[C]) -> anyio.Event | None:
-        """Add chunks; returns what to wait for before the next, None while there is room."""
+        """Add chunks. Returns an event to wait for before adding more, None if there is room."""
         with self._changed:
             self._ready.extend(chunks)
             self._changed.notify_all()
@@ -286,7 +288,7 @@ class _Buffer(Generic[C]):
             return self._paused
 
     def end(self, error: BaseException | None) -> None:
-        """No more chunks will come."""
+        """Note the end of the stream."""
         with self._changed:
             self._ended, self._error = True, error
             self._changed.notify_all()
@@ -299,7 +301,7 @@ async def _pump(
     opened: "Future[AsyncStream[C]]",
     buffer: _Buffer[C],
 ) -> None:
-    """Open a stream, and read it ahead of its reader. Ends with the stream, or cancelled by whoever drops the reader."""
+    """Open a stream and read it ahead. Ends with the stream, or is cancelled when the reader is dropped."""
     stream: AsyncStream[C] | None = None
     error: BaseException | None = None
     try:
@@ -315,7 +317,7 @@ async def _pump(
         import asyncio
 
         task = asyncio.current_task()
-        if task is not None and not task.cancelling():  # a handler raised it by itself; nobody has left
+        if task is not None and not task.cancelling():  # raised by a handler, not by a cancellation of this task
             error = StreamClosedError("this stream was cancelled, and not by its reader")
         raise
     except BaseException as caught:  # noqa: BLE001  (raised again in the reader's thread)

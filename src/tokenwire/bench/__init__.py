@@ -1,8 +1,8 @@
 """Measures an endpoint: `tokenwire bench`.
 
-`prompts` makes what is asked, `load` says when, `measure` times one stream, `client` watches this process meanwhile. What
-came of it is summed up by `summary`, and saved by `saved`; `page` draws it, `compare` sets two results side by side.
+`prompts` makes the prompts, `load` schedules requests, `measure` times one stream, `client` monitors this process meanwhile.
+`summary` summarises the results, and `saved` saves them; `page` draws them, `compare` compares two results.
 
-Every time is taken here, in the client: when a chunk was in its caller's hands. So whatever keeps this process busy is in
-the figures, which is why it watches itself and says so.
+Every time is taken in the client, when its caller gets a chunk. So delays of this process are part of the figures: therefore
+it monitors itself, and warns.
 """

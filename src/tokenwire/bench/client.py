@@ -1,7 +1,7 @@
-"""What this process does while it measures: its CPU, and how late its event loop is.
+"""Monitors this process while it measures: its CPU, and its event loop's lag.
 
-An event loop that is busy takes its time before it looks at what has arrived, and that time is in every figure. It is
-measured by a timer: how much later than it was due it ran.
+A busy event loop reads what has arrived with a delay, which is part of every figure. The delay is measured by a timer: how
+much later than scheduled it fired.
 """
 
 import time
@@ -9,18 +9,18 @@ from array import array
 
 import anyio
 
-LOOK_SECONDS = 0.05
-BUSY_SHARE = 0.8  # of a core, from which on the figures are as much the client's as the server's
-LATE_SECONDS = 0.02  # in one look of a hundred
+TIMER_SECONDS = 0.05
+BUSY_SHARE = 0.8  # of a core; above that, the client may be the limit
+LATE_SECONDS = 0.02  # the 99th percentile of the lag above which a warning is given
 
 
 class Watch:
-    """Watches this process.
+    """Monitors this process.
 
     Attributes:
-        lags: seconds by which each look was late.
-        cpu_seconds: CPU that the process has used.
-        seconds: how long it was watched.
+        lags: seconds by which each timer was late.
+        cpu_seconds: CPU time that the process has used.
+        seconds: the duration of the measurement.
     """
 
     def __init__(self) -> None:
@@ -28,14 +28,14 @@ class Watch:
         self.cpu_seconds: float = 0.0
         self.seconds: float = 0.0
 
-    async def look(self) -> None:
-        """Look again and again, until it is cancelled."""
+    async def measure(self) -> None:
+        """Measure repeatedly, until cancelled."""
         cpu, started = time.process_time(), time.monotonic()
         try:
             while True:
                 before = time.monotonic()
-                await anyio.sleep(LOOK_SECONDS)
-                self.lags.append(max(0.0, time.monotonic() - before - LOOK_SECONDS))
+                await anyio.sleep(TIMER_SECONDS)
+                self.lags.append(max(0.0, time.monotonic() - before - TIMER_SECONDS))
         finally:
             self.cpu_seconds, self.seconds = time.process_time() - cpu, time.monotonic() - started
 
@@ -46,18 +46,18 @@ class Watch:
 
 
 def warning(*, share: float, late: float) -> str | None:
-    """What to say where the client is the limit, else None.
+    """A warning if the client is the limit, else None.
 
     Args:
-        share: of one core, as used by this process.
+        share: the share of one core that this process used.
         late: the 99th percentile of the event loop's lag, in seconds.
     """
     if share < BUSY_SHARE and late < LATE_SECONDS:
         return None
-    lag = f"its event loop was {late * 1000:.0f} ms late, or more, in one look of a hundred"
+    lag = f"its event loop's lag was {late * 1000:.0f} ms at the 99th percentile"
     if share < BUSY_SHARE:
-        return f"other work on this machine delayed the client: {lag}, though it used {share:.0%} of a core. The figures contain that"
+        return f"other work on this machine delayed the client: {lag}, though it used {share:.0%} of a core. The figures include that"
     return (
-        f"the client is the limit: it used {share:.0%} of a core, and {lag}. The figures contain that: use less load, or several"
+        f"the client is the limit: it used {share:.0%} of a core, and {lag}. The figures include that: use less load, or several"
         " processes"
     )

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from .saved import Fields
 from .summary import PERCENTILES
 
-# What is compared, in this order: the field, what it is called, its unit, and whether more is better.
+# The figures to compare, in order: field, title, unit, and whether more is better.
 ROWS = (
     ("completed", "ok", "", True),
     ("failed", "failed or truncated", "", False),
@@ -29,14 +29,14 @@ ROWS = (
 
 
 class Row(NamedTuple):
-    """One figure of both.
+    """One figure of both results.
 
     Attributes:
-        title: what it is.
-        unit: of the values.
+        title: its name.
+        unit: the values' unit.
         before, after: the values.
-        change: of the second against the first, as a share of it; None where that was 0.
-        better: whether the second is better; None where they are equal.
+        change: the relative change from the first to the second; None if the first is 0.
+        better: whether the second is better; None if they are equal.
     """
 
     title: str
@@ -51,9 +51,9 @@ class Comparison(NamedTuple):
     """Two results under the same load.
 
     Attributes:
-        load: of the first.
-        other_load: of the second.
-        rows: what both have.
+        load: the first one's load.
+        other_load: the second one's load.
+        rows: the figures that both have.
     """
 
     load: str
@@ -62,7 +62,7 @@ class Comparison(NamedTuple):
 
 
 def compared(first: list[Fields], second: list[Fields]) -> list[Comparison]:
-    """Set the results of two files side by side: those under the same load, or the only ones of both."""
+    """Compare the results of two files: those under the same load, or the only ones of both."""
     if len(first) == len(second) == 1:
         pairs = [(first[0], second[0])]
     else:
@@ -85,7 +85,7 @@ def _rows(first: Fields, second: Fields) -> list[Row]:
 
 def _number(fields: Fields, name: str) -> float | None:
     value = fields.get(name)
-    if value is None and name.startswith("p50_"):  # which vLLM's bench has as the median
+    if value is None and name.startswith("p50_"):  # vLLM's bench has it as the median
         value = fields.get(f"median_{name.removeprefix('p50_')}")
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 

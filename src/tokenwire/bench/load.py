@@ -1,8 +1,8 @@
 """When requests are sent.
 
-By concurrency: so many at once, each followed by the next. By rate: at set times, whether those before have ended or not,
-which alone shows what waiting users would see; with a concurrency beside it, requests above that wait, and the time they
-wait is noted.
+By concurrency: a fixed number at once, each followed by the next. By rate: at scheduled times, whether earlier ones have
+ended or not, which is the only way to measure what users see when they wait; with a concurrency in addition, requests above
+it wait, and that time is recorded.
 """
 
 import random
@@ -24,15 +24,15 @@ Arrivals: TypeAlias = Literal["poisson", "constant"]
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is asked, and for how long.
+    """How many requests are sent, and for how long.
 
     Attributes:
-        concurrency: requests at once; None only beside a rate, for as many as there are.
-        rate: requests a second; None for the next one as soon as one has ended.
-        arrivals: at equal distances, or as a Poisson process has them.
-        requests: how many; None for as many as there is time for.
-        duration: seconds after which none is begun; those under way are waited for. None for no such end.
-        seed: what the Poisson process follows from.
+        concurrency: the most requests at once; None, only with a rate, for no limit.
+        rate: requests per second; None to send the next one as soon as one has ended.
+        arrivals: at equal intervals, or by a Poisson process.
+        requests: how many; None for as many as fit into `duration`.
+        duration: seconds after which no request begins; those under way are completed. None for no limit.
+        seed: of the Poisson process.
     """
 
     concurrency: int | None = None
@@ -44,7 +44,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """As a person would call it."""
+        """A short description."""
         most = None if self.concurrency is None else f"concurrency {self.concurrency}"
         if self.rate is None:
             return most or ""
@@ -52,17 +52,17 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Run:
-    """One load on an endpoint.
+    """One run of a load.
 
     Args:
         ask: makes and times a record's request.
-        load: how many, when.
+        load: how many requests, and when.
 
     Attributes:
-        records: the requests that were sent, in that order.
-        under_way: those that have not ended.
-        watch: what this process did meanwhile.
-        started, ended: by `time.monotonic`.
+        records: the requests in the order in which they were sent.
+        under_way: those that have not ended, by index.
+        watch: monitors this process.
+        started, ended: `time.monotonic()` values.
         stopped: whether it was stopped before its end.
     """
 
@@ -80,7 +80,7 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """How long it has taken."""
+        """The duration so far."""
         return (time.monotonic() if self.ended is None else self.ended) - self.started
 
     @property
@@ -89,7 +89,7 @@ class Run:
         return self._arrived + sum(len(record.arrivals) for record in self.under_way.values())
 
     def stop(self) -> None:
-        """End it now; what is under way is cancelled, and counted so."""
+        """End it now; requests under way are cancelled, and counted as that."""
         self.stopped = True
         if self._scope is not None:
             self._scope.cancel()
@@ -98,7 +98,7 @@ class Run:
         """Send the requests, and wait for their answers."""
         self.started = time.monotonic()
         async with anyio.create_task_group() as group:
-            group.start_soon(self.watch.look)
+            group.start_soon(self.watch.measure)
             with anyio.CancelScope() as self._scope:
                 async with anyio.create_task_group() as requests:
                     if self.load.rate is None:
@@ -112,7 +112,7 @@ class Run:
     async def _one_after_the_other(self) -> None:
         while self._may_begin(time.monotonic()):
             await self._measure(self._next(time.monotonic()))
-            await anyio.lowlevel.checkpoint()  # a call that is refused at once awaits nothing
+            await anyio.lowlevel.checkpoint()  # a call that is refused at once does not wait
 
     async def _at_their_times(self, group: TaskGroup, rate: float) -> None:
         concurrency = self.load.concurrency
@@ -120,13 +120,13 @@ class Run:
         for at in self._times(rate):
             if not self._may_begin(at):
                 return
-            await anyio.lowlevel.checkpoint()  # where it is late, it does not wait at all
+            await anyio.lowlevel.checkpoint()  # if it is late, it does not wait at all
             while (left := at - time.monotonic()) > 0:  # noqa: ASYNC110  (a timer of uvloop may be early by a millisecond)
                 await anyio.sleep(left)
             group.start_soon(self._measure_in, places, self._next(at))
 
     def _times(self, rate: float) -> Iterator[float]:
-        """When requests are due: the first one at once."""
+        """The times at which requests are due: the first one at once."""
         chance, at, constant = random.Random(self.load.seed), self.started, self.load.arrivals == "constant"  # noqa: S311
         for number in range(1, 1 << 62):
             yield at

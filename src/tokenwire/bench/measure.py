@@ -24,15 +24,15 @@ def asking(
     first: int = 0,
     **params: Any,
 ) -> Ask:
-    """What makes and times the request of a record.
+    """A function that makes and times the request of a record.
 
     Args:
         client: makes the calls.
-        model: who is asked.
-        prompts: gives the prompt of a number.
-        max_tokens: the longest an answer may get, where neither the prompt nor `extra_body` says.
+        model: the model.
+        prompts: returns the prompt for a number.
+        max_tokens: the longest answer, unless the prompt or `extra_body` sets it.
         first: the number of the first record's prompt.
-        **params: of every call; a prompt's own win.
+        **params: keywords for every call; a prompt's own take precedence.
     """
     common: dict[str, Any] = {"stream_options": {"include_usage": True}, **params}
     if max_tokens is not None and not _names_length(common.get("extra_body") or {}):
@@ -53,9 +53,9 @@ def _names_length(params: Mapping[str, object]) -> bool:
 
 
 async def measure(record: Record, call: "Callable[[], AsyncStream[GenericStreamingChunk]]") -> None:
-    """Make a call, read its stream to the end, and note what happened when.
+    """Make a call, read its stream to the end, and record times and errors.
 
-    What goes wrong is noted too. Cancelled, the stream is closed and noted as cancelled, and the cancellation goes on.
+    If cancelled, the stream is closed and recorded as cancelled, and the cancellation is raised.
     """
     clock, arrivals = time.monotonic, record.arrivals
     record.outcome, stream, chunks = "cancelled", None, 0
@@ -86,7 +86,7 @@ async def measure(record: Record, call: "Callable[[], AsyncStream[GenericStreami
 
 
 def _note(record: Record, stream: "AsyncStream[GenericStreamingChunk]") -> None:
-    """What the stream knows by itself."""
+    """Copy the stream's own data into the record."""
     first_chunk, usage = stream.timings.first_chunk, stream.usage
     if first_chunk is not None:
         record.first_chunk = record.sent + first_chunk

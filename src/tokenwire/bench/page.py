@@ -1,4 +1,4 @@
-"""One HTML page with a result's figures and plots, which needs nothing beside it. matplotlib draws (the extra `bench`)."""
+"""A self-contained HTML page with a result's figures and plots, drawn by matplotlib (the extra `bench`)."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ Results: TypeAlias = Sequence[tuple[Run, Summary]]
 
 INK, FAINT = "#24292f", "#d8dee4"
 COLOURS = ("#0969da", "#bc4c00", "#1a7f37", "#8250df", "#bf8700", "#cf222e", "#6e7781", "#54aeff")
-MOST_POINTS = 500  # of one curve
+MOST_POINTS = 500  # per curve
 DECADE = 10
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text
@@ -68,13 +68,13 @@ def page(results: Results, *, model: str, base: str | None, at: datetime) -> str
     """The page.
 
     Args:
-        results: of one run, or of each of a sweep.
-        model: who was asked.
-        base: the endpoint's address, where one was named.
+        results: one, or several of a sweep.
+        model: the model.
+        base: the endpoint's address, if one was given.
         at: when it began.
 
-    Raises:
-        ImportError: there is no matplotlib.
+        Raises:
+            ImportError: matplotlib is not installed.
     """
     about = f"{base or 'the default address'}, {at:%Y-%m-%d %H:%M}, measured by tokenwire bench"
     summaries = [summary for _, summary in results]
@@ -106,8 +106,8 @@ def _plots(results: Results) -> str:
 
 
 def _drawn(draw: "Callable[[Results, Axes, Axes], None]", results: Results) -> str:
-    """A figure of two plots beside each other, as SVG."""
-    from matplotlib.figure import Figure  # without pyplot, which looks for a screen
+    """A figure with two plots side by side, as SVG."""
+    from matplotlib.figure import Figure  # not pyplot, which needs a display
 
     figure = Figure(figsize=(11.0, 3.9))
     axes = figure.subplots(1, 2)
@@ -119,7 +119,7 @@ def _drawn(draw: "Callable[[Results, Axes, Axes], None]", results: Results) -> s
 
 
 def _distributions(results: Results, first: "Axes", between: "Axes") -> None:
-    """Of the first token, and of the time between chunks: the share that is at most so long."""
+    """Cumulative distributions of the time to the first token, and of the times between chunks."""
     for number, (run, summary) in enumerate(results):
         good = [record for record in run.records if record.outcome == "ok"]
         label, colour = summary.load.label, COLOURS[number % len(COLOURS)]
@@ -133,7 +133,7 @@ def _distributions(results: Results, first: "Axes", between: "Axes") -> None:
 
 
 def _share(axes: "Axes", seconds: list[float], label: str, colour: str) -> None:
-    """A curve of percentiles; what is next to nothing stands at 10 µs, for the axis is logarithmic."""
+    """A cumulative curve; values below 10 µs are drawn at 10 µs, as the axis is logarithmic."""
     if not seconds:
         return
     ordered, points = sorted(seconds), min(len(seconds), MOST_POINTS)
@@ -144,7 +144,7 @@ def _share(axes: "Axes", seconds: list[float], label: str, colour: str) -> None:
 
 
 def _over_time(results: Results, pace: "Axes", under_way: "Axes") -> None:
-    """Chunks in each second, and the requests under way; the runs of a sweep one after the other, as they were made."""
+    """Chunks per second, and requests under way; the runs of a sweep one after the other."""
     since = results[0][0].started
     for number, (run, summary) in enumerate(results):
         begin, colour = run.started - since, COLOURS[number % len(COLOURS)]
@@ -159,7 +159,7 @@ def _over_time(results: Results, pace: "Axes", under_way: "Axes") -> None:
 
 
 def _under_way(run: Run, since: float) -> tuple[list[float], list[int]]:
-    """How many requests were under way when; of very many changes, some."""
+    """The number of requests under way over time, at most `MOST_POINTS` points."""
     changes = sorted(change for each in run.records for change in ((each.sent, 1), (each.ended or each.sent, -1)))
     times, counts, now = [run.started - since], [0], 0
     every = len(changes) // (4 * MOST_POINTS) + 1
@@ -172,7 +172,7 @@ def _under_way(run: Run, since: float) -> tuple[list[float], list[int]]:
 
 
 def _sweep(results: Results, pace: "Axes", waits: "Axes") -> None:
-    """What more load brings, and what it costs."""
+    """Throughput and latency by load."""
     summaries = [summary for _, summary in results]
     by_rate = len({summary.load.rate for summary in summaries}) > 1
     loads = [(summary.load.rate if by_rate else summary.load.concurrency) or 0 for summary in summaries]
@@ -199,7 +199,7 @@ def _sweep(results: Results, pace: "Axes", waits: "Axes") -> None:
 
 
 def _scale(axes: "Axes", which: Literal["x", "y"]) -> None:
-    """Make an axis of times logarithmic where they span more than a decade, without powers of ten."""
+    """Make an axis logarithmic if its values span more than a decade; labels are not powers of ten."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axis = axes.xaxis if which == "x" else axes.yaxis
@@ -214,7 +214,7 @@ def _scale(axes: "Axes", which: Literal["x", "y"]) -> None:
 
 
 def is_there() -> bool:
-    """Whether there is what draws."""
+    """Whether matplotlib is installed."""
     from importlib.util import find_spec
 
     return find_spec("matplotlib") is not None

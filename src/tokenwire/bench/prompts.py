@@ -1,7 +1,7 @@
-"""What is asked: prompts that were given, those of a file, or words made up.
+"""The prompts: given ones, those in a file, or generated words.
 
-A file has lines of OpenAI's batch format (or plain ones with "messages" or "prompt", as `tokenwire batch` reads them), or is
-a ShareGPT one: a JSON list of objects with "conversations", whose first turn is asked.
+A file has lines of OpenAI's batch format (or plain ones with "messages" or "prompt", as for `tokenwire batch`), or is in
+ShareGPT's format: a JSON list of objects with "conversations", of which the first turn is used.
 """
 
 import random
@@ -17,9 +17,9 @@ from .record import Prompt
 
 Prompts: TypeAlias = Callable[[int], Prompt]
 
-BODIES = 64  # made up beforehand; each request puts its own number in front of one
+BODIES = 64  # generated in advance; each request puts its own number before one
 
-# Short and common, so that nearly each is a token in every vocabulary.
+# Short and common words, nearly all of them a single token in every vocabulary.
 WORDS = """
     the of and to in is you that it he was for on are as with his they at be this have from or one had by word but not what
     all were we when your can said there use an each which she do how their if will up other about out many then them these so
@@ -49,16 +49,16 @@ def read(path: str) -> list[Prompt]:
 
 
 def cycled(prompts: Sequence[Prompt]) -> Prompts:
-    """One after the other, and from the start again."""
+    """The prompts in order, repeatedly."""
     return lambda number: prompts[number % len(prompts)]
 
 
 def made(words: int, seed: int) -> Prompts:
-    """Prompts of so many words, no two of which begin alike: a cache of prefixes is of no help to a server.
+    """Generated prompts, no two of which begin alike, so that a server's prefix cache does not help.
 
     Args:
-        words: in each.
-        seed: what they follow from.
+        words: the number of words in each.
+        seed: of the generator.
     """
     chance = random.Random(seed)  # noqa: S311
     bodies = [" ".join(chance.choices(WORDS, k=words - 1)) for _ in range(BODIES)]
@@ -78,7 +78,7 @@ def _lines(path: str, lines: Iterable[bytes]) -> list[Prompt]:
 def _prompt(reader: Reader, line: Line) -> Prompt:
     if line.method != "acompletion" or line.api:
         raise reader.wrong(
-            line.number, "is not a chat completion, which alone are measured: give it messages, or a prompt of text"
+            line.number, "must be a chat completion, as only these are measured: give it messages, or a prompt of text"
         )
     params = {name: value for name, value in line.params.items() if name not in ("model", "stream", "stream_options")}
     return Prompt(cast("list[dict[str, object]]", line.content), params)

@@ -1,4 +1,4 @@
-"""What is noted of one request."""
+"""The data recorded for one request."""
 
 from array import array
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ class Prompt(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         messages: the conversation.
-        params: parameters of this request alone.
+        params: parameters of this request only.
     """
 
     messages: list[dict[str, object]]
@@ -23,22 +23,22 @@ class Prompt(msgspec.Struct, frozen=True, gc=False):
 
 
 class Record(msgspec.Struct, gc=False):
-    """One request: when what happened, as `time.monotonic` counts, and how it ended.
+    """One request: its times, as `time.monotonic()` values, and how it ended.
 
     Attributes:
         index: its number, 0 for the first of a run.
-        scheduled: when it was to be sent.
-        sent: when it was sent: when the call was made. Connecting is part of what follows.
-        first_chunk: the first chunk arrived, be it the role alone; None where none did.
-        first_output: the first text or tool call arrived, reasoning aside.
+        scheduled: when it was scheduled.
+        sent: when the call was made; connecting happens after it.
+        first_chunk: the first chunk arrived, even if it only had a role; None if there was none.
+        first_output: the first text or tool call arrived, not counting reasoning.
         arrivals: when each chunk with content (text, reasoning, tool calls) arrived.
-        ended: when the stream had ended, one way or another.
-        chunks: how many arrived, those without content too.
-        outcome: how it ended: "ok" is complete, "truncated" was cut short, "cancelled" by Ctrl-C; None while it goes on.
-        error: the class of what made it fail, else None.
-        message: what that said.
-        finish_reason: why the answer ended, in the server's words; of the first choice to end.
-        input_tokens, output_tokens: as the server counted; None where it did not.
+        ended: when the stream ended, in any way.
+        chunks: how many arrived, including those without content.
+        outcome: how it ended: "ok" if complete, "truncated", "cancelled" by Ctrl-C, or another error; None if it has not.
+        error: the class of the error, else None.
+        message: the error's message.
+        finish_reason: the server's finish reason, of the first choice to end.
+        input_tokens, output_tokens: as counted by the server; None if it sent none.
     """
 
     index: int
@@ -58,12 +58,12 @@ class Record(msgspec.Struct, gc=False):
 
     @property
     def queued(self) -> float:
-        """Seconds from the schedule to the sending."""
+        """Seconds between the scheduled time and the sending."""
         return self.sent - self.scheduled
 
     @property
     def ttfc(self) -> float | None:
-        """Seconds from sending to the first chunk, whatever was in it."""
+        """Seconds from sending to the first chunk of any kind."""
         return None if self.first_chunk is None else self.first_chunk - self.sent
 
     @property
@@ -88,12 +88,12 @@ class Record(msgspec.Struct, gc=False):
 
     @property
     def tpot(self) -> float | None:
-        """Seconds for each token after the first, from the first content to the last; None where there is one token at most."""
+        """Seconds per token after the first, from the first content to the last; None for at most one token."""
         if self.tokens < 2 or not self.arrivals:
             return None
         return (self.arrivals[-1] - self.arrivals[0]) / (self.tokens - 1)
 
     @property
     def intervals(self) -> list[float]:
-        """Seconds between two chunks with content. Those that arrived in one read from the network are next to 0 apart."""
+        """Seconds between chunks with content. For chunks that arrived in one read from the network they are nearly 0."""
         return [after - before for before, after in pairwise(self.arrivals)]

@@ -28,9 +28,9 @@ class Table(NamedTuple):
     """Rows of text under a head.
 
     Attributes:
-        head: the columns' names, the first of which says what the table is of.
-        rows: as many cells each.
-        notes: whether the last column has text. The first has, all others have numbers.
+        head: the columns' names, the first of which is the table's title.
+        rows: rows with as many cells.
+        notes: whether the last column has text. The first column has text, all others have numbers.
     """
 
     head: tuple[str, ...]
@@ -39,13 +39,13 @@ class Table(NamedTuple):
 
     @property
     def numbers(self) -> list[bool]:
-        """Of each column, whether it has numbers."""
+        """For each column, whether it has numbers."""
         last = len(self.head) - 1
         return [number > 0 and not (self.notes and number == last) for number in range(last + 1)]
 
 
 def rows_of(summary: Summary) -> list[Table]:
-    """The tables of a run: what became of the requests, and how long what took."""
+    """The tables of a run: counts of requests, and times."""
     times = [(TITLES[name], *_cells(spread)) for name, spread in summary.times.items()]
     if summary.lag is not None:
         times.append(("this client's loop lag", *_cells(summary.lag)))
@@ -54,7 +54,7 @@ def rows_of(summary: Summary) -> list[Table]:
 
 
 def table_of_loads(summaries: Sequence[Summary]) -> Table:
-    """The loads of a sweep, one below the other."""
+    """The loads of a sweep, one per row."""
     waits = ("token 1 p50", "p99", "per token p50", "p99", "whole p50", "p99")
     rows: list[tuple[str, ...]] = []
     for each in summaries:
@@ -99,7 +99,7 @@ def _short(text: str) -> str:
 
 
 def table_of(comparison: Comparison) -> Table:
-    """Two results side by side; what is better in the second has a "+"."""
+    """Two results side by side, with a verdict on the second."""
     rows: list[tuple[str, ...]] = []
     for row in comparison.rows:
         change = "" if row.change is None else f"{row.change:+.1%}"

@@ -1,4 +1,4 @@
-"""Results in files: a JSON one in vLLM bench's field names, and a line of JSON for each request."""
+"""Results in files: JSON with the field names of vLLM's bench, and a line of JSON for each request."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -17,11 +17,11 @@ Fields: TypeAlias = dict[str, object]
 
 
 def fields_of(summary: Summary, *, model: str, base: str | None, at: datetime) -> Fields:
-    """A run's result as vLLM's bench writes it, and what that has no name for.
+    """A run's result in the format of vLLM's bench, with further fields.
 
     Args:
-        model: who was asked.
-        base: the endpoint's address, where one was named.
+        model: the model.
+        base: the endpoint's address, if one was given.
         at: when it began.
     """
     load, failed = summary.load, sum(summary.failed.values())
@@ -74,15 +74,15 @@ def _spread(name: str, spread: Spread) -> Fields:
 
 
 def encode(results: list[Fields]) -> bytes:
-    """What is saved: one result as vLLM's bench saves it, those of a sweep in a list."""
+    """The file's content: one result as saved by vLLM's bench, several of a sweep as a list."""
     return msgspec.json.format(msgspec.json.encode(results[0] if len(results) == 1 else results), indent=2) + b"\n"
 
 
 def read(path: str) -> list[Fields]:
-    """Results that were saved, by this bench or by vLLM's.
+    """Read results that were saved by this bench or by vLLM's.
 
     Raises:
-        BadRequestError: it can't be read, or has none.
+        BadRequestError: the file can't be read, or has no result.
     """
     try:
         found: object = msgspec.json.decode(Path(path).read_bytes())
@@ -97,7 +97,7 @@ def read(path: str) -> list[Fields]:
 
 
 def lines_of(records: Iterable[Record], load: str, since: float) -> Iterable[bytes]:
-    """A line for each request. Times are seconds, `scheduled` and `sent` since `since`, all others since it was sent."""
+    """A line for each request. Times are in seconds: `scheduled` and `sent` since `since`, all others since it was sent."""
     for record in records:
         fields: Fields = {
             "index": record.index,

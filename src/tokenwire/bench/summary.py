@@ -1,15 +1,15 @@
-"""What a run came to, in numbers: vLLM's names for what its bench has, further names in the same style for the rest.
+"""Statistics of a run: with vLLM's names for what its bench has, and similar names for the rest.
 
-What is measured as vLLM does, and what is not:
+Differences from vLLM's measurements:
 
-- `ttft` is the time to the first content: text, reasoning or a tool call. vLLM counts a chunk with nothing but the role, which
-  is `ttfc` here. `ttfo` leaves reasoning aside.
-- `itl` are the times between chunks with content; vLLM's has the last chunk too, which only brings the finish reason.
-- `tpot` ends with the last content, for the same reason; where the server counts no tokens, chunks stand for them.
+- `ttft` is the time to the first content: text, reasoning or a tool call. vLLM counts a chunk with only the role, which is
+  `ttfc` here. `ttfo` does not count reasoning.
+- `itl` are the times between chunks with content; vLLM's includes the last chunk, which only has the finish reason.
+- `tpot` ends with the last content, for the same reason; if the server does not count tokens, chunks are counted instead.
 - `e2el` ends when the stream has ended.
-- Truncated streams are counted by themselves, and are not among the `completed`, of which all times are.
+- Truncated streams are counted separately, and are not among the `completed`, to which all times refer.
 
-Percentiles are interpolated linearly, and the deviation is the population's, as numpy has both.
+Percentiles are interpolated linearly, and the standard deviation is the population's, as by default in numpy.
 """
 
 import math
@@ -26,41 +26,41 @@ from .load import Load, Run
 from .record import Record
 
 PERCENTILES = (50, 90, 95, 99)
-TARGETS = ("ttft", "tpot", "e2el")  # of goodput
+TARGETS = ("ttft", "tpot", "e2el")  # the times that goodput may have targets for
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
-    """How one time was distributed, in milliseconds."""
+    """The distribution of one time, in milliseconds."""
 
     count: int
     mean: float
     median: float
     std: float
-    percentiles: tuple[float, ...]  # of PERCENTILES
+    percentiles: tuple[float, ...]  # in the order of PERCENTILES
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run came to.
+    """The statistics of a run.
 
     Attributes:
-        load: what was asked of the endpoint.
+        load: the load.
         duration: seconds from the first request to the end of the last.
-        ok, truncated, cancelled: requests that ended so.
-        failed: the others, by the class of what they failed with.
-        messages: what the first failure of each class said.
+        ok, truncated, cancelled: numbers of requests, by outcome.
+        failed: numbers of other requests, by the class of the error.
+        messages: the first error's message of each class.
         requests_per_second, tokens_per_second, chunks_per_second: of requests that were `ok`; tokens are those of answers.
-        input_tokens, output_tokens: of those requests; 0 where nobody counted.
-        tokens_from: who counted those of answers: "usage", the server; "chunks", nobody, so that chunks with content stand for
-            tokens; or "usage and chunks", where the server did in some.
-        peak_chunks_per_second, peak_concurrency: the most at any time.
-        goodput: requests a second that kept to the targets; None where there are none.
+        input_tokens, output_tokens: of those requests; 0 if the server did not count them.
+        tokens_from: how answers' tokens were counted: "usage", by the server; "chunks", as chunks with content; or "usage
+            and chunks", if the server only counted some answers.
+        peak_chunks_per_second, peak_concurrency: the maxima.
+        goodput: requests per second that met the targets; None if there are no targets.
         targets: milliseconds by name.
-        times: by vLLM's name: `ttft`, `tpot`, ...
-        cpu_per_chunk: microseconds of this process for each chunk that it read.
-        cpu_share: of a core.
-        lag: of this process's event loop.
-        warning: what to say where this process was the limit.
-        stopped: whether it was ended before its time.
+        times: distributions by vLLM's name: `ttft`, `tpot`, ...
+        cpu_per_chunk: this process's CPU time for each chunk, in microseconds.
+        cpu_share: this process's share of a core.
+        lag: the lag of this process's event loop.
+        warning: a warning if this process was the limit, else None.
+        stopped: whether it was stopped early.
     """
 
     load: Load
@@ -89,21 +89,21 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def requests(self) -> int:
-        """How many were sent."""
+        """The number of requests sent."""
         return self.ok + self.truncated + self.cancelled + sum(self.failed.values())
 
     @property
     def complete(self) -> bool:
-        """Whether every request was answered in whole."""
+        """Whether every request was answered completely."""
         return not (self.truncated or self.cancelled or self.failed or self.stopped)
 
 
 def summary(run: Run, targets: Mapping[str, float]) -> Summary:
-    """Sum up a run.
+    """The statistics of a run.
 
     Args:
-        run: one that has ended.
-        targets: of goodput, in milliseconds by name; none at all for no goodput.
+        run: a run that has ended.
+        targets: for goodput, in milliseconds by name; empty for no goodput.
     """
     good = [record for record in run.records if record.outcome == "ok"]
     outcomes = Counter(record.outcome for record in run.records)
@@ -142,7 +142,7 @@ def summary(run: Run, targets: Mapping[str, float]) -> Summary:
 
 
 def _times(good: list[Record], *, from_schedule: bool) -> dict[str, Spread]:
-    """All spreads that there are values for, in the order in which things happen."""
+    """All distributions that have values, in the order of a request's events."""
     ttft, e2el = [(record.queued, record.ttft) for record in good], [(record.queued, record.e2el) for record in good]
     reasoned = any(record.ttfo != record.ttft for record in good)
     values: dict[str, Iterable[float | None]] = {
@@ -162,7 +162,7 @@ def _times(good: list[Record], *, from_schedule: bool) -> dict[str, Spread]:
 
 
 def spread(seconds: Iterable[float]) -> Spread | None:
-    """How times are distributed; None where there are none."""
+    """The distribution of times; None if there are none."""
     ordered = sorted(seconds)
     if not ordered:
         return None
@@ -175,7 +175,7 @@ def spread(seconds: Iterable[float]) -> Spread | None:
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
-    """Of values in ascending order, interpolated between the two that are nearest."""
+    """A percentile of values in ascending order, interpolated linearly."""
     place = (len(ordered) - 1) * percent / 100
     low = int(place)
     high = min(low + 1, len(ordered) - 1)
@@ -183,7 +183,7 @@ def percentile(ordered: Sequence[float], percent: float) -> float:
 
 
 def chunks_in_seconds(records: Iterable[Record], since: float) -> list[int]:
-    """How many chunks with content arrived in each second of a run."""
+    """The numbers of chunks with content in each second of a run."""
     counts = Counter(int(at - since) for record in records for at in record.arrivals)
     return [counts[second] for second in range(max(counts, default=-1) + 1)]
 
@@ -199,16 +199,16 @@ def most_at_once(records: Iterable[Record]) -> int:
 
 
 def keeps_to(targets: Mapping[str, float], record: Record) -> bool:
-    """Whether a request was as fast as it should be. One without a second token keeps to `tpot`, as vLLM has it."""
+    """Whether a request met the targets. One without a second token meets `tpot`, as in vLLM."""
     times = {"ttft": record.ttft, "tpot": record.tpot or 0.0, "e2el": record.e2el}
     return all((time := times[name]) is not None and time * 1000 <= most for name, most in targets.items())
 
 
 def goodput(words: Iterable[str]) -> dict[str, float]:
-    """Targets in vLLM's spelling: `ttft:200 tpot:50 e2el:3000`, in milliseconds.
+    """Parse targets in vLLM's format: `ttft:200 tpot:50 e2el:3000`, in milliseconds.
 
     Raises:
-        BadRequestError: one is none.
+        BadRequestError: one of them is not valid.
     """
     targets: dict[str, float] = {}
     for word in words:

@@ -21,6 +21,7 @@ from anyio.from_thread import start_blocking_portal
 
 from tokenwire import AsyncStream, GenericStreamingChunk, ModelResponseStream, Usage, acompletion
 from tokenwire.server import create_app
+from tokenwire.server.protocol import HTTPProtocol
 
 from . import _local_model
 from ._output import TextOutput, pieces_of
@@ -151,7 +152,8 @@ def serve() -> Generator[str, None, None]:
     Yields:
         The address to pass as `api_base`.
     """
-    config = uvicorn.Config(create_app({MODEL: handler}), log_config=None, access_log=False, timeout_graceful_shutdown=1)
+    app = create_app({MODEL: handler})
+    config = uvicorn.Config(app, http=HTTPProtocol, log_config=None, access_log=False, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener, start_blocking_portal() as portal:
         serving = portal.start_task_soon(server.serve, [listener])

@@ -1,7 +1,7 @@
 """`tokenwire serve`: a handler, or what a LiteLLM `config.yaml` names, as an OpenAI-compatible endpoint.
 
 What is wrong with the arguments is found before anything is served: the handler is imported, the file read, and the
-address taken in this process, also when it only looks after `--workers`, which then do so again.
+address taken in this process, also when it only watches over `--workers`, which then do so again; see `_workers`.
 
 uvicorn does the serving. Ctrl-C and SIGTERM let requests finish for `--grace-seconds`; a second Ctrl-C does not.
 """
@@ -12,14 +12,16 @@ import errno
 import json
 import logging
 import logging.config
+import multiprocessing
 import os
 import shlex
 import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -42,6 +44,7 @@ except ImportError:  # Windows has none
 from . import FAILED
 from ._arguments import parse
 from ._terminal import UsageError, printable, remark
+from ._workers import run_workers
 
 KEYS_VARIABLE = "TOKENWIRE_API_KEYS"
 EVERY_INTERFACE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (no addresses to call, but these are)
@@ -89,26 +92,26 @@ def serve(arguments: argparse.Namespace) -> int:
         logger.warning("%s: skipped, for they have no meaning here: %s", arguments.config, ", ".join(served.skipped))
     app = _app(arguments, served)
     with _listen(arguments.host, arguments.port) as listener:
-        port: int = listener.getsockname()[1]
-        announcement = _announcement(arguments, port, served)
-        if arguments.workers == 1:
-            Server(uvicorn.Config(app, **_options(arguments)), announcement).run(sockets=[listener])
-            return 0
-    print(announcement, flush=True)
-    return _run_workers(arguments, port)
+        announcement = _announcement(arguments, listener.getsockname()[1], served)
+        announce = partial(print, announcement, flush=True)
+        if arguments.workers > 1:
+            return _serve_by_workers(arguments, listener, announce)
+        Server(uvicorn.Config(app, **_options(arguments)), announce).run(sockets=[listener])
+    return 0
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which also tells whoever started it where it serves, and what it waits for at its end."""
+    """uvicorn's server, which also tells whoever started it that it serves, and what it waits for at its end."""
 
-    def __init__(self, config: uvicorn.Config, announcement: str) -> None:
+    def __init__(self, config: uvicorn.Config, has_started: Callable[[], None]) -> None:
         super().__init__(config)
-        self._announcement = announcement
+        self._has_started = has_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and then say so."""
         await super().startup(sockets=sockets)
-        print(self._announcement, flush=True)
+        if self.started:
+            self._has_started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Note a signal. The second Ctrl-C ends the requests, for which uvicorn would wait on some event loops even then."""
@@ -122,13 +125,6 @@ class Server(uvicorn.Server):
         if running := len(self.server_state.tasks):
             remark(f"waiting for {running} request{'s' if running > 1 else ''}; Ctrl-C again ends them at once")
         await super().shutdown(sockets=sockets)
-
-
-def worker_app() -> Any:
-    """The app, in one of several worker processes: of the same command line, which multiprocessing hands down."""
-    arguments = parse(sys.argv[1:])
-    assert arguments is not None
-    return _app(arguments, _served(arguments))
 
 
 def _served(arguments: argparse.Namespace) -> Config:
@@ -260,43 +256,44 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
         "backlog": BACKLOG,
         "timeout_keep_alive": IDLE_SECONDS,
         "timeout_graceful_shutdown": arguments.grace_seconds,
-        "workers": arguments.workers,
     }
 
 
-def _run_workers(arguments: argparse.Namespace, port: int) -> int:
-    """Let uvicorn start and watch the processes."""
+def _serve_by_workers(arguments: argparse.Namespace, listener: socket.socket, announce: Callable[[], None]) -> int:
     with ExitStack() as stack:
         if arguments.metrics and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:  # where the workers add up their figures
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(tempfile.TemporaryDirectory())
-        signals = stack.enter_context(_noted_signals())
-        uvicorn.run("tokenwire.cli._serve:worker_app", factory=True, host=arguments.host, port=port, **_options(arguments))
-    for number in signals:
-        if number == signal.SIGINT:
-            raise KeyboardInterrupt
-        if number == signal.SIGTERM:  # end as it would have ended without a handler, as uvicorn does with one process
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
+        number = run_workers(_work, listener, arguments.workers, BACKLOG, announce)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    if number == signal.SIGTERM:  # end as it would have ended without a handler, as uvicorn does with one process
+        signal.raise_signal(number)
     return FAILED
 
 
-@contextmanager
-def _noted_signals() -> Generator[bytearray, None, None]:
-    """The numbers of the signals that came, whose handlers are uvicorn's; they are there when the context has ended."""
-    noted = bytearray()
-    reader, writer = socket.socketpair()
-    with reader, writer:
-        reader.setblocking(False)
-        writer.setblocking(False)
-        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
-        try:
-            yield noted
-        finally:
-            signal.set_wakeup_fd(before)
-            try:
-                noted += reader.recv(4096)
-            except BlockingIOError:
-                pass  # there was none
+def _work(listener: socket.socket, has_started: Callable[[], None]) -> None:
+    """Serve, in one of several worker processes: what the same command line names, which multiprocessing hands down."""
+    logging.config.dictConfig(LOGGING)
+    arguments = parse(sys.argv[1:])
+    assert arguments is not None
+    WorkersServer(uvicorn.Config(_app(arguments, _served(arguments)), **_options(arguments)), has_started).run([listener])
+
+
+class WorkersServer(Server):
+    """One that ends when the process that watches over the workers has."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and watch over the other process too."""
+        await super().startup(sockets=sockets)
+        watching = multiprocessing.parent_process()
+        if watching is not None and os.name == "posix":
+            loop = asyncio.get_running_loop()
+
+            def end() -> None:
+                loop.remove_reader(watching.sentinel)
+                self.handle_exit(signal.SIGTERM, None)
+
+            loop.add_reader(watching.sentinel, end)
 
 
 class NoCancellations(logging.Filter):

@@ -1,6 +1,6 @@
-"""Requests through a client of the user's own: httpx's `AsyncClient`, or httpx2's.
+"""Requests through httpx's `AsyncClient`, or httpx2's: the user's own client, or one that uses a proxy.
 
-Its own request type is used, so that its base headers, cookies, auth, event hooks, mounts and redirects apply.
+Requests are built by the client itself, so its base headers, cookies, auth, event hooks, mounts and redirects apply.
 """
 
 from collections.abc import AsyncGenerator, Iterable
@@ -11,21 +11,26 @@ import httpx
 
 from .. import _loops
 from .errors import failure_of, translated
-from .exchange import Exchange, HTTPRequest, Sender
+from .exchange import HTTPRequest, HTTPResponse, Sender
 from .transport import HTTPTransport
 
 CLOSE_SECONDS = 5.0  # how long closing a client's response may take
 
 
 class HTTPXSender:
-    """A `Sender` over an `httpx.AsyncClient` or an `httpx2.AsyncClient`."""
+    """A `Sender` over an `httpx.AsyncClient` or an `httpx2.AsyncClient`.
 
-    __slots__ = ("_client",)
+    Args:
+        proxy: the environment variable that names the client's proxy, for messages; None for the user's own client.
+    """
 
-    def __init__(self, client: httpx.AsyncClient) -> None:
+    __slots__ = ("_client", "_proxy")
+
+    def __init__(self, client: httpx.AsyncClient, proxy: str | None = None) -> None:
         self._client = client
+        self._proxy = proxy
 
-    async def send(self, request: HTTPRequest, deadline: float) -> Exchange:
+    async def send(self, request: HTTPRequest, deadline: float) -> HTTPResponse:
         """See `Sender.send`."""
         timeout = {"connect": request.connect, "pool": request.pool, "write": request.write, "read": None}
         try:
@@ -39,8 +44,8 @@ class HTTPXSender:
             with anyio.fail_after(deadline - _loops.now()):
                 response = await self._response_to(built)
         except Exception as error:
-            raise failure_of(error, request.url, deadline) from error
-        return ClientExchange(response, request.url)
+            raise failure_of(error, request.url, deadline, self._proxy) from error
+        return ClientResponse(response, request.url)
 
     async def _response_to(self, built: httpx.Request) -> httpx.Response:
         try:
@@ -49,11 +54,11 @@ class HTTPXSender:
             response: Any = getattr(error, "response", None)
             if getattr(response, "status_code", 0) < 400:
                 raise
-            return response  # an event hook called raise_for_status(); what the status means, our caller knows
+            return response  # an event hook called raise_for_status(); our caller decides what the status means
 
 
-class ClientExchange(Exchange):
-    """A response of a client."""
+class ClientResponse(HTTPResponse):
+    """A response of the user's client."""
 
     __slots__ = ("_chunks", "_data", "_error", "_response", "_was_late")
 
@@ -66,19 +71,19 @@ class ClientExchange(Exchange):
         self._was_late = False
 
     def raw_headers(self) -> Iterable[tuple[bytes, bytes]]:
-        """See `Exchange`."""
+        """See `HTTPResponse`."""
         return self._response.headers.raw
 
     def take(self) -> bytes | None:
-        """See `Exchange`."""
+        """See `HTTPResponse`."""
         if self._error is not None:
             raise translated(self._error, self.url) from self._error
         data = self._data
-        self._data = None if data else data  # the end is there to stay
+        self._data = None if data else data  # b"" is returned again by every later call
         return data
 
     async def wait(self, deadline: float) -> bool:
-        """See `Exchange`."""
+        """See `HTTPResponse`."""
         if self._data is not None or self._error is not None:
             return True
         if self._was_late:
@@ -89,7 +94,7 @@ class ClientExchange(Exchange):
         except Exception as error:  # noqa: BLE001  (`take` raises it)
             self._error = error
             return True
-        self._was_late = scope.cancelled_caught  # which was the end of httpx's generator, but not of the body
+        self._was_late = scope.cancelled_caught  # this ended httpx's generator, but not the body
         return not self._was_late
 
     async def _next_chunk(self) -> bytes:
@@ -99,15 +104,15 @@ class ClientExchange(Exchange):
         return b""
 
     async def aclose(self) -> None:
-        """See `Exchange`."""
+        """See `HTTPResponse`."""
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
             try:
                 await self._response.aclose()
                 await self._chunks.aclose()
             except Exception:  # noqa: BLE001, S110
-                pass  # a connection that can't be closed properly is closed all the same
+                pass  # a connection that can't be closed properly is closed nevertheless
 
 
 def sender_of(client: HTTPTransport | httpx.AsyncClient) -> Sender:
-    """Who sends for a client: a transport of ours itself, or httpx's or httpx2's own client."""
+    """The sender for a client: our transport is one itself, an httpx or httpx2 client is wrapped."""
     return client if isinstance(client, HTTPTransport) else HTTPXSender(client)

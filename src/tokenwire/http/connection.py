@@ -13,14 +13,14 @@ import msgspec
 from .. import _loops
 from .._reading import FOREVER, ready
 from .errors import translated
-from .exchange import Exchange
+from .exchange import HTTPResponse
 from .pool import Origin
 from .protocol import LAST_CHUNK, ResponseReader, State, headers_in, render_chunk
 from .reasons import reason_of
 
 DEFAULT_PORTS = {b"http": 80, b"https": 443}
 WRITE_BYTES = 1024 * 1024  # the longest single write
-ANSWER_SECONDS = 1.0  # how long an answer may take that came before the request was sent to its end
+ANSWER_SECONDS = 1.0  # to wait for the rest of a response that began before the whole request was sent
 KEEPALIVE_PROBES = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))  # seconds, seconds, times
 
 
@@ -30,15 +30,15 @@ class Outgoing(msgspec.Struct, eq=False, gc=False):
     Attributes:
         origin: scheme, host and port.
         method: HEAD's response has no body.
-        url: for messages.
-        data: what is written first: request line and headers, and a body that is short.
-        deadline: until when all of it must be over, as `_loops.clock` counts.
-        pool, connect, write, read: seconds that each of these may take, None for ever: to wait for a connection, to open
-            one, each write of a long body, and the wait for the response's head.
-        body: what of the body is not in `data`, whole or in pieces.
-        length: how many bytes the head says that the pieces have; None where they are sent chunked.
-        server_name: whose certificate to expect, if not the origin's host.
-        waits: where to note how many seconds it waited for a connection; None where nobody asks.
+        url: for error messages.
+        data: what is written first: the request line, the headers, and the body if it is short.
+        deadline: the time of `_loops.clock` by which the response's head must have arrived.
+        pool, connect, write, read: the most seconds to wait for a free connection, to open one, for each write of a long
+        body, and for the response's head; None for no limit.
+        body: the part of the body that is not in `data`, whole or in pieces.
+        length: the size of the pieces together, as announced in the head; None if they are sent chunked.
+        server_name: the name expected in the server's certificate, if not the origin's host.
+        waits: a list to which the seconds spent waiting for a connection are appended; None if they are not needed.
     """
 
     origin: Origin
@@ -56,11 +56,11 @@ class Outgoing(msgspec.Struct, eq=False, gc=False):
     waits: list[float] | None = None
 
     def until(self, seconds: float | None) -> float:
-        """When a step that begins now must be over: after its own `seconds`, or at the deadline if that is sooner."""
+        """The deadline of a step that begins now: `seconds` from now, or the request's deadline if that is sooner."""
         return self.deadline if seconds is None else min(self.deadline, _loops.now() + seconds)
 
     def __repr__(self) -> str:
-        return f"<Outgoing to {self.origin}>"  # no data: the key is in it
+        return f"<Outgoing to {self.origin}>"  # without `data`, which has the key in it
 
 
 class Connection:
@@ -70,7 +70,7 @@ class Connection:
         origin: what it is connected to.
         reader: reads its responses.
         socket: what it reads from and writes to.
-        was_idle: whether it has been idle, so that the server may close it just when it is used again.
+        was_idle: whether it has been idle before: then the server may close it just when it is used again.
     """
 
     __slots__ = ("__weakref__", "origin", "reader", "socket", "was_idle")
@@ -82,7 +82,7 @@ class Connection:
         self.was_idle: bool = False
 
     async def send(self, outgoing: Outgoing) -> None:
-        """Send a request, all of it unless its response is there before.
+        """Send a request; all of it, unless the response arrives first.
 
         Raises:
             httpx.WriteTimeout, httpx.WriteError: it could not be sent.
@@ -94,8 +94,8 @@ class Connection:
             if outgoing.body != b"":
                 await self._send_body(outgoing)
         except httpx.WriteError:
-            # A server may refuse a large body in the middle, and say so before it closes: then that is the answer,
-            # if the event loop has read it before its write failed.
+            # A server may refuse a large body midway: it sends a response, then closes. That response counts, if the event
+            # loop has read it before the write failed.
             if not await self._has_answer():
                 raise
 
@@ -106,7 +106,7 @@ class Connection:
             httpx.ReadTimeout, httpx.ReadError: no response came in time, or the connection broke.
             httpx.RemoteProtocolError: the response is not valid.
         """
-        # Not by `receive`: this is where thousands of requests wait at once, and each would wait in two coroutines.
+        # Does not use `receive`: thousands of requests wait here at once, and each would need a second coroutine.
         reader, sock, in_time = self.reader, self.socket, True
         try:
             while reader.state is State.HEAD:
@@ -117,14 +117,14 @@ class Connection:
                     in_time = await sock.wait(deadline)
                 else:
                     raise httpx.ReadTimeout("nothing arrived in time")
-            if not reader.status:  # then `abort` ended the wait
+            if not reader.status:  # `abort` ended the wait
                 reader.end()
         except httpx.RemoteProtocolError:
             if not reader.status:
-                raise  # else only the body is broken, as whoever reads it will find
+                raise  # otherwise only the body is broken: reading it raises
 
     def take(self) -> bytes | None:
-        """The next bytes of the body; b"" when it is complete, None while none are there. Raises as `read_head` does."""
+        """The next bytes of the body; b"" when it is complete, None if none have arrived. Raises as `read_head` does."""
         reader = self.reader
         while not reader.pieces:
             if reader.state is not State.BODY:
@@ -136,30 +136,32 @@ class Connection:
                 self._feed(data)
             except httpx.RemoteProtocolError:
                 if not reader.pieces:
-                    raise  # else the next call does, after the body that came before
+                    raise  # otherwise the next call raises, after the bytes that arrived before
         return reader.take_body()
 
     def wait(self, deadline: float) -> Awaitable[bool]:
-        """As `Readable.wait`, for `take`."""
+        """See `Readable.wait`."""
         reader = self.reader
         return ready() if reader.pieces or reader.state is not State.BODY else self.socket.wait(deadline)
 
     def is_idle(self) -> bool:
-        """Whether it is open and nothing has arrived on it, so that it can carry a request."""
+        """Whether the connection can be used for a request: it is open, and nothing has arrived on it."""
         return self.reader.is_clean() and self.socket.is_idle()
 
     def reset(self) -> None:
-        """Its response is done with, and it waits for another request."""
+        """Make the connection idle, once its response is no longer needed."""
         self.reader.reset()
         self.was_idle = True
 
     def abort(self) -> None:
-        """Close at once; whoever is waiting for a response on it gets `httpx.ReadError`."""
+        """Close at once; a task that waits for a response on it gets `httpx.ReadError`."""
         self.reader.close()
         self.socket.abort()
 
-    def __del__(self, _is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:  # by then modules may be empty
-        # A client that is dropped drops its pool, and so its idle connections; their sockets are the event loop's as well.
+    def __del__(
+        self, _is_finalizing: Callable[[], bool] = sys.is_finalizing
+    ) -> None:  # a default: modules may be empty by then
+        # Dropping a client drops its pool, and so its idle connections; but the event loop still refers to their sockets.
         if not (self.reader.is_closed() or _is_finalizing()):
             self.socket.drop()
 
@@ -177,7 +179,7 @@ class Connection:
         return True
 
     async def _write(self, data: bytes, outgoing: Outgoing) -> None:
-        """One write of several, with the whole time that one may take."""
+        """One write of several; each may take `outgoing.write` seconds."""
         if not self.socket.write(data):
             await self.socket.drain(outgoing.until(outgoing.write))
 
@@ -192,7 +194,7 @@ class Connection:
             await self._send_pieces(pieces, outgoing)
         finally:
             if isinstance(pieces, AsyncGenerator):
-                await pieces.aclose()  # left in the middle, it is not to wait for the garbage collector
+                await pieces.aclose()  # close it now, not when it is garbage collected
 
     async def _send_pieces(self, pieces: AsyncIterator[bytes], outgoing: Outgoing) -> None:
         left = outgoing.length
@@ -200,31 +202,33 @@ class Connection:
             if left is not None:
                 left -= len(piece)
                 if left < 0:
-                    raise httpx.LocalProtocolError(f"the request's body has more than the {outgoing.length} bytes announced")
+                    raise httpx.LocalProtocolError(
+                        f"the request's body is longer than its content-length, {outgoing.length} bytes"
+                    )
             data = render_chunk(piece) if left is None else piece
             if data:
                 await self._write(data, outgoing)
         if left is None:
             await self._write(LAST_CHUNK, outgoing)
         elif left:
-            raise httpx.LocalProtocolError(f"the request's body has {left} bytes less than announced")
+            raise httpx.LocalProtocolError(f"the request's body is {left} bytes shorter than its content-length")
 
 
 class Owner(Protocol):
-    """Who gets a connection back when its response is over, or nobody wants the rest of it: the transport."""
+    """Takes a connection back when its response has ended, or its rest is not needed: the transport."""
 
     def give_back(self, connection: Connection) -> None:
-        """Keep it for another request, or close it."""
+        """Keep the connection for another request, or close it."""
         ...
 
 
-class Incoming(Exchange):
-    """A response over a connection of ours; its body as it came, not decompressed.
+class Incoming(HTTPResponse):
+    """A response over one of our connections; its body is not decompressed.
 
     Args:
-        connection: what it comes over.
-        owner: gets the connection back. The owner itself: a bound method would be one more object for each open stream.
-        url: where it comes from.
+        connection: the connection that it is read from.
+        owner: takes the connection back. Not a bound method, which would be one more object for each open stream.
+        url: the URL that was requested.
     """
 
     __slots__ = ("_connection", "_owner", "head")
@@ -236,11 +240,11 @@ class Incoming(Exchange):
         self._owner: Owner | None = owner
 
     def raw_headers(self) -> list[tuple[bytes, bytes]]:
-        """See `Exchange`; read anew at each look."""
+        """See `HTTPResponse`; parsed anew by each call."""
         return headers_in(self.head)
 
     def take(self) -> bytes | None:
-        """See `Exchange`. Gives the connection back at the end."""
+        """See `HTTPResponse`. Gives the connection back at the end."""
         connection = self._connection
         if connection is None:
             return b""
@@ -255,26 +259,26 @@ class Incoming(Exchange):
         return data
 
     def wait(self, deadline: float) -> Awaitable[bool]:
-        """See `Exchange`."""
+        """See `HTTPResponse`."""
         return ready() if self._connection is None else self._connection.wait(deadline)
 
     def fail(self, error: Exception) -> NoReturn:
-        """Raise an error of the connection as our own."""
+        """Raise our exception for an error of the connection."""
         raise translated(error, self.url) from error
 
     def close(self) -> None:
-        """Give the connection back: to the pool if its body was read to the end, else by closing it. At once."""
+        """Give the connection back at once: to the pool if the body was read to its end, else the connection is closed."""
         connection, owner = self._connection, self._owner
-        self._connection = self._owner = None  # a response that is kept for its headers is not to keep its client's pool
+        self._connection = self._owner = None  # so that a response kept for its headers does not keep the client's pool alive
         if connection is not None and owner is not None:
             owner.give_back(connection)
 
     async def aclose(self) -> None:
-        """See `Exchange`."""
+        """See `HTTPResponse`."""
         self.close()
 
     def __del__(self) -> None:
-        # Dropped in the middle: the server is to know it now. But this may be any thread, or the middle of anything.
+        # Dropped before its end: close the connection now, so the server stops. But this may run in any thread, at any point.
         if self._connection is not None and self._owner is not None:
             self._connection.socket.call_soon(partial(self._owner.give_back, self._connection))
 
@@ -298,28 +302,28 @@ async def connect(
 
     Raises:
         httpx.ConnectTimeout: it took longer than `outgoing.connect`.
-        httpx.ConnectError: nobody answered, or TLS failed; the cause says why.
+        httpx.ConnectError: no server answered, or TLS failed; the cause says why.
     """
     _, host, port = outgoing.origin
     name = host.decode("ascii")
     deadline = outgoing.until(outgoing.connect)
     try:
         sock = await _loops.sockets().connect(uds, name, port, ssl_context, outgoing.server_name or name, deadline)
-    except TimeoutError:  # ours, or the system's own
+    except TimeoutError:  # our deadline, or the operating system's time-out
         raise httpx.ConnectTimeout(f"no connection to {name}:{port} in time") from None
-    except (OSError, ValueError, OverflowError) as error:  # the latter two: not a host's name, not a port
+    except (OSError, ValueError, OverflowError) as error:  # the latter two: an invalid host name or port
         raise httpx.ConnectError(reason_of(error)) from error
-    if uds is None and sock.is_idle():  # else it has ended already, and may not even have a socket
+    if uds is None and sock.is_idle():  # otherwise it has ended already, and may have no socket any more
         set_options(sock.extra_info("socket"))
     return Connection(outgoing.origin, sock, max_header_bytes)
 
 
 def set_options(sock: Any) -> None:
-    """Send small writes at once, and find out when the peer is gone although it sends nothing."""
+    """Send small writes at once (TCP_NODELAY), and detect a peer that is gone (keep-alive probes)."""
     options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
     options += [(socket.IPPROTO_TCP, getattr(socket, name), value) for name, value in KEEPALIVE_PROBES if hasattr(socket, name)]
     try:
         for option in options:
             sock.setsockopt(*option)
     except OSError:
-        pass  # the connection is broken already, as its first use will tell
+        pass  # the connection is broken already: its first use will raise

@@ -1,18 +1,18 @@
-"""Compressed bodies, decompressed as they come, a bounded piece at a time."""
+"""Decompresses bodies as they arrive, a bounded piece at a time."""
 
 import zlib
 from typing import Any
 
 import httpx
 
-ACCEPTED_ENCODINGS = "gzip, deflate"  # what to offer in `accept-encoding`
-PIECE_BYTES = 256 * 1024  # the most that one step may decompress to: a small body can stand for a very large one
+ACCEPTED_ENCODINGS = "gzip, deflate"  # the value of `accept-encoding`
+PIECE_BYTES = 256 * 1024  # the most that one step may decompress: a few bytes can expand to very many
 
 
 class Inflater:
     """Decompresses gzip and deflate (RFC 9110, 8.4.1), without I/O.
 
-    Feed it compressed bytes, then take what they come to until it gives b"".
+    Feed it compressed bytes, then take the decompressed ones until it returns b"".
 
     Args:
         encoding: "gzip", "x-gzip" or "deflate".
@@ -22,7 +22,7 @@ class Inflater:
         self._encoding = encoding
         self._inflate: Any = None
         self._waiting = b""
-        self._is_full = False  # the last piece was as large as a piece may be, so more may be held back
+        self._is_full = False  # the last piece had the largest size, so there may be more
 
     def feed_data(self, data: bytes) -> None:
         """Take in compressed bytes."""
@@ -32,7 +32,7 @@ class Inflater:
         """The next decompressed bytes; b"" when more must be fed first.
 
         Raises:
-            httpx.DecodingError: the bytes are not what `encoding` says.
+            httpx.DecodingError: the bytes are not valid in the encoding.
         """
         while self._begin() and (self._waiting or self._is_full):
             try:
@@ -51,14 +51,14 @@ class Inflater:
         """The body has ended.
 
         Raises:
-            httpx.RemoteProtocolError: in the middle of the compressed data.
+            httpx.RemoteProtocolError: the compressed data is not complete.
         """
         if self._waiting or (self._inflate is not None and not self._inflate.eof):
             raise httpx.RemoteProtocolError(f"the {self._encoding} body ended before it was complete")
 
     def _begin(self) -> bool:
-        """Whether there is something to decompress with; its kind is told from the first two bytes."""
-        if self._inflate is None or (self._inflate.eof and self._waiting):  # gzip may come in several members
+        """Whether there is a decompressor; which kind is needed is detected from the first two bytes."""
+        if self._inflate is None or (self._inflate.eof and self._waiting):  # gzip data may have several members
             if len(self._waiting) < 2:
                 return False
             self._inflate = zlib.decompressobj(_window_bits(self._encoding, self._waiting))
@@ -74,14 +74,16 @@ def _window_bits(encoding: str, data: bytes) -> int:
 
 
 def inflater_for(encoding: str) -> Inflater | None:
-    """What undoes a `content-encoding`; None where there is nothing to undo.
+    """The decompressor for a `content-encoding`; None if the body is not compressed.
 
     Raises:
-        httpx.DecodingError: nobody asked for this encoding, and nothing here undoes it.
+        httpx.DecodingError: the encoding is not supported; the request did not offer it.
     """
     encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
         return None
     if encoding in ("gzip", "x-gzip", "deflate"):
         return Inflater(encoding)
-    raise httpx.DecodingError(f"the body is compressed by {encoding!r}, which was not asked for")
+    raise httpx.DecodingError(
+        f"the body's content-encoding is {encoding!r}, but accept-encoding offered {ACCEPTED_ENCODINGS!r}"
+    )

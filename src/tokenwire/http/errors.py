@@ -1,7 +1,7 @@
-"""What goes wrong below a call, in our exceptions: the one place where httpx's are translated.
+"""Translates exceptions of HTTP into ours: the one place where httpx's are translated.
 
-Our transport raises httpx's exceptions inside, as httpx2's clients raise httpx2's: one table says what each class becomes.
-httpx2 is looked for among the modules that are loaded, for nothing else can have raised its exceptions.
+Our transport raises httpx's exceptions internally, and httpx2's clients raise httpx2's: one table maps each class to ours.
+httpx2 is looked up among the loaded modules: if it is not loaded, it can't have raised an exception.
 """
 
 import sys
@@ -22,17 +22,18 @@ from ..exceptions import (
 from .protocol import HeadersTooLarge
 from .reasons import reason_of, shown_reason
 
-# What an exception becomes: the class of ours, what happened, and what else the class is told.
+# What an exception is translated to: our class, the message, and further arguments of the class.
 Rule: TypeAlias = tuple[type[APIError], str, dict[str, Any]]
 
-_MISTAKE: Rule = BadRequestError, "the request can't be sent", {"fault": "caller"}  # no retry could help
+_MISTAKE: Rule = BadRequestError, "the request can't be sent", {"fault": "caller"}  # a retry would fail too
 _LATE: Rule = Timeout, "nothing arrived in time", {}
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "packet length too long")
+_NOT_TRUSTED = "CERTIFICATE_VERIFY_FAILED"
 _REST = "the request failed"
 
 
 def _rules(edition: ModuleType) -> dict[type[BaseException], Rule]:
-    """What the exceptions of httpx, or of another edition of it, become."""
+    """The rules for the exceptions of httpx, or of another edition of it."""
     return {
         edition.ConnectTimeout: (Timeout, "no connection in time", {"budget": "connect"}),
         edition.PoolTimeout: (Timeout, "no free connection in time", {"budget": "pool"}),
@@ -63,35 +64,43 @@ def _rule_of(error: BaseException) -> Rule | None:
 
 
 def is_network_error(error: BaseException) -> bool:
-    """Whether an exception that anyone raised means that the network, or the other side, failed: httpx's, or the system's."""
+    """Whether an exception, httpx's or the operating system's, means that the network or the peer failed."""
     rule = _rule_of(error)
     return isinstance(error, OSError) if rule is None else issubclass(rule[0], APIConnectionError)
 
 
-def translated(error: Exception, url: str) -> APIError:
-    """Our exception for what httpx, or the layers under and over it, raised while talking to `url`. No address is in it."""
+def translated(error: Exception, url: str, proxy: str | None = None) -> APIError:
+    """Our exception for one that httpx, or a layer below or above it, raised while talking to `url`. It has no address in it.
+
+    Args:
+        proxy: the environment variable that names the proxy, if the request goes through one.
+    """
     if isinstance(error, HeadersTooLarge):
         return LimitExceededError(str(error), limit="max_header_bytes")
     kind, text, details = _rule_of(error) or _unknown(error)
-    return kind(text if kind is Timeout else f"{text}: {_reason(error, url)}", **details)
+    if proxy is not None:
+        text = f"{text} through the environment's {proxy}"
+    return kind(text if kind is Timeout else f"{text}: {_explained(error, url)}", **details)
 
 
-def _reason(error: Exception, url: str) -> str:
-    """Why; OpenSSL's words for a server that answers in plain HTTP do not say so."""
-    reason = shown_reason(error)
-    if url.startswith("https:") and any(words in reason_of(error) for words in _NOT_TLS):
+def _explained(error: Exception, url: str) -> str:
+    """The reason, with a hint if the server answered in plain HTTP or its certificate is not trusted: OpenSSL gives none."""
+    reason, said = shown_reason(error), reason_of(error)
+    if url.startswith("https:") and any(words in said for words in _NOT_TLS):
         return f"the server does not speak TLS: did you mean http://? ({reason})"
+    if _NOT_TRUSTED in said:
+        return f'{reason}; to trust an authority of your own: ssl_verify="authorities.pem", or SSL_CERT_FILE'
     return reason
 
 
 def _unknown(error: Exception) -> Rule:
-    """The system's error; or a hook's own bug, or a client that is closed."""
+    """The rule for other exceptions: the operating system's errors, bugs in event hooks, a closed client."""
     return APIConnectionError, _REST, {"fault": "network" if isinstance(error, OSError) else "caller"}
 
 
-def failure_of(error: Exception, url: str, deadline: float) -> APIError:
+def failure_of(error: Exception, url: str, deadline: float, proxy: str | None = None) -> APIError:
     """`translated`, for a request that had to be answered before `deadline`."""
-    ours = error if isinstance(error, APIError) else translated(error, url)
+    ours = error if isinstance(error, APIError) else translated(error, url, proxy)
     if isinstance(ours, Timeout) and _loops.now() >= deadline:
-        ours.budget = None  # which of the caller's budgets it was, only the caller knows: it cut the smaller ones short
+        ours.budget = None  # only the caller knows which of its budgets this deadline was
     return ours

@@ -1,7 +1,7 @@
-"""What the rest of the library sees of HTTP: a request, whoever sends it, and its response.
+"""The interface of HTTP for the rest of the library: a request, its sender, and its response.
 
-`HTTPTransport` and `clients.HTTPXSender` are senders. A sender raises our exceptions only, and keeps to a deadline: a
-point in time that the caller gives, whatever arrives meanwhile.
+`HTTPTransport` and `clients.HTTPXSender` are senders. A sender raises only our exceptions, and keeps to a deadline: a
+point in time that the caller sets, and that data which arrives does not move.
 """
 
 from collections.abc import Awaitable, Iterable
@@ -16,17 +16,17 @@ from ..exceptions import APIError, LimitExceededError, Timeout, without_secrets
 from .decoding import Inflater
 from .errors import translated
 
-DRAIN_SECONDS = 0.25  # how long the tail of a finished stream may take, for the sake of reusing its connection
+DRAIN_SECONDS = 0.25  # how long to read the rest of a finished stream's body, so that its connection can be reused
 
 
-class HTTPRequest(msgspec.Struct, kw_only=True, eq=False, gc=False):  # texts and numbers, so never part of a cycle
-    """A request as backends make it.
+class HTTPRequest(msgspec.Struct, kw_only=True, eq=False, gc=False):  # only texts and numbers, so never in a reference cycle
+    """A request, as backends make it.
 
     Attributes:
-        headers: names in lower case, without `content-length`; `host` only in the place of the URL's own.
-        trace: headers of this request alone: those in `headers` are the same for many.
-        waits: where it is to be noted how many seconds the request waited until it had a connection.
-        connect, pool, write: seconds each of these may take, None for ever.
+        headers: names in lower case, without `content-length`; `host` only to replace the one from the URL.
+        trace: further headers of this request; those in `headers` are shared by many requests.
+        waits: a list to which the seconds that the request waited for a connection are appended.
+        connect, pool, write: the most seconds for each of these, None for no limit.
     """
 
     method: str
@@ -40,15 +40,15 @@ class HTTPRequest(msgspec.Struct, kw_only=True, eq=False, gc=False):  # texts an
     write: float | None = None
 
     def __repr__(self) -> str:
-        return f"<HTTPRequest {self.method} {without_secrets(self.url)}>"  # no headers: the key is in them
+        return f"<HTTPRequest {self.method} {without_secrets(self.url)}>"  # without headers, which have the key in them
 
 
-class Exchange:
+class HTTPResponse:
     """A response whose head has arrived; a `Readable` of its body's bytes.
 
     Attributes:
         status: the HTTP status.
-        url: where it came from, after redirects.
+        url: the URL that answered, after redirects.
     """
 
     __slots__ = ("_headers", "status", "url")
@@ -60,7 +60,7 @@ class Exchange:
 
     @property
     def headers(self) -> dict[str, str]:
-        """Names in lower case; the values of one name are joined by ", ". Read when first looked at."""
+        """Names in lower case; several values of one name are joined by ", ". Parsed when first read."""
         if self._headers is None:
             self._headers = joined(self.raw_headers())
         return self._headers
@@ -70,7 +70,7 @@ class Exchange:
         raise NotImplementedError
 
     def take(self) -> bytes | None:
-        """The next bytes of the body, decompressed; b"" when it has ended, None while none are there.
+        """The next bytes of the body, decompressed; b"" when it has ended, None if none have arrived.
 
         Raises:
             APIConnectionError: the connection broke, or closed in the middle of the body.
@@ -83,15 +83,15 @@ class Exchange:
         raise NotImplementedError
 
     async def aclose(self) -> None:
-        """Give the connection back if the body was read to its end, else close it. Done even when cancelled."""
+        """Return the connection to the pool if the body was read to its end, else close it. Completes even when cancelled."""
         raise NotImplementedError
 
     async def read(self, deadline: float, limit: int, name: str) -> bytes:
         """The whole body.
 
         Raises:
-            LimitExceededError: it is longer than `limit`, the limit called `name`.
-            Timeout: it was not there at the deadline. Its `budget` is None: only the caller knows which this was.
+            LimitExceededError: it is longer than `limit` bytes; `name` is the limit's name, for the error.
+            Timeout: it was not complete at the deadline. `budget` is None: only the caller knows which budget that was.
             APIConnectionError, APIResponseValidationError: as `take`.
         """
         pieces: list[bytes] = []
@@ -104,24 +104,24 @@ class Exchange:
         return b"".join(pieces)  # a single one is not copied
 
     async def read_start(self, deadline: float, limit: int) -> bytes:
-        """The body up to `limit` bytes: what an error is worth keeping of, however the rest fares."""
+        """The first `limit` bytes of an error's body, or what can be read of them before the deadline or an error."""
         body = bytearray()
         try:
             while len(body) < limit and (data := await receive(self, deadline, self._late)):
                 body += data
         except APIError:
-            pass  # the status is the news; a body cut short only has less to say about it
+            pass  # the status matters more; a truncated body only has fewer details
         return bytes(body[:limit])
 
     async def drain(self) -> None:
-        """Read the tail of a body that has said all it had to, within a small bound, so its connection can be reused."""
+        """Read the rest of a body whose content is complete, for a short time, so that its connection can be reused."""
         try:
             await receive(self, _loops.now() + DRAIN_SECONDS, self._late)
         except APIError:
-            pass  # then the connection is closed instead
+            pass  # the connection is closed instead
 
     def response_with(self, body: bytes) -> httpx.Response:
-        """The response as an `httpx.Response` of its own, without the request and the key in it."""
+        """The response as a new `httpx.Response`, without the request, which has the key in it."""
         dropped = ("content-encoding", "transfer-encoding", "content-length")
         headers = {name: value for name, value in self.headers.items() if name not in dropped}
         return httpx.Response(self.status, headers=headers, content=body)
@@ -131,42 +131,42 @@ class Exchange:
 
 
 class Sender(Protocol):
-    """Whoever sends requests."""
+    """Something that sends requests."""
 
-    async def send(self, request: HTTPRequest, deadline: float) -> Exchange:
+    async def send(self, request: HTTPRequest, deadline: float) -> HTTPResponse:
         """Send a request and wait for the head of the response.
 
         Args:
             request: what to send.
-            deadline: until when to wait, as `_loops.clock` counts.
+            deadline: when to stop waiting, a time of `_loops.clock`.
 
         Raises:
             Timeout: the head did not come before the deadline (`budget` None), or connecting, sending or waiting for a
                 connection took too long.
             APIConnectionError: no connection, or a broken one.
             LimitExceededError: the head is too long.
-            BadRequestError: there is no such request: a line break in a header, or no URL.
+            BadRequestError: the request is not valid: a line break in a header, or an invalid URL.
         """
         ...
 
 
-class InflatedExchange(Exchange):
+class InflatedResponse(HTTPResponse):
     """A response whose body is compressed."""
 
     __slots__ = ("_compressed", "_has_more", "_inflater")
 
-    def __init__(self, compressed: Exchange, inflater: Inflater) -> None:
+    def __init__(self, compressed: HTTPResponse, inflater: Inflater) -> None:
         super().__init__(compressed.status, compressed.url)
         self._compressed = compressed
         self._inflater = inflater
-        self._has_more = False  # in the inflater: it gives long data in pieces
+        self._has_more = False  # in the inflater, which returns long data in pieces
 
     def raw_headers(self) -> Iterable[tuple[bytes, bytes]]:
-        """See `Exchange`."""
+        """See `HTTPResponse`."""
         return self._compressed.raw_headers()
 
     def take(self) -> bytes | None:
-        """See `Exchange`."""
+        """See `HTTPResponse`."""
         try:
             while not (data := self._inflater.take()):
                 self._has_more = False
@@ -183,16 +183,16 @@ class InflatedExchange(Exchange):
         return data
 
     def wait(self, deadline: float) -> Awaitable[bool]:
-        """See `Exchange`."""
+        """See `HTTPResponse`."""
         return ready() if self._has_more else self._compressed.wait(deadline)
 
     async def aclose(self) -> None:
-        """See `Exchange`."""
+        """See `HTTPResponse`."""
         await self._compressed.aclose()
 
 
 def joined(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Headers by their names in lower case."""
+    """Headers as a dict, by name in lower case."""
     headers: dict[str, str] = {}
     for name_bytes, value_bytes in raw:
         name, value = name_bytes.decode("latin-1").lower(), value_bytes.decode("latin-1")

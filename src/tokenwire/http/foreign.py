@@ -1,7 +1,7 @@
-"""httpx's way in, and httpx2's: a transport of theirs gets a request and returns a response.
+"""Our transport as a transport for httpx's and httpx2's clients: it gets their request and returns their response.
 
-The response, its stream and all exceptions are of the library that the request is from, which checks their classes.
-httpx2 is never imported: a request of its own shows that it is loaded.
+The response, its stream and all exceptions are of the request's library ("edition" here), which checks their classes.
+httpx2 is never imported: if a request is httpx2's, it is loaded.
 """
 
 import sys
@@ -19,12 +19,12 @@ from .protocol import reason_in, render_head
 
 
 class Body(Incoming):
-    """A response that is its own stream of bytes. `stream_class` makes it one of an edition's."""
+    """A response that is also its stream of bytes. `stream_class` makes it a subclass of an edition's stream."""
 
     __slots__ = ("timeout",)
 
     edition: ModuleType
-    timeout: float | None  # seconds that each read may take
+    timeout: float | None  # the most seconds for each read
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -36,10 +36,10 @@ class Body(Incoming):
         return data
 
     async def receive(self, deadline: float) -> bytes:
-        """The next bytes of the body, waiting for them; b"" when it is complete. Cancelled, it closes the response.
+        """Wait for the next bytes of the body; b"" when it is complete. Being cancelled closes the response.
 
         Raises:
-            ReadTimeout: nothing came before `deadline`. The response stays open.
+            ReadTimeout: nothing arrived before `deadline`. The response stays open.
             ReadError, RemoteProtocolError: the connection broke, or closed too early.
         """
         in_time = True
@@ -56,22 +56,22 @@ class Body(Incoming):
         return data
 
     def fail(self, error: Exception) -> NoReturn:
-        """Raise an error of the connection as the edition's."""
+        """Raise the edition's exception for an error of the connection."""
         raise_as(self.edition, error)
 
     def get_extra_info(self, info: str) -> Any:
-        """As httpcore's network streams have it: "socket", "ssl_object", "server_addr", "client_addr"."""
+        """Details by the names of httpcore's network streams: "socket", "ssl_object", "server_addr", "client_addr"."""
         return None if self._connection is None else self._connection.socket.extra_info(info)
 
 
 @cache
 def stream_class(edition: ModuleType) -> type[Body]:
-    """`Body` as a stream that an edition's client accepts."""
+    """A subclass of `Body` that an edition's client accepts as a stream."""
     return type("Body", (Body, edition.AsyncByteStream), {"edition": edition})
 
 
 def raise_as(edition: ModuleType, error: Exception) -> NoReturn:
-    """Raise an exception of httpx, or its namesake of another edition; any other as it is."""
+    """Raise an httpx exception as the edition's exception of the same name; any other as it is."""
     if edition is not httpx:
         for kind in type(error).__mro__:  # we have subclasses of httpx's
             if getattr(httpx, kind.__name__, None) is kind:
@@ -113,16 +113,16 @@ async def answer(ask: Callable[[Outgoing, type[Body]], Awaitable[Body]], request
 
 
 def outgoing_of(request: Any, edition: ModuleType = httpx) -> Outgoing:
-    """An edition's request as the connection takes it.
+    """The `Outgoing` for an edition's request.
 
     Raises:
         httpx.UnsupportedProtocol: see `origin_of`.
-        httpx.LocalProtocolError: see `render_head`; or the headers announce another body than there is.
+        httpx.LocalProtocolError: see `render_head`; or `content-length` does not fit the body.
     """
     timeout = request.extensions.get("timeout", {})
     body: bytes | AsyncIterable[bytes] = request.stream
     try:
-        body = request.content  # bytes at hand are sent with the head, and can be sent again
+        body = request.content  # bytes in memory are sent with the head, and can be sent again
     except edition.RequestNotRead:
         pass
     name = request.extensions.get("sni_hostname")
@@ -147,7 +147,7 @@ def outgoing_of(request: Any, edition: ModuleType = httpx) -> Outgoing:
 
 
 def _announced_length(headers: Any, body: Any) -> int | None:
-    """The length of the body as its headers have it; None where it is chunked."""
+    """The length of the body by its headers; None if it is chunked."""
     if "transfer-encoding" in headers:
         return None
     length = headers.get("content-length", "0")

@@ -1,9 +1,9 @@
 """Which connection a request gets: all decisions of the pool, without waiting and without I/O.
 
-Every decision costs the same however many connections there are. Idle connections are kept for each origin, the latest
-on top, and in one order of age over all origins. Whoever must wait stands in one queue, first come, first served.
+Each decision takes constant time, however many connections there are. Idle connections are kept per origin, the most
+recently used on top, and in one order of age over all origins. Requests that must wait are in one first-in, first-out queue.
 
-`Pool` decides, its caller acts: it opens what it is told to open, and closes what it finds in `Lease.close`.
+`Pool` decides and its caller acts: it opens a connection where `Lease.connection` is None, and closes those in `Lease.close`.
 """
 
 import time
@@ -18,15 +18,15 @@ Origin: TypeAlias = tuple[bytes, bytes, int]  # scheme, host, port
 
 
 class Poolable(Protocol):
-    """What the pool asks of a connection."""
+    """What the pool needs of a connection."""
 
     @property
     def origin(self) -> Hashable:
-        """What it is connected to."""
+        """The origin it is connected to."""
         ...
 
     def is_idle(self) -> bool:
-        """Whether it is open, and nothing has arrived since its last response."""
+        """Whether it is open and nothing has arrived since its last response."""
         ...
 
 
@@ -37,9 +37,9 @@ class Lease(Generic[C]):
     """A right to one connection.
 
     Attributes:
-        granted: whether it may be used; otherwise its holder waits for `on_grant`.
-        connection: an idle one to use; None says to open one.
-        close: connections that had to make room, for the holder to close.
+        granted: whether the holder may go on; otherwise it waits until `on_grant` is called.
+        connection: an idle one to use; None if the holder has to open one.
+        close: connections evicted to make room, which the holder has to close.
     """
 
     __slots__ = ("close", "connection", "granted", "on_grant", "origin")
@@ -68,7 +68,7 @@ class Pool(Generic[C]):
         max_connections: float,
         max_keepalive: float = FOREVER,
         keepalive_expiry: float = FOREVER,
-        clock: Callable[[], float] = lambda: time.monotonic(),  # looked up each time, as everywhere: tests replace it
+        clock: Callable[[], float] = lambda: time.monotonic(),  # looked up at each call: tests replace it
     ) -> None:
         self._max_connections = max_connections
         self._max_keepalive = max_keepalive
@@ -76,12 +76,12 @@ class Pool(Generic[C]):
         self._clock = clock
         self._open = 0
         self._idle: dict[Hashable, OrderedDict[C, None]] = {}  # by origin, the latest last
-        self._ages: OrderedDict[C, float] = OrderedDict()  # idle since, the oldest first
+        self._ages: OrderedDict[C, float] = OrderedDict()  # when each became idle, the oldest first
         self._queue: OrderedDict[Lease[C], None] = OrderedDict()
 
     @property
     def stats(self) -> PoolStats:
-        """How many there are of what."""
+        """The numbers of open and idle connections, and of waiting requests."""
         return PoolStats(open=self._open, idle=len(self._ages), waiting=len(self._queue))
 
     def acquire(self, origin: Hashable) -> Lease[C]:
@@ -111,12 +111,12 @@ class Pool(Generic[C]):
         return self._trimmed(now)
 
     def forget(self) -> None:
-        """A connection is gone, or was never opened: there is room for another."""
+        """Count one connection less: it is closed, or was never opened."""
         self._open -= 1
         self._serve_queue()
 
     def abandon(self, lease: Lease[C]) -> list[C]:
-        """The holder of a lease does not want it any more, served or not. Returns connections to close."""
+        """Give up a lease, whether granted or not. Returns connections to close."""
         closing, lease.close = list(lease.close), ()
         if not lease.granted:
             self._queue.pop(lease, None)
@@ -127,7 +127,7 @@ class Pool(Generic[C]):
         return closing
 
     def close(self) -> list[C]:
-        """Let everyone in who waits, to find the pool's owner closed. Returns connections to close: all idle ones."""
+        """Grant all waiting leases: their holders will find the transport closed. Returns all idle connections, to close."""
         idle = list(self._ages)
         for connection in idle:
             self._drop_idle(connection)
@@ -137,7 +137,7 @@ class Pool(Generic[C]):
         return idle
 
     def _grant(self, lease: Lease[C]) -> bool:
-        """Serve a lease if that is possible now."""
+        """Grant a lease if that is possible now. Returns whether it was."""
         lease.connection = self._take_idle(lease)
         if lease.connection is None:
             if self._open >= self._max_connections and not self._make_room(lease):
@@ -147,7 +147,7 @@ class Pool(Generic[C]):
         return True
 
     def _take_idle(self, lease: Lease[C]) -> C | None:
-        """The latest idle connection of the lease's origin that still is of use; the others go."""
+        """The most recent idle connection to the lease's origin that is still usable; unusable ones are dropped."""
         idle = self._idle.get(lease.origin)
         while idle:
             connection = next(reversed(idle))
@@ -160,7 +160,7 @@ class Pool(Generic[C]):
         return None
 
     def _make_room(self, lease: Lease[C]) -> bool:
-        """Close the oldest idle connection, which is of another origin."""
+        """Evict the oldest idle connection, which has another origin. Returns whether there was one."""
         if not self._ages:
             return False
         oldest = next(iter(self._ages))
@@ -177,7 +177,7 @@ class Pool(Generic[C]):
             del self._idle[connection.origin]
 
     def _trimmed(self, now: float) -> list[C]:
-        """Idle connections that are too many or too old, at most two: as many as one release can bring."""
+        """At most two idle connections that are too many or too old: two per release keep up, as one release adds one."""
         closing: list[C] = []
         while self._ages and len(closing) < 2:
             oldest, since = next(iter(self._ages.items()))

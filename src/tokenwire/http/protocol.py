@@ -1,10 +1,10 @@
-"""HTTP/1.1 as a client speaks it, without I/O: requests to bytes, bytes to responses.
+"""A client's side of HTTP/1.1, without I/O: requests to bytes, bytes to responses.
 
-Lives here: what a response's bytes mean (by llhttp, through httptools), where its body ends, and whether the connection
-can be used again afterwards. Not here: sockets, waiting, whose turn it is.
+Lives here: parsing responses (by llhttp, through httptools), where a body ends, and whether the connection can be used
+again afterwards. Not here: sockets, waiting, and which request gets which connection (`pool`).
 
-`ResponseReader` reads all responses of one connection, one after another. Bytes that arrive while none is expected
-(after a response, or between two) spoil the connection, so that they never answer the next request.
+`ResponseReader` reads all responses of one connection, one after another. If bytes arrive while no response is expected
+(after one, or between two), the connection is not used again, so that they are never taken for the next response.
 """
 
 import re
@@ -19,7 +19,7 @@ MAX_HEADER_BYTES = 256 * 1024
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _HEAD = re.compile(_TOKEN + rb" [!-~]++ HTTP/1\.1\r\n(?:" + _TOKEN + rb":[^\0\r\n]*+\r\n)*+\r\n")
-_BODILESS = frozenset({100, 102, 103})  # 1xx responses that llhttp knows to have no body, whatever their headers say
+_BODILESS = frozenset({100, 102, 103})  # 1xx responses that llhttp never gives a body, whatever their headers say
 
 
 class HeadersTooLarge(httpx.RemoteProtocolError):
@@ -27,7 +27,7 @@ class HeadersTooLarge(httpx.RemoteProtocolError):
 
 
 class State(Enum):
-    """Where the reader is in its connection's life."""
+    """The state of a connection's reader."""
 
     IDLE = auto()  # no response expected
     HEAD = auto()
@@ -41,10 +41,10 @@ class ResponseReader:
 
     Attributes:
         state: see `State`.
-        status: of the response at hand, once its head is complete.
-        head: its status line and headers as sent, without the empty line. A stream that is open holds on to it, and few
-            look at it: see `reason_in`, `headers_in` and `first_header_in`.
-        pieces: the body's bytes that have arrived and were not taken yet.
+        status: the current response's status, once its head is complete.
+        head: its status line and headers as sent, without the empty line. Kept unparsed, as most are never read; see
+        `reason_in`, `headers_in` and `first_header_in`.
+        pieces: bytes of the body that have arrived and are not taken yet.
     """
 
     __slots__ = (
@@ -55,7 +55,9 @@ class ResponseReader:
     def __init__(self, *, max_header_bytes: int = MAX_HEADER_BYTES) -> None:
         self._max_header_bytes = max_header_bytes
         self.pieces: list[bytes] = []
-        self.on_body: Callable[[bytes], None] = self.pieces.append  # httptools' callback: a piece of body costs one call in C
+        self.on_body: Callable[[bytes], None] = (
+            self.pieces.append
+        )  # httptools' callback: one call in C for each piece of the body
         self._parser: Any = httptools.HttpResponseParser(self)
         self._unsolicited = False
         self._failure: tuple[type[httpx.RemoteProtocolError], str] = httpx.RemoteProtocolError, ""
@@ -65,13 +67,13 @@ class ResponseReader:
     def _begin(self) -> None:
         self.status: int = 0
         self.head: bytes = b""
-        self._received: bytes | bytearray = b""  # of a head that is not complete
-        self._overhead = 0  # bytes since the request, or since the last byte of body
+        self._received: bytes | bytearray = b""  # the beginning of a head that is not complete
+        self._overhead = 0  # bytes since the request, or since the last byte of the body
         self._head_only = False
         self._keep_alive = False
 
     def expect(self, method: bytes) -> None:
-        """A request is being sent; what arrives next is its response.
+        """Expect a response, whose request is about to be sent.
 
         Raises:
             httpx.LocalProtocolError: the last response is still being read, or the connection is broken.
@@ -86,10 +88,10 @@ class ResponseReader:
         """Take in bytes from the connection.
 
         Raises:
-            httpx.RemoteProtocolError: they are no HTTP/1.x response; the reader is broken from here on. `pieces` has the
-                body before that.
-            HeadersTooLarge: head, chunk headers or trailers go on and on without a byte of body.
-            httpx.ReadError: the connection was closed on this side meanwhile.
+            httpx.RemoteProtocolError: they are not an HTTP/1.x response; the reader can't be used any more. `pieces` has
+            the body before that.
+            HeadersTooLarge: head, chunk headers or trailers are too long.
+            httpx.ReadError: `close` was called.
         """
         state = self.state
         if state is not State.BODY and state is not State.HEAD:
@@ -102,13 +104,13 @@ class ResponseReader:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            found = error.__context__  # what our own callback raised, if it was that
+            found = error.__context__  # the exception of our own callback, if that raised
             if isinstance(found, HeadersTooLarge):
                 self._fail(self._too_long())
             if self.state is not State.COMPLETE:
                 reason = found if isinstance(found, httpx.RemoteProtocolError) else error
                 self._fail(httpx.RemoteProtocolError(f"the server sent no valid HTTP response: {reason}"), error)
-            self._unsolicited = True  # the response is whole; what follows it is not our answer
+            self._unsolicited = True  # the response is complete; what follows it is not part of it
         if self.pieces:
             self._overhead = 0
             if self._head_only:
@@ -118,7 +120,7 @@ class ResponseReader:
             self._fail(self._too_long())
 
     def _keep(self, data: bytes) -> None:
-        """Of a head, which as a rule comes in one piece."""
+        """Keep bytes of a head, which usually arrives in one piece."""
         if not self._received:
             self._received = data
             return
@@ -133,8 +135,8 @@ class ResponseReader:
         """The peer closed its side.
 
         Raises:
-            httpx.RemoteProtocolError: in the middle of a response. A body that only the end of the connection ends is whole.
-            httpx.ReadError: the connection was closed on this side meanwhile.
+            httpx.RemoteProtocolError: the response is not complete. A body that ends with its connection is complete now.
+            httpx.ReadError: `close` was called.
         """
         self._require_open()
         if self.state is State.BODY and not _is_framed(self.head):
@@ -153,7 +155,7 @@ class ResponseReader:
         return data
 
     def end(self) -> bytes:
-        """What comes after the last byte of the body, once no more can come: b"".
+        """Return b"" once the body is complete.
 
         Raises:
             httpx.RemoteProtocolError, HeadersTooLarge: what `feed_data` or `feed_eof` raised.
@@ -166,11 +168,11 @@ class ResponseReader:
         return b""
 
     def is_reusable(self) -> bool:
-        """Whether another request may be sent: the response is complete, and both sides keep the connection."""
+        """Whether another request may be sent: the response is complete, and both sides keep the connection open."""
         return not self._unsolicited and (self.state is State.IDLE or (self.state is State.COMPLETE and self._keep_alive))
 
     def reset(self) -> None:
-        """No response is expected until the next request; what was not taken of the last one is dropped."""
+        """Expect no response until the next request; bytes of the last one that were not taken are dropped."""
         self.state = State.IDLE
         self.pieces.clear()
 
@@ -183,12 +185,12 @@ class ResponseReader:
         return self._parser is None
 
     def close(self) -> None:
-        """Let go of the parser, which holds on to this reader."""
+        """Drop the parser, which refers to this reader: a reference cycle."""
         self._parser = None
         self.state = State.BROKEN
 
     def is_clean(self) -> bool:
-        """Whether nothing arrived while nothing was expected."""
+        """Whether nothing arrived while no response was expected."""
         return not self._unsolicited
 
     def _require_open(self) -> None:
@@ -197,22 +199,22 @@ class ResponseReader:
 
     def _fail(self, error: httpx.RemoteProtocolError, cause: BaseException | None = None) -> NoReturn:
         self.state = State.BROKEN
-        self._failure = type(error), str(error)  # the error itself would hold this reader, by its traceback
+        self._failure = type(error), str(error)  # not the error itself: its traceback would refer to this reader
         raise error from cause
 
     # --- httptools' callbacks
 
     def on_message_begin(self) -> None:
-        """The first byte of a response; one after a complete response was not asked for, and its body is not ours."""
+        """The first byte of a response. One that follows a complete response answers no request: it is refused."""
         if self.state is State.COMPLETE:
-            raise httpx.RemoteProtocolError("a response to no request")  # it stops the parser
+            raise httpx.RemoteProtocolError("a response without a request")  # raising stops the parser
 
     def on_headers_complete(self) -> None:
-        """The head is whole. 1xx heads are informational: the response's own head follows."""
+        """The head is complete. 1xx heads are informational: the final response's head follows."""
         if self.state is not State.HEAD:
             return
-        received = self._received.lstrip(b"\r\n")  # in front of the status line, where llhttp skips them
-        end = received.find(b"\r\n\r\n")  # llhttp takes nothing else for a head's end
+        received = self._received.lstrip(b"\r\n")  # llhttp skips line breaks before the status line
+        end = received.find(b"\r\n\r\n")  # the only end of a head that llhttp accepts
         if end > self._max_header_bytes:
             raise self._too_long()
         status = self._parser.get_status_code()
@@ -232,13 +234,13 @@ class ResponseReader:
             self._parser = httptools.HttpResponseParser(self)
 
     def on_message_complete(self) -> None:
-        """The body is whole."""
+        """The body is complete."""
         if self.state is State.BODY:
             self.state = State.COMPLETE
 
 
 def _is_framed(head: bytes) -> bool:
-    """Whether the head says where the body ends; else it ends with the connection."""
+    """Whether the head says where the body ends; otherwise it ends with the connection."""
     for name, value in headers_in(head):
         # RFC 9112, 6.3: a response whose last transfer coding is not chunked ends with its connection.
         if name.lower() == b"content-length" or (
@@ -255,13 +257,13 @@ def reason_in(head: bytes) -> bytes:
 
 
 def headers_in(head: bytes) -> list[tuple[bytes, bytes]]:
-    """The headers of a response's head: names and values as sent, without the space around them."""
+    """The headers of a response's head: names and values as sent, without surrounding whitespace."""
     fields = [line.partition(b":") for line in head.split(b"\r\n")[1:]]
     return [(name, value.strip(b" \t")) for name, _, value in fields]
 
 
 def first_header_in(head: bytes, name: bytes) -> str | None:
-    """The value of the first header of this name, which is in lower case; None where there is none."""
+    """The value of the first header called `name`, in lower case; None if there is none."""
     _, found, rest = head.lower().partition(b"\r\n%b:" % name)
     return head[len(head) - len(rest) :].partition(b"\r\n")[0].strip(b" \t").decode("latin-1") if found else None
 
@@ -277,7 +279,7 @@ def render_fields(headers: Collection[tuple[bytes, bytes]]) -> bytes:
     """Further headers of a request's head.
 
     Raises:
-        httpx.LocalProtocolError: a line break or NUL stands where it would begin another header or request.
+        httpx.LocalProtocolError: a header has a line break or NUL in it, which could begin another header or request.
     """
     fields = b"".join([b"%b: %b\r\n" % header for header in headers])
     if fields.count(b"\n") != len(headers) or fields.count(b"\r") != len(headers) or b"\0" in fields:
@@ -286,19 +288,19 @@ def render_fields(headers: Collection[tuple[bytes, bytes]]) -> bytes:
 
 
 def checked_head(head: bytes, lines: int) -> bytes:
-    """The head of a request, if it is one, and of so many lines.
+    """Return the head of a request if it is valid, with this number of lines.
 
     Raises:
-        httpx.LocalProtocolError: a line break, a space or NUL stands where it would begin another header or request, or
-            a name is none. The message quotes no values.
+        httpx.LocalProtocolError: a line break, a space or NUL is where it could begin another header or request, or a
+            name is not valid. The message quotes no values.
     """
     if _HEAD.fullmatch(head) is None or head.count(b"\n") != lines + 1:
-        raise httpx.LocalProtocolError("the request's head has a line break, a space or NUL where none may be")
+        raise httpx.LocalProtocolError("the request's head has a line break, a space or NUL where it is not allowed")
     return head
 
 
 def render_chunk(data: bytes) -> bytes:
-    """One chunk of a streamed request body; empty data, which would end the body, is nothing."""
+    """One chunk of a streamed request body; b"" for empty data, as an empty chunk would end the body."""
     return b"%x\r\n%s\r\n" % (len(data), data) if data else b""
 
 

@@ -1,7 +1,7 @@
-"""Which proxy an address is reached through, and the client that goes through it.
+"""Which proxy is used for an address, and a client that uses it.
 
-The variables are those that curl reads. httpx is given one proxy and never looks at the environment itself: it refuses
-all of it for one entry that it can't read, be it for another scheme.
+The environment variables are those that curl reads. httpx is given one proxy, and does not read the environment itself: it
+would fail for one invalid entry, even if that is for another scheme.
 """
 
 from collections.abc import Mapping
@@ -22,8 +22,8 @@ class Proxy(NamedTuple):
     """A proxy.
 
     Attributes:
-        variable: what names it, such as "https_proxy".
-        url: its address, with user and password if it wants them.
+        variable: the environment variable that names it, such as "https_proxy".
+        url: its address, with user and password if it needs them.
     """
 
     variable: str
@@ -34,10 +34,10 @@ class Proxy(NamedTuple):
 
 
 def proxy_for(url: str, variables: Mapping[str, str]) -> Proxy | None:
-    """The proxy for a URL; None for none, and for this machine.
+    """The proxy for a URL; None if there is none, and for this machine.
 
     Args:
-        variables: by the part of their names in front of "_proxy", in lower case: "http", "https", "all", "no".
+        variables: values by the part of the variable's name before "_proxy", in lower case: "http", "https", "all", "no".
     """
     parts = urlsplit(url)
     scheme = next((name for name in (parts.scheme, "all") if variables.get(name)), None)
@@ -50,10 +50,10 @@ def proxy_for(url: str, variables: Mapping[str, str]) -> Proxy | None:
 
 
 def client_through(proxy: Proxy, verify: Verify) -> httpx.AsyncClient:
-    """httpx's own client, over a proxy.
+    """An httpx client that uses a proxy.
 
     Raises:
-        BadRequestError: the proxy is none that it can use, and the message names the variable; or see `context_for`.
+        BadRequestError: the proxy's address is not usable, and the message names the variable; or see `context_for`.
     """
     limits = httpx.Limits(max_connections=10_000, max_keepalive_connections=None, keepalive_expiry=60.0)
     where = f"the environment's {proxy.variable}, {unreadable(proxy.url)},"
@@ -63,15 +63,15 @@ def client_through(proxy: Proxy, verify: Verify) -> httpx.AsyncClient:
         return httpx.AsyncClient(proxy=proxy.url, verify=context, trust_env=False, limits=limits, timeout=None)  # noqa: S113  (deadlines are the call's)
     except ImportError:
         raise refused(proxy.variable, f"{where} is a SOCKS proxy: install httpx[socks] for it") from None
-    except (ValueError, httpx.InvalidURL):  # whose texts may quote the password
+    except (ValueError, httpx.InvalidURL):  # their messages may quote the password
         expected = '"http://host:port", "https://host:port" or "socks5://host:port"'
-        raise refused(proxy.variable, f"{where} is not a proxy that can be used: it must be {expected}") from None
+        raise refused(proxy.variable, f"{where} is not a usable proxy: it must be {expected}") from None
 
 
 def _check(url: str) -> None:
-    """What httpx would only find when it connects. Raises ValueError."""
+    """Check what httpx would only find when it connects. Raises ValueError."""
     parts = urlsplit(url)
-    _ = parts.port  # looked at, it is checked
+    _ = parts.port  # reading it checks it
     if not parts.hostname or " " in parts.netloc:
         raise ValueError(url)
 
@@ -82,17 +82,17 @@ def _is_this_machine(host: str) -> bool:
 
 
 def _is_exempt(host: str, port: int | None, scheme: str, no_proxy: str) -> bool:
-    """Whether an entry of NO_PROXY, separated by commas or spaces, means the host."""
+    """Whether one of NO_PROXY's entries, separated by commas or spaces, matches the host."""
     address = _address(host)
     return any(_means(entry, host, address, port, scheme) for entry in no_proxy.lower().replace(",", " ").split())
 
 
 def _means(entry: str, host: str, address: Address | None, port: int | None, scheme: str) -> bool:
-    """Whether an entry means a host, as curl reads it.
+    """Whether an entry matches a host, as in curl.
 
-    A name means itself and what is below it, with or without a leading dot; an address, or a range of them such as
-    "10.0.0.0/8", means addresses; "*" means everything. What others write is understood too: brackets around an IPv6
-    address, a port after the entry, a scheme before it.
+    A name matches itself and its subdomains, with or without a leading dot; an address, or a range such as "10.0.0.0/8",
+    matches addresses; "*" matches everything. Beyond curl: brackets around an IPv6 address, a port after the entry, and a
+    scheme before it.
     """
     entry_scheme, _, entry = entry.rpartition("://")
     if entry_scheme not in ("", "all", scheme):

@@ -1,15 +1,15 @@
-"""Event streams for handlers that speak server-sent events in a format of their own: httpx-sse's interface, our decoder.
+"""Event streams for handlers that read server-sent events themselves: httpx-sse's interface, our decoder.
 
-`ServerSentEvent` and `SSEError` are httpx-sse's own classes. What differs from httpx-sse in meaning follows the HTML
-standard, unless it says otherwise:
+`ServerSentEvent` and `SSEError` are httpx-sse's own classes. Behaviour that differs from httpx-sse follows the HTML
+standard, unless noted:
 
 - The body is UTF-8 whatever charset the header names. Invalid UTF-8 becomes U+FFFD, and a byte order mark is skipped.
 - A block without data is not an event. Its `id` and `retry` come with the next event.
 - `retry` is digits only.
-- Beyond the standard: when the body ends in the middle of an event, what has come of that event is the last event
-  (httpx-sse and the standard drop it); many servers leave out the last empty line. If the connection breaks, the
-  client's exception comes instead, and nothing of the unfinished event.
-- An event that outgrows `max_event_bytes` raises `LimitExceededError`.
+- Beyond the standard: when the body ends in the middle of an event, the part that has arrived is the last event
+  (httpx-sse and the standard drop it); many servers omit the last empty line. If the connection breaks, the
+  client's exception is raised instead, and the unfinished event is dropped.
+- An event longer than `max_event_bytes` raises `LimitExceededError`.
 """
 
 from collections import deque
@@ -29,11 +29,11 @@ __all__ = ["EventSource", "SSEError", "ServerSentEvent", "aconnect_sse", "connec
 class EventSource:
     """The events in the body of an HTTP response.
 
-    Closing the response stays with whoever opened it; `aconnect_sse` and `connect_sse` do that.
+    It does not close the response; `aconnect_sse` and `connect_sse` close the one they open.
 
     Args:
         response: an open streamed response. Its body can be read once.
-        max_event_bytes: how many bytes one event may have.
+        max_event_bytes: the most bytes that one event may have.
     """
 
     def __init__(self, response: httpx.Response, *, max_event_bytes: int = Limits().max_event_bytes) -> None:
@@ -49,13 +49,13 @@ class EventSource:
         """The events, from an asynchronous client's response.
 
         Returns:
-            An asynchronous iterator. It needs no closing when it is run to its end or the response is closed;
-            `aclose` ends it before.
+            An asynchronous iterator. It needs no closing if it is iterated to its end or the response is closed; `aclose`
+            ends it early.
 
         Raises:
             SSEError: the content type is not `text/event-stream`.
-            LimitExceededError: while iterating, an event outgrew `max_event_bytes`.
-            httpx.HTTPError: while iterating, whatever the client raises when reading the body fails.
+            LimitExceededError: while iterating, an event was longer than `max_event_bytes`.
+            httpx.HTTPError: while iterating, the client's exception when reading the body fails.
         """
         self._check_content_type()
         return AsyncEvents(self._response.aiter_bytes(), self._new_parser())
@@ -97,8 +97,8 @@ class _Parser:
 class AsyncEvents:
     """An asynchronous iterator over the events of one body.
 
-    A class, because a dropped asynchronous generator lives on until the event loop gets round to it. Once it has ended,
-    by the end of the body, by an exception or by `aclose`, it stays ended. A cancelled `__anext__` ends it too.
+    A class, because a dropped asynchronous generator is only finalized later by the event loop. Once it has ended, by the end
+    of the body, by an exception or by `aclose`, it stays ended. A cancelled `__anext__` ends it too.
     """
 
     def __init__(self, body: AsyncIterator[bytes], parser: _Parser) -> None:
@@ -131,7 +131,7 @@ class AsyncEvents:
             self._ready.extend(self._parser.feed_data(data))
 
     async def aclose(self) -> None:
-        """End the iteration and close the byte stream. The response stays with whoever opened it."""
+        """End the iteration and close the byte stream, but not the response."""
         self._ended = True
         self._ready.clear()
         close: Callable[[], Awaitable[None]] | None = getattr(self._body, "aclose", None)
@@ -159,11 +159,11 @@ async def aconnect_sse(
     Args:
         client: sends the request.
         method: the HTTP method.
-        url: where to.
-        kwargs: as for `client.stream`. `headers` may name an `Accept` and a `Cache-Control` of its own.
+        url: the URL.
+        kwargs: as for `client.stream`. `headers` may override `Accept` and `Cache-Control`.
 
     Raises:
-        httpx.HTTPError: whatever the client raises when the request fails. An error status does not raise here.
+        httpx.HTTPError: the client's exception when the request fails. An error status does not raise here.
     """
     headers = _request_headers(kwargs.pop("headers", None))
     async with client.stream(method, url, headers=headers, **kwargs) as response:

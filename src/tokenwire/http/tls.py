@@ -1,4 +1,4 @@
-"""What `ssl_verify` means: LiteLLM's way to say whose certificates are trusted."""
+"""`ssl_verify`, LiteLLM's keyword for which certificates are trusted, as an `ssl.SSLContext`."""
 
 import os
 import ssl
@@ -8,12 +8,12 @@ import httpx
 
 from ..exceptions import BadRequestError, refused
 
-# True for the usual authorities, False for anybody, or the path of a file or folder with the authorities' certificates.
+# True for certifi's authorities, False to accept any certificate, or the path of a file or folder of authorities' certificates.
 Verify: TypeAlias = bool | str
 
 
 def context_for(verify: Verify) -> ssl.SSLContext:
-    """A client's context.
+    """The context for a client.
 
     Raises:
         BadRequestError: the certificates can't be read; the message names the path.
@@ -41,5 +41,7 @@ def _context_for(verify: Verify) -> ssl.SSLContext:
 
 
 def not_ours(name: str) -> BadRequestError:
-    """The error for `ssl_verify` where the caller has made what would have to obey it."""
-    return refused("ssl_verify", f"ssl_verify can't change the {name} that was passed: give it the context that you want")
+    """The error for `ssl_verify` together with a client or transport of the caller's, which has its own context."""
+    return refused(
+        "ssl_verify", f"ssl_verify can't change the {name} that was passed: create that with the ssl context you want"
+    )

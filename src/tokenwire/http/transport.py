@@ -1,10 +1,10 @@
 """The transport: requests in, responses out, over a pool of connections.
 
-`HTTPTransport` is a `Sender`, which is how the library's own calls go. It is a transport of httpx and of httpx2 too, so
-their `AsyncClient` can stand on it; see `foreign`.
+`HTTPTransport` is a `Sender`, which the library's own calls use. It is also a transport for httpx and httpx2, so their
+`AsyncClient` can use it; see `foreign`.
 
-A connection is in exactly one place: in the pool, or with the response that reads from it. Whoever has it gives it back in
-one synchronous step, so cancellation finds no moment at which it is nobody's.
+A connection has exactly one holder: the pool, or the response that reads from it. It changes hands in one synchronous
+step, so a cancellation can't leave it without a holder.
 """
 
 import logging
@@ -27,32 +27,32 @@ from . import foreign
 from .connection import WRITE_BYTES, Connection, Incoming, Outgoing, connect, origin_of
 from .decoding import inflater_for
 from .errors import failure_of, translated
-from .exchange import Exchange, HTTPRequest, InflatedExchange
+from .exchange import HTTPRequest, HTTPResponse, InflatedResponse
 from .pool import Lease, Origin, Pool, PoolStats
 from .protocol import MAX_HEADER_BYTES, first_header_in, render_fields, render_head
 
 logger: logging.Logger = logging.getLogger("tokenwire.http")
 
-CONNECTING_AT_ONCE = 500  # to one server; opened together, they take a second or two of a slow core
-HEADS_KEPT = 256  # of requests, rendered and checked
+CONNECTING_AT_ONCE = 500  # to one origin; opening this many takes a slow core a second or two
+HEADS_KEPT = 256  # rendered and checked request heads in the cache
 MAX_REDIRECTS = 5
 
 I = TypeVar("I", bound=Incoming)  # noqa: E741
 
 
 class HTTPTransport(httpx.AsyncBaseTransport):
-    """HTTP/1.1 over connections of its own, for thousands of requests in flight: each costs the same.
+    """HTTP/1.1 over its own connection pool; the cost of a request does not grow with the number of requests in flight.
 
     Args:
-        ssl_context: for https; without one, certificates are checked against certifi's list, as httpx does.
-        max_connections: how many connections may be open; further requests wait their turn.
-        max_keepalive: how many of them may stay open without a request.
-        keepalive_expiry: seconds after which an idle connection is not used again.
-        max_header_bytes: the longest head of a response.
+        ssl_context: for https; by default, certificates are checked against certifi's list, as httpx does.
+        max_connections: the most connections open at once, None for no limit; further requests wait.
+        max_keepalive: the most idle connections, None for no limit.
+        keepalive_expiry: seconds after which an idle connection is not used again, None for never.
+        max_header_bytes: the most bytes in the head of a response.
         uds: the path of a Unix socket to connect to, whatever the URL's host.
 
-    A transport belongs to the event loop it is first used in, asyncio's, uvloop's or trio's. It serves an
-    `httpx.AsyncClient` and an `httpx2.AsyncClient`. Proxies and HTTP/2 are their own transports' business.
+        A transport belongs to the event loop it is first used in: asyncio's, uvloop's or trio's. It can be the transport of an
+        `httpx.AsyncClient` or an `httpx2.AsyncClient`. It has no proxies and no HTTP/2.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         )
         self._pool = self._new_pool()
         self._head_of = lru_cache(HEADS_KEPT)(_head_of)
-        self._connections: set[Connection] = set()  # all that are open, idle or in use
+        self._connections: set[Connection] = set()  # all open ones, idle or in use
         self._turns: WeakValueDictionary[Origin, Pool[Connection]] = WeakValueDictionary()
         self._process = os.getpid()
         self._parents: object = None
@@ -84,13 +84,13 @@ class HTTPTransport(httpx.AsyncBaseTransport):
 
     @property
     def stats(self) -> PoolStats:
-        """How many connections are open and idle, and how many requests wait for one."""
+        """The numbers of open and idle connections, and of requests that wait for one."""
         return self._pool.stats
 
-    async def send(self, request: HTTPRequest, deadline: float) -> Exchange:
-        """See `Sender.send`. Redirects that keep the method are followed within the origin: the key is for nobody else.
+    async def send(self, request: HTTPRequest, deadline: float) -> HTTPResponse:
+        """See `Sender.send`. Follows redirects that keep the method, but only within the origin: no other host may get the key.
 
-        The origin is known by the caller's `host` too, where there is one.
+        A redirect to the name in the caller's own `host` header counts as the same origin.
         """
         try:
             url = request.url
@@ -122,12 +122,12 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         )
 
     async def answer(self, outgoing: Outgoing, kind: type[I]) -> I:
-        """Send a request and wait for the head of its response, which is made of the class `kind`.
+        """Send a request and wait for the head of its response, an instance of `kind`.
 
         Raises:
-            httpx.PoolTimeout, httpx.ConnectTimeout, httpx.WriteTimeout, httpx.ReadTimeout: that part took too long.
-            httpx.ConnectError, httpx.WriteError, httpx.ReadError: no connection, or a broken one.
-            httpx.RemoteProtocolError: the server answered with something that is not HTTP.
+            httpx.PoolTimeout, httpx.ConnectTimeout, httpx.WriteTimeout, httpx.ReadTimeout: that step took too long.
+            httpx.ConnectError, httpx.WriteError, httpx.ReadError: connecting failed, or the connection broke.
+            httpx.RemoteProtocolError: the response is not valid HTTP.
             RuntimeError: the transport is closed.
         """
         while True:
@@ -146,13 +146,15 @@ class HTTPTransport(httpx.AsyncBaseTransport):
                 self.give_back(connection)
                 if again:
                     _, host, port = outgoing.origin
-                    logger.debug("%s:%d had closed a kept connection: the request goes over another", host.decode(), port)
+                    logger.debug(
+                        "%s:%d had closed an idle connection: the request is sent again over another", host.decode(), port
+                    )
                     continue
                 raise
             return kind(connection, self, outgoing.url)
 
     def give_back(self, connection: Connection) -> None:
-        """Put a connection back into the pool, or close it if it can't be used again. For its holder, in the loop's thread."""
+        """Put a connection back into the pool, or close it if it can't be reused. For its holder, in the loop's thread."""
         reusable = connection.reader.is_reusable()
         if reusable:
             connection.reset()
@@ -163,12 +165,12 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             self._discard(surplus)
 
     async def warm(self, url: str, count: int = 1, *, timeout: float | None = 5.0) -> None:
-        """Open connections ahead, so that later requests find them.
+        """Open connections in advance, so that later requests do not wait for them.
 
         Args:
-            url: anything at the origin.
-            count: how many should be open and idle.
-            timeout: seconds that opening one may take.
+            url: any URL of the origin.
+            count: how many idle connections there should be.
+            timeout: the most seconds to open one, None for no limit.
 
         Raises:
             httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, RuntimeError: as `answer`.
@@ -195,33 +197,33 @@ class HTTPTransport(httpx.AsyncBaseTransport):
             raise errors.pop()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """The way in of httpx and of httpx2, with the responses and exceptions of whichever the request is from.
+        """Send a request of httpx or httpx2. The response and the exceptions are of the same library.
 
         Honours the `timeout` and `sni_hostname` extensions; raises as `answer` does.
         """
         return await foreign.answer(self.answer, request)
 
     async def aclose(self) -> None:
-        """Close all connections: those in use too, whose readers get `httpx.ReadError`. Done even when cancelled."""
+        """Close all connections; readers of those in use get `httpx.ReadError`. Completes even when cancelled."""
         self._closed = True
         self._leave_to_parent()
         self._discard(self._pool.close())
         for connection in self._connections:
-            connection.abort()  # it is still its holder's, who finds it closed and gives it back
-        await lowlevel.cancel_shielded_checkpoint()  # in which asyncio closes the sockets
+            connection.abort()  # the holder keeps it, finds it closed and gives it back
+        await lowlevel.cancel_shielded_checkpoint()  # lets asyncio close the sockets
 
     def _acquire(self, outgoing: Outgoing) -> Lease[Connection]:
-        """A right to a connection for this request: an idle one, or a new one when there is room."""
+        """A lease for a connection for this request: an idle one, or a new one when there is room."""
         self._leave_to_parent()
         return self._pool.acquire(outgoing.origin)
 
     async def _obtain(self, lease: Lease[Connection], outgoing: Outgoing) -> Connection:
-        """The connection of a lease, which has to be waited for, opened, or made room for."""
+        """The connection of a lease: wait until it is granted, close evicted connections, and open one if needed."""
         try:
             if not lease.granted:
                 await _granted(lease, outgoing, "no free connection")
                 if lease.connection is not None and not lease.connection.is_idle():
-                    # It ended between the grant and now. Its place is ours, for a new one.
+                    # The server closed it between the grant and now. We open a new one in its place.
                     lease.close += (lease.connection,)
                     lease.connection = None
             if lease.close:
@@ -256,9 +258,9 @@ class HTTPTransport(httpx.AsyncBaseTransport):
         return connection
 
     def _leave_to_parent(self) -> None:
-        """In the child of a fork: begin without connections. Those that are open are the parent's, and so are its answers.
+        """After a fork, in the child: start without connections. The open ones, and the responses on them, are the parent's.
 
-        They are kept, untouched: to close them would end the parent's reading, for both share what watches the sockets.
+        They are kept untouched: closing them would stop the parent's reading, as both processes share the selector.
         """
         if self._process == os.getpid():
             return
@@ -283,20 +285,20 @@ class HTTPTransport(httpx.AsyncBaseTransport):
 
 
 def _head_of(method: str, url: str, *headers: str) -> tuple[Origin, bytes]:
-    """Where a request goes, and the start of its head, which lacks `content-length` and the empty line.
+    """A request's origin, and the start of its head: all but `content-length` and the empty line.
 
-    `headers` has all names, and after them all values: so no two sets of headers are one key of a cache. Raises as
-    `origin_of` and `checked_head` do.
+    `headers` has all names, then all values, so different headers are different keys of the cache. Raises as `origin_of`
+    and `checked_head` do.
     """
     parsed = httpx.URL(url)
     texts = [text.encode() for text in headers]
-    fields = {b"host": parsed.netloc}  # first, as RFC 9110 (7.2) asks; the caller's own takes its place
+    fields = {b"host": parsed.netloc}  # first, as RFC 9110 (7.2) recommends; the caller's own replaces it
     fields.update(zip(texts[: len(texts) // 2], texts[len(texts) // 2 :], strict=True))
     return origin_of(parsed), render_head(method.encode(), parsed.raw_path, fields.items())[:-2]
 
 
 async def _granted(lease: Lease[Any], outgoing: Outgoing, reason: str) -> None:
-    """Wait until a lease is granted, `outgoing.pool` seconds at most."""
+    """Wait until a lease is granted, at most `outgoing.pool` seconds."""
     flag = _loops.flag()
     lease.on_grant = flag.set
     started = time.monotonic()
@@ -305,7 +307,7 @@ async def _granted(lease: Lease[Any], outgoing: Outgoing, reason: str) -> None:
 
 
 def _can_be_sent_again(outgoing: Outgoing, connection: Connection, error: BaseException) -> bool:
-    """Whether the server closed an idle connection while our request was on its way, and has seen none of it."""
+    """Whether the server closed an idle connection while our request was being sent, so that it did not process it."""
     return (
         connection.was_idle
         and isinstance(error, httpx.WriteError | httpx.ReadError | httpx.RemoteProtocolError)
@@ -314,21 +316,21 @@ def _can_be_sent_again(outgoing: Outgoing, connection: Connection, error: BaseEx
     )
 
 
-def _decompressed(incoming: Incoming) -> Exchange:
-    """The response with its body decompressed, as it is read."""
+def _decompressed(incoming: Incoming) -> HTTPResponse:
+    """The response; its body is decompressed while it is read."""
     try:
         inflater = inflater_for(first_header_in(incoming.head, b"content-encoding") or "identity")
     except BaseException:
         incoming.close()
         raise
-    return incoming if inflater is None else InflatedExchange(incoming, inflater)
+    return incoming if inflater is None else InflatedResponse(incoming, inflater)
 
 
 def _redirected(method: str, incoming: Incoming, host: str | None) -> str | None:
-    """Where to send the request instead; None when this response is the answer.
+    """The URL to send the request to instead; None if this is not a redirect that is followed.
 
     Args:
-        host: the caller's own `host`: what the server believes to be, and so may call itself.
+        host: the caller's own `host` header: the name by which the server may refer to itself.
     """
     status = incoming.status
     if status not in (307, 308) and not (method == "GET" and status in (301, 302, 303)):
@@ -347,7 +349,7 @@ def _redirected(method: str, incoming: Incoming, host: str | None) -> str | None
 
 
 async def warm(transport: HTTPTransport, url: str, count: int) -> None:
-    """`HTTPTransport.warm`, with our exceptions."""
+    """`HTTPTransport.warm`, raising our exceptions."""
     try:
         await transport.warm(url, count)
     except Exception as error:

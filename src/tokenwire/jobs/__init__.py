@@ -1,6 +1,6 @@
-"""Many calls: a file of them.
+"""Many calls, from a file.
 
-`batch` and `abatch` read a file of calls and write one of results, as `tokenwire batch` does. (`map` is a client's method.)
+`batch` and `abatch` read a file of calls and write a file of results, like `tokenwire batch`. (`map` is a client's method.)
 """
 
 from importlib import import_module

@@ -1,8 +1,8 @@
-"""Lines of a batch in the words of another API than chat completions: Responses, and Anthropic's Messages.
+"""Lines of a batch for other APIs than chat completions: Responses, and Anthropic's Messages.
 
-An endpoint that speaks the line's API is sent its body as it stands, and the answer goes into the output as it came. Anybody
-else, a handler or an endpoint of another API, is asked for a chat completion, and the answer is put into the line's words,
-as `tokenwire serve` does it for its clients.
+If the target is an endpoint with the line's API, the body is sent unchanged, and the answer is written as received. For any
+other target, a handler or an endpoint with another API, the line is translated to a chat completion, and the answer back to
+the line's API, as in `tokenwire serve`.
 """
 
 from collections.abc import Callable
@@ -28,15 +28,15 @@ _IN_PLACE = [{"role": "user", "content": "the line's own input is sent"}]
 
 
 class LineDialect(msgspec.Struct, frozen=True):
-    """The words of one API.
+    """The translation from and to one API.
 
     Attributes:
-        request: the body, checked.
-        keywords: the chat completion that a body asks for, but for the model.
-        plain: the same for an endpoint, without what chat has no word for.
-        body: the answer in the API's words.
-        providers: whose endpoints speak it.
-        within: what stands before a model's name where an endpoint speaks other APIs too.
+        request: the class of the body, for checking it.
+        keywords: a body's keywords for a chat completion, without the model.
+        plain: the same for an endpoint, without what chat completions can't express.
+        body: the answer in the API's format.
+        providers: the providers whose endpoints have the API.
+        within: the prefix of a model's name that selects the API, for providers with several.
     """
 
     request: type[msgspec.Struct]
@@ -72,10 +72,10 @@ DIALECTS = {
 
 
 class Asker:
-    """Asks the lines in other APIs' words of one client.
+    """Makes one client's calls for lines of other APIs.
 
     Args:
-        provider: who answers, where the models' names do not say.
+        provider: the provider, if the models' names do not have it.
     """
 
     def __init__(self, client: "AsyncClient", provider: str | None) -> None:
@@ -88,7 +88,7 @@ class Asker:
         if (provider := self._speaker(line)) is not None:
             model = model if provider == "responses" else self._within(model, provider, dialect.within)
             body = {name: value for name, value in line.params.items() if name != "model"}
-            own |= {"fallbacks": [], "extra_body": body}  # nobody else would understand it
+            own |= {"fallbacks": [], "extra_body": body}  # other targets would not accept the body
             return await self._client.acompletion(model, _IN_PLACE, **own)
         call = {"model": model, **dialect.keywords(self._request(line), line.params)}
         if not self._is_handled(line):
@@ -96,11 +96,11 @@ class Asker:
         return await self._client.acompletion(**own, **call)
 
     def body(self, line: "Line", response: ModelResponse) -> object:
-        """The answer in the line's words; None where it came so."""
+        """The answer in the line's API; None if it was received in it."""
         return None if self._speaker(line) is not None else DIALECTS[line.api].body(response, self._request(line))
 
     def _speaker(self, line: "Line") -> str | None:
-        """The provider, where its endpoint speaks the line's API."""
+        """The provider, if its endpoint has the line's API."""
         if self._is_handled(line):
             return None
         provider = get_llm_provider(line.params["model"], self._provider)[1]

@@ -11,14 +11,14 @@ from typing import Any, BinaryIO, cast
 from ..exceptions import refused
 
 READ_BYTES = 1 << 17
-ZSTD = ("compression.zstd", "zstandard")  # since Python 3.14, and elsewhere
+ZSTD = ("compression.zstd", "zstandard")  # in Python 3.14's library, and a package
 
 
 def open_input(path: str) -> BinaryIO:
     """The input's bytes; "-" is standard input.
 
     Raises:
-        BadRequestError: it can't be opened, or what decompresses it is not installed.
+        BadRequestError: it can't be opened, or the package to decompress it is not installed.
     """
     if path == "-":
         return sys.stdin.buffer
@@ -34,10 +34,10 @@ def open_input(path: str) -> BinaryIO:
 
 
 def numbered(file: BinaryIO, name: str) -> Iterator[tuple[int, list[bytes]]]:
-    """The lines, some hundreds at a time, each time with the number of the first of them.
+    """The lines in blocks of some hundreds, each with the number of its first line.
 
     Raises:
-        BadRequestError: what is compressed is cut short, or not that.
+        BadRequestError: the compressed data is truncated or invalid.
     """
     number = 1
     try:
@@ -49,7 +49,7 @@ def numbered(file: BinaryIO, name: str) -> Iterator[tuple[int, list[bytes]]]:
 
 
 def _decompressor(path: str) -> Callable[[], Any]:
-    """What makes a decompressor of one Zstandard frame."""
+    """A function that makes a decompressor for one Zstandard frame."""
     for name in ZSTD:
         try:
             module: Any = import_module(name)
@@ -60,22 +60,22 @@ def _decompressor(path: str) -> Callable[[], Any]:
 
 
 class _Frames(io.RawIOBase):
-    """A file of Zstandard frames, one after the other. `zstandard.open` says nothing where a file was cut."""
+    """A file of consecutive Zstandard frames. `zstandard.open` does not detect a truncated file."""
 
     def __init__(self, new: Callable[[], Any], file: io.RawIOBase) -> None:
         super().__init__()
         self._new = new
         self._file = file
-        self._frame: Any = None  # None between two
-        self._rest = b""  # compressed
+        self._frame: Any = None  # the frame's decompressor, None between two frames
+        self._rest = b""  # compressed bytes after it
         self._ready = memoryview(b"")
 
     def readable(self) -> bool:
-        """It is."""
+        """Always True."""
         return True
 
     def readinto(self, buffer: Any, /) -> int:
-        """Fill a buffer, as far as one piece of the file does."""
+        """Fill a buffer from one piece of the file."""
         while not self._ready:
             data = self._rest or self._file.read(READ_BYTES)
             if not data:

@@ -19,7 +19,7 @@ import msgspec
 from ..exceptions import refused
 from ..types.params import EMBEDDING_PARAMS, OPENAI_PARAMS, TEXT_PARAMS, CallParams
 
-# By the end of a line's url: the method of a client, the body's field with the content.
+# By the end of a line's url: the client's method, and the body's field with the content.
 ENDPOINTS = {
     "/chat/completions": ("acompletion", "messages"),
     "/completions": ("atext_completion", "prompt"),
@@ -41,13 +41,13 @@ class Line(NamedTuple):
     """One call of a batch.
 
     Attributes:
-        number: of the line, 1 for the first.
-        custom_id: the caller's name for it.
-        method: the client's, which makes the call.
+        number: the line's number, 1 for the first.
+        custom_id: the caller's id for it.
+        method: the client's method that makes the call.
         content: messages, prompt or input.
-        params: the body's other fields; of another API all of them.
-        carried: a plain line's further fields, for the output.
-        api: the end of the url, where the body is in the words of another API.
+        params: the body's other fields; for another API, all of them.
+        carried: a plain line's further fields, which are copied to the output.
+        api: the end of the url, if the body is of another API than chat completions.
     """
 
     number: int
@@ -60,7 +60,7 @@ class Line(NamedTuple):
 
 
 class _Head(msgspec.Struct, gc=False):
-    """What names a line; the rest is passed over."""
+    """The fields that identify a line; the others are skipped."""
 
     custom_id: object = None
     id: object = None
@@ -72,13 +72,13 @@ _head = msgspec.json.Decoder(_Head)
 
 
 class Ids:
-    """A set of ids in 8 bytes each: 64 bits of their hashes, in buckets that are searched as bytes."""
+    """A set of ids with 8 bytes each: 64 bits of their hashes, in buckets that are searched as bytes."""
 
     def __init__(self) -> None:
         self._buckets = [array("q") for _ in range(BUCKETS)]
 
     def add(self, name: bytes) -> bool:
-        """Add an id; False where it was there."""
+        """Add an id; False if it was in the set."""
         value = hash(name)
         bucket = self._buckets[value % BUCKETS]
         there, key = bucket.tobytes(), value.to_bytes(KEY_BYTES, sys.byteorder, signed=True)
@@ -90,7 +90,7 @@ class Ids:
         return place < 0
 
     def add_new(self, names: list[bytes]) -> None:
-        """Add those that are known not to be there, which costs a fraction."""
+        """Add ids that are known to be new, at a fraction of the cost."""
         buckets = self._buckets
         for value in map(hash, names):
             buckets[value % BUCKETS].append(value)
@@ -101,7 +101,7 @@ def _no_ids(_: bytes) -> list[bytes]:
 
 
 def _finder_of_ids(line: bytes) -> Callable[[bytes], list[bytes]]:
-    """What finds the ids of many lines in which they come after the same bytes as in this one."""
+    """A function that finds the ids of many lines, if they follow the same bytes as in this line."""
     try:
         custom_id = _head.decode(line).custom_id
     except msgspec.MsgspecError:
@@ -116,8 +116,8 @@ class Reader:
     """Reads and checks lines.
 
     Args:
-        model: for every line; None where each names its own.
-        number_ids: give a line whose id is missing or was there before one with its number, in place of an error.
+        model: for every line; None if each has its own.
+        number_ids: give a line with a missing or repeated id one with its number, instead of an error.
     """
 
     def __init__(self, name: str, *, model: str | None, number_ids: bool) -> None:
@@ -128,10 +128,10 @@ class Reader:
         self._find_ids = _no_ids
 
     def read(self, number: int, data: bytes) -> Line | None:
-        """A line's call; None for an empty line.
+        """The call of a line; None for an empty line.
 
         Raises:
-            BadRequestError: it is wrong; the message names line and field.
+            BadRequestError: the line is wrong; the message names line and field.
         """
         data = (data.removeprefix(BOM) if number == 1 else data).strip()
         if not data:
@@ -147,16 +147,16 @@ class Reader:
         if self._model is not None:
             line.params["model"] = self._model
         if not isinstance(line.params.get("model"), str) or not line.params["model"]:
-            raise self.wrong(number, "has no model: put one into body.model, or name one for every line (-m)")
+            raise self.wrong(number, "has no model: set body.model, or pass a model for all lines (-m)")
         if line.params.pop("stream", None):
-            raise self.wrong(number, "has stream, which a batch's answers can't be")
+            raise self.wrong(number, "has stream, but a batch's answers can't be streamed")
         return line
 
     def are_done(self, lines: list[bytes], marks: "array[int]") -> bool:
-        """Whether lines that an earlier run has checked have the ids of these results, as far as a look at them tells.
+        """Whether lines that an earlier run has checked have the ids of these results; False if that needs parsing.
 
-        Where ids stand in the lines' text, one of them has taught. What stands there is the id if it has the mark of the
-        line's result, so that nearly all lines need not be parsed.
+        The position of ids in the lines' text is learned from one line. The text there is the id if it has the mark of the
+        line's result; so nearly no line has to be parsed.
         """
         data = b"".join(lines)
         for find_ids in (self._find_ids, _finder_of_ids(lines[-1])):
@@ -168,7 +168,7 @@ class Reader:
         return False
 
     def id_of(self, number: int, data: bytes) -> str:
-        """The id of a line that an earlier run has checked, which costs less than reading it.
+        """The id of a line that an earlier run has checked, at a lower cost than `read`.
 
         Raises:
             BadRequestError: it has none.
@@ -178,7 +178,7 @@ class Reader:
         except msgspec.MsgspecError as error:
             raise self.wrong(number, f"is not JSON: {error}") from None
         custom_id = head.custom_id
-        if custom_id is None and head.url is head.body is msgspec.UNSET:  # a plain one
+        if custom_id is None and head.url is head.body is msgspec.UNSET:  # a plain line
             if head.id is None:
                 return str(number)
             custom_id = head.id
@@ -220,7 +220,7 @@ class Reader:
         custom_id = fields.pop("id", None) if custom_id is None else custom_id
         for name in RESULT_FIELDS:
             if name in fields:
-                raise self.wrong(number, f"has the field {name}, which the output has itself")
+                raise self.wrong(number, f"has the field {name}, which is reserved for the output")
         params = {name: value for name, value in fields.items() if name in PARAMS or name == "stream"}
         carried = {name: value for name, value in fields.items() if name not in params}
         name = str(number) if custom_id is None else self._id(number, custom_id)
@@ -234,7 +234,9 @@ class Reader:
             raise self.wrong(number, f"must have {expected} as {place}{name}, not {content!r:.40}")
         if place:
             for field in sorted(CALL_PARAMS & fields.keys()):
-                raise self.wrong(number, f"has {place}{field}, which is the client's to say, and not sent")
+                raise self.wrong(
+                    number, f"has {place}{field}, which is an option of the client and not sent: pass it to the client"
+                )
         return content
 
     def _id(self, number: int, custom_id: object) -> str:
@@ -244,9 +246,11 @@ class Reader:
         if not isinstance(name, str) or not name:
             if not self._number_ids:
                 raise self.wrong(
-                    number, f"must have a str as custom_id, not {custom_id!r:.40}; or ask for numbers (--number-ids)"
+                    number, f"must have a str as custom_id, not {custom_id!r:.40}; or number the lines (--number-ids)"
                 )
             name = "line"
         elif not self._number_ids:
-            raise self.wrong(number, f"has the custom_id {name!r:.80} of a line before it; or ask for numbers (--number-ids)")
+            raise self.wrong(
+                number, f"has the custom_id {name!r:.80} of an earlier line; use others, or number the lines (--number-ids)"
+            )
         return f"{name}-{number}"

@@ -1,12 +1,12 @@
 """Many calls to one model: `AsyncClient.amap` and `Client.map`.
 
-How it works. So many tasks as calls may be under way each make one call after the other; a task takes its next input
-itself, and ends where there is none or no room. Room is bounded: a call that has begun and whose result was not taken
-counts, and there are never more of them than twice the concurrency, whichever order the results come in. A result that
-is taken makes room, and so begins another call. Nothing is read ahead of that.
+How it works. As many tasks as calls may be under way each make one call after the other; a task takes its next input itself,
+and ends if there is none or no room. Room is limited: there are never more than twice the concurrency of calls that have
+begun and whose results have not been taken, in whatever order the results arrive. Taking a result makes room, and so begins
+another call. No input is read before there is room for it.
 
-An async iterable is read by a task of its own, the reader, since a generator must be left in the task that entered it.
-All of the tasks belong to the task group that `async with` holds; between two results nobody holds anything.
+An async iterable is read by its own task, the reader, since a generator must be closed in the task that entered it. All
+tasks belong to the task group that `async with` holds; nothing is held between two results.
 """
 
 import time
@@ -28,8 +28,8 @@ from ..types.attempts import Result, Timings
 
 R = TypeVar("R", covariant=True)
 
-CONCURRENCY = 64  # calls under way where neither the caller nor a gate says
-CLOSE_SECONDS = 5.0  # for an input's own clean-up, when it is left early
+CONCURRENCY = 64  # calls under way, by default
+CLOSE_SECONDS = 5.0  # for the clean-up of an input that is closed early
 
 Inputs = Iterable[Any] | AsyncIterable[Any]
 
@@ -43,17 +43,17 @@ class _State(Enum):
 class Results(Generic[R]):
     """The results of many calls: `async with client.amap(...) as results: async for result in results`.
 
-    Leaving the block ends it all: calls under way are cancelled, streams that are still open are closed. One task at a
-    time may iterate. Iterating raises what is listed here, and what reading the inputs raised, after the results of all that
-    was read.
+    Leaving the block ends everything: calls under way are cancelled, streams that are still open are closed. One task at a
+    time may iterate. Iterating raises the errors listed here, and those of reading the inputs, after the results of all
+    inputs read before.
 
     Attributes:
-        room: how many calls may have begun whose results were not taken.
+        room: how many calls may have begun without their results being taken.
         raises: whether a call's error is raised.
 
     Raises:
-        APIError: a call's, where `on_error="raise"` was asked for; the calls under way go on, and so may the iteration.
-        RuntimeError: it was not entered by `async with`, or has been left.
+        APIError: a call's, with `on_error="raise"`; the calls under way continue, and so can the iteration.
+        RuntimeError: not inside of the `async with` block.
     """
 
     def __init__(
@@ -71,16 +71,18 @@ class Results(Generic[R]):
         self._source: AsyncIterable[Any] | None = None
         self._inputs = self._iterator_of(inputs)
         self.raises: bool = _checked_on_error(on_error)
-        self._in_order: dict[int, Result[R]] | None = {} if _checked_ordered(ordered) else None  # those that are early
+        self._in_order: dict[int, Result[R]] | None = (
+            {} if _checked_ordered(ordered) else None
+        )  # results that arrived early, by index
         self._state = _State.NEW
         self._group: TaskGroup | None = None
         self._ready: deque[Result[R]] = deque()
-        self._arrived: deque[Any] = deque()  # what the reader of an async iterable has read
+        self._arrived: deque[Any] = deque()  # inputs read by the reader of an async iterable
         self._begun = self._made = self._taken = self._sorted = self._working = 0
-        self._failure: BaseException | None = None  # of reading the inputs
-        self._reading = False  # whether the reader is at work
-        self._changed: anyio.Event | None = None  # what the one who iterates waits for
-        self._made_room: anyio.Event | None = None  # what the reader waits for
+        self._failure: BaseException | None = None  # the error of reading the inputs
+        self._reading = False  # whether the reader is running
+        self._changed: anyio.Event | None = None  # the iterating task waits for it
+        self._made_room: anyio.Event | None = None  # the reader waits for it
 
     async def __aenter__(self) -> "Results[R]":
         if self._state is not _State.NEW:
@@ -101,7 +103,7 @@ class Results(Generic[R]):
         group, self._group = self._group, None
         assert group is not None
         group.cancel_scope.cancel()
-        # The block's own exception goes its way beside the group, which would make a group of it.
+        # The block's own exception is not passed to the task group, which would wrap it in an exception group.
         await group.__aexit__(None, None, None)
         self._ready.clear()
 
@@ -135,7 +137,7 @@ class Results(Generic[R]):
         return f"<Results {self._state.value}: {self._taken} taken, {self._begun - self._taken} under way>"
 
     def alongside(self, function: Callable[..., Coroutine[Any, Any, object]], *args: object) -> None:
-        """Run a function of the holder's beside the calls, until the block is left."""
+        """Run a function concurrently with the calls, until the block is left."""
         assert self._group is not None
         self._group.start_soon(function, *args)
 
@@ -163,7 +165,7 @@ class Results(Generic[R]):
         return iter(inputs)
 
     def _begin_calls(self) -> None:
-        """Have tasks take up what may begin now."""
+        """Start tasks for the calls that may begin now."""
         assert self._group is not None
         while self._working < self._concurrency and (found := self._next()) is not None:
             self._working += 1
@@ -176,7 +178,7 @@ class Results(Generic[R]):
         return self._working < self._concurrency and self._begun - self._taken < self.room
 
     def _next(self) -> tuple[int, Any] | None:
-        """The next input with its number; None where there is no room, or nothing to read now."""
+        """The next input with its number; None if there is no room, or no input to read now."""
         if self._begun - self._taken >= self.room:
             return None
         if self._arrived:
@@ -196,9 +198,9 @@ class Results(Generic[R]):
         return index, item
 
     async def _read(self, source: AsyncIterable[Any]) -> None:
-        """Read an async iterable, as far as there is room. A generator is closed at the end."""
+        """Read an async iterable while there is room. A generator is closed at the end."""
         items = aiter(source)
-        with anyio.CancelScope() as scope:  # entered before the generator's own, which end inside of it
+        with anyio.CancelScope() as scope:  # entered before the generator's own scopes, which must be inside of it
             try:
                 async for item in items:
                     self._arrived.append(item)
@@ -213,7 +215,7 @@ class Results(Generic[R]):
                     scope.shield, scope.deadline = True, anyio.current_time() + CLOSE_SECONDS
                     await items.aclose()
                 self._reading = False
-                self._look()
+                self._wake()
 
     async def _wait_for_place(self) -> None:
         while self._failure is None and not self._has_place():
@@ -227,11 +229,11 @@ class Results(Generic[R]):
             while found is not None:
                 await self._make(*found)
                 found = self._next()
-        except Exception as error:  # noqa: BLE001  (a mistake of ours, or a closed client: raised where the results are read)
+        except Exception as error:  # noqa: BLE001  (a bug, or a closed client: raised where the results are read)
             self._fail(error)
         finally:
             self._working -= 1
-            self._look()
+            self._wake()
 
     async def _make(self, index: int, item: object) -> None:
         started = time.monotonic()
@@ -269,15 +271,15 @@ class Results(Generic[R]):
             while (found := self._in_order.pop(self._sorted, None)) is not None:
                 self._ready.append(found)
                 self._sorted += 1
-        self._look()
+        self._wake()
 
     def _fail(self, error: Exception) -> None:
-        """Read no more; what is under way goes on."""
+        """Read no more inputs; calls under way continue."""
         self._inputs = None
         self._failure = self._failure or error
 
-    def _look(self) -> None:
-        """Wake the one who iterates, and the reader where a call could begin."""
+    def _wake(self) -> None:
+        """Wake the iterating task, and the reader if a call could begin."""
         changed, self._changed = self._changed, None
         if changed is not None:
             changed.set()
@@ -286,11 +288,11 @@ class Results(Generic[R]):
 
 
 def asking(call: Callable[..., Awaitable[R]], model: str, params: dict[str, Any]) -> Callable[[int, Any], Awaitable[R]]:
-    """What makes one of many calls of an input.
+    """A function that makes the call for an input.
 
     Args:
-        call: makes it, of a model, messages and keywords.
-        params: keywords for all of them; an input's own win.
+        call: makes a call from a model, messages and keywords.
+        params: keywords for all calls; an input's own take precedence.
     """
 
     def ask(index: int, item: object) -> Awaitable[R]:
@@ -304,7 +306,7 @@ def asking(call: Callable[..., Awaitable[R]], model: str, params: dict[str, Any]
 
 
 def _parts(index: int, item: object) -> tuple[Any, dict[str, Any]]:
-    """An input's messages, and the keywords that it brings."""
+    """An input's messages, and its other keywords."""
     name = f"inputs[{index}]"
     if isinstance(item, str):
         return [{"role": "user", "content": item}], {}
@@ -314,17 +316,17 @@ def _parts(index: int, item: object) -> tuple[Any, dict[str, Any]]:
         raise wrong(name, "a str, a list of messages or a dict of keywords", item)
     own = dict(cast("Mapping[str, Any]", item))
     if "role" in own:
-        raise refused("inputs", f"{name} is a single message; several make one input: [{{'role': ...}}]")
+        raise refused("inputs", f"{name} is a single message: an input is a list of messages, [{{'role': ...}}]")
     if "stream" in own:
-        raise refused("inputs", f"{name} has stream, which the call says for all inputs: amap(..., stream=True)")
+        raise refused("inputs", f"{name} has stream, which is set for all inputs: amap(..., stream=True)")
     prompt, messages = own.pop("prompt", None), own.pop("messages", None)
     if (prompt is None) is (messages is None):
-        raise refused("inputs", f"{name} must have either messages or prompt, beside its other keywords: {sorted(own)}")
+        raise refused("inputs", f"{name} must have either messages or prompt: it has {sorted(own)}")
     return messages if prompt is None else _parts(index, prompt)[0], own
 
 
 def checked_concurrency(value: object) -> int:
-    """How many calls may be under way at once, if it is a number of them."""
+    """Check the number of calls that may be under way at once."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise wrong("concurrency", "a whole number, 1 or more", value)
     return value

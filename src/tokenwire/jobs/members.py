@@ -1,6 +1,6 @@
-"""A compressed output: gzip members, one after the other, which every tool reads as one file (RFC 1952, 2.2).
+"""A compressed output: consecutive gzip members, which every tool reads as one file (RFC 1952, 2.2).
 
-Each holds whole lines, a group at a time, so what a kill or a power cut leaves of the last one is cut off as a torn line is.
+Each has a group of whole lines. An incomplete last member, after a kill or a power cut, is cut off like an incomplete line.
 """
 
 import os
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ..exceptions import refused
 
-GZIP = 31  # zlib's word for gzip's header and check sum
+GZIP = 31  # zlib's `wbits` for gzip's header and checksum
 LEVEL = 6
 READ_BYTES = 1 << 17
 
@@ -21,10 +21,10 @@ def member(data: bytes) -> bytes:
 
 
 def members(file: int, path: str) -> Iterator[tuple[bytes, int]]:
-    """What each whole member of a file holds, and where it ends.
+    """The data of each complete member of a file, and its end.
 
     Raises:
-        BadRequestError: it is not gzip's, or damaged elsewhere than at its end.
+        BadRequestError: it is not in gzip's format, or is damaged before its end.
     """
     os.lseek(file, 0, os.SEEK_SET)
     member_end = position = 0
@@ -34,11 +34,11 @@ def members(file: int, path: str) -> Iterator[tuple[bytes, int]]:
         position += len(data)
         while data:
             if not pieces and data[0] == 0 and member_end:
-                return  # zeros are what a power cut leaves
+                return  # a power cut may leave zeros
             try:
                 pieces.append(decompressor.decompress(data))
             except zlib.error as error:
-                where = f"is damaged after byte {member_end}" if member_end else "is not gzip's"
+                where = f"is damaged after byte {member_end}" if member_end else "is not in gzip's format"
                 raise refused("output", f"{path} {where}: {error}") from None
             data = decompressor.unused_data
             if decompressor.eof:

@@ -1,13 +1,13 @@
-"""A batch's output: lines that are appended, and found again by the next run. No event loop here.
+"""A batch's output: appended lines, which the next run reads. No event loop here.
 
-A line is written at once and as a whole, so that a process that is killed loses nothing that was written; `sync` makes
-what was written outlast a power cut. What either leaves of a last line, without its line break, is cut off by the next run.
-Of a compressed file the same goes for a group of lines, from one `sync` to the next: see `members`. A
-result's `id` has the number of its input line, which says exactly what is done; its custom_id says whether that is the
-same input. The file itself is locked while it is open; the lock ends with the process, however that ends.
+A line is written at once and as a whole, so that a killed process loses nothing that was written; `sync` makes it durable
+against a power cut. An incomplete last line, without its line break, is cut off by the next run. For a compressed file the
+same holds for groups of lines, from one `sync` to the next: see `members`. A result's `id` has the number of its input line,
+which identifies the lines that are done; its custom_id shows whether the input is the same. The file is locked while it is
+open; the lock ends with the process, however that ends.
 
-Of an answered line as `Batch` writes it, the next run looks at no more than the beginning and the end, which takes a fraction
-of the time that parsing its answer would: those hold all that it must know. Every other line is parsed.
+Of an answered line as written by `Batch`, the next run reads only the beginning and the end, which have everything it needs:
+that takes a fraction of the time of parsing the answer. Every other line is parsed.
 """
 
 import io
@@ -26,12 +26,12 @@ import msgspec
 from ..exceptions import refused
 from .members import member, members
 
-ID = "batch_req_"  # of results, before the line's number
-TRUNCATED = ("length", "max_tokens", "incomplete")  # so a choice, a message and a response say that they might not be longer
+ID = "batch_req_"  # a result's id: this, and the line's number
+TRUNCATED = ("length", "max_tokens", "incomplete")  # how a choice, a message and a response show that a limit cut them short
 _TRUNCATED = tuple(f'"{word}"'.encode() for word in TRUNCATED)
 READ_BYTES = 1 << 17
 
-# The lines of answers, with number and id. `,"error":null}` at an object's end can be nothing but its own last field.
+# Matches lines of answers: number and id. `,"error":null}` at an object's end can only be its own last field.
 _answered = re.compile(rb'^\{"id":"batch_req_([1-9][0-9]*)","custom_id":"([^"\\\n]+)".*,"error":null\}$', re.MULTILINE)
 
 
@@ -40,7 +40,7 @@ class _Choice(msgspec.Struct, gc=False):
 
 
 class _Written(msgspec.Struct, gc=False):
-    """What is looked at of a result that was written."""
+    """The fields that are read of a written result."""
 
     id: str
     custom_id: str
@@ -51,20 +51,20 @@ _decoder = msgspec.json.Decoder(_Written)
 
 
 class Done:
-    """Which input lines have a result, in 4 bytes each, and what became of them.
+    """The input lines that have a result, with 4 bytes each, and counts of their results.
 
     Attributes:
-        count, failed, truncated: how many have one, and how many of these are not as they should be.
+        count, failed, truncated: how many have a result, and how many of these are failed or truncated.
     """
 
     def __init__(self) -> None:
-        self._marks = array("I")  # by line number, the check sum of its id; 0 for none
+        self._marks = array("I")  # by line number: the checksum of the line's id, 0 for no result
         self.count: int = 0
         self.failed: int = 0
         self.truncated: int = 0
 
     def add_all(self, numbers: list[int], custom_ids: Iterable[bytes]) -> int | None:
-        """Note lines; the number of the first that was noted before, None where all are new."""
+        """Note lines. Returns the number of the first that was noted before, None if all are new."""
         marks, most = self._marks, max(numbers)
         if most >= len(marks):
             marks.extend(bytes(max(most + 1 - len(marks), len(marks) // 16)))
@@ -76,25 +76,25 @@ class Done:
         return None
 
     def marks_of(self, number: int, count: int) -> "array[int] | None":
-        """The marks of so many lines from one on, None where not all of them have a result."""
+        """The marks of `count` lines from `number` on, None if not all of them have a result."""
         marks = self._marks[number : number + count]
         return None if len(marks) < count or 0 in marks else marks
 
     def mark_of(self, number: int) -> int:
-        """The mark of a line's result, which is that of its id; 0 where it has none."""
+        """The mark of a line's result, which is that of its id; 0 if it has none."""
         return self._marks[number] if number < len(self._marks) else 0
 
 
 def mark(custom_id: bytes) -> int:
-    """The check sum of an id, above 0."""
+    """The checksum of an id, above 0."""
     return zlib.crc32(custom_id) or 1
 
 
 class Output:
-    """One file of results, or standard output for "-", which can't be found again.
+    """A file of results, or standard output for "-", which the next run can't read.
 
     Raises:
-        BadRequestError: it can't be opened, another process has it, or it has something else than results.
+        BadRequestError: it can't be opened, another process has locked it, or it has other content than results.
     """
 
     def __init__(self, path: str) -> None:
@@ -103,15 +103,15 @@ class Output:
         if path.endswith(".zst"):
             raise refused("output", f"{path}: the output can be .gz, or uncompressed")
         self._is_gzip = path.endswith(".gz")
-        self._pending: deque[bytes] = deque()  # lines of the next member of it
+        self._pending: deque[bytes] = deque()  # lines of the next gzip member
         self._file = sys.stdout.fileno() if self.is_stdout else _opened(path)
         self._is_dirty = False
 
     def read(self, done: Done, *, keep_failed: bool = True) -> None:
-        """Note what is done, and cut off what is torn.
+        """Note the lines that are done, and cut off an incomplete end.
 
         Args:
-            keep_failed: whether failed lines stay; else they are taken out, to be made again.
+            keep_failed: whether to keep failed lines; otherwise they are removed, to be tried again.
         """
         if self.is_stdout:
             return
@@ -139,7 +139,7 @@ class Output:
             _sync_folder(self.path)
 
     def _note_answered(self, done: Done, data: bytes) -> bool:
-        """Note many lines at once; False where one of them is not an answer, or may be cut short."""
+        """Note many lines at once; False if one of them is not an answer, or may be truncated."""
         found = _answered.findall(data)
         if len(found) != data.count(b"\n") or b"\0" in data or _may_be_truncated(data):  # zeros are what a power cut leaves
             return False
@@ -184,14 +184,14 @@ class Output:
         self._is_dirty = True
 
     def sync(self) -> None:
-        """Make what was written outlast a power cut. Blocks; the file's lines may be appended to meanwhile, in another thread."""
+        """Make what was written durable against a power cut. Blocks; meanwhile lines may be appended in another thread."""
         if self._is_dirty and not self.is_stdout:
             self._is_dirty = False
             self._write_pending(self._file)
             os.fsync(self._file)
 
     def close(self) -> None:
-        """Let others have it."""
+        """Close the file, which releases the lock."""
         if not self.is_stdout:
             try:
                 self._write_pending(self._file)
@@ -220,13 +220,13 @@ class _Answer(msgspec.Struct, gc=False):
 
 
 def _may_be_truncated(data: bytes) -> bool:
-    """Whether one of the words is there: a look that costs next to nothing."""
+    """Whether one of the words is in the data: a very cheap check."""
     return any(word in data for word in _TRUNCATED)
 
 
 def is_truncated(result: bytes) -> bool:
-    """Whether an answer, or a choice of it, ended because it might not be longer."""
-    if not _may_be_truncated(result):  # which is nearly always all there is to do
+    """Whether an answer, or one of its choices, was cut short by a limit."""
+    if not _may_be_truncated(result):  # the usual case
         return False
     try:
         answer = msgspec.json.decode(result, type=_Answer)
@@ -252,7 +252,7 @@ def _opened(path: str, *, fresh: bool = False) -> int:
         raise refused("output", f"{path}: {error.strerror}") from None
     try:
         _lock(file, path)
-        if os.fstat(file).st_ino != os.stat(path).st_ino:  # replaced in the very moment
+        if os.fstat(file).st_ino != os.stat(path).st_ino:  # replaced at the same moment
             raise refused("output", f"{path}: another process writes to it")
         if not fresh:
             _sync_folder(path)
@@ -265,7 +265,7 @@ def _opened(path: str, *, fresh: bool = False) -> int:
 def _lock(file: int, path: str) -> None:
     try:
         import fcntl
-    except ImportError:  # Windows, where this is left to the user
+    except ImportError:  # on Windows, the user has to take care
         return
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -274,7 +274,7 @@ def _lock(file: int, path: str) -> None:
 
 
 def _sync_folder(path: str) -> None:
-    """Make the file's name outlast a power cut."""
+    """Make the file's name durable against a power cut."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     folder = os.open(Path(path).absolute().parent, os.O_DIRECTORY)
@@ -285,7 +285,7 @@ def _sync_folder(path: str) -> None:
 
 
 def _whole_lines(file: int) -> Iterator[tuple[bytes, int]]:
-    """A file from its beginning, as many lines at a time as are read at once, and where they end; not what has no line break."""
+    """A file's lines from its beginning, a block at a time, and the block's end; without an incomplete last line."""
     pieces: list[bytes] = []
     position = 0
     os.lseek(file, 0, os.SEEK_SET)

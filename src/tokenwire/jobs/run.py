@@ -1,8 +1,8 @@
 """A file of calls, and a file of their results: `batch`.
 
-How it works. The input's lines are read, checked and asked as `map` does it: no more are read than calls may begin. Each
-result is appended to the output at once; a task syncs the file so often. The next run with the same arguments reads the
-output first, and passes over the lines that have a result there: what a killed run lost are the calls under way.
+How it works. The input's lines are read, checked and called by `map`: no more are read than calls may begin. Each result is
+appended to the output at once; a task syncs the file regularly. The next run with the same arguments reads the output first,
+and skips the lines that have a result there: a killed run only loses the calls under way.
 """
 
 import time
@@ -33,17 +33,17 @@ SYNC_SECONDS = 1.0
 
 
 class Progress(msgspec.Struct, kw_only=True):
-    """How far a batch is.
+    """The progress of a batch.
 
     Attributes:
         earlier: lines that had a result before this run.
-        done: results of this run, whatever they are.
-        failed: results in the output that are errors, those of earlier runs included.
-        truncated: answers in the output that may not be longer (finish reason "length"), likewise.
-        first_failure: the line of this run that failed first, and why; None where none did.
+        done: results of this run, including errors.
+        failed: errors in the output, including those of earlier runs.
+        truncated: answers in the output cut short by a limit (finish reason "length"), including those of earlier runs.
+        first_failure: this run's first failed line, and its error; None if none failed.
         in_flight: calls under way.
-        tokens: used in this run, as far as the servers said.
-        lines: of the input; None as long as they are not counted.
+        tokens: the tokens used in this run, as far as the servers sent usage.
+        lines: the number of lines of the input; None until they are counted.
         seconds: since the run began.
         drained: whether it was stopped before the end of the input.
     """
@@ -61,7 +61,7 @@ class Progress(msgspec.Struct, kw_only=True):
 
     @property
     def complete(self) -> bool:
-        """Whether every line has an answer, and none is cut short."""
+        """Whether every line has an answer, and none is truncated."""
         return not (self.failed or self.truncated or self.drained)
 
 
@@ -97,25 +97,25 @@ class Batch:
         self._done = Done()
         self._started = time.monotonic()
         self._draining = False
-        self._failure: OSError | None = None  # of syncing
+        self._failure: OSError | None = None  # the error of syncing
         self._results: Results[Any] | None = None
         self._progress = Progress()
         self._asker: Asker | None = None
 
     @property
     def progress(self) -> Progress:
-        """How far it is."""
+        """The current progress."""
         self._progress.seconds = time.monotonic() - self._started
         self._progress.in_flight = 0 if self._results is None else self._results.in_flight
         return self._progress
 
     @property
     def draining(self) -> bool:
-        """Whether it was told to end."""
+        """Whether `drain` was called."""
         return self._draining
 
     def drain(self) -> None:
-        """Read no more; the run ends with the calls that are under way."""
+        """Read no more lines; the run ends after the calls that are under way."""
         self._draining = True
 
     async def run(self) -> Progress:
@@ -146,7 +146,7 @@ class Batch:
         return self.progress
 
     def _check_input(self, client: "AsyncClient") -> None:
-        """Count a file's lines; the first time, find what is wrong with them before anything is sent."""
+        """Count a file's lines; in the first run, also check them all before anything is sent."""
         if self._input == "-":
             return
         with open_input(self._input) as file:
@@ -172,7 +172,7 @@ class Batch:
         try:
             client.handler_keywords(line.params["model"], custom_llm_provider=self._provider.get("custom_llm_provider"))
         except UnknownProviderError as error:
-            raise reader.wrong(line.number, f"has a model whose provider is not known: {error.message}") from None
+            raise reader.wrong(line.number, f"has a model with an unknown provider: {error.message}") from None
 
     async def _ask_all(self, client: "AsyncClient", outputs: list[Output]) -> None:
         methods: dict[str, Any] = {name: getattr(client, name) for name in ("acompletion", "atext_completion", "aembedding")}
@@ -194,7 +194,7 @@ class Batch:
             raise self._failure
 
     def _in_other_words(self, client: "AsyncClient") -> "Asker":
-        """What asks lines in other APIs' words, which few batches have."""
+        """Makes the calls of lines of other APIs; imported when needed, as few batches have them."""
         if self._asker is None:
             from .dialects import Asker
 
@@ -217,7 +217,7 @@ class Batch:
         stack.close()
 
     async def _lines_of_stdin(self) -> AsyncIterator[Line]:
-        """The same where the next line may take its time."""
+        """The same for standard input, where reading the next line may block."""
         reader, number, file = self._new_reader(), 0, open_input("-")
         while not self._draining and (data := await anyio.to_thread.run_sync(file.readline, abandon_on_cancel=True)):
             number += 1
@@ -231,7 +231,10 @@ class Batch:
             return reader.read(number, data)
         name = reader.id_of(number, data)
         if mark(name.encode()) != expected:
-            message = f"has the custom_id {name!r:.80}, but the output's result for it has another one: does the output belong to another input?"
+            message = (
+                f"has the custom_id {name!r:.80}, but the output's result for it has another one:"
+                " does the output belong to another input?"
+            )
             raise reader.wrong(number, message)
         return None
 
@@ -274,7 +277,7 @@ class Batch:
 
 
 def _body_of(response: Any) -> object:
-    """The answer as it was received, in one line; a handler's as its record says."""
+    """The answer as received, in one line; a handler's as JSON of its record."""
     raw = response.raw
     if raw is None:
         return response.model_dump(exclude_none=True)
@@ -282,7 +285,7 @@ def _body_of(response: Any) -> object:
 
 
 def _failed(error: TokenwireError) -> dict[str, Any]:
-    """A failed call, as OpenAI's batches have it."""
+    """A failed call, in the format of OpenAI's batches."""
     found: dict[str, Any] = {"response": None, "error": {"code": type(error).__name__, "message": str(error)}}
     if isinstance(error, APIError):
         found["error"] = {"code": error.code or type(error).__name__, "message": error.message}
@@ -292,17 +295,17 @@ def _failed(error: TokenwireError) -> dict[str, Any]:
 
 
 class BatchOptions(TypedDict, total=False):
-    """What `batch` takes beside the two files.
+    """Options of `batch`.
 
     Attributes:
-        model: for every line, with its provider; None where each names its own.
-        errors: a file of its own for failed lines.
-        client: an `AsyncClient` with gate and defaults; one is made where it is not given.
-        concurrency: calls under way at once, 64.
-        retry_failed: ask failed lines again.
-        number_ids: number lines whose custom_id is missing or was there before, instead of refusing them.
-        sync_seconds: seconds between two syncs of the output, 1; 0 for each line.
-        custom_llm_provider: who answers, where the models' names do not say.
+        model: the model for every line, with its provider; None if each line has its own.
+        errors: a separate file for failed lines.
+        client: an `AsyncClient` with gate and defaults; by default, a new one.
+        concurrency: calls under way at once, by default 64.
+        retry_failed: try failed lines again.
+        number_ids: number lines with a missing or repeated custom_id, instead of refusing them.
+        sync_seconds: seconds between two syncs of the output, by default 1; 0 to sync after each line.
+        custom_llm_provider: the provider, if the models' names do not have it.
     """
 
     model: str | None
@@ -316,29 +319,30 @@ class BatchOptions(TypedDict, total=False):
 
 
 async def abatch(input: str, output: str, **options: "Unpack[BatchOptions]") -> Progress:
-    """Make the calls of a file, and write their results to another: OpenAI's batch format.
+    """Make the calls in a file, and write their results to another file, in OpenAI's batch format.
 
     Args:
-        input: lines of OpenAI's batch format, or plain ones with `messages` or `prompt`, whose further fields are carried
-            through; "-" for standard input; `.gz`, and `.zst` on Python 3.14 or where zstandard is installed.
-        output: is appended to, a line for each call as it ends, in any order; `.gz` a group of lines at each sync, so that
-            a kill costs those of the last `sync_seconds`; "-" for standard output, which can't be gone on with. Lines of an earlier run stay, and are not asked again.
+        input: a file with lines in OpenAI's batch format, or plain ones with `messages` or `prompt`, whose other fields are
+            copied to the output; "-" for standard input; `.gz`, and `.zst` on Python 3.14 or with zstandard installed.
+        output: the file to which a line is appended as each call ends, in any order; for `.gz`, a group of lines at each
+            sync, so a kill loses those of the last `sync_seconds`; "-" for standard output, which can't be resumed. Lines
+            of an earlier run are kept, and not called again.
         **options: see `BatchOptions`.
 
     Returns:
-        How it went.
+        The final progress.
 
     Raises:
-        BadRequestError: an argument, a line of the input, or the output is wrong. What is known before is raised before
-            anything is sent; results so far are in the output.
+        BadRequestError: an argument, a line of the input, or the output is wrong; if possible, raised before anything is
+            sent. Results so far are in the output.
         OSError: the output can't be written.
 
-    Cancelled, or killed at any moment, the next run goes on: no line is lost, doubled or torn; the calls that were under
-    way are made again.
+    After a cancellation, or a kill at any moment, the next run continues: no line is lost, doubled or incomplete; the calls
+    that were under way are made again.
     """
     return await Batch(input, output, **options).run()
 
 
 def batch(input: str, output: str, **options: "Unpack[BatchOptions]") -> Progress:
-    """Make the calls of a file, from sync code: `abatch`, on an event loop of its own."""
+    """Make the calls in a file, from sync code: `abatch`, on a new event loop."""
     return anyio.run(lambda: abatch(input, output, **options))

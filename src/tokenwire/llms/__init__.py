@@ -1,1 +1,1 @@
-"""Handlers: what answers a call. All knowledge of vendors lives in this room."""
+"""Backends: endpoints and the user's handlers. All knowledge of vendors is here, and in the dialects of `wire`."""

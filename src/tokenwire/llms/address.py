@@ -1,4 +1,4 @@
-"""An endpoint's base address, as callers write it: checked, and taken apart into what is sent, what is shown and what is secret."""
+"""An endpoint's base address as callers write it: checked, and split into what is sent, what is shown and what is secret."""
 
 from base64 import b64encode
 from collections.abc import Callable
@@ -10,17 +10,17 @@ import msgspec
 from ..exceptions import BadRequestError, refused, unreadable, without_secrets
 from .backend import refuse_control_characters
 
-EXPECTED = 'the base URL in front of "/chat/completions", such as "http://localhost:8000/v1"'
+EXPECTED = 'the base URL before "/chat/completions", such as "http://localhost:8000/v1"'
 
 
-class Address(msgspec.Struct, frozen=True, eq=False):  # hashed by identity: `address_of` keeps each
-    """One endpoint's.
+class Address(msgspec.Struct, frozen=True, eq=False):  # hashed by identity: `address_of` caches them
+    """The address of one endpoint.
 
     Attributes:
-        base: the URL in front of a call's path, without user and password.
-        query: what follows its "?": Azure has an `api-version` there.
-        shown: for people: without anything that could be a key.
-        authorization: what user and password in it mean, as RFC 7617 has it; None where there are none.
+        base: the URL before a call's path, without user and password.
+        query: the part after its "?": Azure has an `api-version` there.
+        shown: for messages: without anything that could be a key.
+        authorization: user and password as a header (RFC 7617, Basic); None if there are none.
     """
 
     base: str
@@ -34,10 +34,10 @@ class Address(msgspec.Struct, frozen=True, eq=False):  # hashed by identity: `ad
 
 @lru_cache(maxsize=256)
 def address_of(api_base: str, paths: tuple[str, ...]) -> Address:
-    """The address that an `api_base` means.
+    """The address for an `api_base`.
 
     Args:
-        paths: of the API's endpoints; an address that ends with one is one path too long.
+        paths: the paths of the API's endpoints; an address must not end with one of them.
 
     Raises:
         BadRequestError: it is not a base URL. The message has no password in it.
@@ -52,7 +52,7 @@ def address_of(api_base: str, paths: tuple[str, ...]) -> Address:
     refuse_control_characters("api_base", api_base)
     try:
         parts = urlsplit(base)
-        _ = parts.port  # looked at, it is checked
+        _ = parts.port  # reading it checks it
     except ValueError as error:
         reason = "user and password in it must be percent-encoded" if "@" in api_base else str(error)
         raise refused("api_base", f"api_base must be {EXPECTED}: {reason}") from None
@@ -74,14 +74,14 @@ def placed(
     path: str,
     version: str | None,
 ) -> tuple[Address, str | None]:
-    """The address that a host makes of the caller's for a model and a path, and the version; see `Provider.place_of`."""
+    """A host's address for a model and a path, and the API version; see `Provider.place_of`."""
     base, version = place_of(address.base, model, path, version)
     return msgspec.structs.replace(address, base=base, shown=without_secrets(base)), version
 
 
 @lru_cache(maxsize=256)
 def without_version(address: Address, version: str) -> Address:
-    """The address for an API whose paths begin with their version: callers write it with and without."""
+    """The address without the version, for an API whose paths begin with it: callers write both forms."""
     if not address.base.endswith(version):
         return address
     base, shown = address.base.removesuffix(version), address.shown.removesuffix(version)
@@ -99,7 +99,7 @@ def _not_an_address(api_base: str, where: str = "") -> BadRequestError:
 
 @lru_cache(maxsize=256)
 def url_of(address: Address, path: str, api_version: str | None, query: str) -> str:
-    """The URL of a path below the address: with the address's own query, with `api-version`, and with `query` at the end."""
+    """The URL of a path below the address, with the address's own query, then `api-version`, then `query`."""
     queries = address.query.split("&")
     if api_version is not None:
         queries = [*(text for text in queries if not text.startswith("api-version=")), urlencode({"api-version": api_version})]

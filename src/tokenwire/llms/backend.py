@@ -1,7 +1,7 @@
-"""The seam between a call and whoever answers it: one typed protocol, for endpoints and handlers alike.
+"""The interface between a call and its backend: one typed protocol, for endpoints and handlers alike.
 
-A call is checked once, into a `Request`. A `Backend` prepares it: what can be wrong with it is found there, and what all
-of its attempts have in common is made there, once. Each attempt is then one `answer` or one `open` of what was prepared.
+A call is checked once, into a `Request`. A `Backend` prepares it: it finds the remaining mistakes, and makes everything
+that all attempts share, once. Each attempt is then one `answer` or one `open` of the prepared call.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,23 +29,23 @@ Callback: TypeAlias = tuple[str, object]
 
 
 class Options(msgspec.Struct, kw_only=True, frozen=True, eq=False, gc=False):
-    """What a call says to this library, in contrast to the model: the caller's, the client's and the package's settings.
+    """A call's options for this library, not for the model: from the caller, the client and the package's settings.
 
-    Calls that set nothing of their own share their client's.
+    Calls without options of their own share their client's object.
 
     Attributes:
-        api_key: None when nobody named one, "" for none at all.
-        api_version: sent as `api-version` in the query, as Azure wants it.
-        headers: those that are None are left out, though the endpoint's client would send them.
-        num_retries: None when nobody named a number.
-        retry_policy: how retries wait; its own number counts where `num_retries` is None.
-        hedge: when a second attempt begins beside the first, None for never.
-        client: what the caller passed as `client`: an httpx client to send through, or anything, for a handler.
+        api_key: None if it was not given, "" to send none.
+        api_version: sent as `api-version` in the query, for Azure.
+        headers: a None removes a header that would otherwise be sent.
+        num_retries: None if it was not given.
+        retry_policy: the delays between attempts; its own number applies if `num_retries` is None.
+        hedge: when a second, concurrent attempt begins, None for never.
+        client: the caller's `client`: an httpx client to send through; for a handler, any object.
         ssl_verify: see `http.tls`.
         mock: the `mock_...` keywords, {} when there are none.
-        drop_params: whether parameters that an endpoint's API has nothing for are left out.
-        for_handlers: LiteLLM's keywords by which a call is known, for `litellm_params`.
-        otel: what OpenTelemetry is told of the call; False for nothing.
+        drop_params: whether to drop parameters that an endpoint's API does not have.
+        for_handlers: LiteLLM's keywords that identify a call, for `litellm_params`.
+        otel: the options for OpenTelemetry; False disables it.
     """
 
     api_key: str | None
@@ -67,7 +67,7 @@ class Options(msgspec.Struct, kw_only=True, frozen=True, eq=False, gc=False):
     otel: OTel | Literal[False] = DEFAULT_OTEL
 
     def __repr__(self) -> str:
-        return "<Options>"  # the key is in them
+        return "<Options>"  # without fields, which have the key in them
 
 
 class Request(msgspec.Struct, kw_only=True, frozen=True, eq=False, gc=False):
@@ -75,16 +75,17 @@ class Request(msgspec.Struct, kw_only=True, frozen=True, eq=False, gc=False):
 
     Attributes:
         model: without the provider's prefix.
-        provider: the name that whoever answers is known by.
+        provider: the provider's name.
         content: the messages, the prompt or the input, by `kind`; None for "models".
-        backend: who that is.
+        backend: answers it.
         params: the caller's OpenAI parameters and unknown keywords.
-        fallbacks: the same call to others, in the order in which they are tried once this one has failed.
-        larger: the same call to a model that takes more, for a prompt that does not fit this one.
-        asked: for a type as `response_format`, for functions as tools; among `params` they are dicts. None for neither.
-        client_request: whom a server answers by this call, None for a call that is nobody else's.
-        callbacks: who is told of the call, with the name of the list that they stand in.
-        ask: makes the same call to another model, with keywords of its own: where `backend` has several deployments.
+        fallbacks: the same call to other targets, in the order in which they are tried after this one has failed.
+        larger: the same call to a model with a larger context, for a prompt that is too long for this one.
+        asked: the type given as `response_format` and the functions given as tools, which are dicts in `params`; None if
+            there are none.
+        client_request: the request that a server answers by this call, None if there is none.
+        callbacks: the callbacks of the call, each with the name of its list.
+        ask: makes the same call to another model, with other keywords; set if `backend` has several deployments.
     """
 
     kind: Kind
@@ -104,44 +105,44 @@ class Request(msgspec.Struct, kw_only=True, frozen=True, eq=False, gc=False):
 
     @property
     def choices(self) -> int:
-        """How many choices were asked for: `n` for each prompt."""
+        """How many choices the answer has: `n` for each prompt."""
         n = self.params.get("n")
         of_each = n if isinstance(n, int) and n > 0 else 1
         return of_each if self.kind != "text" else of_each * _prompts_in(self.content)
 
     def __repr__(self) -> str:
-        return f"<Request {self.kind} {self.provider}/{self.model}>"  # not what was said
+        return f"<Request {self.kind} {self.provider}/{self.model}>"  # without its content
 
 
 def _prompts_in(content: object) -> int:
-    """How many prompts a text completion is asked for: a list of texts or of token lists is several, a list of tokens one."""
+    """How many prompts a text completion has: a list of texts or of token lists has several, a list of tokens is one."""
     if not isinstance(content, list | tuple) or any(isinstance(item, int) for item in content):
         return 1
     return len(content) or 1
 
 
 class Senders(Protocol):
-    """What a client's calls send HTTP through, in the event loop that runs."""
+    """The senders of HTTP requests for a client's calls, for the running event loop."""
 
     def sender(self, api_base: str, verify: "Verify") -> "Sender":
-        """For requests to this address.
+        """The sender for requests to this address.
 
         Raises:
-            BadRequestError: what the environment or the caller says of the way there can't be done.
+            BadRequestError: a proxy or certificates named by the environment or the caller can't be used.
         """
         ...
 
     def http_client(self, verify: "Verify") -> "httpx.AsyncClient":
-        """For a handler's own requests. Raises as `sender` does."""
+        """The client for a handler's own requests. Raises as `sender` does."""
         ...
 
 
 class Prepared(Protocol):
-    """One call, ready for as many attempts as it takes. All methods raise `APIError` alone."""
+    """One call, prepared for any number of attempts. All methods raise only `APIError`."""
 
     @property
     def address(self) -> str:
-        """Where attempts go, to show: "POST https://..." without secrets, or the handler's name."""
+        """Where attempts are sent, for messages: "POST https://..." without secrets, or the handler's name."""
         ...
 
     @property
@@ -151,15 +152,15 @@ class Prepared(Protocol):
 
     @property
     def api_base(self) -> str | None:
-        """The endpoint's, or what the caller said to the handler."""
+        """The endpoint's base address, or what the caller passed to the handler."""
         ...
 
     def traced(self, headers: Callable[[], dict[str, str]], waits: list[float]) -> "Prepared":
-        """The same, for one attempt that is traced.
+        """The same call, for one traced attempt.
 
         Args:
-            headers: returns those by which whoever answers goes on with the caller's trace.
-            waits: where to note how many seconds it waited for a connection.
+            headers: returns the trace headers to send.
+            waits: a list to which the seconds spent waiting for a connection are appended.
         """
         ...
 
@@ -167,16 +168,16 @@ class Prepared(Protocol):
         """One attempt at an answer that is not streamed.
 
         Args:
-            via: what HTTP goes through.
-            deadline: until when it must have come, as `_loops.clock` counts.
+            via: sends HTTP requests.
+            deadline: when the answer must have arrived, a time of `_loops.clock`.
 
-        Raises:
-            Timeout: `deadline` passed. Its `budget` is None: only the call knows which of its budgets this was.
+            Raises:
+                Timeout: `deadline` passed. Its `budget` is None: only the call knows which of its budgets this was.
         """
         ...
 
     async def open(self, via: Senders, shape: Shape, deadline: float) -> ChunkSource[Any]:
-        """One attempt at a stream, as far as the head of a good response; whoever gets the source closes it.
+        """One attempt at a stream, up to the head of a good response; the caller closes the source.
 
         Raises:
             Timeout: as `answer`.
@@ -185,40 +186,40 @@ class Prepared(Protocol):
 
 
 class Backend(Protocol):
-    """Who answers: an endpoint's API, or a handler's bridge."""
+    """Answers calls: an endpoint's API, or a handler's bridge."""
 
     @property
     def num_retries(self) -> int:
-        """Attempts after the first, where nobody names a number."""
+        """Attempts after the first, by default."""
         ...
 
     @property
     def json_mode(self) -> str:
-        """How a type is asked for, where nobody says: "schema", "object" or "prompt"."""
+        """The default for how a type is requested: "schema", "object" or "prompt"."""
         ...
 
     def prepare(self, request: Request) -> Prepared:
         """Check and prepare a call; nothing is sent.
 
         Raises:
-            BadRequestError, AuthenticationError: it can't be sent as it is; the message names the argument.
+            BadRequestError, AuthenticationError: it can't be sent; the message names the argument.
         """
         ...
 
 
 class SharedBackend:
-    """A backend that shares its calls between several deployments: known here, so that nobody else loads what they need."""
+    """A backend with several deployments. Defined here so that code that checks for it need not import `deployments`."""
 
 
 class OwnEndpoint:
-    """A backend that users register as they do a handler, and that is an endpoint; known here for the same reason."""
+    """A backend that users register like a handler, but that is an endpoint. Defined here for the same reason."""
 
 
 def check_http_client(name: str, client: object) -> None:
-    """Refuse what can't send requests as an `httpx.AsyncClient` does: sync clients, and those of other libraries.
+    """Refuse a client without the interface of `httpx.AsyncClient`: a sync one, or one of another library.
 
     Raises:
-        BadRequestError: see above; None is not a mistake.
+        BadRequestError: it is one of these. None is accepted.
     """
     if client is not None and not (hasattr(client, "send") and hasattr(client, "aclose")):
         kind = type(client)
@@ -226,10 +227,10 @@ def check_http_client(name: str, client: object) -> None:
 
 
 def refuse_control_characters(name: str, text: str) -> None:
-    """Refuse a text that would break out of its line in a request's head.
+    """Refuse a text that can't be a header's value.
 
     Raises:
-        BadRequestError: it would.
+        BadRequestError: it has a line break or NUL in it.
     """
     if "\n" in text or "\r" in text or "\0" in text:
         raise refused(name.partition("[")[0], f"{name} must not contain line breaks or NUL")

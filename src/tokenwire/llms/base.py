@@ -1,4 +1,4 @@
-"""What every handler is to the rest of the library."""
+"""The base classes of handlers and of their streams."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
@@ -14,30 +14,30 @@ if TYPE_CHECKING:
 
 C = TypeVar("C")
 
-Send: TypeAlias = Callable[[list[Any]], Awaitable[object]]  # what a batch of chunks is handed on to
+Send: TypeAlias = Callable[[list[Any]], Awaitable[object]]  # receives a batch of chunks
 
 
 class BaseLLM:
-    """The root of handlers. LiteLLM's users subclass it by this name; it asks for nothing."""
+    """The base class of handlers, by LiteLLM's name. It has no methods."""
 
 
 class ChunkSource(Generic[C]):
-    """Where a stream's chunks come from, a batch at a time: what a handler's `astreaming` may return for full speed.
+    """A source of a stream's chunks, in batches. A handler's `astreaming` may return one, for full speed.
 
-    An async iterator of single chunks is enough for a handler; the library wraps it in one of these. A handler whose
-    chunks arrive many to a network read does better to return a source of its own.
+    An async iterator of single chunks is enough for a handler; the library wraps it in a source. A handler that receives
+    many chunks with each network read is faster with a source of its own.
 
     Attributes:
-        shape: the class of the chunks that the caller wants, set before `start`.
-        bare_text: whether the reader takes a str for a chunk that brings text for choice 0 and nothing else. A source need
-            not make use of that.
-        assembler: collects what `take` hands out.
-        done: whether the provider itself said that the stream is complete.
-        had_content: whether the latest batch held content, as deadlines understand it.
-        odd: the places of what was understood of the stream though it was not as it should be, such as ("usage", "cost").
-        last_event: what ends the stream of such a provider, as its API calls it; None for a handler's, which says it in a chunk.
-        status, headers: of the HTTP response that the stream reads, None and {} where there is none.
-        request: what that response answers, for an error; None where there is none.
+        shape: the class of the chunks to return, set before `start`.
+        bare_text: whether `take` may return a str in place of a chunk that has only text, for choice 0. A source need not
+            use that.
+        assembler: collects the chunks that `take` returns.
+        done: whether the provider has marked the stream as complete.
+        had_content: whether the latest batch had content: text, reasoning or a tool call, for example.
+        odd: the paths of fields whose values had another type than expected but were understood, such as ("usage", "cost").
+        last_event: the name of the API's last event of a stream; None for a handler's stream, which ends with a chunk.
+        status, headers: of the HTTP response that the stream reads, None and {} if there is none.
+        request: what that response answers, for an error; None if there is none.
     """
 
     __slots__ = ()
@@ -54,42 +54,46 @@ class ChunkSource(Generic[C]):
     request: "RequestInfo | None" = None
 
     async def start(self, deadline: float) -> None:
-        """Send the request and wait until the answer begins. `deadline` is a value of `_loops.clock`, which on most loops is `time.monotonic()`.
+        """Send the request and wait until the answer begins.
+
+        Args:
+            deadline: when to stop waiting, a time of the loop's clock: on most loops, `time.monotonic()`.
 
         Raises:
-            APIError: no stream came of it.
+            APIError: the stream could not be opened.
         """
 
     def take(self) -> list[C] | None:
-        """The chunks that have arrived, or the first of them; None while there are none. See `_reading.Readable`.
+        """The chunks that have arrived, or the first of them; None if there are none. See `_reading.Readable`.
 
-        An empty list says that the stream has ended, and goes on saying so.
+        An empty list means that the stream has ended; later calls return it again.
 
         Raises:
-            APIError: what the server, the connection or the handler did; chunks received before it have been handed out.
+            APIError: the server, the connection or the handler failed; chunks received before that have been returned.
         """
         raise NotImplementedError
 
     def wait(self, deadline: float) -> Awaitable[bool]:
-        """Wait until `take` would not return None; may return at once. False when `deadline` passed first.
+        """Wait until `take` would not return None; may return at once. False if `deadline` passed first.
 
-        `deadline` is a value of `_loops.clock`. What goes wrong is raised by `take`.
+        `deadline` is a time of `_loops.clock`. Errors are raised by `take`.
         """
         raise NotImplementedError
 
     def hand_on(self, send: Send, clock: Callable[[], float], idle: float, until: float) -> Awaitable[float] | None:
-        """Await `send` with the chunks as they come, for as long as each batch has content and nothing else is to be said of it.
+        """Await `send` with the chunks as they arrive, until a batch without content, the end, an error or a deadline.
 
-        For sources that can do so at less cost than by `wait` and `take`, which go on where it ends. A source need not.
+        Optional: for sources that can do so at lower cost than by `wait` and `take`, which continue where this ends.
 
         Args:
-            send: given a batch of chunks, or bare text.
-            clock: `_loops.clock`'s.
-            idle: seconds within which content must come.
-            until: the deadline of all.
+            send: called with a batch of chunks, or of text.
+            clock: the result of `_loops.clock`.
+            idle: seconds within which content must arrive.
+            until: the deadline of the whole stream.
 
         Returns:
-            Since when content is waited for, once awaited; None where there is no such way.
+            None if the source does not implement it. Otherwise an awaitable, whose result is the time since when content has
+            been waited for.
 
         Raises:
             BaseException: what `send` raises, when awaited.
@@ -97,7 +101,7 @@ class ChunkSource(Generic[C]):
         return None
 
     async def receive(self, deadline: float = FOREVER) -> list[C]:
-        """The next chunks, waiting for them; an empty list when the stream has ended.
+        """Wait for the next chunks; an empty list when the stream has ended.
 
         Raises:
             APIError: as `take`.
@@ -106,7 +110,7 @@ class ChunkSource(Generic[C]):
         return await receive(self, deadline, _late)
 
     async def aclose(self) -> None:
-        """Release what the source holds, at once; safe to call twice and on a cancelled task."""
+        """Release what the source holds, at once; safe to call twice and in a cancelled task."""
         raise NotImplementedError
 
     async def __aiter__(self) -> AsyncIterator[C]:

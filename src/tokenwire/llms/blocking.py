@@ -1,4 +1,4 @@
-"""Handlers that block the event loop: told in the log, once each."""
+"""Warns of handlers that block the event loop, once for each handler."""
 
 import logging
 import time
@@ -10,24 +10,24 @@ T = TypeVar("T")
 
 logger: logging.Logger = logging.getLogger("tokenwire")
 
-BLOCKING_SECONDS = 0.25  # what takes so long, and waits for nothing, is worth a warning
+BLOCKING_SECONDS = 0.25  # code that takes longer without waiting for anything gives a warning
 
 _warned_of: set[str] = set()  # handlers
 
 
 def note_blocking(name: str, seconds: float) -> None:
-    """Warn of a handler's code that waited for nothing in so many seconds, if they are many."""
+    """Warn if a handler's code ran for `seconds` without waiting, and that is too long."""
     if seconds > BLOCKING_SECONDS and name not in _warned_of:
         _warned_of.add(name)
         logger.warning(
-            "the handler %s blocked the event loop for %.2f s, and nobody else was served meanwhile: let a thread do such work"
-            " (a plain function or generator, without async, runs in one)",
+            "the handler %s blocked the event loop for %.2f s, in which no other call was served: do such work in a thread"
+            " (a function or generator without async runs in one)",
             *(name, seconds),
         )
 
 
 async def watched(step: Step[T], name: str) -> T:
-    """The result of a handler's coroutine, whose way to where it first waits is looked at."""
+    """Await a handler's coroutine, and measure the time until it first waits."""
     began = time.monotonic()
     try:
         waits_for = step.send(None)

@@ -1,8 +1,8 @@
-"""From whatever the user wrote to a backend, and the only place that knows LiteLLM's keywords.
+"""A user's handler as a backend; the only module that knows LiteLLM's keywords for handlers.
 
-A handler may be a `CustomLLM`, any object with some of its methods, or a function. `Bridge` finds out what is there
-and derives the rest: async from sync in a worker thread, a whole from a stream, a stream from a whole. What the handler
-raises becomes one of our exceptions here, and what it yields becomes chunks.
+A handler may be a `CustomLLM`, any object with some of its methods, or a function. `Bridge` inspects it and derives the
+missing methods: async from sync in a worker thread, a whole answer from a stream, a stream from a whole answer. It
+translates the handler's exceptions into ours, and what the handler yields into chunks.
 """
 
 import inspect
@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 logger: logging.Logger = logging.getLogger("tokenwire")
 
-WHOLE, STREAMING = ("acompletion", "completion"), ("astreaming", "streaming")  # the first that there is answers
+WHOLE, STREAMING = ("acompletion", "completion"), ("astreaming", "streaming")  # the first method that exists is called
 EMBEDDING, IMAGE = ("aembedding", "embedding"), ("aimage_generation", "image_generation")
 IMAGE_EDIT = ("aimage_edit", "image_edit")
 TOKENS = ("acount_tokens", "count_tokens")
@@ -63,22 +63,22 @@ _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_O
 MISSING: Any = object()  # in place of an answer, from a handler that lacks the method; None would be an answer
 
 
-# Parameters of which it shows whether a handler knows them: its method names them. They stand in `optional_params` as well.
+# Parameters that are passed also by name, which shows whether a handler knows them; they are in `optional_params` as well.
 HEARD_BY_NAME = ("best_of", "echo", "logprobs", "n", "web_search_options")
-BY_NAME = frozenset({"client_request", "prompt", *HEARD_BY_NAME})  # all that is passed only to methods that name it
+BY_NAME = frozenset({"client_request", "prompt", *HEARD_BY_NAME})  # passed only to methods that name them
 
-NO_TOKENS = "prompt must be text: this model takes no token ids (a handler that does has a parameter named `prompt`)"
+NO_TOKENS = "prompt must be text: this model takes no token ids (for that, its handler needs a parameter named `prompt`)"
 
 
 class Method:
-    """One method of a handler, or the function registered in a handler's place.
+    """One method of a handler, or a function registered as a handler.
 
     Attributes:
         named: the keywords that it names.
-        streams: whether it is one that streams.
-        wants_http_client: whether `http_client` is one, and it runs where that can be used.
-        says_stream: whether it passes `stream` on itself, beside `**optional_params`, which then must not have it. What is
-            written for LiteLLM relies on having it there, so this shows when the method is first called.
+        streams: whether it returns a stream.
+        wants_http_client: whether `http_client` is one of them, and it is async, so that it can use it.
+        says_stream: whether it passes `stream` itself, beside `**optional_params`, which must not have it then. Handlers
+            written for LiteLLM rely on `stream` being there, so this is found out when the method is first called.
     """
 
     def __init__(self, function: Callable[..., Any], name: str, *, streams: bool) -> None:
@@ -87,18 +87,18 @@ class Method:
         self._name = name
         self.named: frozenset[str]
         self.named, self._takes_any = _keywords_of(function)
-        # The call of a generator function of either kind only makes the generator: none of its code runs yet.
+        # Calling a sync or async generator function only creates the generator: none of its code runs yet.
         self.is_generator: bool = inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function)
         self._on_loop = self.is_generator or inspect.iscoroutinefunction(function)
         self.wants_http_client: bool = "http_client" in self.named and self._on_loop
         self.says_stream: bool = False
 
     def begin(self, keywords: Mapping[str, Any]) -> object:
-        """Call it where that `is_generator`: nothing waits, and none of its code runs yet."""
+        """Call a method that `is_generator`: this does not wait, and none of its code runs yet."""
         return self.function(**self._taken(keywords))
 
     async def __call__(self, keywords: Mapping[str, Any]) -> object:
-        """Call it where it belongs: a plain function may block, so it runs in a worker thread."""
+        """Call it: a sync function in a worker thread, as it may block."""
         keywords = self._taken(keywords)
         result = self.function(**keywords) if self._on_loop else await run_in_thread(self.function, **keywords)
         if inspect.iscoroutine(result):
@@ -110,7 +110,7 @@ class Method:
 
 
 def _keywords_of(function: Callable[..., Any]) -> tuple[frozenset[str], bool]:
-    """The keywords that a function names, and whether it takes any other."""
+    """The keywords that a function names, and whether it takes any others."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -124,13 +124,13 @@ class Bridge:
     """A handler as a `Backend`."""
 
     json_mode: str = "schema"
-    num_retries: int = 0  # a handler may have done anything when it fails: it is called again only by those who ask for that
+    num_retries: int = 0  # a failed handler may have had any effect: it is retried only if the caller sets a number
 
     def __init__(self, handler: object) -> None:
         self.handler = handler
         self.name: str = name_of(handler)
         self._methods: dict[str, Method] = {}
-        self._role = ""  # of a function registered as a handler: the method it stands for
+        self._role = ""  # for a function registered as a handler: the method that it implements
         if callable(handler) and all(is_missing(getattr(handler, name, None)) for name in METHODS):
             function = handler if inspect.isroutine(handler) or isinstance(handler, partial) else handler.__call__
             self._role = _role_of(function)
@@ -141,12 +141,12 @@ class Bridge:
         return HandlerCall(self, request)
 
     def keywords(self, *, stream: bool) -> frozenset[str]:
-        """Those that the method names which answers completions, streamed or not."""
+        """The keywords named by the method that answers completions, streamed or not."""
         methods = map(self.method, STREAMING + WHOLE if stream else WHOLE + STREAMING)
         return next((method.named for method in methods if method is not None), frozenset())
 
     def method(self, name: str) -> Method | None:
-        """The handler's method of this name, looked at once and again when somebody has replaced it; None if it has none."""
+        """The handler's method of this name; None if it has none. Inspected once, and again if it has been replaced."""
         method = self._methods.get(name)
         if self._role:
             return method
@@ -183,17 +183,17 @@ class HandlerCall:
         """See `Prepared`: a handler's requests are its own."""
 
     def traced(self, headers: Callable[[], dict[str, str]], waits: list[float]) -> "HandlerCall":
-        """See `Prepared`: a handler's own calls find the trace where it runs."""
+        """See `Prepared`. Nothing to add: the handler runs in the trace's context."""
         return self
 
     async def answer(self, via: Senders, deadline: float) -> Response:
-        """A whole answer: from the handler's own method, or collected from its stream; see `Prepared`."""
+        """A whole answer, from the handler's own method or collected from its stream; see `Prepared`."""
         return await _in_time(self._answer(via), deadline)
 
     async def open(self, via: Senders, shape: Shape, deadline: float) -> ChunkSource[Any]:
-        """A stream: the handler's own, or one made of its whole answer; see `Prepared`."""
+        """A stream, the handler's own or made of its whole answer; see `Prepared`."""
         method = self._first_method(STREAMING)
-        if method is not None and method.is_generator:  # then there is nothing to wait for
+        if method is not None and method.is_generator:  # creating it does not wait
             with _ours():
                 return self._generated(method, via, shape)
         return await _in_time(self._open(via, shape, deadline), deadline)
@@ -253,9 +253,9 @@ class HandlerCall:
         return self._one_of(ModelList, await method(**self._keywords))
 
     async def _first_of(self, via: Senders, *names: str, missing_ok: bool = False) -> object:
-        """What the first of these methods that is implemented returns; `MISSING` or an error where none is.
+        """The result of the first of these methods that is implemented; if none is, `MISSING` or an error.
 
-        A handler written for LiteLLM may return LiteLLM's models: these come as dicts.
+        A handler written for LiteLLM may return LiteLLM's models: these are converted to dicts.
         """
         for name in names:
             method = self._bridge.method(name)
@@ -264,7 +264,7 @@ class HandlerCall:
             try:
                 return in_own_terms(await self._result_of(method, via))
             except Exception as error:
-                # A user's own base class may say so at call time, as LiteLLM's page shows.
+                # A user's base class may raise this when it is called, as on LiteLLM's page.
                 if getattr(error, "message", None) != NOT_IMPLEMENTED:
                     raise
         if missing_ok:
@@ -331,7 +331,7 @@ class HandlerCall:
                 await source.aclose()
 
     def _whole(self, result: object) -> Response:
-        """A whole completion of the kind that was asked for."""
+        """A whole completion of the requested kind."""
         if isinstance(result, str):
             result = ModelResponse(model=self._model, choices=[Choices(message=Message(content=result))])
         elif isinstance(result, dict) and "choices" in result:
@@ -344,7 +344,7 @@ class HandlerCall:
         raise unusable(self._bridge.name, result, "a ModelResponse, a dict of one, or str")
 
     def _checked(self, response: ModelResponse) -> ModelResponse:
-        """A whole answer whose text is where it belongs, be it that of one piece (LiteLLM's `ModelResponse(stream=True)`)."""
+        """The answer with its text in its messages; LiteLLM's `ModelResponse(stream=True)` is converted from its delta."""
         piece = piece_of(response)
         if piece is not None:
             assembler = Assembler(ModelResponse)
@@ -373,7 +373,7 @@ class HandlerCall:
 
 
 def _role_of(function: Callable[..., Any]) -> str:
-    """Which handler method a registered function stands for, by what kind of function it is."""
+    """The handler method that a registered function implements, by the kind of function."""
     if inspect.isasyncgenfunction(function):
         return "astreaming"
     if inspect.iscoroutinefunction(function):
@@ -382,7 +382,7 @@ def _role_of(function: Callable[..., Any]) -> str:
 
 
 async def _in_time(work: Awaitable[T], deadline: float) -> T:
-    """What a handler comes to, unless `deadline` passes first; what it raises becomes one of our exceptions."""
+    """Await a handler's work until `deadline`, and translate its exceptions into ours."""
     with _ours():
         if deadline == FOREVER:
             return await work
@@ -392,7 +392,7 @@ async def _in_time(work: Awaitable[T], deadline: float) -> T:
 
 
 class _ours:  # noqa: N801  (a context manager that is read like a function)
-    """What a handler raises in here becomes one of our exceptions."""
+    """Translates a handler's exceptions into ours."""
 
     __slots__ = ()
 
@@ -407,7 +407,7 @@ class _ours:  # noqa: N801  (a context manager that is read like a function)
 
 
 class HandlerLog:
-    """What handlers get as `logging_obj` and `print_verbose`: LiteLLM's hooks, on this library's logger at debug level."""
+    """Passed to handlers as `logging_obj` and `print_verbose`: LiteLLM's hooks, on this library's logger at debug level."""
 
     def pre_call(self, *args: object, **kwargs: object) -> None:
         """A handler is about to call its model."""
@@ -418,7 +418,7 @@ class HandlerLog:
         logger.debug("handler: after the call")
 
     def print_verbose(self, message: object, *args: object, **kwargs: object) -> None:
-        """Something a handler wants known."""
+        """Log a handler's message."""
         logger.debug("handler: %s", message)
 
 
@@ -426,10 +426,10 @@ _LOG = HandlerLog()
 
 
 def _keywords(request: Request) -> dict[str, Any]:
-    """What a handler's method is called with: LiteLLM's sixteen keywords for completions, its ten for the rest."""
+    """The keywords for a handler's method: LiteLLM's sixteen for completions, its ten for other kinds."""
     options, params = request.options, dict(request.params)
     seconds = options.timeouts.longest_wait
-    if "max_completion_tokens" in params:  # handlers know it by its older name
+    if "max_completion_tokens" in params:  # handlers expect the older name
         params["max_tokens"] = params.pop("max_completion_tokens")
     shared: dict[str, Any] = {
         "model": request.model,
@@ -463,13 +463,13 @@ def _keywords(request: Request) -> dict[str, Any]:
 
 
 def _model_response() -> ModelResponse:
-    """What `ModelResponse(usage=Usage())` makes, at a third of its cost."""
+    """The same as `ModelResponse(usage=Usage())`, at a third of its cost."""
     choice = build(Choices, finish_reason="stop", message=build(Message))
     return build(ModelResponse, id=new_id(), created=int(time.time()), choices=[choice], usage=build(Usage))
 
 
 def _by_name(request: Request) -> dict[str, Any]:
-    """What only those methods are passed that name it: they need not expect more than LiteLLM's keywords."""
+    """Keywords passed only to methods that name them, as others may accept only LiteLLM's keywords."""
     by_name: dict[str, Any] = {"client_request": request.client_request}
     if request.kind == "text":
         by_name["prompt"] = request.content
@@ -482,7 +482,7 @@ def _messages_of_prompt(prompt: str | Sequence[object]) -> list[dict[str, Any]]:
 
 
 def _is_text(prompt: str | Sequence[object]) -> bool:
-    """Whether a prompt is a text or several, in contrast to token ids."""
+    """Whether a prompt is one or more texts, not token ids."""
     return isinstance(prompt, str) or all(isinstance(item, str) for item in prompt)
 
 
@@ -508,8 +508,8 @@ def _litellm_params(request: Request, seconds: float) -> dict[str, Any]:
     }
 
 
-def _proxy_server_request(asked: ClientRequest | None) -> dict[str, Any] | None:
+def _proxy_server_request(request: ClientRequest | None) -> dict[str, Any] | None:
     """The client's request as LiteLLM's proxy describes it."""
-    if asked is None:
+    if request is None:
         return None
-    return {"url": asked.url, "method": asked.method, "headers": dict(asked.headers), "body": dict(asked.body)}
+    return {"url": request.url, "method": request.method, "headers": dict(request.headers), "body": dict(request.body)}

@@ -1,4 +1,4 @@
-"""What the user subclasses to answer calls: `CustomLLM`, under LiteLLM's names."""
+"""`CustomLLM`, which users subclass to answer calls; with LiteLLM's names."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, NoReturn, TypeVar
@@ -15,7 +15,7 @@ class CustomLLMError(Exception):
     """An error with an HTTP status, for handlers to raise; the caller gets the exception class of that status.
 
     Args:
-        status_code: 400 or above. Text that is a number counts as one, since other APIs' errors have it so.
+        status_code: 400 or above. A number as text is accepted, since other APIs' errors have that.
         message: what went wrong, for the caller to read.
 
     Raises:
@@ -37,8 +37,8 @@ def _missing(method: F) -> F:
 
 
 def is_missing(method: object) -> bool:
-    """Whether a handler's method is only the one inherited from `CustomLLM`, which answers nothing."""
-    return method is None or getattr(method, "missing", False) is True  # a mock's attributes are all there
+    """Whether a handler's method is only inherited from `CustomLLM`, where it is not implemented."""
+    return method is None or getattr(method, "missing", False) is True  # `is True`, as a mock has every attribute
 
 
 def _not_implemented() -> NoReturn:
@@ -53,20 +53,20 @@ class CustomLLM(BaseLLM):
 
     The four completion methods are called with keywords only, LiteLLM's sixteen: `model` (without the provider's
     prefix), `messages`, `optional_params` (the caller's OpenAI parameters and every keyword this library does not
-    know; with `stream` for a method that streams, unless it passes `stream` on itself), `litellm_params`, `api_key`,
+    know; with `stream` for a method that streams, unless it passes `stream` itself), `litellm_params`, `api_key`,
     `api_base`, `headers`, `timeout` (seconds, enforced by the library as well), `client`, `model_response` (an empty
     `ModelResponse` to fill in), `acompletion`, `logging_obj`, `print_verbose`, `logger_fn`, `custom_prompt_dict`,
-    `encoding`. Embedding methods get `input`, image methods `prompt`, in the place of `messages`, and those that edit
-    images `image` as well, a list of what the caller gave: bytes, open files, paths, or tuples of a name and one of these.
-    A method without `**kwargs` is passed only the ones it names.
+    `encoding`. Embedding methods get `input`, image methods `prompt`, in place of `messages`; image editing methods also get
+    `image`, a list of the caller's bytes, open files, paths, or tuples of a name and one of these. A method without
+    `**kwargs` is passed only the keywords it names.
 
-    An async method that names `http_client` as well gets an `httpx.AsyncClient` for requests of its own, over the
-    connections of the client whose call it answers; it is not to be closed. Others are not passed it.
+    An async method that also names `http_client` gets an `httpx.AsyncClient` for its own requests, over the connections of
+    the client whose call it answers; it must not close it. Other methods are not passed it.
 
-    Some keywords are passed only to methods that name them: `client_request`, a `ClientRequest` that says who asks, where
-    the handler is served, else None; for text completions `prompt`, as it came, which can be token ids: to a handler that
-    does not name it they are not sent; and, where the caller gave them, `n`, `best_of`, `echo`, `logprobs` and
-    `web_search_options`, so that whoever serves the handler sees that it knows them.
+    Some keywords are passed only to methods that name them: `client_request`, the `ClientRequest` that a served handler
+    answers, else None; for text completions `prompt`, as given, which may be token ids: a handler that does not name it is
+    not called with token ids; and, if the caller gave them, `n`, `best_of`, `echo`, `logprobs` and `web_search_options`, so
+    that a server can see whether the handler supports them.
 
     Raise `CustomLLMError` with an HTTP status to fail; any other exception reaches the caller as an
     `APIConnectionError` with the original as its `__cause__`.

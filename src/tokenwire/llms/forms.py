@@ -1,17 +1,24 @@
-"""A request with files in it: `multipart/form-data`, as RFC 7578 has it, with names escaped as browsers do."""
+"""Requests with files: `multipart/form-data` (RFC 7578), with names escaped as browsers do."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from secrets import token_hex
 from typing import IO, Any, cast
 
+from anyio import Lock, to_thread
+from msgspec.structs import replace
+
 from ..exceptions import refused, wrong
+from ..types._response import Response
+from .backend import Senders
+from .openai import EndpointCall
 
 FILES = ("image", "mask")  # the parameters that are files
+INLINE_BYTES = 1024 * 1024  # of files: more of them is read in a thread, for nobody else is served meanwhile
 _EXPECTED = "bytes, an open binary file, a pathlib.Path, or (name, one of these[, content type])"
 _ESCAPES = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
 
-# The bytes by which pictures are known that an endpoint may take.
+# The first bytes of the image formats that endpoints take.
 _KINDS = (
     (b"\x89PNG\r\n\x1a\n", "png", "image/png"),
     (b"\xff\xd8\xff", "jpg", "image/jpeg"),
@@ -20,10 +27,45 @@ _KINDS = (
 )
 
 
-def form_of(fields: Mapping[str, Any]) -> tuple[str, bytes]:
-    """The content type and the body of a request with these fields; those in `FILES` are files, or a list of them.
+class Form:
+    """The body of a request, made once for all attempts.
 
-    Files are read here, and left where they stood. Of several under one name each is `name[]`, as OpenAI's own client sends them.
+    Args:
+        fields: as `form_of` takes them.
+    """
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self._fields = fields
+        self._made: tuple[str, bytes] | None = None
+        self._making = Lock()  # a hedge may want it while it is made
+
+    async def made(self) -> tuple[str, bytes]:
+        """What `form_of` returns; large files are read in a thread. Raises as that does."""
+        async with self._making:
+            if self._made is None:
+                is_large = sum(map(_size_of, _files_in(self._fields))) > INLINE_BYTES
+                self._made = await to_thread.run_sync(form_of, self._fields) if is_large else form_of(self._fields)
+        return self._made
+
+
+class FormCall(EndpointCall):
+    """A call whose request is a form; its files are read by the first attempt."""
+
+    __slots__ = ("form",)
+    form: Form
+
+    async def answer(self, via: Senders, deadline: float) -> Response:
+        """As `EndpointCall.answer`. Raises also as `form_of`."""
+        kind, data = await self.form.made()
+        self._request = replace(self._request, headers={**self._request.headers, "content-type": kind}, body=data)
+        return await super().answer(via, deadline)
+
+
+def form_of(fields: Mapping[str, Any]) -> tuple[str, bytes]:
+    """The content type and the body of a request with these fields; those in `FILES` are files, or lists of files.
+
+    Files are read here; an open file's position is restored. Several under one name are sent as `name[]`, as by OpenAI's own
+    client.
 
     Raises:
         BadRequestError: a file can't be read, or is empty; the message names it.
@@ -41,8 +83,34 @@ def form_of(fields: Mapping[str, Any]) -> tuple[str, bytes]:
     return f"multipart/form-data; boundary={boundary}", b"".join([*parts, f"--{boundary}--\r\n".encode()])
 
 
+def _files_in(fields: Mapping[str, Any]) -> Iterator[object]:
+    for name in FILES:
+        value = fields.get(name)
+        for file in cast("list[object]", value) if isinstance(value, list) else (value,):
+            yield file[1] if isinstance(file, tuple) and len(cast("tuple[object, ...]", file)) > 1 else file
+
+
+def _size_of(file: object) -> float:
+    """How many bytes reading it takes; one that can't tell may take any time. What is wrong with it is found when it is read."""
+    try:
+        if isinstance(file, os.PathLike):
+            return os.stat(cast("os.PathLike[str]", file)).st_size
+        if not hasattr(file, "read"):
+            return len(cast("bytes", file)) if isinstance(file, bytes | bytearray | memoryview) else 0
+        opened = cast("IO[bytes]", file)
+        if not (hasattr(opened, "seekable") and opened.seekable()):
+            return float("inf")
+        at = opened.tell()
+        opened.seek(0, os.SEEK_END)
+        end = opened.tell()
+        opened.seek(at)
+    except (OSError, ValueError):
+        return 0
+    return end - at
+
+
 def _texts(name: str, value: object) -> Iterator[tuple[str, str]]:
-    """A field's value as forms have it; what is in lists and mappings has a field each, as with OpenAI's own client."""
+    """A value as form fields; each item of lists and mappings is a field, as with OpenAI's own client."""
     if isinstance(value, bool):
         yield name, "true" if value else "false"
     elif isinstance(value, Mapping):
@@ -75,10 +143,10 @@ def _part(boundary: str, field: str, data: bytes, more: str = "", content_type: 
 
 
 def contents_of(file: object, where: str) -> bytes:
-    """What is in a file; an open one stays where it stands, for the next who reads it.
+    """The content of a file. The position of an open one is restored, for later reads.
 
     Raises:
-        BadRequestError: it can't be read, or there is nothing in it.
+        BadRequestError: it can't be read, or is empty.
     """
     if isinstance(file, bytes | bytearray | memoryview):
         data: object = bytes(file)

@@ -1,4 +1,4 @@
-"""What a handler does wrong, as the exception that its caller gets."""
+"""Translates a handler's errors into the exceptions that its caller gets."""
 
 import sys
 
@@ -8,10 +8,10 @@ from ..wire.errors import error_from_exception
 
 
 def is_handlers_own(error: BaseException) -> bool:
-    """Whether what a handler's code raised is the handler's own: any exception, or a cancellation that nobody asked for.
+    """Whether an exception out of a handler's code is the handler's own: any but a real cancellation of the caller's task.
 
-    A handler that awaits a task which is cancelled gets asyncio's `CancelledError`. Let through, it would end the caller's task
-    without a word. `SystemExit`, which libraries raise that believe to be a program, would end the whole server.
+    A handler that awaits a cancelled task gets asyncio's `CancelledError`. If it were passed on, it would silently end the
+    caller's task. `SystemExit`, which some libraries raise, would end the whole server.
     """
     if isinstance(error, Exception | SystemExit):
         return True
@@ -20,7 +20,7 @@ def is_handlers_own(error: BaseException) -> bool:
 
 
 def translated(error: BaseException) -> APIError:
-    """The exception of ours that says what the handler's says; of a failure of the network what may be shown to users."""
+    """Our exception for a handler's. What the network did is told without an address."""
     ours = error_from_exception(error)
     if ours is not error and ours.fault == "handler" and _is_network_error(error):
         from ..http.reasons import shown_reason
@@ -31,10 +31,10 @@ def translated(error: BaseException) -> APIError:
 
 
 def _is_network_error(error: BaseException) -> bool:
-    """Whether a connection of the handler's own failed: that may fare better, where its own mistakes would not."""
+    """Whether a connection of the handler's failed: then a retry may help, unlike after a bug in the handler."""
     if isinstance(error, OSError):
         return True
-    if "httpx" not in sys.modules and "httpx2" not in sys.modules:  # else it can't be one of theirs
+    if "httpx" not in sys.modules and "httpx2" not in sys.modules:  # then it can't be one of theirs
         return False
     from ..http.errors import is_network_error
 
@@ -47,17 +47,17 @@ def says_stream_twice(error: BaseException) -> bool:
 
 
 def unusable(name: str, value: object, expected: str) -> APIResponseValidationError:
-    """The exception that says that the handler `name` returned or yielded something else than `expected`."""
+    """The exception for a value that the handler `name` returned or yielded, but that is not `expected`."""
     return APIResponseValidationError(
         f"the handler {name} returned {type(value).__name__} where {expected} was expected", fault="handler"
     )
 
 
 def name_of(handler: object) -> str:
-    """What to call a handler in a message: the function's name, or its class's."""
+    """A handler's name in messages: the function's, or its class's."""
     return getattr(handler, "__qualname__", type(handler).__qualname__)
 
 
 def cause_of(error: BaseException) -> BaseException | None:
-    """What the translated exception names as its cause: the handler's own, unless that already is one of ours."""
+    """The cause of the translated exception: the handler's exception, unless that is already one of ours."""
     return error.__cause__ if isinstance(error, APIError) else error

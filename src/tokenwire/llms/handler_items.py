@@ -1,7 +1,6 @@
-"""What a handler's streaming method returned, as something to read: an async iterator, an iterator in a thread, a list.
+"""What a handler's streaming method returned, as a `Readable`: an async iterator, an iterator in a thread, or a list.
 
-Each is `Readable` for lists of the handler's own objects, whatever they are; what the handler raises comes out of `take`
-as it is.
+Each gives lists of the handler's own objects, of any kind; `take` raises the handler's exceptions unchanged.
 """
 
 import logging
@@ -23,21 +22,23 @@ from .threaded_iterator import ThreadedIterator
 logger: logging.Logger = logging.getLogger("tokenwire")
 
 CLOSE_SECONDS = 5.0  # how long a handler's own clean-up may take
-MAX_SECONDS_ALONE = 0.005  # a handler that waits for nothing for so long lets others run
+MAX_SECONDS_ALONE = 0.005  # after so long without a wait in a handler, other tasks are allowed to run
+MIN_SECONDS_ALONE = 0.0005  # the same if many handlers do not wait
+ROUND_SECONDS = 0.02  # within which every task should run once
 
 Batch: TypeAlias = list[Any]
 
 
 class Items(Readable[Batch], Protocol):
-    """Items as they arrive; an empty list says that there are no more."""
+    """Items as they arrive; an empty list at the end."""
 
     async def aclose(self) -> None:
-        """End them, so that the handler's `finally` blocks run. Bounded."""
+        """Close the iterator, so that the handler's `finally` blocks run. Takes at most `CLOSE_SECONDS`."""
         ...
 
 
 def items_of(result: object, name: str) -> Items | None:
-    """The items of what the handler called `name` returned; None for what cannot be iterated."""
+    """The items of the result of the handler called `name`; None if it can't be iterated."""
     if isinstance(result, str | dict | Record):
         return GivenItems([result])
     if isinstance(result, list | tuple):
@@ -51,13 +52,13 @@ def items_of(result: object, name: str) -> Items | None:
 
 
 def is_async_iterable(value: object) -> bool:
-    """Whether to read a value by `async for`."""
-    # What is iterable in both ways (our own `Stream` has an `__aiter__` that says so, and raises) is read as its `__next__` says.
+    """Whether to iterate a value by `async for`."""
+    # A value with both `__aiter__` and `__next__` is a sync iterator: our own `Stream` has an `__aiter__` that only raises.
     return hasattr(value, "__anext__") or (hasattr(value, "__aiter__") and not hasattr(value, "__next__"))
 
 
 def is_stream(value: object) -> bool:
-    """Whether a value is an answer in pieces, and not a whole one."""
+    """Whether a value is a stream of pieces, not a whole answer."""
     return not isinstance(value, str | bytes | dict | Record) and (
         hasattr(value, "__aiter__") or hasattr(value, "__iter__") or hasattr(value, "__next__")
     )
@@ -73,7 +74,7 @@ def _iterate(iterator: Iterator[object]) -> Iterator[Any]:
 
 
 class GivenItems:
-    """Items that were there at once."""
+    """Items that are all available at once."""
 
     def __init__(self, items: Batch) -> None:
         self._items = items
@@ -93,25 +94,26 @@ class GivenItems:
 
 
 class AsyncItems:
-    """The items of an async iterator, one at a time, on the reader's own task.
+    """The items of an async iterator, one at a time, in the reader's own task.
 
-    The handler's code runs a step at a time, to see whether it waits for anything: where no item did for a while, the others
-    on the event loop are let run before the next one is asked for. A cancel scope is around each wait, for a deadline or
-    another task to end it; `hand_on` has one for all, since it holds nothing open between two calls of its reader's.
+    The handler's code runs step by step, to detect whether it waits for anything: if it has not waited for a while, other tasks
+    of the event loop run before the next item is requested. Each wait is in a cancel scope, so that a deadline or another task
+    can end it; `hand_on` has a single scope for all, as it does not return to the reader in between.
     """
 
     def __init__(self, iterator: AsyncIterator[Any], name: str) -> None:
         self._next_step = steps_of(iterator)
         self._iterator = iterator
         self._name = name
-        self._next: Batch | None = None  # an empty list at the end, which is there to stay
+        self._next: Batch | None = None  # an empty list at the end, returned again by every later call
         self._error: BaseException | None = None
         self._waiting: Waiting = waiting()
-        self._is_inside = False  # the iterator, which can't be closed then
+        self._is_inside = False  # a step of the iterator is waiting, so it can't be closed
         self._is_closed = False
-        self._alone_since = FOREVER  # since when no step has waited
+        self._alone_since = FOREVER  # when the latest series of steps without a wait began
+        self._most_alone = MAX_SECONDS_ALONE
         self._reader_left: anyio.Event | None = None
-        self._close: Callable[[], Awaitable[object]] | None = getattr(iterator, "aclose", None)  # until somebody does
+        self._close: Callable[[], Awaitable[object]] | None = getattr(iterator, "aclose", None)  # None once it is closed
 
     def take(self) -> Batch | None:
         """See `Items`."""
@@ -129,7 +131,7 @@ class AsyncItems:
         wait = self._waiting
         try:
             with wait.until(deadline):
-                if self._alone_since != FOREVER and time.monotonic() - self._alone_since > MAX_SECONDS_ALONE:
+                if self._alone_since != FOREVER and time.monotonic() - self._alone_since > self._most_alone:
                     await self._let_others_run()
                 began = time.monotonic()
                 self._is_inside = True
@@ -146,7 +148,7 @@ class AsyncItems:
         except BaseException as error:
             if not is_handlers_own(error):
                 raise
-            if not wait.interrupted:  # else it ended because it was told to
+            if not wait.interrupted:  # else another task ended the wait
                 self._note_end(error)
                 return True
         finally:
@@ -156,16 +158,16 @@ class AsyncItems:
     async def hand_on(
         self, take: Callable[[Any], Awaitable[object] | None], clock: Callable[[], float], idle: float, until: float
     ) -> float:
-        """Await what `take` makes of each item as it comes, up to one of which it makes None: that is there to be taken then.
+        """Call `take` with each item and await its result, until it returns None: that item is left for `self.take`.
 
         Args:
-            take: given an item.
+            take: called with an item.
             clock: see `_loops.clock`.
-            idle: seconds within which an item must come.
-            until: by when no more are asked for.
+            idle: seconds within which an item must arrive.
+            until: the deadline of the whole stream.
 
         Returns:
-            When the last item was asked for. `take` and `wait` have to say what ended it: an item, a deadline, a failure.
+            When the last item was requested. What ended it (an item, a deadline, a failure) is found by `take` and `wait`.
 
         Raises:
             BaseException: what `take` raises, or its result.
@@ -194,7 +196,7 @@ class AsyncItems:
                         break
                     await taken
                     asked_at = clock()
-                    if asked_at - self._alone_since > MAX_SECONDS_ALONE:
+                    if asked_at - self._alone_since > self._most_alone:
                         await self._let_others_run()
                         asked_at = clock()
         except BaseException as error:
@@ -215,14 +217,14 @@ class AsyncItems:
         if close is None and not self._is_inside:
             return
         with anyio.move_on_after(CLOSE_SECONDS, shield=True):
-            if self._is_inside:  # an iterator can't be closed before the task that waits inside it is out of it
+            if self._is_inside:  # an iterator can't be closed while another task waits in it
                 self._reader_left = self._reader_left or anyio.Event()
                 wait.interrupt()
                 await self._reader_left.wait()
             try:
                 if close is not None:
                     await close()
-            except Exception:  # what a handler's clean-up raises helps nobody who has left
+            except Exception:  # nobody could handle an error of the handler's clean-up
                 logger.warning("the handler %s failed to close its stream", self._name, exc_info=True)
 
     def _leave(self) -> None:
@@ -235,23 +237,27 @@ class AsyncItems:
             self._error = error
             return
         self._next = []
-        if isinstance(self._iterator, AsyncGenerator):  # one that has ended is closed
+        if isinstance(self._iterator, AsyncGenerator):  # an ended generator is closed already
             self._close = None
 
     def _note_alone(self, began: float, ended: float) -> None:
-        """A step that began and ended at these times waited for nothing."""
+        """Note a step without a wait, which began and ended at these times."""
         if self._alone_since == FOREVER:
             self._alone_since = began
         if ended - began > BLOCKING_SECONDS:
             note_blocking(self._name, ended - began)
 
     async def _let_others_run(self) -> None:
+        """Let other tasks run once. If that takes long, other handlers may not wait either: each gets less time then."""
+        began = time.monotonic()
         await lowlevel.checkpoint()
+        share = ROUND_SECONDS / max(time.monotonic() - began, MIN_SECONDS_ALONE)
+        self._most_alone = min(max(self._most_alone * share, MIN_SECONDS_ALONE), MAX_SECONDS_ALONE)
         self._alone_since = FOREVER
 
 
 class ThreadItems:
-    """The items of an iterator, in a thread of its own."""
+    """The items of a sync iterator, run in its own thread."""
 
     def __init__(self, items: Iterable[object]) -> None:
         self._thread = ThreadedIterator(items)
@@ -276,4 +282,4 @@ class ThreadItems:
         self._waiting.close()
 
     def __del__(self) -> None:
-        self._thread.close()  # nobody will read on
+        self._thread.close()  # no more reads follow

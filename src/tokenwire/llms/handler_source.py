@@ -1,7 +1,7 @@
 """A handler's stream as a source of chunks.
 
-What its items hold becomes chunks of the caller's shape, and what it raises becomes one of our exceptions. The handler's
-own objects are never changed.
+Items become chunks of the caller's shape, and the handler's exceptions become ours. The handler's own objects are never
+changed.
 """
 
 from collections.abc import Awaitable, Callable
@@ -26,12 +26,12 @@ from ..wire.assemble import Assembler
 from ..wire.chunks import has_content
 from ..wire.convert import Converter, Shape, chat_response, piece_of, response_chunks, whole_class
 from ..wire.fields import content_of
-from ..wire.quick import take_piece
+from ..wire.quick import append_piece
 from .base import ChunkSource, Send
 from .handler_errors import cause_of, is_handlers_own, translated, unusable
 from .handler_items import AsyncItems, Items
 
-# How other vendors' reasons are called in OpenAI's words; whatever is not here stays as the handler said it.
+# Other vendors' finish reasons in OpenAI's terms; any other is kept as it is.
 FINISH_REASONS = {
     **dict.fromkeys(("eos", "eos_token", "stop_sequence", "end_turn", "COMPLETE", "STOP"), "stop"),
     **dict.fromkeys(("max_tokens", "MAX_TOKENS"), "length"),
@@ -44,7 +44,7 @@ _MORE_KEYS = _PLAIN_KEYS | {"reasoning_content", "logprobs"}
 _COUNTS = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
 _NULL = msgspec.Raw(b"null")
 
-# Where text is looked for in vain, if a field of this name and kind is none of the record's.
+# Names of fields that may have an answer's text by mistake, if the record has no such field.
 _TEXT_HOLDERS: dict[str, Any] = {
     **dict.fromkeys(("text", "content"), str | list),
     **dict.fromkeys(("delta", "message"), dict | Record),
@@ -55,10 +55,10 @@ CHUNKS = "str, GenericStreamingChunk, ModelResponseStream or a dict of one"
 
 
 class HandlerSource(ChunkSource[Any]):
-    """The chunks of what a handler yields.
+    """The chunks that a handler yields.
 
-    `done` is set when the end of the items is itself the answer's end: for handlers that yield bare text and so have no
-    other way to say it. A handler that yields chunks says in them that it is finished.
+    `done` is set if the end of the items is the answer's end: for handlers that yield text only, which have no other way to
+    end it. A handler that yields chunks marks the end in them.
 
     Args:
         items: the handler's; closed with the source.
@@ -104,7 +104,7 @@ class HandlerSource(ChunkSource[Any]):
         self._name, self._model = name, model
         self._converter = converter
         self._convert, self._plain_chunk = converter.convert, converter.plain_chunk
-        self._failure: APIError | None = None  # after chunks of the same items
+        self._failure: APIError | None = None  # raised after the chunks of the same items
         self._text_only = False
         self._ended = False
 
@@ -141,7 +141,7 @@ class HandlerSource(ChunkSource[Any]):
         return items is not None
 
     def wait(self, deadline: float) -> Awaitable[bool]:
-        """As `ChunkSource.wait`: for an item, which need not make a chunk."""
+        """See `ChunkSource.wait`. Waits for an item, which may give no chunk."""
         return ready() if self._ended or self._failure is not None else self._items.wait(deadline)
 
     def hand_on(self, send: Send, clock: Callable[[], float], idle: float, until: float) -> Awaitable[float] | None:
@@ -189,7 +189,7 @@ class HandlerSource(ChunkSource[Any]):
         return chunks
 
     def _chunks_for_caller(self, item: object) -> list[Any]:
-        """What the caller gets of one of the handler's items."""
+        """The caller's chunks for one of the handler's items."""
         text = _plain_text(item)
         if text:
             is_first = not self.assembler.knows_choice_0
@@ -216,14 +216,14 @@ class HandlerSource(ChunkSource[Any]):
                 self.had_content = self.had_content or has_content(chunk)
                 taken += self._convert(chunk, self.assembler.call_numbers)
             return taken
-        except (AttributeError, KeyError, TypeError, ValueError) as error:  # it holds other things than it should
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # an item with wrong types in it
             raise unusable(self._name, item, f"{CHUNKS} ({error})") from error
 
     def _continued(self, piece: GenericStreamingChunk) -> Any:
-        """What the caller gets of a piece that continues its choice; None for one that needs a closer look."""
+        """The caller's chunk for a piece that only continues its choice; None for any other."""
         if not self._converter.continues(piece):
             return None
-        taken = take_piece(self.assembler, piece)
+        taken = append_piece(self.assembler, piece)
         return None if taken is None else self._converter.continued(taken)
 
     def _chunks_of(self, item: object) -> list[Any]:
@@ -258,7 +258,7 @@ class HandlerSource(ChunkSource[Any]):
         return chunks
 
     def _ending(self) -> list[Any]:
-        """The last chunk of a handler that yields bare text: its return is the end of the answer."""
+        """The last chunk for a handler that yields text only: its return is the end of the answer."""
         self.done = True
         self.had_content = False
         if self.assembler.is_complete():
@@ -272,7 +272,7 @@ class HandlerSource(ChunkSource[Any]):
 
 
 def _plain_text(item: object) -> str | None:
-    """The text of an item that brings text for choice 0 and nothing else; None for any other."""
+    """The text of an item that has only text, for choice 0; None for any other."""
     if type(item) is str:
         return item
     if type(item) is GenericStreamingChunk:
@@ -300,9 +300,9 @@ def _plain_text(item: object) -> str | None:
 
 
 def _piece_of(item: object) -> GenericStreamingChunk | None:
-    """A flat chunk that adds to an answer and does not end it, and has no other field; None of any other item.
+    """The flat chunk of an item that only continues its choice; None for any other.
 
-    A dict with the usual types of values needs no constructor that understands every other.
+    A dict with values of the usual types does not need the slower constructor that accepts all others.
     """
     if type(item) is GenericStreamingChunk:
         is_more = not (item.is_finished or item.finish_reason or item.id or item.model or item.provider_specific_fields)
@@ -324,7 +324,7 @@ def _piece_of(item: object) -> GenericStreamingChunk | None:
 
 
 def whole_class_of(fields: dict[str, Any]) -> type[ModelResponse] | type[TextCompletionResponse] | None:
-    """What kind of whole answer a dict is; None for one that is none, such as a chunk."""
+    """The class of the whole answer that a dict is; None if it is not one, but a chunk, for example."""
     choices = fields.get("choices") or ()
     if any("message" in choice for choice in choices):
         return ModelResponse
@@ -345,7 +345,7 @@ def _require_text(text: object) -> None:
 
 
 def _with_reasoning(chunk: GenericStreamingChunk) -> GenericStreamingChunk:
-    """The chunk, with the reasoning that LiteLLM's handlers give in `provider_specific_fields`: a copy where there is some."""
+    """The chunk, with the reasoning that LiteLLM's handlers put into `provider_specific_fields`: then it is a copy."""
     bag = sent(chunk, "provider_specific_fields")
     if chunk.reasoning_content is not None or not isinstance(bag, dict):
         return chunk
@@ -354,10 +354,10 @@ def _with_reasoning(chunk: GenericStreamingChunk) -> GenericStreamingChunk:
 
 
 def refuse_hidden_text(answer: GenericStreamingChunk | ModelResponseStream | ModelResponse) -> None:
-    """Refuse an answer or a piece that brings nothing but has something where nobody looks for it: that would be lost.
+    """Refuse an answer or a piece without content that has text in an unknown field, as that would be lost.
 
     Raises:
-        TypeError: it does.
+        TypeError: it has.
     """
     parts: list[Record] = [answer]
     if not isinstance(answer, GenericStreamingChunk):
@@ -367,10 +367,10 @@ def refuse_hidden_text(answer: GenericStreamingChunk | ModelResponseStream | Mod
         return
     for part in parts:
         source = source_of(part)
-        made = source if isinstance(source, dict) else {}  # by Python code
+        made = source if isinstance(source, dict) else {}  # set by Python code
         hidden = [name for name, kinds in _TEXT_HOLDERS.items() if made.get(name) and isinstance(made[name], kinds)]
         if hidden:
-            raise TypeError(f"there is {hidden[0]} in a {type(part).__name__}, which has no such field")
+            raise TypeError(f"a {type(part).__name__} has no field {hidden[0]}")
 
 
 def _brings_something(part: Record) -> bool:
@@ -380,7 +380,7 @@ def _brings_something(part: Record) -> bool:
 
 
 def _in_openai_words(chunk: GenericStreamingChunk | ModelResponseStream) -> GenericStreamingChunk | ModelResponseStream:
-    """The chunk with its finish reason in OpenAI's words: a copy where that changes it, for chunks are the handler's."""
+    """The chunk with its finish reason in OpenAI's terms: a copy if that changes it, as the original is the handler's."""
     if isinstance(chunk, GenericStreamingChunk):
         said = chunk.finish_reason or ("stop" if chunk.is_finished else "")
         reason = FINISH_REASONS.get(said, said)

@@ -1,9 +1,9 @@
-"""The hosts that serve OpenAI's API as their own: a row each.
+"""The hosts whose own API is compatible with OpenAI's: a row each.
 
 Addresses, variables and other names for parameters are those of LiteLLM 1.110.2 (`get_llm_provider_logic.py`, `main.py` and the
-host's folder below `llms/`), so that an environment made for LiteLLM works here. Where LiteLLM speaks an API of the host's
-own (Ollama, Gemini) or asks for an address that the host documents (LM Studio), the row is by the host's own pages on
-OpenAI compatibility.
+host's folder below `llms/`), so that an environment made for LiteLLM works here. Where LiteLLM uses another API of the host
+(Ollama, Gemini) or requires an address that the host documents (LM Studio), the row follows the host's own pages on OpenAI
+compatibility.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from .providers import Provider, chat, endpoints
 
-_MAX_TOKENS = (("max_completion_tokens", "max_tokens"),)  # for hosts that know but the older name
+_MAX_TOKENS = (("max_completion_tokens", "max_tokens"),)  # for hosts that know only the older name
 
 
 def _host(
@@ -45,7 +45,7 @@ def _host(
 
 
 def _below_v1(base: str, _model: str, _path: str, version: str | None) -> tuple[str, str | None]:
-    """Callers write these hosts' addresses with and without the API's version."""
+    """The address with the version: callers write these hosts' addresses with and without it."""
     return (base if base.endswith("/v1") else f"{base}/v1"), version
 
 
@@ -53,7 +53,7 @@ _AZURE_V1 = frozenset({"v1", "latest", "preview"})
 
 
 def _azure(base: str, model: str, path: str, version: str | None) -> tuple[str, str | None]:
-    """Azure OpenAI has each deployment at an address of its own, and the newer API, without versions, at `/openai/v1`.
+    """Azure OpenAI's address: each deployment has its own, and the newer API, without versions, is at `/openai/v1`.
 
     Source: Microsoft's "Azure OpenAI in Azure AI Foundry Models REST API reference".
     """
@@ -70,14 +70,14 @@ def _azure(base: str, model: str, path: str, version: str | None) -> tuple[str, 
 
 
 def _fireworks_model(model: str) -> str:
-    """Fireworks' own models by their bare names."""
+    """Fireworks' full name for its own models, which callers may write without the prefix."""
     if model.startswith("accounts/") or "#" in model:
         return model
     return f"accounts/fireworks/{model}" if model.startswith(("models/", "routers/")) else f"accounts/fireworks/models/{model}"
 
 
 def _hugging_face_model(model: str) -> str:
-    """LiteLLM's users put the provider that is to answer in front; the router wants it behind: "org/model:provider"."""
+    """LiteLLM's users put the provider first; Hugging Face's router expects it last: "org/model:provider"."""
     parts = model.split("/")
     return f"{parts[1]}/{parts[2]}:{parts[0]}" if len(parts) == 3 else model
 
@@ -95,7 +95,7 @@ _ROWS = (
     _host("deepinfra", "https://api.deepinfra.com/v1/openai", "DEEPINFRA_API_KEY", "DEEPINFRA_API_BASE", renames=_MAX_TOKENS),
     _host(
         "deepseek",
-        "https://api.deepseek.com/beta",  # where its prefixes and strict tools are too
+        "https://api.deepseek.com/beta",  # /beta also has prefix completion and strict tools
         "DEEPSEEK_API_KEY",
         "DEEPSEEK_API_BASE",
         renames=_MAX_TOKENS,
@@ -178,7 +178,7 @@ _ROWS = (
     _host("wandb", "https://api.inference.wandb.ai/v1", "WANDB_API_KEY", "WANDB_API_BASE"),
     _host("xai", "https://api.x.ai/v1", "XAI_API_KEY", "XAI_API_BASE"),
     _host("zai", "https://api.z.ai/api/paas/v4", "ZAI_API_KEY", "ZAI_API_BASE", json_mode="object"),
-    # Addresses of one's own.
+    # Deployments with an address of the user's.
     Provider(
         name="azure",
         backend=endpoints,
@@ -194,7 +194,7 @@ _ROWS = (
     _host("databricks", "", "DATABRICKS_API_KEY DATABRICKS_TOKEN", "DATABRICKS_API_BASE", renames=_MAX_TOKENS),
     _host("hosted_vllm", "", "HOSTED_VLLM_API_KEY", "HOSTED_VLLM_API_BASE", needs_key=False),
     _host("litellm_proxy", "", "LITELLM_PROXY_API_KEY", "LITELLM_PROXY_API_BASE", needs_key=False),
-    # Servers on one's own machine.
+    # Servers on the user's machine.
     _host(
         "docker_model_runner",
         "http://localhost:22088/engines/llama.cpp/v1",
@@ -210,3 +210,41 @@ _ROWS = (
     _host("ollama_chat", "http://localhost:11434/v1", "OLLAMA_API_KEY", "OLLAMA_API_BASE", needs_key=False, place_of=_below_v1),
 )
 HOSTS: dict[str, Provider] = {row.name: row for row in _ROWS}
+
+
+# Hosts whose own API nobody speaks here, by LiteLLM's names for them.
+_ELSEWHERE = frozenset(
+    """
+    azure_ai bedrock bedrock_converse clarifai cloudflare cohere cohere_chat datarobot gigachat github_copilot nlp_cloud oci petals
+    predibase replicate sagemaker snowflake triton vertex_ai vertex_ai_beta watsonx
+    """.split()
+)
+_BEDROCK = ("openai/", "https://bedrock-runtime.REGION.amazonaws.com/openai/v1", "a Bedrock API key")
+_COHERE = ("openai/", "https://api.cohere.ai/compatibility/v1", "its key")
+_VERTEX = (
+    "openai/google/",
+    "https://LOCATION-aiplatform.googleapis.com/v1/projects/PROJECT/locations/LOCATION/endpoints/openapi",
+    "an access token",
+)
+# How their models are called by the APIs in OpenAI's words that some of them have beside it, by their own pages on these: the
+# model's prefix, the address, and what the key is.
+_BY_OPENAIS_API = {
+    "azure_ai": ("azure/", "https://RESOURCE.services.ai.azure.com", "its key"),
+    "bedrock": _BEDROCK,
+    "bedrock_converse": _BEDROCK,
+    "cohere": _COHERE,
+    "cohere_chat": _COHERE,
+    "vertex_ai": _VERTEX,
+    "vertex_ai_beta": _VERTEX,
+}
+
+
+def way_to(name: str, model: str) -> str | None:
+    """A sentence that says how a model of a host is called whose own API nobody speaks here; None for other names."""
+    if name not in _ELSEWHERE:
+        return None
+    if name not in _BY_OPENAIS_API:
+        where = "the address of its OpenAI-compatible API in api_base=... and its key in api_key=..."
+        return f'For {name}, call "openai/{model}" with {where}'
+    prefix, address, key = _BY_OPENAIS_API[name]
+    return f'For {name}, call "{prefix}{model}" with api_base="{address}" and {key} in api_key=...'

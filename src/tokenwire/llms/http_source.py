@@ -1,13 +1,13 @@
 """A stream over HTTP: server-sent events from an endpoint's response, as batches of chunks.
 
-Where a server answers a streaming request with something else, it is looked at here: a JSON body that holds a whole
-completion is handed out as chunks, HTML or nothing raises. The first byte that is not a space decides, not the content type,
-which servers get wrong: no line of an event stream begins as JSON or HTML do.
+A server may answer a streaming request with something else: a JSON body with a whole completion is returned as chunks, HTML
+or an empty body raises. The first byte that is not a space decides, not the content type, which servers get wrong: no line
+of an event stream begins like JSON or HTML.
 
-However a body ends, cleanly or by a broken connection, what has arrived is judged the same way: half an event at the end
-was torn off, and the stream is complete or it was cut short. It is complete when every choice has a finish reason. Some
-servers never send any: then `[DONE]` stands for them, but only if the body ends as HTTP has it, for there are servers that
-send `[DONE]` and hang up when they drop a stream in its middle.
+However a body ends, cleanly or by a broken connection, the same rules apply: an incomplete event at the end was truncated,
+and the stream is either complete or truncated. It is complete when every choice has a finish reason. Some servers never
+send finish reasons: then `[DONE]` counts instead, but only if the body ends properly, as some servers send `[DONE]` and
+close the connection when they abort a stream.
 """
 
 from collections.abc import Awaitable, Callable, Collection
@@ -24,7 +24,7 @@ from ..exceptions import (
     StreamTruncatedError,
     without_secrets,
 )
-from ..http.exchange import Exchange
+from ..http.exchange import HTTPResponse
 from ..types._source import Path
 from ..types.attempts import RequestInfo
 from ..wire.assemble import Assembler
@@ -34,27 +34,27 @@ from ..wire.errors import unusable
 from ..wire.sse import SSEDecoder
 from .base import ChunkSource, Send
 
-END_SECONDS = 5.0  # how long the end of a body may take after a `[DONE]` without any finish reason
+END_SECONDS = 5.0  # to wait for the end of a body after `[DONE]` without any finish reason
 
 _BOM = b"\xef\xbb\xbf"
 
 
 class State(Enum):
-    """What the body has turned out to be, so far."""
+    """What the body is, as far as is known."""
 
-    SNIFFING = auto()  # only space has come
+    SNIFFING = auto()  # only white space has arrived
     EVENTS = auto()
-    DOCUMENT = auto()  # to be judged when it is whole
-    DONE = auto()  # `[DONE]` came, and no finish reason before it: the end of the body decides
-    ENDED = auto()  # there is nothing more to take, or nobody wants it
-    CLOSED = auto()  # and nothing is held any more
+    DOCUMENT = auto()  # not events; decoded when it is complete
+    DONE = auto()  # `[DONE]` arrived without any finish reason: the end of the body decides
+    ENDED = auto()  # nothing more to take, or `aclose` was called
+    CLOSED = auto()  # the response is released
 
 
 class HTTPSource(ChunkSource[Chunk]):
     """The chunks of a response with a good status.
 
     Args:
-        exchange: the response, none of whose body has been taken; closed with the source.
+        response: the response, none of whose body has been taken; closed with the source.
         decoder: of the endpoint's dialect, for the caller's shape.
     """
 
@@ -62,10 +62,10 @@ class HTTPSource(ChunkSource[Chunk]):
         "_broken",
         "_decoder",
         "_events",
-        "_exchange",
         "_failure",
         "_limits",
         "_received",
+        "_response",
         "_state",
         "_until",
         "assembler",
@@ -74,23 +74,23 @@ class HTTPSource(ChunkSource[Chunk]):
         "status",
     )
 
-    def __init__(self, exchange: Exchange, decoder: EventDecoder, limits: Limits) -> None:
-        self.status: int | None = exchange.status
+    def __init__(self, response: HTTPResponse, decoder: EventDecoder, limits: Limits) -> None:
+        self.status: int | None = response.status
         self.assembler: Assembler = decoder.assembler
         self.had_content: bool = False
-        self._exchange = exchange
+        self._response = response
         self._decoder = decoder
         self._limits = limits
         self._events = SSEDecoder(max_event_bytes=limits.max_event_bytes, names=decoder.reads_names)
         self._state = State.SNIFFING
-        self._received = b""  # while sniffing, and of a document
-        self._broken: APIConnectionError | None = None  # how the body ended, where it did not end well
-        self._failure: APIError | None = None  # of what was handed on
-        self._until = 0.0  # by when it must have ended, after `[DONE]`
+        self._received = b""  # while SNIFFING, and the bytes of a DOCUMENT
+        self._broken: APIConnectionError | None = None  # the error that ended the body
+        self._failure: APIError | None = None  # an error during `hand_on`
+        self._until = 0.0  # the deadline for its end after `[DONE]`
 
     @property
     def done(self) -> bool:  # type: ignore[override]
-        """Whether the server said that the stream is complete."""
+        """Whether the server marked the stream as complete."""
         return self._decoder.done
 
     @property
@@ -105,13 +105,13 @@ class HTTPSource(ChunkSource[Chunk]):
 
     @property
     def headers(self) -> dict[str, str]:  # type: ignore[override]
-        """Of the response, names in lower case; read when first looked at."""
-        return self._exchange.headers
+        """The response's headers, names in lower case; parsed when first read."""
+        return self._response.headers
 
     @property
     def request(self) -> RequestInfo:  # type: ignore[override]
         """See `ChunkSource`."""
-        return RequestInfo("POST", without_secrets(self._exchange.url))
+        return RequestInfo("POST", without_secrets(self._response.url))
 
     def take(self) -> list[Chunk] | None:
         """The chunks that have arrived; see `ChunkSource`."""
@@ -119,7 +119,7 @@ class HTTPSource(ChunkSource[Chunk]):
         try:
             while (state := self._state) is not State.ENDED and state is not State.CLOSED and decoder.error is None:
                 try:
-                    data = self._exchange.take()
+                    data = self._response.take()
                 except APIConnectionError as error:
                     self._broken, data = error, b""
                 if data is None:
@@ -152,16 +152,16 @@ class HTTPSource(ChunkSource[Chunk]):
         return []
 
     def wait(self, deadline: float) -> Awaitable[bool]:
-        """As `ChunkSource.wait`: for bytes, which need not make a chunk."""
+        """See `ChunkSource.wait`. Waits for bytes, which may give no chunk."""
         state = self._state
-        if state is State.EVENTS and self._decoder.error is None:  # as a rule
-            return self._exchange.wait(deadline)
+        if state is State.EVENTS and self._decoder.error is None:  # the usual case
+            return self._response.wait(deadline)
         if state is State.ENDED or state is State.CLOSED or self._decoder.error is not None:
             return ready()
-        return self._wait_for_end(deadline) if state is State.DONE else self._exchange.wait(deadline)
+        return self._wait_for_end(deadline) if state is State.DONE else self._response.wait(deadline)
 
     def hand_on(self, send: Send, clock: Callable[[], float], idle: float, until: float) -> Awaitable[float] | None:
-        """See `ChunkSource`; up to the last finish reason, from where on another deadline counts."""
+        """See `ChunkSource`. Ends at the last finish reason, after which another deadline applies."""
         if self._state is not State.EVENTS or self.assembler.finished:
             return None
         return self._hand_on(send, clock, idle, until)
@@ -173,7 +173,7 @@ class HTTPSource(ChunkSource[Chunk]):
             try:
                 chunks = self.take()
             except APIError as error:
-                self._failure = error  # which the next `take` raises
+                self._failure = error  # raised by the next `take`
                 break
             if chunks is None:
                 deadline = min(since + idle, until)
@@ -190,41 +190,41 @@ class HTTPSource(ChunkSource[Chunk]):
                 began = clock()
                 await send(chunks)
                 now = clock()
-                since += now - began  # the time that the caller took is not the server's
+                since += now - began  # the time that the caller took does not count
         return since
 
     async def aclose(self) -> None:
-        """Release the connection: for reuse when the body can be read to its end in no time, else by closing it."""
+        """Release the connection: for reuse if the body can be read to its end quickly, else by closing it."""
         if self._state is State.CLOSED:
             return
         self._state = State.CLOSED
         try:
             if self._decoder.done:
-                await self._exchange.drain()
+                await self._response.drain()
         finally:
-            await self._exchange.aclose()
+            await self._response.aclose()
 
     def _take_done(self) -> None:
-        """`[DONE]` came: the stream is complete, or was cut short, or how the body ends will tell."""
+        """Handle `[DONE]`: the stream is complete, or truncated, or the end of the body will decide."""
         self._state = State.ENDED
         if self.assembler.is_partly_finished():
-            self._decoder.error = _truncated(f"{self._decoder.last_event} came, but not every choice had a finish reason")
+            self._decoder.error = _truncated(f"{self._decoder.last_event} arrived, but not every choice had a finish reason")
         elif not self.assembler.is_complete():
             self._state, self._until = State.DONE, _loops.now() + END_SECONDS
 
     async def _wait_for_end(self, deadline: float) -> bool:
-        """Wait for more of a body that has said all it had to, as long as it may take to end."""
+        """Wait for the end of a body after `[DONE]`, for at most `END_SECONDS`."""
         until = self._until
-        in_time = _loops.now() < until and await self._exchange.wait(min(deadline, until))
+        in_time = _loops.now() < until and await self._response.wait(min(deadline, until))
         if in_time or deadline < until:
             return in_time
         self._decoder.error = _truncated(
-            f"[DONE] came without any finish reason, and the body did not end within {END_SECONDS:.3g} s"
+            f"[DONE] arrived without any finish reason, and the body did not end within {END_SECONDS:.3g} s"
         )
         return True
 
     def _begin(self, data: bytes) -> list[Chunk]:
-        """Tell events from what else a server may send with status 200, and keep what is not events."""
+        """Detect whether the body is an event stream; keep the bytes if it is not."""
         if self._state is State.DONE:
             return []
         if self._state is State.SNIFFING:
@@ -237,7 +237,7 @@ class HTTPSource(ChunkSource[Chunk]):
                 self._state = State.DOCUMENT
                 self._received = bytearray(start)
             else:
-                self._events.feed_data(data)  # empty lines, and no event among them
+                self._events.feed_data(data)  # only empty lines, no events
         else:
             self._received += data
         limit = self._limits.max_body_bytes
@@ -246,7 +246,7 @@ class HTTPSource(ChunkSource[Chunk]):
         return []
 
     def _end(self) -> list[Chunk]:
-        """What the end of the body completes."""
+        """The chunks that the end of the body completes."""
         state, self._state = self._state, State.ENDED
         if state is State.DOCUMENT:
             return self._chunks_of_document(bytes(self._received))
@@ -256,7 +256,7 @@ class HTTPSource(ChunkSource[Chunk]):
         chunks: list[Chunk] = []
         if not decoder.done:
             chunks = decoder.decode(self._events.feed_eof())
-            if isinstance(decoder.error, APIResponseValidationError):  # half an event
+            if isinstance(decoder.error, APIResponseValidationError):  # an incomplete event
                 decoder.error = None
             if decoder.done:
                 self._take_done()
@@ -274,12 +274,12 @@ class HTTPSource(ChunkSource[Chunk]):
         return chunks
 
     def _take_status(self, error: APIError) -> None:
-        """Give an error that the answer is to blame for the server's own status."""
+        """Add the response's status to an error about its content."""
         if isinstance(error, APIResponseValidationError):
-            error.status_code = self._exchange.status
+            error.status_code = self._response.status
 
     def _outgrown(self) -> APIError | None:
-        """The error that the decoder has for its next call, which may never come."""
+        """The error of a too long event, which the decoder would raise only at its next call."""
         try:
             self._events.feed_data(b"")
         except LimitExceededError as error:
@@ -288,6 +288,6 @@ class HTTPSource(ChunkSource[Chunk]):
 
 
 def _truncated(reason: str, cause: BaseException | None = None) -> StreamTruncatedError:
-    truncated = StreamTruncatedError(f"the stream was cut before it was complete: {reason}")
+    truncated = StreamTruncatedError(f"the stream was truncated before it was complete: {reason}")
     truncated.__cause__ = cause
     return truncated

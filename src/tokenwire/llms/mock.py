@@ -1,4 +1,4 @@
-"""`mock_response`: the answer the caller wants to see, without a key and without a network."""
+"""`mock_response`: the answer that the caller gives, without a key and without a network."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -32,7 +32,7 @@ from ..wire.convert import response_chunks
 from ..wire.errors import error_from_exception
 
 TOOL_CALL_CONTENT = "This is a mock request"
-PIECE = 3  # characters to a streamed chunk
+PIECE = 3  # characters per streamed chunk
 
 # LiteLLM's magic strings. Its other "litellm.Something" strings are plain answers.
 _ERRORS: dict[str, type[APIError]] = {
@@ -47,7 +47,7 @@ _ERROR_PREFIXES: dict[str, tuple[type[APIError], int]] = {
 
 
 class Mock:
-    """Answers as `mock_response` says.
+    """Answers with the caller's `mock_response`.
 
     Args:
         mock: the caller's `mock_...` keywords.
@@ -124,7 +124,7 @@ class Mock:
         if mock is None:
             mock = TOOL_CALL_CONTENT
         if not isinstance(mock, str):
-            mock = str(mock)  # True, a number: what LiteLLM hands back unchanged, as the text it must be
+            mock = str(mock)  # True or a number, which LiteLLM returns unchanged, as text
         choices = [
             Choices(index=index, message=Message(content=mock, tool_calls=coerce(calls, ChatCompletionMessageToolCall)))
             for index in range(self._n)
@@ -140,7 +140,7 @@ def _raise_if_error(mock: object) -> None:
         raise InternalServerError(f"mock_response: {getattr(mock, 'text', None) or mock}") from mock
     if isinstance(mock, str):
         if mock in _ERRORS:
-            raise _ERRORS[mock](f"mock_response asked for {mock}")
+            raise _ERRORS[mock](f"raised as requested by mock_response: {mock}")
         for prefix, (cls, status) in _ERROR_PREFIXES.items():
             if mock.startswith(prefix):
                 raise cls(mock, status_code=status)

@@ -1,7 +1,7 @@
-"""Any endpoint that speaks HTTP in one of the dialects: the backend of the built-in providers.
+"""Endpoints with HTTP APIs in one of the dialects: the backend of the built-in providers.
 
 A call's request is checked, addressed and encoded once; each attempt sends it as it is. One request is one attempt:
-retries are the call's business, as are the names of deadlines.
+`_calls` does the retries, and names the time-outs.
 """
 
 import logging
@@ -18,7 +18,7 @@ from .._settings import Limits, environment, module_settings
 from ..exceptions import APIError, APIResponseValidationError, AuthenticationError, refused, without_secrets, wrong
 from ..http.clients import sender_of
 from ..http.decoding import ACCEPTED_ENCODINGS
-from ..http.exchange import Exchange, HTTPRequest, Sender
+from ..http.exchange import HTTPRequest, HTTPResponse, Sender
 from ..http.tls import not_ours
 from ..types import EmbeddingResponse, ImageResponse, ModelList, TextCompletionResponse, TokenCount
 from ..types._response import Response, set_received
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import httpx
 
 USER_AGENT = f"tokenwire/{_version.__version__}"
-# The environment's key is for calls that bring no credentials of their own; `api-key` is Azure's name for them.
+# The environment's key is used for calls without credentials of their own, in either header; `api-key` is Azure's.
 _CREDENTIALS = frozenset({"authorization", "api-key"})
 _FRAMING = frozenset({"content-length", "transfer-encoding"})
 _OTHERS: dict[Kind, tuple[str, str, type[Response]]] = {
@@ -50,7 +50,7 @@ _OTHERS: dict[Kind, tuple[str, str, type[Response]]] = {
 _PATHS = ("/chat/completions", "/completions", "/messages", "/responses", *(path for path, _, _ in _OTHERS.values()))
 _VERSION, _RESPONSES = "/v1", "/responses"
 
-# What a request says of the answer alone: APIs that count a prompt's tokens refuse it.
+# Parameters about the answer only: APIs that count a prompt's tokens refuse them.
 _OF_THE_ANSWER = frozenset("max_tokens max_output_tokens stop_sequences stream temperature top_k top_p store include".split())
 
 _KINDS = {
@@ -95,9 +95,9 @@ class OpenAI:
         """See `Backend`.
 
         Raises:
-            BadRequestError: `api_base` is not a base URL, `client` not an HTTP client or one that `ssl_verify` would have to
-                change, the model has no name, or the endpoint's API has no way to say something.
-            AuthenticationError: there is no key, and no address of the caller's own that might do without.
+            BadRequestError: `api_base` is not a base URL, `client` is not an HTTP client or is given together with
+                `ssl_verify`, the model has no name, or the endpoint's API can't express a parameter or message.
+            AuthenticationError: there is no key, and no address of the caller's own, which might not need one.
         """
         options, params, method = request.options, request.params, "POST"
         if request.kind == "tokens":
@@ -118,15 +118,14 @@ class OpenAI:
             query = urlencode(params.get("extra_query") or {}, doseq=True)
             extra = params.get("extra_body")
             params = {name: value for name, value in params.items() if name not in ("extra_query", "extra_body")}
-        form_type, data = None, b""
+        fields: dict[str, Any] | None = None
+        data = b""
         if request.kind == "models":
             method = "GET"
         elif request.kind == "image_edit":
-            from .forms import form_of
-
             images = params["image"]
-            one = {"image": images[0]} if len(images) == 1 else {}  # as OpenAI's own client says it
-            form_type, data = form_of(self._body(request, model, {**params, **one}, extra))
+            one = {"image": images[0]} if len(images) == 1 else {}  # as OpenAI's own client sends it
+            fields = self._body(request, model, {**params, **one}, extra)
         else:
             data = encode_body(self._body(request, model, params, extra))
         timeouts, key = options.timeouts, self._key(options, address)
@@ -137,8 +136,6 @@ class OpenAI:
             streamed=request.stream,
             has_body=bool(data),
         )
-        if form_type is not None:
-            headers = {**headers, "content-type": form_type}
         http_request = HTTPRequest(
             method=method,
             url=url_of(address, self._path, version, query),
@@ -148,10 +145,16 @@ class OpenAI:
             pool=timeouts.pool,
             write=timeouts.write,
         )
-        return EndpointCall(http_request, address.shown, self._answer, self._dialect, request)
+        if fields is None:
+            return EndpointCall(http_request, address.shown, self._answer, self._dialect, request)
+        from .forms import Form, FormCall
+
+        call = FormCall(http_request, address.shown, self._answer, self._dialect, request)
+        call.form = Form(fields)
+        return call
 
     def _body(self, request: Request, model: str, params: Mapping[str, Any], extra: Mapping[str, Any] | None) -> dict[str, Any]:
-        """The request's JSON; what is `extra` is the endpoint's own word, and nobody translates it."""
+        """The request's JSON; `extra` is added without translation, as it is in the endpoint's own terms."""
         if self._renames:
             params = self._in_its_words(request, params)
         if self._provider.params_of is not None:
@@ -171,7 +174,7 @@ class OpenAI:
         for name, value in self._provider.defaults:
             if name not in body:
                 body[name] = value
-                logger.debug("%s/%s: %s is not given, and %r is sent", request.provider, request.model, name, value)
+                logger.debug("%s/%s: %s is not given, so %r is sent", request.provider, request.model, name, value)
         if self._path == _RESPONSES:
             body.update(self._provider.by_responses)
         if request.stream:
@@ -179,7 +182,7 @@ class OpenAI:
         return body
 
     def _in_its_words(self, request: Request, params: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters as the host has them.
+        """The parameters, by the host's names.
 
         Raises:
             BadRequestError: one is given under both of its names.
@@ -188,12 +191,12 @@ class OpenAI:
         for name, value in params.items():
             own = self._renames.get(name, name)
             if own != name and own in params:
-                raise refused(name, f"{name} and {own} are one parameter for {request.provider!r}: pass one of them")
+                raise refused(name, f"{name} and {own} are the same parameter for {request.provider!r}: pass only one of them")
             said[own] = value
         return said
 
     def _own_headers(self, key: tuple[str, str | None]) -> Headers:
-        """What the host wants in each request, or takes where the environment has it."""
+        """The host's own headers for each request, some of them from environment variables."""
         headers: Headers = self._provider.headers
         if headers:
             secret = (key[1] or "").removeprefix("Bearer ")
@@ -204,12 +207,12 @@ class OpenAI:
         return headers
 
     def _address(self, options: Options, model: str) -> tuple[Address, str | None]:
-        """Where the path is added, and what is sent as `api-version`, None for nothing."""
+        """The address to which the path is added, and the `api-version` to send, None for none."""
         provider, version = self._provider, options.api_version
         base = options.api_base or environment(*provider.base_variables) or provider.api_base
         if not base:
             where = " or ".join(provider.base_variables)
-            raise refused("api_base", f'"{provider.name}/" has no address of its own: pass api_base=, or set {where}')
+            raise refused("api_base", f'"{provider.name}/" has no default address: pass api_base=, or set {where}')
         address = address_of(base, _PATHS)
         if version is None and provider.api_version is not None and "api-version=" not in address.query:
             version = environment(*provider.version_variables) or provider.api_version
@@ -218,10 +221,9 @@ class OpenAI:
         return (without_version(address, _VERSION) if self._path.startswith(_VERSION) else address), version
 
     def _key(self, options: Options, address: Address) -> tuple[str, str | None]:
-        """The header that says who asks, if the caller's headers say nothing of it.
+        """The header with the credentials, unless the caller's headers have one.
 
-        User and password in the address come before every key, as httpx and so openai's client have it: who puts them
-        there has no other use for them.
+        User and password in the address take precedence over every key, as in httpx and so in openai's client.
         """
         if address.authorization is not None:
             return "authorization", address.authorization
@@ -271,7 +273,7 @@ class EndpointCall:
         return RequestInfo(self._request.method, without_secrets(self._request.url))
 
     def traced(self, headers: Callable[[], dict[str, str]], waits: list[float]) -> "EndpointCall":
-        """See `Prepared`. What the caller says in a header of the same name stays."""
+        """See `Prepared`. The caller's own headers of the same names are kept."""
         own = self._request.headers
         trace = {name: value for name, value in headers().items() if name not in own}
         other = copy(self)
@@ -282,51 +284,51 @@ class EndpointCall:
         """Send the request and read the whole answer; see `Prepared`.
 
         Raises:
-            APIError: the class that the server's status and error object call for, or what became of the connection.
+            APIError: of the class for the server's status and error object, or for a failed connection.
         """
-        exchange = await self._sender(via).send(self._request, deadline)
+        response = await self._sender(via).send(self._request, deadline)
         body: bytes | None = None
         try:
-            if not 200 <= exchange.status < 300:
-                raise await error_of(exchange, deadline, self._limits)
-            body = await exchange.read(deadline, self._limits.max_body_bytes, "max_body_bytes")
+            if not 200 <= response.status < 300:
+                raise await error_of(response, deadline, self._limits)
+            body = await response.read(deadline, self._limits.max_body_bytes, "max_body_bytes")
             record = self._decode(body)
-            set_received(record, exchange, exchange.status, body)
+            set_received(record, response, response.status, body)
         except APIError as error:
-            add_headers(error, exchange.headers)
+            add_headers(error, response.headers)
             if isinstance(error, APIResponseValidationError):
-                error.status_code = exchange.status
+                error.status_code = response.status
             if body is not None:
-                error.response = exchange.response_with(body)
+                error.response = response.response_with(body)
             raise
         finally:
-            await exchange.aclose()
+            await response.aclose()
         return chat_response(record) if self._kind == "chat" and isinstance(record, TextCompletionResponse) else record
 
     async def open(self, via: Senders, shape: Shape, deadline: float) -> ChunkSource[Any]:
         """Send the request and wait for the head of a good response; see `Prepared`."""
         assert self._dialect is not None, "only completions are streamed"
-        exchange = await self._sender(via).send(self._request, deadline)
+        response = await self._sender(via).send(self._request, deadline)
         try:
-            if not 200 <= exchange.status < 300:
-                raise await error_of(exchange, deadline, self._limits)
-            return HTTPSource(exchange, self._dialect.decoder(shape, self._model), self._limits)
+            if not 200 <= response.status < 300:
+                raise await error_of(response, deadline, self._limits)
+            return HTTPSource(response, self._dialect.decoder(shape, self._model), self._limits)
         except BaseException:
-            await exchange.aclose()
+            await response.aclose()
             raise
 
     def _sender(self, via: Senders) -> Sender:
         return via.sender(self.api_base, self._ssl_verify) if self._client is None else sender_of(self._client)
 
 
-async def error_of(exchange: Exchange, deadline: float, limits: Limits) -> APIError:
-    """The exception that a response without the status of a good one calls for."""
-    body = await exchange.read_start(deadline, limits.max_error_body_bytes)
-    return error_from_response(exchange.status, exchange.headers, body, response=exchange.response_with(body))
+async def error_of(response: HTTPResponse, deadline: float, limits: Limits) -> APIError:
+    """The exception for a response with another status than a good one."""
+    body = await response.read_start(deadline, limits.max_error_body_bytes)
+    return error_from_response(response.status, response.headers, body, response=response.response_with(body))
 
 
 def _setting(name: str | None) -> str | None:
-    """A key that LiteLLM's users assign, as `tokenwire.openai_key`: for endpoints, and for no handler."""
+    """A key assigned to the package, such as `tokenwire.openai_key`: for endpoints only, not for handlers."""
     key = None if name is None else module_settings().get(name)
     if key is not None and not isinstance(key, str):
         raise refused(name or "", f"{name} must be a str, not {type(key).__name__}")
@@ -342,15 +344,15 @@ def _headers(
     streamed: bool,
     has_body: bool,
 ) -> dict[str, str]:
-    """The request's headers, names in lower case. Shared by all requests that have the same, and changed by none.
+    """The request's headers, names in lower case. Cached, so requests share the object and must not change it.
 
-    A header of the caller's comes in the place of ours, and one that is None takes ours away.
+    The caller's headers replace ours; a None removes ours.
     """
     refuse_control_characters("api_key", key[1] or "")
     refuse_control_characters("organization", organization or "")
     headers: dict[str, str | None] = {"accept": "text/event-stream" if streamed else "application/json"}
     headers["user-agent"] = USER_AGENT
-    headers["accept-encoding"] = "identity" if streamed else ACCEPTED_ENCODINGS  # compression holds small events back
+    headers["accept-encoding"] = "identity" if streamed else ACCEPTED_ENCODINGS  # compression would delay small events
     headers[key[0]] = key[1]
     headers["openai-organization"] = organization or None
     if has_body:
@@ -358,7 +360,7 @@ def _headers(
     headers.update((name.lower(), value) for name, value in given)
     sent = {name: value for name, value in headers.items() if value is not None}
     if framing := _FRAMING & sent.keys():
-        raise refused("headers", f"headers must not have {min(framing)}: it follows from the body that is sent")
+        raise refused("headers", f"headers must not have {min(framing)}: it is set from the body that is sent")
     return sent
 
 
@@ -366,7 +368,7 @@ def encode_body(body: Mapping[str, Any]) -> bytes:
     """The request's JSON.
 
     Raises:
-        BadRequestError: a value that JSON has no way to say; the message names where it stands.
+        BadRequestError: JSON can't represent a value; the message has its path.
     """
     try:
         return msgspec.json.encode(body, enc_hook=_encode_foreign)
@@ -377,14 +379,14 @@ def encode_body(body: Mapping[str, Any]) -> bytes:
 
 
 def _encode_foreign(value: object) -> object:
-    dump = getattr(value, "model_dump", None)  # a pydantic model, as openai's own types are
+    dump = getattr(value, "model_dump", None)  # pydantic models, such as openai's own types
     if dump is not None and not isinstance(value, type):
         return dump(mode="json", exclude_none=True)
     raise TypeError(f"objects of type {type(value).__name__} are not JSON")
 
 
 def _unencodable(value: object, path: str = "") -> tuple[str, Any]:
-    """The innermost value that can't be encoded, and where it stands."""
+    """The innermost value that can't be encoded, and its path."""
     children: list[tuple[str, Any]] = []
     if isinstance(value, Mapping):
         children = [(f"{path}.{name}" if path else str(name), item) for name, item in value.items()]

@@ -1,7 +1,6 @@
-"""Providers that users describe themselves, in the format of LiteLLM's `providers.json` (1.110): an address, the variable of
-its key, and what is special.
+"""Providers described by users, in the format of LiteLLM's `providers.json` (1.110): address, key variable, special behaviour.
 
-What such a preset says of a host for LiteLLM's own accounts (`provider_info`, `supported_endpoints`, ...) changes no request.
+Fields for LiteLLM's own accounting (`provider_info`, `supported_endpoints`, ...) are accepted and ignored.
 """
 
 import logging
@@ -21,18 +20,18 @@ class _Constraints(msgspec.Struct, forbid_unknown_fields=True):
     temperature_max: float | None = None
     temperature_min: float | None = None
     temperature_min_with_n_gt_1: float | None = None
-    cache_control_ttl: bool = True  # nothing is ever taken out of it here
+    cache_control_ttl: bool = True  # ignored: we never remove it
 
 
 class _Special(msgspec.Struct, forbid_unknown_fields=True):
     convert_content_list_to_string: bool = False
     force_store_false: bool = False
     preserve_cache_control: bool = True
-    web_search_requests_from_tool_usage: bool = False  # for LiteLLM's accounts; the usage is what the host sent
+    web_search_requests_from_tool_usage: bool = False  # ignored: for LiteLLM's accounting; our usage is the host's
 
 
 class Preset(msgspec.Struct, forbid_unknown_fields=True):
-    """One entry of such a file; see LiteLLM's `llms/openai_like/README.md` for what its fields mean."""
+    """One entry of such a file; LiteLLM's `llms/openai_like/README.md` describes its fields."""
 
     base_url: str
     api_key_env: str
@@ -51,7 +50,7 @@ def provider_of(name: str, preset: Mapping[str, Any]) -> Provider:
     """The provider that a preset describes.
 
     Raises:
-        BadRequestError: it says something that is not known here, or lacks something; the message names it.
+        BadRequestError: a field is unknown, missing or wrong; the message names it.
     """
     try:
         said = msgspec.convert(preset, Preset)
@@ -82,7 +81,7 @@ def provider_of(name: str, preset: Mapping[str, Any]) -> Provider:
 
 
 def _within(constraints: _Constraints) -> Callable[[dict[str, Any]], dict[str, Any]] | None:
-    """What brings a temperature into the bounds; None where there are none."""
+    """A function that limits the temperature to the preset's bounds; None if it has none."""
     most, least, least_of_several = (
         constraints.temperature_max,
         constraints.temperature_min,
@@ -100,17 +99,17 @@ def _within(constraints: _Constraints) -> Callable[[dict[str, Any]], dict[str, A
         temperature = max([given if most is None else min(given, most), *lower])
         if temperature == given:
             return params
-        logger.debug("temperature %r is sent as %r, as the host's preset has it", given, temperature)
+        logger.debug("temperature %r is sent as %r, the bound in the host's preset", given, temperature)
         return {**params, "temperature": temperature}
 
     return bounded
 
 
 def _joined(messages: object) -> object:
-    """The messages with each list of text parts as one text.
+    """The messages, with each list of text parts joined to one text.
 
     Raises:
-        BadRequestError: a part is something else.
+        BadRequestError: a part is not text.
     """
     if not isinstance(messages, list):
         return messages
@@ -130,7 +129,7 @@ def _joined(messages: object) -> object:
 def _text_of(part: object, where: str) -> str:
     text = cast("dict[str, object]", part).get("text") if isinstance(part, dict) else part
     if not isinstance(text, str):
-        raise refused("messages", f"{where} is no text, and this host takes nothing else")
+        raise refused("messages", f"{where} must be text: this host takes nothing else")
     return text
 
 

@@ -1,7 +1,7 @@
-"""The providers that are built in: one row each, with all that is known of them.
+"""The built-in providers: one row each, with everything that is specific to it.
 
-A new provider with an API that a dialect knows is a row and nothing else: here, or in `hosts`, which has those that serve
-OpenAI's API as their own and is loaded once one of them is asked for.
+A new provider with an API that has a dialect is one row, and no other code: here, or in `hosts`, which has the hosts with
+APIs compatible with OpenAI's, and is loaded when one of them is first called.
 """
 
 from collections.abc import Callable
@@ -20,29 +20,29 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, eq=False):  # hashed b
     """One provider.
 
     Attributes:
-        name: what stands before the "/" in a model's name.
-        backend: makes what answers calls of a kind.
-        dialect: gives the one in which chat completions are asked for.
-        api_base: its address, where neither the caller nor the environment names another; "" where it has none.
-        key_needed_at: addresses that begin so are not called without a key, where it is the provider's or the environment's;
-            "" for a provider that needs none.
-        base_variables, key_variables, organization_variables: of the environment; the first that is set counts.
-        models, model_prefixes: bare names, and their beginnings, that mean this provider without a prefix.
-        key_setting: what users may assign the key to, as `tokenwire.openai_key`.
-        defaults: fields of a request that the API wants, where the caller leaves them out.
-        json_mode: how a type is asked for as an answer: by its schema, as any JSON object, or in the prompt alone.
-        num_retries: attempts after the first, where nobody names a number.
-        key_header: where the key is sent, where it is not the dialect's.
-        place_of: (address, model, path, API version) → the address in front of the path, and the version; for hosts that
-            have more in the address than the path.
-        api_version, version_variables: what is sent as `api-version`, where the caller and the address say nothing of it.
-        model_of: the name that the host has for a model, made of the caller's.
-        renames: parameters that the host has under another name: the caller's, the host's.
-        params_of: makes of the parameters, under the host's names, what the host takes.
-        by_responses: fields of each request by the Responses API, whatever the caller says.
-        headers, header_variables: sent with each request; the latter where the environment has a value. "{api_key}" in one of
-            the former stands for the key.
-        messages_of: makes of the caller's messages what the host takes.
+        name: the part before the "/" in a model's name.
+        backend: makes the backend for calls of a kind.
+        dialect: returns the dialect of its chat completions.
+        api_base: its default address; "" if it has none.
+        key_needed_at: an address that begins so requires a key, if it is the provider's default or the environment's; "" for
+            a provider that needs no key.
+        base_variables, key_variables, organization_variables: environment variables; the first that is set counts.
+        models, model_prefixes: models' names, and beginnings of names, that belong to this provider without its prefix.
+        key_setting: the package's attribute for the key, as `tokenwire.openai_key`.
+        defaults: fields that the API requires in a request, added if the caller leaves them out.
+        json_mode: how a type is requested as an answer: by its schema, as any JSON object, or in the prompt only.
+        num_retries: attempts after the first, by default.
+        key_header: the header for the key, if it is not the dialect's.
+        place_of: (address, model, path, API version) → the address before the path, and the version; for hosts whose address
+            depends on more than the path.
+        api_version, version_variables: the `api-version` to send by default.
+        model_of: maps the caller's name of a model to the host's.
+        renames: parameters with another name at the host, as (caller's, host's).
+        params_of: converts parameters, under the host's names, to what the host takes.
+        by_responses: fields set in each request of the Responses API, whatever the caller gave.
+        headers, header_variables: sent with each request; the latter if the environment has a value. "{api_key}" in one of
+            the former is replaced by the key.
+        messages_of: converts the caller's messages to what the host takes.
     """
 
     name: str
@@ -73,7 +73,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True, eq=False):  # hashed b
 
 
 def endpoints(provider: Provider, kind: Kind) -> Backend:
-    """What answers for any provider whose endpoints speak a dialect."""
+    """The backend for any provider whose endpoints use a dialect."""
     from .openai import OpenAI
 
     return OpenAI(provider, kind)
@@ -117,7 +117,7 @@ def _openai_provider(
         key_variables=("OPENAI_API_KEY",),
         organization_variables=("OPENAI_ORGANIZATION", "OPENAI_ORG_ID"),
         key_setting="openai_key",
-        json_mode="prompt" if dialect is _text else "schema",  # /completions knows no response_format
+        json_mode="prompt" if dialect is _text else "schema",  # /completions has no response_format
         models=tuple(models.split()),
         model_prefixes=tuple(model_prefixes.split()),
     )
@@ -148,18 +148,25 @@ _ROWS = (
 _PROVIDERS: dict[str, Provider] = {row.name: row for row in _ROWS}
 
 
-# How LiteLLM's users ask an endpoint of OpenAI's API in another dialect: "openai/responses/o3".
+# LiteLLM's prefixes for other dialects of OpenAI's API: "openai/responses/o3".
 _WITHIN = "responses/"
 
 
 def find(name: str) -> Provider | None:
-    """The built-in provider of this name; None where there is none."""
+    """The built-in provider of this name; None if there is none."""
     row = _PROVIDERS.get(name)
     if row is not None:
         return row
     from .hosts import HOSTS
 
     return HOSTS.get(name)
+
+
+def way_to(name: str, model: str) -> str | None:
+    """How a model of a host is called whose own API nobody speaks here; None for a name that is not such a host's."""
+    from .hosts import way_to
+
+    return way_to(name, model)
 
 
 def names() -> tuple[str, ...]:
@@ -170,7 +177,7 @@ def names() -> tuple[str, ...]:
 
 
 def built_in(provider: Provider, model: str, kind: Kind) -> tuple[str, Backend]:
-    """The model's own name, and what answers a provider's calls of a kind for it."""
+    """The model's own name, and the provider's backend for calls of a kind."""
     if kind in ("chat", "tokens") and model.startswith(_WITHIN) and provider.dialect is chat:
         return model.removeprefix(_WITHIN), _by_responses(provider, kind)
     return model, _backend_of(provider, kind)
@@ -187,5 +194,5 @@ def _by_responses(provider: Provider, kind: Kind) -> Backend:
 
 
 def provider_of(model: str) -> str | None:
-    """The built-in provider that a bare model name means; None where it tells none."""
+    """The built-in provider of a model name without a prefix; None if none can be inferred."""
     return next((row.name for row in _ROWS if model in row.models or model.startswith(row.model_prefixes)), None)

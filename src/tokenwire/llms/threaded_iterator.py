@@ -1,7 +1,7 @@
-"""Sync handlers off the event loop: one call in a worker thread, or one iterator in a thread of its own.
+"""Runs sync handlers outside the event loop: a call in a worker thread, or an iterator in its own thread.
 
-A handler's iterator runs in one thread from its first item to its last, and fills a bounded buffer. The event loop
-takes all that is there at once, so a burst of items costs one wake-up and not one thread hop each.
+A handler's iterator runs in one thread from its first item to its last, and fills a bounded buffer. The event loop takes
+all items in it at once, so a burst of items costs a single wake-up.
 """
 
 import contextvars
@@ -14,18 +14,18 @@ from typing import Any, TypeVar
 import anyio
 from anyio import lowlevel, to_thread
 
-from .._loops import caller
+from .._loops import scheduler
 
 T = TypeVar("T")
 
-HIGH_WATER = 1024  # items a handler may be ahead of its reader
-MAX_THREADS = 512  # sync handlers' calls at work at once, in one event loop
+HIGH_WATER = 1024  # the most items in the buffer
+MAX_THREADS = 512  # concurrent calls of sync handlers, per event loop
 
 _limiter: lowlevel.RunVar[anyio.CapacityLimiter] = lowlevel.RunVar("tokenwire_handler_threads")
 
 
 async def run_in_thread(function: Callable[..., T], **kwargs: object) -> T:
-    """Call a sync function in a worker thread; cancelled, the caller is let go at once and the thread ends by itself."""
+    """Call a sync function in a worker thread. If cancelled, this returns at once, and the thread ends by itself."""
     try:
         limiter = _limiter.get()
     except LookupError:
@@ -35,10 +35,10 @@ async def run_in_thread(function: Callable[..., T], **kwargs: object) -> T:
 
 
 class ThreadedIterator:
-    """A sync iterable, run in a thread of its own and read from an event loop.
+    """A sync iterable, run in its own thread and read from an event loop.
 
     Args:
-        items: iterated, and at the end closed, in the thread alone.
+        items: iterated, and closed at the end, only in the thread.
     """
 
     def __init__(self, items: Iterable[Any]) -> None:
@@ -52,18 +52,18 @@ class ThreadedIterator:
 
     def start(self) -> None:
         """Start the thread; call it on the event loop that will read."""
-        self._call_soon = caller()
+        self._call_soon = scheduler()
         context = contextvars.copy_context()
-        sniffio = sys.modules.get("sniffio")  # anyio asks it, where it is installed: there is no event loop in the thread
+        sniffio = sys.modules.get("sniffio")  # anyio uses it if it is installed; it must not detect an event loop in the thread
         if sniffio is not None:
             context.run(sniffio.current_async_library_cvar.set, None)
         threading.Thread(target=context.run, args=(self._run,), name="tokenwire handler", daemon=True).start()
 
     def take(self) -> list[Any] | None:
-        """All items that are there; an empty list when the iterator has ended, None while there are none.
+        """All items that have arrived; an empty list when the iterator has ended, None if there are none.
 
         Raises:
-            BaseException: what the iterator raised, after its items were handed out.
+            BaseException: the iterator's exception, after its items have been returned.
         """
         with self._changed:
             if self._ready:
@@ -76,7 +76,7 @@ class ThreadedIterator:
             return [] if self._finished or self._closed else None
 
     async def wait(self) -> None:
-        """Wait until `take` has something else to say than None."""
+        """Wait until `take` would not return None."""
         with self._changed:
             if self._ready or self._finished or self._closed:
                 return
@@ -84,7 +84,7 @@ class ThreadedIterator:
         await waiting.wait()
 
     def close(self) -> None:
-        """Ask the thread to end: at once where it waits for the reader, else when the handler hands over its next item."""
+        """End the thread: at once if it waits for the reader, else when the handler produces its next item."""
         with self._changed:
             self._closed = True
             self._ready.clear()
@@ -122,4 +122,4 @@ class ThreadedIterator:
             try:
                 self._call_soon(waiting.set)
             except RuntimeError:
-                self.close()  # the event loop is gone, and the reader with it
+                self.close()  # the event loop has ended, and so has the reader

@@ -1,1 +1,1 @@
-"""Typed answers: what class the caller wants, as the schema that the model is asked to follow."""
+"""Typed answers: the caller's types as schemas for the model, and the model's answers as objects."""

@@ -1,8 +1,8 @@
-"""The object that a caller asked for: from the text of an answer, or an error that says what does not fit.
+"""Decodes the text of an answer to the type that the caller requested, or explains what does not fit.
 
-How a server is asked for one is the answer's mode. In the modes that put the schema into the prompt the model may write
-what it likes; in `PROMPT` alone nobody sees to it that the answer is nothing but JSON, so there a Markdown fence and text
-around the object are understood. Of an answer that ended too early, what is complete is kept.
+The mode is how the type is requested from a server. If the schema is in the prompt, the model need not follow it; in the
+mode `PROMPT` the server does not even enforce JSON, so there a Markdown fence and text around the object are accepted. Of an
+answer that ended too early, the complete part is kept.
 """
 
 import enum
@@ -22,16 +22,16 @@ from ..schemas.strict import WRAPPED, StrictFormat, strict_format
 from ..types.chat import Message
 from ..wire.partial_json import PartialJSON
 
-CUT = frozenset((None, "length", "max_tokens", "content_filter"))  # reasons to end that no whole answer has
+CUT = frozenset((None, "length", "max_tokens", "content_filter"))  # finish reasons of answers that are not complete
 
 _FENCED = re.compile(r"```[^\n`]*\n(.*?)```", re.DOTALL)
-_TRIES = 64  # at braces where the object in an answer may begin: each may cost a look at all that follows
+_TRIES = 64  # the most braces at which to try to decode an object: each try may read all of the following text
 
 _INSTRUCTION = "Answer with one JSON object, and nothing before or after it, that fits this JSON schema:\n"
 
 
 class Mode(enum.Enum):
-    """How a server is asked for an object: by its schema, as any JSON object, or in the prompt alone."""
+    """How an object is requested from a server: by its schema, as any JSON object, or only in the prompt."""
 
     SCHEMA = "schema"
     OBJECT = "object"
@@ -39,14 +39,14 @@ class Mode(enum.Enum):
 
 
 class Answer:
-    """The type that a caller wants an answer to be.
+    """The type requested for an answer.
 
     Args:
-        cls: whatever `response_format` takes.
-        mode: how it is asked for.
+        cls: any type that `response_format` accepts.
+        mode: how it is requested.
 
     Attributes:
-        fast: makes the object of a text that fits; raises one of `NOT_A_VALUE` where it does not.
+        fast: decodes a text that fits; raises one of `NOT_A_VALUE` if it does not.
         cls, mode: as given.
 
     Raises:
@@ -74,14 +74,14 @@ class Answer:
 
     @property
     def response_format(self) -> Schema | None:
-        """What is asked of the server beside the prompt: a new dict each time; None where nothing is."""
+        """The request's `response_format`, a new dict each time; None for none."""
         if self.mode is Mode.PROMPT:
             return None
         return msgspec.json.decode(self._format.encoded) if self.mode is Mode.SCHEMA else {"type": "json_object"}
 
     @property
     def instruction(self) -> str | None:
-        """What the prompt has to say; None where the server knows the schema."""
+        """The instruction to add to the prompt; None if the server gets the schema."""
         if self.mode is Mode.SCHEMA:
             return None
         schema = msgspec.json.decode(self._format.encoded)["json_schema"]["schema"]
@@ -92,13 +92,13 @@ class Answer:
         return PartialJSON(fences=self.mode is Mode.PROMPT)
 
     def parsed(self, message: Message, finish_reason: str | None) -> Any:
-        """The object in a message; None where the model called tools and gave no answer.
+        """The object in a message; None if the model called tools instead of answering.
 
         Args:
             finish_reason: why the message ended.
 
         Raises:
-            OutputRefusedError: the model would not answer.
+            OutputRefusedError: the model refused to answer.
             OutputIncompleteError: the answer was cut short.
             OutputValidationError: it is not a value of the type.
         """
@@ -125,10 +125,10 @@ class Answer:
         return self._unwrap(self._decoder.fast(text))
 
     def _decoded(self, text: str) -> Any:
-        """The object in a text. Where text may stand around it, the first that fits.
+        """The object in a text; in mode `PROMPT`, the first part of the text that fits.
 
         Raises:
-            Misfit: of the first that is JSON, if any is.
+            Misfit: no part fits; about the first part that is JSON, if any.
         """
         misfits: list[tuple[bool, Misfit]] = []
         for part in _objects_in(text) if self.mode is Mode.PROMPT else (text,):
@@ -154,7 +154,7 @@ class Answer:
         )
 
     def unwrapped(self, known: Any) -> Any:
-        """A plain value without the object that had to be put around it, pairs as they are; None where nothing is known yet."""
+        """A partial value without the object that the schema wraps around it; None if it has not begun. Pairs are kept."""
         if self._format.is_wrapped:
             known = known.get(WRAPPED) if isinstance(known, dict) else None
         return None if known is msgspec.UNSET else known
@@ -166,7 +166,7 @@ def _cached(cls: object, mode: Mode) -> Answer:
 
 
 def answer_of(cls: object, mode: Mode = Mode.SCHEMA) -> Answer:
-    """The `Answer` of a type, made once where it can be.
+    """The `Answer` for a type, cached if possible.
 
     Raises:
         BadRequestError: the type has no strict schema; the message names the field.
@@ -179,7 +179,7 @@ def answer_of(cls: object, mode: Mode = Mode.SCHEMA) -> Answer:
 
 
 def _objects_in(text: str) -> Iterator[str]:
-    """What may be the object in a text: all of it, what stands in fences, and each object that begins at a brace."""
+    """Parts of a text that may be the object: all of it, the content of fences, and each object that begins at a brace."""
     yield text
     for fenced in _FENCED.finditer(text):
         yield fenced[1]
@@ -195,13 +195,13 @@ def _objects_in(text: str) -> Iterator[str]:
         start = text.find("{", end)
 
 
-# A dict with any keys, which strict mode can't say: asked for as a list of pairs.
+# A dict with any keys, which strict mode does not support, is requested as a list of pairs.
 
 _PAIR = "KeyAndValue"
 
 
 def _pairs_of(cls: object) -> object:
-    """A type for the pairs of a dict; None for any other type, and for a dict of which no types are known."""
+    """A type for the pairs of a dict; None for any other type, and for a dict without types."""
     if get_origin(cls) not in (dict, Mapping, MutableMapping):
         return None
     key, value = get_args(cls)
@@ -213,7 +213,7 @@ def _dict_of(wrapped: object) -> dict[Any, Any]:
 
 
 def pairs_in(known: object) -> Iterator[tuple[Any, Any]]:
-    """The pairs in a plain value, each from the beginning of its value on, when its key has ended."""
+    """The pairs in a partial value whose keys have ended and whose values have begun."""
     for pair in known if isinstance(known, list) else ():
         if isinstance(pair, dict) and isinstance(pair.get("key"), str | int | float) and "value" in pair:
             yield pair["key"], pair["value"]

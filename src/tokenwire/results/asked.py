@@ -1,7 +1,7 @@
-"""What a call asked for: a type that its answer should be, functions that the model may call. Known to what was received.
+"""The types that a call requested: of its answer, and of the functions that the model may call. Responses refer to them.
 
-The object in a message is made when somebody reads it, and so are the arguments of a tool call. The error for one that does
-not fit has the whole response: a copy, for a message that held its response would be held by it, and never be freed.
+The object in a message is decoded when it is read, and so are the arguments of a tool call. The error for one that does not
+fit has the whole response: a copy, as a message that refers to its response would be a reference cycle.
 """
 
 from collections.abc import Callable
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class Asked(NamedTuple):
-    """What a call asked for; None for what it did not.
+    """The types that a call requested; None for none.
 
     Attributes:
-        answer: the type that the answer should be.
+        answer: the type of the answer.
         tools: the functions that the model may call.
-        retries: how often a whole answer that does not fit is asked for once more.
+        retries: how often to ask again after an answer that does not fit.
     """
 
     answer: Answer | None = None
@@ -34,7 +34,7 @@ class Asked(NamedTuple):
     retries: int = 0
 
     def mark(self, response: object) -> None:
-        """Let the messages of a response, and the tool calls in them, know what was asked for."""
+        """Set the requested types on the messages of a response, and on their tool calls."""
         if not isinstance(response, ModelResponse):
             return
         seen = _copy_of(response)
@@ -45,7 +45,7 @@ class Asked(NamedTuple):
                 self.tools.mark(choice.message.tool_calls, choice.finish_reason, seen)
 
     def misfit(self, response: object) -> OutputValidationError | None:
-        """Why a marked response is not what was asked for; None where it is, or was cut short, or the model refused."""
+        """Why a marked response does not fit; None if it does, or was cut short, or the model refused."""
         for choice in response.choices if isinstance(response, ModelResponse) else ():
             try:
                 _ = choice.message.parsed
@@ -57,7 +57,7 @@ class Asked(NamedTuple):
 
 
 class _OfMessage:
-    """What a received message knows of its call: a `WantedText`."""
+    """The type requested for a received message: a `WantedText`."""
 
     __slots__ = ("_answer", "_finish_reason", "_seen", "fast", "made", "text")
 
@@ -71,7 +71,7 @@ class _OfMessage:
         return _OfMessage, (self._answer, self._finish_reason, self.fast is _nothing)
 
     def parsed(self, message: Message) -> object:
-        """The object of a message that is not simply the text of one; or what is wrong with it."""
+        """The object of a message that `fast` could not decode; or raises what is wrong with it."""
         try:
             return self._answer.parsed(message, self._finish_reason)
         except APIResponseValidationError as error:
@@ -80,23 +80,25 @@ class _OfMessage:
 
 
 def _nothing(_: object) -> Any:
-    """What a message that is a refusal has at first sight."""
+    """`fast` for a message that is a refusal."""
     raise ValueError
 
 
 def _copy_of(response: ModelResponse) -> ModelResponse:
-    """The response, whose messages know nothing of what was asked for."""
+    """A copy of the response whose messages do not refer to the requested types."""
     seen = copy_with_source(response)
     share_call(seen, response)
     choices = [copy_with_source(choice) for choice in response.choices]
     for choice in choices:
-        force_setattr(choice, "message", copy_with_source(choice.message))  # past the records' own, which costs more
+        force_setattr(
+            choice, "message", copy_with_source(choice.message)
+        )  # bypasses the records' own `__setattr__`, which costs more
     force_setattr(seen, "choices", choices)
     return seen
 
 
 def tell(error: APIResponseValidationError, seen: ModelResponse | None) -> None:
-    """Say on an error which response it is about."""
+    """Set the response that an error is about."""
     if seen is None:
         return
     about = call_of(seen)

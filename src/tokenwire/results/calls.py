@@ -1,8 +1,8 @@
-"""The tool calls of a stream, each once as soon as it is whole; and what is known of each before.
+"""The tool calls of a stream, each once as soon as it is complete; and partial calls before.
 
-A call is whole when the next one begins and its arguments are complete, or when the message ends. That its arguments are
-complete is not enough: some servers send them once more, or name the call late. Which piece belongs to which call is
-`wire.tool_calls`' business.
+A call is complete when the next one begins and its arguments are complete JSON, or when the message ends. Complete arguments
+alone are not enough: some servers send them again, or name the call late. `wire.tool_calls` decides which piece belongs to
+which call.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 class PartialToolCall:
-    """A tool call that is arriving. One object for each: it grows.
+    """A tool call that is arriving: one growing object for each call.
 
     Attributes:
-        index: its place among the calls of the message, as the server counts them.
-        id: what the server calls it; None until that is known.
-        name: the function's; None until that is known.
-        call: the whole call, None while it is arriving.
+        index: the server's index of the call in its message.
+        id: the server's id of the call; None until it has arrived.
+        name: the function's name; None until it has arrived.
+        call: the complete call, None while it is arriving.
     """
 
     __slots__ = ("_parser", "_takes", "call", "id", "index", "name")
@@ -45,25 +45,25 @@ class PartialToolCall:
 
     @property
     def value(self) -> Any:
-        """The arguments so far, as plain values; None while nothing is known. They grow in place: copy what must not change."""
+        """The arguments so far, as JSON values; None before they begin. They grow in place: copy what must not change."""
         known = self._parser.value
         return None if known is UNSET else known
 
     @property
     def done(self) -> bool:
-        """Whether the call is whole."""
+        """Whether the call is complete."""
         return self.call is not None
 
     def feed(self, piece: str) -> None:
-        """Take in a piece of the arguments."""
+        """Add a piece of the arguments."""
         if self._takes:
             try:
                 self._parser.feed(piece)
-            except APIResponseValidationError:  # no JSON, or said in another way: the whole call has what they came to
+            except APIResponseValidationError:  # not JSON, or sent in another way: the complete call will have the arguments
                 self._takes = False
 
     def settle(self, arguments: str) -> None:
-        """The arguments have ended, and came to these: which may not be what their pieces say."""
+        """Set the final arguments, which may differ from the joined pieces."""
         if not self._takes:
             self._parser, self._takes = PartialJSON(), True
             self.feed(arguments)
@@ -76,8 +76,8 @@ class ArrivingCalls:
     """The tool calls of choice 0 of a stream.
 
     Args:
-        tools: finds the functions that were offered, once it is known who answers; None where there are none.
-        is_complete: whether the stream ended as it should.
+        tools: returns the functions that were offered, once the answering target is known; None if there are none.
+        is_complete: whether the stream ended completely.
     """
 
     __slots__ = ("_calls", "_finish_reason", "_is_complete", "_latest", "_open", "_tools")
@@ -85,32 +85,32 @@ class ArrivingCalls:
     def __init__(self, tools: "Callable[[], Tools | None]", is_complete: Callable[[], bool]) -> None:
         self._tools, self._is_complete = tools, is_complete
         self._calls = ToolCalls()
-        self._open: dict[int, PartialToolCall | None] = {}  # by number; None once it was found whole
+        self._open: dict[int, PartialToolCall | None] = {}  # by number; None once it is complete
         self._latest: int | None = None
         self._finish_reason: str | None = None
 
-    def take_whole(self, chunks: Iterable[Any]) -> list[ChatCompletionMessageToolCall]:
-        """Take in more chunks; returns the calls that are whole now, and were not before."""
-        return [partial.call for partial in self.take(chunks) if partial.call is not None]
+    def add_whole(self, chunks: Iterable[Any]) -> list[ChatCompletionMessageToolCall]:
+        """Add chunks. Returns the calls that they complete."""
+        return [partial.call for partial in self.add(chunks) if partial.call is not None]
 
-    def take(self, chunks: Iterable[Any]) -> list[PartialToolCall]:
-        """Take in more chunks; returns the calls of which there is news in them, each once."""
+    def add(self, chunks: Iterable[Any]) -> list[PartialToolCall]:
+        """Add chunks. Returns the calls that they change, each once."""
         news: dict[int, PartialToolCall] = {}
         for chunk in chunks:
             pieces, finish_reason = calls_in(chunk)
             for piece in pieces:
-                self._take_piece(piece, news)
+                self._add_piece(piece, news)
             if finish_reason is not None:
                 self._finish_reason = finish_reason
                 self._end(finish_reason, news)
         return list(news.values())
 
     def finish_whole(self) -> list[ChatCompletionMessageToolCall]:
-        """`finish`, of the whole calls."""
+        """The same as `finish`, but returns complete calls."""
         return [partial.call for partial in self.finish() if partial.call is not None]
 
     def finish(self) -> list[PartialToolCall]:
-        """The stream has ended: the calls that became whole by that.
+        """End the stream. Returns the calls that this completes.
 
         Raises:
             OutputIncompleteError: a call was cut short.
@@ -123,13 +123,13 @@ class ArrivingCalls:
             raise incomplete(cut.name, self._finish_reason, arguments)
         return list(news.values())
 
-    def _take_piece(self, piece: ChatCompletionDeltaToolCall, news: dict[int, PartialToolCall]) -> None:
+    def _add_piece(self, piece: ChatCompletionDeltaToolCall, news: dict[int, PartialToolCall]) -> None:
         number = self._calls.add(piece, {})
         if number != self._latest and self._latest is not None:
             self._settle(self._latest, news, whole_if=is_json)
         self._latest = number
         partial = self._open.setdefault(number, PartialToolCall(number))
-        if partial is None:  # said once more
+        if partial is None:  # sent again
             return
         if piece.id or piece.function is None or piece.function.name:
             known = self._calls.call(number)
@@ -143,14 +143,14 @@ class ArrivingCalls:
             self._settle(number, news, whole_if=is_json if finish_reason in CUT else None)
 
     def _settle(self, number: int, news: dict[int, PartialToolCall], whole_if: Callable[[str], bool] | None) -> None:
-        """Find a call whole, if it is."""
+        """Mark a call as complete, if it is."""
         partial = self._open[number]
         fields = self._calls.call(number) if partial is not None else {}
         arguments = (fields.get("function") or {}).get("arguments") or ""
         if partial is None or (whole_if is not None and not whole_if(arguments)):
             return
         partial.call = ChatCompletionMessageToolCall(**fields)
-        partial.call.id = fields.get("id")  # none is made up
+        partial.call.id = fields.get("id")  # not generated if the server sent none
         if (tools := self._tools()) is not None:
             tools.mark([partial.call], "tool_calls")
         partial.settle(arguments)

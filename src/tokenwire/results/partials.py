@@ -1,9 +1,9 @@
-"""What is known of an answer that is still arriving: plain values that grow, and an object of the class that was asked for.
+"""Partial answers: a growing JSON value, and an object of the requested type made from it.
 
-The plain values are `PartialJSON`'s. The object is made when it is read, of what is there: a field that has not begun has
-its default, or is `msgspec.UNSET` where the class has none for it; so has one whose text is not yet a value of its type,
-such as half a date. A value that has ended and is of another type is an error where the object is read, for it can't come
-right any more. What else a class validates, it does once, when the answer is whole.
+The value is `PartialJSON`'s. The object is made when it is read, from what has arrived: a field that has not begun has its
+default, or is `msgspec.UNSET` if the class has no default; so does one whose text is not yet a value of its type, such as
+half a date. A value that has ended and has a wrong type is an error when the object is read, as it can't become right any
+more. Other validation by a class runs once, when the answer is complete.
 """
 
 import datetime as dt
@@ -25,7 +25,7 @@ from .reading import text_of
 
 T = TypeVar("T")
 
-# What msgspec makes of a JSON text, or of a number, where a class wants one of these.
+# Types that msgspec converts from a JSON string or number.
 _CONVERTED: dict[type, Any] = {
     inspect.BytesType: bytes,
     inspect.DateTimeType: dt.datetime,
@@ -42,15 +42,15 @@ _AS_THEY_ARE: dict[type, frozenset[type]] = {
     inspect.NoneType: frozenset({type(None)}),
     inspect.StrType: frozenset({str}),
 }
-# What a class may raise that finds a field missing in its `__post_init__`, or can't be called with keywords.
+# Errors of a class whose `__post_init__` needs a missing field, or that can't be called with keywords.
 _NOT_MADE = (TypeError, ValueError, AttributeError)
 
 
 class Partial(Generic[T]):
-    """What has arrived of an answer's value. One object for the whole stream: it grows.
+    """The part of an answer's value that has arrived: one growing object for the whole stream.
 
     Args:
-        answer: the type that was asked for, None where there was none.
+        answer: the requested type, None if there is none.
     """
 
     __slots__ = ("_answer", "_dict", "_pairs", "_parser")
@@ -58,11 +58,11 @@ class Partial(Generic[T]):
     def __init__(self, answer: Answer | None) -> None:
         self._answer = answer
         self._parser = PartialJSON() if answer is None else answer.parser()
-        self._dict: dict[Any, Any] = {}  # of pairs, where those were asked for in place of a dict
-        self._pairs = 0  # that have ended, and are in it
+        self._dict: dict[Any, Any] = {}  # made of the pairs, if a dict was requested as a list of pairs
+        self._pairs = 0  # the number of pairs in it that have ended
 
-    def take(self, chunks: Iterable[Any]) -> "Partial[T] | None":
-        """Take in what choice 0 says in more chunks; None where it says nothing in them."""
+    def add(self, chunks: Iterable[Any]) -> "Partial[T] | None":
+        """Add the text of choice 0 in chunks. Returns this object; None if they have no text."""
         text = text_of(chunks)
         if not text:
             return None
@@ -71,7 +71,7 @@ class Partial(Generic[T]):
 
     @property
     def value(self) -> Any:
-        """Plain dicts, lists and so on; None while nothing is known. They grow in place: copy what must not change."""
+        """Dicts, lists and scalars; None before the value begins. They grow in place: copy what must not change."""
         known = self._parser.value
         if self._answer is None:
             return None if known is UNSET else known
@@ -79,25 +79,25 @@ class Partial(Generic[T]):
         return self._grown(known) if self._answer.is_pairs and isinstance(known, list) else known
 
     def _grown(self, pairs: list[Any]) -> dict[Any, Any]:
-        """The dict of these pairs: it grows by those that are new, and the last one may still become another."""
+        """The dict of these pairs: new ones are added, and the last one may still change."""
         self._dict.update(pairs_in(pairs[self._pairs :]))
         self._pairs = max(len(pairs) - 1, 0)
         return self._dict
 
     @property
     def parsed(self) -> T | None:
-        """The value as the type that was asked for, made anew at each look; None where there is none, or not enough.
+        """The value as the requested type, made anew by each read; None if there is no type, or not enough has arrived.
 
         Raises:
-            OutputValidationError: what has arrived can't become a value of the type any more: a part of it has ended, and is
-                of another type, or lacks a field. What is checked beyond types, is so when the answer is whole.
+            OutputValidationError: it can't become a value of the type any more: a part of it has ended, and has a wrong type
+                or lacks a field. Validation beyond types runs when the answer is complete.
         """
         if self._answer is None or self._parser.value is UNSET:
             return None
         known, info = self.value, type_of(self._answer.cls)
-        look = None if self._answer.is_pairs and not self.done else self._parser
+        parser = None if self._answer.is_pairs and not self.done else self._parser
         try:
-            made: Any = known_as(info, known, look)
+            made: Any = known_as(info, known, parser)
             if made is UNSET and self.done:
                 raise Misfit(_expected(info, known), "")
         except Misfit as misfit:
@@ -111,21 +111,21 @@ class Partial(Generic[T]):
 
     @property
     def done(self) -> bool:
-        """Whether the value is whole."""
+        """Whether the value is complete."""
         return self._parser.done
 
 
 @lru_cache(maxsize=1024)
 def type_of(annotation: Any) -> Any:
-    """What msgspec knows of a type."""
+    """msgspec's description of a type."""
     return inspect.type_info(annotation)
 
 
-def known_as(info: Any, value: object, look: PartialJSON | None = None) -> object:
-    """A value of a type, as far as it is known; `UNSET` where it can't be one yet.
+def known_as(info: Any, value: object, parser: PartialJSON | None = None) -> object:
+    """A partial value converted to a type; `UNSET` if that is not possible yet.
 
     Args:
-        look: knows what of the value is still arriving; without it nothing is wrong yet.
+        parser: the parser, which knows which parts are still arriving; without it nothing raises.
 
     Raises:
         Misfit: a part of it has ended, and does not fit.
@@ -136,7 +136,7 @@ def known_as(info: Any, value: object, look: PartialJSON | None = None) -> objec
     if kind in _CONVERTED:
         return _converted(value, _CONVERTED[kind])
     made = _MADE.get(kind)
-    return UNSET if made is None else made(info, value, look)
+    return UNSET if made is None else made(info, value, parser)
 
 
 def _converted(value: object, cls: type) -> object:
@@ -146,19 +146,19 @@ def _converted(value: object, cls: type) -> object:
         return UNSET
 
 
-def _part(info: Any, value: Any, key: int | str, look: PartialJSON | None, *, is_required: bool = True) -> object:
-    """What is known of a part of a value.
+def _part(info: Any, value: Any, key: int | str, parser: PartialJSON | None, *, is_required: bool = True) -> object:
+    """A part of a partial value.
 
     Args:
         value: the list or dict.
-        is_required: whether it must not be absent, for which a model may say null.
+        is_required: whether it must not be absent; a model may send null for an absent one.
     """
     try:
-        made = known_as(info, value[key], look)
+        made = known_as(info, value[key], parser)
     except Misfit as misfit:
         raise Misfit(misfit.expected, _path(key, misfit.path)) from None
     may_be_left_out = not is_required and value[key] is None
-    if made is UNSET and look is not None and not may_be_left_out and not look.is_arriving(value, key):
+    if made is UNSET and parser is not None and not may_be_left_out and not parser.is_arriving(value, key):
         raise Misfit(_expected(info, value[key]), _path(key, ""))
     return made
 
@@ -172,7 +172,7 @@ _NAMES: dict[type, str] = {dict: "object", list: "array", type(None): "null"}
 
 
 def _expected(info: Any, value: object) -> str:
-    """In msgspec's words."""
+    """A message in the form of msgspec's."""
     return f"Expected `{_name(info)}`, got `{_NAMES.get(type(value), type(value).__name__)}`"
 
 
@@ -184,41 +184,41 @@ def _name(info: Any) -> str:
     return info.cls.__name__ if hasattr(info, "cls") else type(info).__name__.removesuffix("Type").lower()
 
 
-def _list(info: Any, value: object, look: PartialJSON | None) -> list[object] | UnsetType:
+def _list(info: Any, value: object, parser: PartialJSON | None) -> list[object] | UnsetType:
     if not isinstance(value, list):
         return UNSET
-    made = (_part(info.item_type, value, place, look) for place in range(len(value)))
+    made = (_part(info.item_type, value, place, parser) for place in range(len(value)))
     return [item for item in made if item is not UNSET]
 
 
 def _listed(cls: Callable[[list[Any]], Any]) -> Callable[[Any, Any, PartialJSON | None], Any]:
-    """What makes another kind of container of a list."""
+    """A function that makes another kind of container from a list."""
 
-    def make(info: Any, value: object, look: PartialJSON | None) -> object:
-        made = _list(info, value, look)
+    def make(info: Any, value: object, parser: PartialJSON | None) -> object:
+        made = _list(info, value, parser)
         return UNSET if made is UNSET else cls(made)
 
     return make
 
 
-def _tuple(info: Any, value: object, look: PartialJSON | None) -> object:
+def _tuple(info: Any, value: object, parser: PartialJSON | None) -> object:
     if not isinstance(value, list):
         return UNSET
-    return tuple(_part(item, value, place, look) for place, item in enumerate(info.item_types[: len(value)]))
+    return tuple(_part(item, value, place, parser) for place, item in enumerate(info.item_types[: len(value)]))
 
 
-def _dict(info: Any, value: object, look: PartialJSON | None) -> object:
+def _dict(info: Any, value: object, parser: PartialJSON | None) -> object:
     if not isinstance(value, dict):
         return UNSET
-    made = {known_as(info.key_type, name): _part(info.value_type, value, name, look) for name in value}
+    made = {known_as(info.key_type, name): _part(info.value_type, value, name, parser) for name in value}
     return {name: item for name, item in made.items() if item is not UNSET and name is not UNSET}
 
 
-def _union(info: Any, value: object, look: PartialJSON | None) -> object:
-    """The first that it can be. One alone that is a container says what is wrong; several, that it is none of them."""
+def _union(info: Any, value: object, parser: PartialJSON | None) -> object:
+    """The first type of a union that fits. If none does, the error is about its only container type, if it has just one."""
     for member in info.types:
         try:
-            made = known_as(member, value, look)
+            made = known_as(member, value, parser)
         except Misfit:
             if sum(type(one) in _MADE for one in info.types) == 1:
                 raise
@@ -228,39 +228,39 @@ def _union(info: Any, value: object, look: PartialJSON | None) -> object:
     return UNSET
 
 
-def _fields(info: Any, value: dict[str, object], look: PartialJSON | None) -> dict[str, object]:
-    """What is known of the fields of an object; without those that are not.
+def _fields(info: Any, value: dict[str, object], parser: PartialJSON | None) -> dict[str, object]:
+    """The fields of an object that have arrived.
 
     Raises:
-        Misfit: also where the object has ended without one that it must have.
+        Misfit: a field does not fit, or the object has ended without a required one.
     """
     made: dict[str, object] = {}
     for field in info.fields:
         if field.encode_name in value:
-            made[field.name] = _part(field.type, value, field.encode_name, look, is_required=field.required)
-        elif field.required and look is not None and not look.grows(value):
+            made[field.name] = _part(field.type, value, field.encode_name, parser, is_required=field.required)
+        elif field.required and parser is not None and not parser.grows(value):
             raise Misfit(f"Object missing required field `{field.encode_name}`", "")
     return {name: item for name, item in made.items() if item is not UNSET}
 
 
-def _typed_dict(info: Any, value: object, look: PartialJSON | None) -> object:
-    return _fields(info, value, look) if isinstance(value, dict) else UNSET
+def _typed_dict(info: Any, value: object, parser: PartialJSON | None) -> object:
+    return _fields(info, value, parser) if isinstance(value, dict) else UNSET
 
 
-def _object(info: Any, value: object, look: PartialJSON | None) -> object:
+def _object(info: Any, value: object, parser: PartialJSON | None) -> object:
     if not isinstance(value, dict) or value.get(getattr(info, "tag_field", None), ...) != (getattr(info, "tag", None) or ...):
         return UNSET
     absent = {field.name: UNSET for field in info.fields if field.required}
     if hasattr(info.cls, "__pydantic_validator__"):
-        look = None  # what it makes of a value, it alone knows
-    return _called(info.cls, {**absent, **_fields(info, value, look)})
+        parser = None  # only the class knows how it converts values
+    return _called(info.cls, {**absent, **_fields(info, value, parser)})
 
 
-def _named_tuple(info: Any, value: object, look: PartialJSON | None) -> object:
+def _named_tuple(info: Any, value: object, parser: PartialJSON | None) -> object:
     if not isinstance(value, list):
         return UNSET
     absent = {field.name: UNSET for field in info.fields if field.required}
-    known = {field.name: _part(field.type, value, place, look) for place, field in enumerate(info.fields[: len(value)])}
+    known = {field.name: _part(field.type, value, place, parser) for place, field in enumerate(info.fields[: len(value)])}
     return _called(info.cls, absent | known)
 
 
@@ -271,11 +271,11 @@ def _called(cls: Callable[..., object], fields: dict[str, object]) -> object:
         return UNSET
 
 
-def _custom(info: Any, value: object, look: PartialJSON | None) -> object:
-    """A pydantic model, which need not be whole where it is not validated."""
+def _custom(info: Any, value: object, parser: PartialJSON | None) -> object:
+    """A pydantic model, constructed without validation while fields are missing."""
     if not isinstance(value, dict) or not hasattr(info.cls, "model_construct"):
         return UNSET
-    if look is not None and not look.grows(value):
+    if parser is not None and not parser.grows(value):
         return _validated(info.cls, value)
     fields = {
         name: known_as(type_of(field.annotation), value[field.alias or name])

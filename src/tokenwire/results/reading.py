@@ -1,4 +1,4 @@
-"""What choice 0 says in the chunks of a stream, of any shape."""
+"""The text and tool calls of choice 0 in a stream's chunks, of any shape."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,7 +13,7 @@ def text_of(chunks: Iterable[Any]) -> str:
 
 
 def _texts(chunk: Any) -> Iterable[str]:
-    if isinstance(chunk, str):  # of a stream that was asked for bare text
+    if isinstance(chunk, str):  # text in place of a chunk: see `ChunkSource.bare_text`
         return (chunk,)
     if isinstance(chunk, GenericStreamingChunk):
         return (chunk.text,) if chunk.index == 0 else ()
@@ -25,7 +25,7 @@ def _texts(chunk: Any) -> Iterable[str]:
 
 
 def calls_in(chunk: Any) -> tuple[list[ChatCompletionDeltaToolCall], str | None]:
-    """The pieces of tool calls in a chunk, and the reason to end, None where it does not."""
+    """The pieces of tool calls in a chunk, and the finish reason, None if there is none."""
     if isinstance(chunk, str):
         return [], None
     if isinstance(chunk, GenericStreamingChunk):

@@ -1,4 +1,4 @@
-"""Functions as tools: what is sent of them, and the arguments of a received call as the function takes them."""
+"""Functions as tools: their schemas, and the arguments of a received call converted for the function."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -27,13 +27,13 @@ class Tools:
     """The tools that a call offers, functions among them.
 
     Args:
-        tools: functions, and dicts as OpenAI's API has them.
+        tools: functions, and dicts in OpenAI's format.
 
     Attributes:
         sent: all of them as dicts.
 
     Raises:
-        BadRequestError: a function can't be a tool, or two tools have one name; the message says which.
+        BadRequestError: a function can't be a tool, or two tools have the same name; the message says which.
     """
 
     __slots__ = ("_names", "_signatures", "sent")
@@ -41,10 +41,10 @@ class Tools:
     def __init__(self, tools: Iterable[Any]) -> None:
         self._signatures: dict[str, Signature] = {}
         self._names: set[str] = set()
-        self.sent: list[Any] = [self._take(f"tools[{number}]", tool) for number, tool in enumerate(tools)]
+        self.sent: list[Any] = [self._add(f"tools[{number}]", tool) for number, tool in enumerate(tools)]
 
-    def _take(self, argument: str, tool: object) -> object:
-        """Take in one more; returns what is sent of it."""
+    def _add(self, argument: str, tool: object) -> object:
+        """Add a tool. Returns the dict to send."""
         signature = signature_of(tool, argument) if callable(tool) else None
         sent = tool if signature is None else msgspec.json.decode(signature.tool)
         name = _name_of(sent)
@@ -57,13 +57,13 @@ class Tools:
         return sent
 
     def signature(self, name: str | None) -> Signature | None:
-        """Of the function of this name, if one was offered."""
+        """The signature of the function of this name, if it was offered."""
         return None if name is None else self._signatures.get(name)
 
     def mark(
         self, calls: Iterable[ChatCompletionMessageToolCall], finish_reason: str | None, seen: ModelResponse | None = None
     ) -> None:
-        """Let tool calls know their functions.
+        """Set the functions of tool calls.
 
         Args:
             finish_reason: why their message ended.
@@ -79,31 +79,31 @@ class Tools:
 
 
 def _name_of(tool: object) -> str | None:
-    """The name in a tool's dict, of any type that OpenAI has; None where it has none."""
+    """The name in a tool's dict, of any of OpenAI's types; None if it has none."""
     while isinstance(tool, Mapping) and not isinstance(tool.get("name"), str):
         tool = tool.get("function") or tool.get("custom")
     return tool["name"] if isinstance(tool, Mapping) else None
 
 
 def _twice(argument: str, name: str) -> BadRequestError:
-    return refused("tools", f"{argument} is called {name!r} as another tool is: a model's call would not say which is meant")
+    return refused("tools", f"{argument} has the same name as another tool, {name!r}: a model's call would be ambiguous")
 
 
 class _OfCall:
-    """What a received tool call knows of the function that it calls."""
+    """The function of a received tool call."""
 
     __slots__ = ("_finish_reason", "_made", "_seen", "_signature", "_text")
 
     def __init__(self, signature: Signature, finish_reason: str | None, seen: ModelResponse | None) -> None:
         self._signature, self._finish_reason, self._seen = signature, finish_reason, seen
-        self._text: str | None = None  # of which the arguments were made
+        self._text: str | None = None  # the text that the arguments were decoded from
         self._made: Fields = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _of_call, (self._signature, self._finish_reason)
 
     def __deepcopy__(self, _: object) -> "_OfCall":
-        return _OfCall(self._signature, self._finish_reason, self._seen)  # not as a pickle, which has to find the function
+        return _OfCall(self._signature, self._finish_reason, self._seen)  # not by pickling, which would look the function up
 
     def parsed(self, call: ChatCompletionMessageToolCall) -> Fields:
         """See `Wanted`.
@@ -126,7 +126,7 @@ class _OfCall:
 
 
 class _NotOffered:
-    """What a tool call knows where no tool of its name was offered."""
+    """For a received tool call whose name is not that of an offered tool."""
 
     __slots__ = ("_expected", "_seen")
 
@@ -144,14 +144,14 @@ class _NotOffered:
         """
         function = call.function
         name, text = (None, "") if function is None else (function.name, function.arguments)
-        message = f"the model called {name!r}, and no tool has that name: expected {self._expected}"
+        message = f"the model called {name!r}, but no tool has that name: expected {self._expected}"
         error = OutputValidationError(message, expected=self._expected, text=text)
         tell(error, self._seen)
         raise error
 
 
 def _of_call(signature: Signature | None, finish_reason: str | None) -> _OfCall | None:
-    """What a tool call from another process knows; nothing where this one has no such function."""
+    """The function of a tool call from another process; None if this process has no such function."""
     return None if signature is None else _OfCall(signature, finish_reason, None)
 
 
@@ -161,7 +161,7 @@ def incomplete(name: str | None, finish_reason: str | None, text: str) -> Output
     try:
         parser.feed(text)
     except APIResponseValidationError:
-        pass  # what was known before is kept
+        pass  # the value before the error is kept
     why = "before the message had a finish reason" if finish_reason is None else f"by finish_reason={finish_reason!r}"
     value = None if parser.value is msgspec.UNSET else parser.value
     return OutputIncompleteError(f"the arguments of {name} were cut short {why}", text=text, value=value)

@@ -1,1 +1,1 @@
-"""Python types and functions as JSON Schema, and JSON text as their values. Knows nothing of calls and answers."""
+"""Python types and functions as JSON Schema, and decoding JSON text to their values. Independent of calls and answers."""

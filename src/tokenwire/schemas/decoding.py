@@ -1,7 +1,7 @@
-"""JSON text → a value of a type, or what does not fit, and where.
+"""JSON text → a value of a type, or an explanation of what does not fit, and where.
 
-Decoded by msgspec in one pass, into the type; by pydantic where it is one of its models. Only where that fails is the text
-looked at a second time: a null in place of a field that may be absent, which the schema had to allow, is taken out.
+Decoded in one pass by msgspec, or by pydantic for one of its models. Only if that fails, the text is decoded again without
+nulls for fields that may be absent: the strict schema has to allow null for these.
 """
 
 import re
@@ -13,15 +13,15 @@ import msgspec
 _PLACE = re.compile(r"(.*) - at (?:`key` in )?`\$?([^`]*)`", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[]+)|\[[^\]]*\]")
 _MISSING = re.compile(r"missing required field `([^`]+)`")
-_INSTEAD_OF_NOTHING = "got `null`"  # so msgspec says that a null is not what the type wants
+_INSTEAD_OF_NOTHING = "got `null`"  # in msgspec's message for a null of the wrong type
 
-# What the two libraries raise for a text that is not a value: msgspec's own, and the ValueErrors that pydantic's errors and
-# those about half of a surrogate pair are.
+# Raised by the two libraries for a text that does not fit: msgspec's error, and ValueError, which includes pydantic's errors
+# and those about lone surrogates.
 NOT_A_VALUE: Final = (msgspec.DecodeError, ValueError, RecursionError)
 
 
 def is_json(text: str) -> bool:
-    """Whether a text is JSON, and all of it."""
+    """Whether a text is a complete JSON document."""
     try:
         msgspec.json.decode(text)
     except NOT_A_VALUE:
@@ -33,8 +33,8 @@ class Misfit(Exception):
     """A text is not a value of the type.
 
     Attributes:
-        expected: what was wanted, and what came.
-        path: where, such as "lines[2].price"; "" for the whole.
+        expected: what was expected, and what was found.
+        path: where, such as "lines[2].price"; "" for the root.
     """
 
     def __init__(self, expected: str, path: str) -> None:
@@ -48,7 +48,7 @@ class Decoder:
 
     Attributes:
         cls: the type.
-        fast: decodes a text that fits, and raises one of `NOT_A_VALUE` where it does not: `explained` knows what to do.
+        fast: decodes a text that fits, and raises one of `NOT_A_VALUE` if it does not: then call `explained`.
     """
 
     __slots__ = ("cls", "fast")
@@ -58,10 +58,10 @@ class Decoder:
         self.fast: Callable[[str], Any] = _fast(cls)
 
     def decode(self, text: str) -> Any:
-        """The value.
+        """Decode a text.
 
         Raises:
-            Misfit: the text is none.
+            Misfit: the text is not a value of the type.
         """
         try:
             return self.fast(text)
@@ -69,13 +69,13 @@ class Decoder:
             return self.explained(text, error)
 
     def explained(self, text: str, error: Exception) -> Any:
-        """The value of a text for which `fast` raised an error, where it is one after all.
+        """The value of a text for which `fast` raised an error, if removing nulls makes it fit.
 
         Raises:
-            Misfit: it is none.
+            Misfit: it does not fit.
         """
         if isinstance(error, msgspec.DecodeError):
-            return _second_look(text, self.cls, error)
+            return _without_nulls(text, self.cls, error)
         first = getattr(error, "errors", None)
         raise (Misfit(str(error), "") if first is None else Misfit(*first_of(error))) from error
 
@@ -91,23 +91,23 @@ def _fast(cls: Any) -> Callable[[str], Any]:
 
 
 def first_of(error: Any) -> tuple[str, str]:
-    """What the first of pydantic's errors wants, and where."""
+    """The message and path of the first of pydantic's errors."""
     first = error.errors(include_url=False)[0]
     path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
     return first["msg"], path.removeprefix(".")
 
 
 def _model(cls: Any, value: object) -> object:
-    """A pydantic model among msgspec's types."""
+    """Decode a pydantic model within msgspec's types."""
     if not hasattr(cls, "model_validate"):
         raise NotImplementedError
     if value is None:
-        raise ValueError(f"Expected `object`, {_INSTEAD_OF_NOTHING}")  # as msgspec says it of its own
+        raise ValueError(f"Expected `object`, {_INSTEAD_OF_NOTHING}")  # in the form of msgspec's messages
     try:
         return cls.model_validate(value)
     except ValueError as exc:
         expected, path = first_of(exc)
-        raise ValueError(f"{expected} (there at {path})" if path else expected) from exc  # msgspec says the way to here
+        raise ValueError(f"{expected} (there at {path})" if path else expected) from exc  # msgspec adds the path to here
 
 
 def _misfit(error: msgspec.DecodeError) -> Misfit:
@@ -115,20 +115,22 @@ def _misfit(error: msgspec.DecodeError) -> Misfit:
     return Misfit(str(error), "") if found is None else Misfit(found[1], found[2].removeprefix("."))
 
 
-def _second_look(text: str, wanted: object, error: msgspec.DecodeError) -> Any:
-    """The value without the nulls that stand for nothing; `Misfit` where that does not help."""
+def _without_nulls(text: str, wanted: object, error: msgspec.DecodeError) -> Any:
+    """The value without nulls for absent fields; raises `Misfit` if that does not help."""
     misfit = _misfit(error)
     if not isinstance(error, msgspec.ValidationError) or _INSTEAD_OF_NOTHING not in misfit.expected:
         raise misfit from error
-    plain = msgspec.json.decode(text)
+    tree = msgspec.json.decode(text)
     dropped: dict[str, Misfit] = {}
-    while _drop_nulls(plain, [found[1] for found in _STEP.finditer(f".{misfit.path}")]):
+    while _drop_nulls(tree, [found[1] for found in _STEP.finditer(f".{misfit.path}")]):
         dropped[misfit.path] = misfit
         try:
-            return msgspec.convert(plain, wanted, str_keys=True, dec_hook=_model)
+            return msgspec.convert(tree, wanted, str_keys=True, dec_hook=_model)
         except msgspec.ValidationError as exc:
             misfit = _misfit(exc)
-            if (missing := _MISSING.search(misfit.expected)) is not None:  # that null was not for us to take out
+            if (
+                missing := _MISSING.search(misfit.expected)
+            ) is not None:  # that field is required, so its null must not be removed
                 misfit = dropped.get(f"{misfit.path}.{missing[1]}".removeprefix("."), misfit)
             if missing is not None or _INSTEAD_OF_NOTHING not in misfit.expected:
                 raise misfit from exc
@@ -136,7 +138,7 @@ def _second_look(text: str, wanted: object, error: msgspec.DecodeError) -> Any:
 
 
 def _drop_nulls(value: object, steps: list[str | None]) -> bool:
-    """Take out every null that stands for a field at a path (a step of None is any item); whether there was one."""
+    """Remove every null at a field's path (a step of None is any item). Returns whether there was one."""
     step, *rest = steps or [None]
     if step is None:
         items = list(value.values()) if isinstance(value, dict) else value if isinstance(value, list) else []

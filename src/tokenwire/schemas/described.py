@@ -1,8 +1,7 @@
-"""What msgspec and pydantic say of a Python type, in JSON Schema.
+"""The JSON Schema of a Python type, by msgspec and pydantic.
 
-msgspec describes structs, dataclasses, attrs classes, TypedDicts, NamedTuples and what is built of them; pydantic describes
-its own models, also where they are fields of others' classes. A type that neither can describe is refused, with the path
-of the field.
+msgspec describes structs, dataclasses, attrs classes, TypedDicts, NamedTuples and types made of these; pydantic describes
+its own models, also as fields of other classes. A type that neither can describe is refused, with the path of the field.
 """
 
 import re
@@ -19,7 +18,7 @@ Schema: TypeAlias = dict[str, Any]  # a JSON object of JSON Schema's keywords
 REFERENCE = "#/$defs/"  # a definition's name follows
 
 _SPECIAL_FORMS: tuple[Any, ...] = (NewType, TypeVar, getattr(typing, "TypeAliasType", NewType))  # the last: Python 3.12
-# What the two libraries raise for a type that they can't describe; each has several.
+# Raised by the two libraries for a type that they can't describe.
 _NOT_DESCRIBED = (TypeError, ValueError, NameError, AttributeError, RuntimeError, LookupError)
 
 
@@ -29,29 +28,29 @@ def is_type(value: object) -> bool:
 
 
 def shown(cls: object) -> str:
-    """The type's name, without the modules it comes from."""
+    """The type's name, without modules."""
     if get_origin(cls) is Annotated:
         cls = get_args(cls)[0]
     return cls.__name__ if isinstance(cls, type) else re.sub(r"(?:[\w<>]+\.)+", "", repr(cls))
 
 
 def unfit(argument: str, why: str) -> BadRequestError:
-    """The error for a type in an argument, such as "tools[0]", that can't be said in a schema."""
+    """The error for a type in an argument, such as "tools[0]", that a schema can't express."""
     return refused(argument.partition("[")[0], f"{argument}: {why}")
 
 
 class Described(NamedTuple):
-    """What a type's library says of it."""
+    """A type's description by its library."""
 
     root: Schema
     definitions: dict[str, Schema]
 
 
 def describe(cls: object, argument: str = "response_format") -> Described:
-    """What is known of a type.
+    """Describe a type.
 
     Args:
-        argument: what the type was passed as, for the message.
+        argument: the name of the argument with the type, for the message.
 
     Raises:
         BadRequestError: it has no JSON schema; the message names the field.
@@ -60,7 +59,7 @@ def describe(cls: object, argument: str = "response_format") -> Described:
         return _described(cls)
     except _NOT_DESCRIBED as exc:
         where, why = _culprit(cls, exc)
-        why = why.partition("\n\n")[2] or why  # msgspec's own advice is for those who call msgspec
+        why = why.partition("\n\n")[2] or why  # drop msgspec's advice, which is for direct users of msgspec
         raise unfit(argument, f"{where} has no JSON schema: {why}") from exc
 
 
@@ -79,7 +78,7 @@ def _described(cls: object) -> Described:
 
     try:
         (root,), own = msgspec.json.schema_components([cls], ref_template=REFERENCE + "{name}", schema_hook=describe_model)
-    except KeyError as exc:  # so msgspec says that it has one name for two
+    except KeyError as exc:  # msgspec's error for two classes with one name
         raise TypeError(f"two different classes are called {shown(exc.args[0])}") from exc
     _add(definitions, own)
     for info in _classes(msgspec.inspect.type_info(cls), []):
@@ -96,7 +95,7 @@ def _add(definitions: dict[str, Schema], more: Mapping[str, Schema]) -> None:
 
 
 def _classes(info: object, seen: list[object]) -> Iterator[Any]:
-    """What msgspec knows of each class with fields, in a type and all that it is made of."""
+    """msgspec's description of each class with fields in a type, recursively."""
     if isinstance(info, tuple):
         for part in info:
             yield from _classes(part, seen)
@@ -110,9 +109,9 @@ def _classes(info: object, seen: list[object]) -> Iterator[Any]:
 
 
 def _refine(properties: Schema, info: Any) -> None:
-    """Say what msgspec leaves out: which fields may be absent for good, and in which order a TypedDict lists its own.
+    """Add what msgspec leaves out: which fields may be absent without a default, and the order of a TypedDict's fields.
 
-    A model fills in an object in the schema's order, and often needs what it wrote first for what comes after.
+    A model writes an object in the schema's order, and later fields often depend on earlier ones.
     """
     for field in info.fields:
         no_default = field.default is field.default_factory is msgspec.NODEFAULT
@@ -136,13 +135,13 @@ def _is_null(schema: Schema) -> bool:
 def _pydantic_schema(cls: Any) -> Schema:
     if hasattr(cls, "model_json_schema"):
         return cls.model_json_schema()
-    from pydantic import TypeAdapter  # one of its dataclasses, so it is there
+    from pydantic import TypeAdapter  # a pydantic dataclass, so pydantic is installed
 
     return TypeAdapter(cls).json_schema()
 
 
 def _culprit(cls: object, exc: Exception) -> tuple[str, str]:
-    """The innermost field whose type can't be described, and what is said of it."""
+    """The innermost field whose type can't be described, and the error about it."""
     where, why = shown(cls), str(exc)
     parts = _parts(cls)
     seen = [cls]
@@ -163,7 +162,7 @@ def _complaint(cls: object) -> str | None:
 
 
 def _parts(cls: object) -> list[tuple[str, object]]:
-    """The types that this one is made of, each with the step to it in a path."""
+    """The types that this one is made of, each with its step in a path."""
     if (origin := get_origin(cls)) is not None:
         parts = () if origin is Callable else get_args(cls)
         return [("[]" if origin in (list, tuple, set, frozenset, dict) else "", part) for part in parts]

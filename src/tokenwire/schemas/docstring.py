@@ -1,7 +1,7 @@
-"""What a function's docstring says: of the function, and of each of its parameters.
+"""Parses a function's docstring: the descriptions of the function and of its parameters.
 
-Two styles are read, Google's ("Args:" and an indented list) and Sphinx's (":param city: ..."). The description is the text
-in front of the first section that is about parameters, results or errors; any other section is part of it.
+Two styles are supported, Google's ("Args:" and an indented list) and Sphinx's (":param city: ..."). The function's
+description is the text before the first section about parameters, results or errors; any other section is part of it.
 """
 
 import inspect
@@ -17,11 +17,11 @@ _PARAMETER_FIELDS = frozenset(("param", "parameter", "arg", "argument", "key", "
 
 
 class Docstring(NamedTuple):
-    """What is said in one.
+    """A parsed docstring.
 
     Attributes:
-        description: of the function, "" where there is none.
-        parameters: of each parameter that it names.
+        description: the function's description, "" if there is none.
+        parameters: the descriptions of the parameters, by name.
     """
 
     description: str
@@ -29,7 +29,7 @@ class Docstring(NamedTuple):
 
 
 def docstring_of(text: str | None) -> Docstring:
-    """Read a docstring, None where there is none."""
+    """Parse a docstring, which may be None."""
     lines = inspect.cleandoc(text or "").splitlines()
     first = next((number for number, line in enumerate(lines) if _begins_section(line)), len(lines))
     parameters = {name: " ".join(" ".join(said).split()) for name, said in (*_google(lines), *_sphinx(lines))}
@@ -41,11 +41,11 @@ def _begins_section(line: str) -> bool:
 
 
 def _google(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """Each entry of the sections about parameters, with its lines: those further in than its name go on with it."""
+    """Each entry of the sections about parameters, with its lines: those indented more than its name."""
     in_section, indent = False, ""
     said: list[str] = []
     for line in lines:
-        if line[:1].strip():  # not further in: a section ends here, and maybe another begins
+        if line[:1].strip():  # not indented: the section ends, and another may begin
             in_section, indent = _ARGUMENTS.fullmatch(line) is not None, ""
             continue
         entry = _ENTRY.fullmatch(line) if in_section else None
@@ -64,7 +64,7 @@ def _sphinx(lines: list[str]) -> Iterator[tuple[str, list[str]]]:
         if field is not None:
             said = [field[3]]
             if field[1] in _PARAMETER_FIELDS and field[2].split():
-                yield field[2].split()[-1].lstrip("*"), said  # a type may stand in front of the name
+                yield field[2].split()[-1].lstrip("*"), said  # a type may precede the name
         elif line.strip():
             said.append(line)
         else:

@@ -1,8 +1,8 @@
-"""A function's parameters: as the schema of a tool that a model may call, and the arguments of such a call as their values.
+"""A function's parameters as the schema of a tool, and the arguments of a tool call converted to their types.
 
-The parameters become the fields of a struct, and everything that can be said of a class's fields can be said of them. A
-parameter with a default may be null for the model, as OpenAI's strict mode lists every one as required; it is left out of
-the arguments then, so that the function's own default counts.
+The parameters become the fields of a struct, so they support the same types and annotations as a class's fields. In the
+schema a parameter with a default may be null, as OpenAI's strict mode requires every parameter; a null is then left out of
+the arguments, so that the function's own default applies.
 """
 
 import inspect
@@ -25,22 +25,22 @@ from .strict import strict_schema
 
 Tool: TypeAlias = Callable[..., Any]  # a function that a model may call, async or not
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # as OpenAI takes it
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # OpenAI's rule for names
 _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 _DICT_INSTEAD = "or pass the tool as a dict"
 
 
 class Signature:
-    """What is known of a function, which is not kept.
+    """A function's signature; does not keep the function alive.
 
     Args:
-        function: any that has a name, and parameters with annotations that can be passed by keyword.
-        argument: what it was passed as, for messages.
+        function: a function with a name, whose parameters have annotations and can be passed by keyword.
+        argument: the name of the argument with the function, for messages.
 
     Attributes:
         name: its name.
-        home: its module and its name there, by which another process may find it.
-        tool: what is sent of it, as JSON.
+        home: its module and its qualified name, by which another process may find it.
+        tool: the tool to send, as JSON.
 
     Raises:
         BadRequestError: it can't be a tool; the message says why, and names the parameter.
@@ -65,7 +65,7 @@ class Signature:
         return _signature_at, self.home
 
     def arguments(self, text: str) -> dict[str, Any]:
-        """The arguments in a call's JSON, by parameter, to be passed as keywords.
+        """The arguments in a call's JSON, as keywords for the function.
 
         Raises:
             OutputValidationError: the function does not take them.
@@ -83,13 +83,13 @@ class Signature:
         return {name: value for name, value in values if value is not UNSET}
 
 
-# By function, and by the function behind a bound method: nothing here keeps either alive.
+# By function, and by the function of a bound method: weak references, which keep neither alive.
 _of_functions: "WeakKeyDictionary[Tool, Signature]" = WeakKeyDictionary()
 _of_methods: "WeakKeyDictionary[Tool, Signature]" = WeakKeyDictionary()
 
 
 def signature_of(function: Tool, argument: str = "function") -> Signature:
-    """The `Signature` of a function, made once.
+    """The `Signature` of a function, cached.
 
     Raises:
         BadRequestError: as `Signature`.
@@ -101,12 +101,12 @@ def signature_of(function: Tool, argument: str = "function") -> Signature:
         if (found := known.get(key)) is None:
             found = known[key] = Signature(function, argument)
         return found
-    except TypeError:  # a callable that can't be a key
+    except TypeError:  # not hashable
         return Signature(function, argument)
 
 
 def _signature_at(module: str, name: str) -> Signature | None:
-    """The signature of a function by its name; None where this process has none of that name, such as a function's own."""
+    """The signature of a function by its name; None if this process can't find it, such as a local function."""
     try:
         return signature_of(attrgetter(name)(import_module(module)))
     except (ImportError, AttributeError, ValueError, BadRequestError):
@@ -125,7 +125,7 @@ def _name_of(function: Tool, argument: str) -> str:
 
 
 def _fields(function: Tool, name: str, said: dict[str, str], argument: str) -> Iterable[Any]:
-    """The parameters, as `msgspec.defstruct` takes fields."""
+    """The parameters as fields for `msgspec.defstruct`."""
     parameters = inspect.signature(function).parameters
     hints = _hints(function, name, argument, parameters)
     for parameter in parameters.values():
@@ -133,9 +133,7 @@ def _fields(function: Tool, name: str, said: dict[str, str], argument: str) -> I
         if parameter.kind not in _BY_KEYWORD:
             raise unfit(argument, f"{where} can't be passed by keyword, as a model's arguments are")
         if parameter.name not in hints:
-            raise unfit(
-                argument, f"{where} has no annotation, which says what the model is to send: write its type, {_DICT_INSTEAD}"
-            )
+            raise unfit(argument, f"{where} has no annotation, which is needed for the schema: add its type, {_DICT_INSTEAD}")
         hint = hints[parameter.name]
         description = _description(hint) or said.get(parameter.name, "")
         if parameter.default is inspect.Parameter.empty:
@@ -147,19 +145,19 @@ def _fields(function: Tool, name: str, said: dict[str, str], argument: str) -> I
 
 
 def _hints(function: Tool, name: str, argument: str, parameters: Iterable[str]) -> dict[str, Any]:
-    """The parameters' annotations; that of what is returned is nobody's business, and may not even exist."""
-    plain: Any = inspect.unwrap(function)
+    """The parameters' annotations; the return type's is not evaluated, as it may not be importable."""
+    unwrapped: Any = inspect.unwrap(function)
     try:
-        own = {key: value for key, value in plain.__annotations__.items() if key in parameters}
+        own = {key: value for key, value in unwrapped.__annotations__.items() if key in parameters}
         return get_type_hints(
-            SimpleNamespace(__annotations__=own), globalns=getattr(plain, "__globals__", None), include_extras=True
+            SimpleNamespace(__annotations__=own), globalns=getattr(unwrapped, "__globals__", None), include_extras=True
         )
     except (NameError, TypeError, AttributeError) as error:
         raise unfit(argument, f"the annotations of {name} can't be read: {error}") from error
 
 
 def _description(hint: object) -> str:
-    """What `Annotated` says of a parameter in words: a str, or the description that msgspec's or pydantic's object has."""
+    """A parameter's description in `Annotated`: a str, or the description of msgspec's or pydantic's object."""
     said = ""
     for extra in get_args(hint)[1:] if get_origin(hint) is Annotated else ():
         words = next((getattr(extra, name, None) for name in ("description", "documentation") if hasattr(extra, name)), extra)

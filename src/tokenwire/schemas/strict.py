@@ -1,16 +1,17 @@
-"""A Python type → the JSON schema that OpenAI's strict mode takes.
+"""A Python type → a JSON schema for OpenAI's strict mode.
 
-Rewrites what `described` found into the part of JSON Schema that OpenAI documents as supported ("Structured model
+Rewrites a schema of `described` into the subset of JSON Schema that OpenAI documents as supported ("Structured model
 outputs", section "Supported schemas"), in which:
 
 - the root is an object; any other type is put into one, under `WRAPPED`;
-- an object lists all of its properties as required and allows no others; where a property may be absent and has no
-  default, null says so;
-- `$ref` stands alone, and `anyOf` is the only way to combine schemas;
-- a few keywords bound strings, numbers and arrays; the others move into the description, where the model can still
-  read them. The class itself checks them when it decodes the answer.
+- an object lists all of its properties as required and allows no others; null stands for a property that may be absent and
+  has no default;
+- `$ref` has no siblings, and `anyOf` is the only way to combine schemas;
+- a few keywords constrain strings, numbers and arrays; the others are moved into the description, where the model can
+  still read them. The class itself checks them when it decodes the answer.
 
-What this can't say (a dict with any keys, a field of any type, a value without end) is refused, with the field's path.
+Types that the subset can't express (a dict with any keys, a field of any type, infinite recursion) are refused, with the
+field's path.
 """
 
 import re
@@ -26,13 +27,13 @@ WRAPPED = "value"  # the one property of the object around a type that is not an
 
 _INSTEAD = 'or pass the schema as a dict, with "strict": False'
 
-# What OpenAI documents as supported, beside the keywords that `_Strict` writes itself.
+# The keywords that OpenAI documents as supported, except those that `_Strict` writes itself.
 _KEPT = frozenset((
     "title", "description", "type", "enum", "const", "pattern", "multipleOf",
     "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems",
 ))  # fmt: skip
 _FORMATS = frozenset(("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"))
-# Which value a default has is the class's business; a discriminator repeats what the branches say.
+# Left out: defaults, which the class applies, and discriminators, which repeat what the branches have.
 _DROPPED = frozenset(("default", "discriminator", "$defs", "definitions", "additionalProperties", "$schema", "$comment"))
 _READ = frozenset(("properties", "required", "items", "prefixItems", "anyOf", "oneOf", "$ref"))
 
@@ -40,11 +41,11 @@ _TYPE_NAMES = {str: "string", bool: "boolean", int: "integer", float: "number", 
 
 
 class StrictFormat(NamedTuple):
-    """A type, as OpenAI's `response_format` asks for it.
+    """OpenAI's `response_format` for a type.
 
     Attributes:
-        encoded: the JSON of it, so that nobody can change what the next call sends.
-        is_wrapped: whether the type is not an object itself, and stands in one, under `WRAPPED`.
+        encoded: its JSON: immutable, so that a caller can't change the next call's.
+        is_wrapped: whether the type is not an object itself, and is wrapped in one, under `WRAPPED`.
     """
 
     encoded: bytes
@@ -56,24 +57,24 @@ def strict_format(cls: object, name: str | None = None, shown_as: Mapping[str, s
 
     Args:
         cls: a msgspec struct, dataclass, TypedDict, NamedTuple, attrs class, enum or pydantic model, or any type made of
-            such and of JSON's own types.
-        name: what the type is called, where not its own name.
-        shown_as: what classes in it are called in messages, where not by their names.
+            these and of JSON's own types.
+        name: the type's name, if not its own.
+        shown_as: other names for classes in messages.
 
     Raises:
         BadRequestError: the type has no strict schema; the message names the field.
     """
     name = name or shown(cls)
     strict = _Strict(describe(cls), "response_format", shown_as)
-    asked = {"name": _name(name), "schema": strict.root(name), "strict": True}
-    return StrictFormat(msgspec.json.encode({"type": "json_schema", "json_schema": asked}), strict.is_wrapped)
+    json_schema = {"name": _name(name), "schema": strict.root(name), "strict": True}
+    return StrictFormat(msgspec.json.encode({"type": "json_schema", "json_schema": json_schema}), strict.is_wrapped)
 
 
 def strict_schema(cls: object, argument: str) -> Schema:
     """The strict schema of a class with fields.
 
     Args:
-        argument: what it was passed as, for the message, such as "tools[0]".
+        argument: the name of the argument with the class, for the message, such as "tools[0]".
 
     Raises:
         BadRequestError: as `strict_format`.
@@ -82,7 +83,7 @@ def strict_schema(cls: object, argument: str) -> Schema:
 
 
 def _name(name: str) -> str:
-    """A name as OpenAI takes it: up to 64 of A-Z, a-z, 0-9, _ and -."""
+    """A name that OpenAI accepts: up to 64 of A-Z, a-z, 0-9, _ and -."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", name).strip("_")[:64] or "answer"
 
 
@@ -91,10 +92,10 @@ class _Strict:
 
     def __init__(self, described: Described, argument: str, shown_as: Mapping[str, str] | None = None) -> None:
         self._described = described
-        self._shown_as = shown_as or {}  # definitions, in paths
+        self._shown_as = shown_as or {}  # names of definitions in paths
         self._argument = argument
         self.is_wrapped = False
-        self._inside: list[str] = []  # the definitions being written, so that none is put into itself
+        self._inside: list[str] = []  # the definitions being written, to detect recursion
 
     def root(self, name: str) -> Schema:
         given: Schema = self._described.root
@@ -108,7 +109,7 @@ class _Strict:
             root = _object({WRAPPED: root})
         definitions = self._definitions(root)
         if not _ends(root, _finite(definitions)):
-            raise unfit(self._argument, f"{name} has no end: each one must contain another")
+            raise unfit(self._argument, f"{name} is infinitely recursive: each value must contain another")
         return {**root, "$defs": definitions} if definitions else root
 
     def _definition(self, name: str) -> Schema:
@@ -118,7 +119,7 @@ class _Strict:
             raise unfit(self._argument, f"the schema refers to {name!r}, which it does not define") from None
 
     def _definitions(self, root: Schema) -> dict[str, Schema]:
-        """Those that are still pointed at, from the root or from one another."""
+        """The definitions that are referenced, from the root or from one another."""
         written: dict[str, Schema] = {}
         waiting = list(_targets(root))
         while waiting:
@@ -165,13 +166,13 @@ class _Strict:
         if properties is None and given.get("additionalProperties") is not False:
             raise unfit(
                 self._argument,
-                f"{path} is a dict with any keys, and OpenAI's strict mode wants them named: "
+                f"{path} is a dict with any keys, but OpenAI's strict mode requires named ones: "
                 f"use a TypedDict or a list of pairs, {_INSTEAD}",
             )
         node.update(_object({name: self._node(value, f"{path}.{name}") for name, value in (properties or {}).items()}))
 
     def _items(self, given: Schema, path: str) -> Schema:
-        """One schema for all items: strict mode has none for each place."""
+        """One schema for all items: strict mode does not support one for each position."""
         places = [self._node(item, f"{path}[{place}]") for place, item in enumerate(given.get("prefixItems", ()))]
         if isinstance(given.get("items"), dict) or not places:
             places.append(self._node(given.get("items"), f"{path}[]"))
@@ -180,12 +181,12 @@ class _Strict:
 
     def _unbounded(self, path: str) -> BadRequestError:
         return unfit(
-            self._argument, f"{path} can be any JSON value, and OpenAI's strict mode wants a type: name one, {_INSTEAD}"
+            self._argument, f"{path} can be any JSON value, but OpenAI's strict mode requires a type: give one, {_INSTEAD}"
         )
 
 
 def _annotations(given: Schema) -> Schema:
-    """The keywords that bound or describe a value; those that strict mode lacks, as words."""
+    """The keywords that constrain or describe a value; those that strict mode lacks are added to the description."""
     node: Schema = {}
     words: list[str] = []
     for keyword, value in given.items():
@@ -208,7 +209,7 @@ def _type_of(values: list[Any]) -> str | list[str]:
 
 
 def _target(node: Mapping[str, Any]) -> str:
-    """Which definition a reference means."""
+    """The name of the definition that a reference points to."""
     return node["$ref"].removeprefix(REFERENCE).replace("~1", "/").replace("~0", "~")
 
 
@@ -223,7 +224,7 @@ def _targets(node: object) -> Iterator[str]:
 
 
 def _finite(definitions: Mapping[str, Schema]) -> set[str]:
-    """The definitions of which a value without an endless chain of others exists."""
+    """The definitions that have a finite value."""
     finite: set[str] = set()
     while found := {name for name, node in definitions.items() if name not in finite and _ends(node, finite)}:
         finite |= found

@@ -11,6 +11,7 @@ from msgspec import Struct
 import tokenwire
 from tokenwire import APIError, BadRequestError, NotFoundError, StreamTruncatedError, Timeout
 
+from ..wire.responses.request import HINTS
 from . import tracing
 from .cors import CORS
 from .early import opened_early
@@ -250,14 +251,18 @@ class App:
                     self._slots.end(turn)
         except ClientLeft:
             raise
-        except Exception as error:  # noqa: BLE001  (the boundary: whatever went wrong, the client is told)
+        except BaseException as error:  # the boundary: whatever went wrong, the client is told
+            if _is_ending(error):
+                raise
             if visit.has_left:
                 raise ClientLeft from None
             await self._refuse(visit, error)
+            if not isinstance(error, Exception):  # such as Ctrl-C: the server may have to know
+                raise
         else:
             visit.end("complete")
 
-    async def _refuse(self, visit: Visit, error: Exception) -> None:
+    async def _refuse(self, visit: Visit, error: BaseException) -> None:
         if isinstance(error, APIError):
             visit.relay(error.headers, error.request_id)
         refusal = refusal_for(error, visit.request_id)
@@ -350,6 +355,7 @@ class App:
         if named is not None:
             return self._without(visit, call, OFFERED & call.keys() - named)
         if _provider_of(call) == SPEAKS_MESSAGES:
+            call = self._without(visit, call, (OFFERED | HINTS) & call.keys())
             beta = visit.headers.get(b"anthropic-beta")
             headers = {} if beta is None else {"anthropic-beta": beta.decode("latin-1")}
             return {**call, "extra_headers": {**headers, **(call.get("extra_headers") or {})}}
@@ -378,6 +384,14 @@ class App:
         if named is None:  # an endpoint knows what to do by itself
             return OneCall(made, call)
         return Several(made, plan_of(call, ask.content, named), self._slots)
+
+
+def _is_ending(error: BaseException) -> bool:
+    """Whether an error says that the task which answers is cancelled or closed, and nothing is to be awaited."""
+    cancelled = anyio.get_cancelled_exc_class()
+    if isinstance(error, BaseExceptionGroup):
+        return error.subgroup(cancelled) is not None
+    return isinstance(error, cancelled | GeneratorExit)
 
 
 def _call_of(model: Model, keywords: dict[str, Any]) -> dict[str, Any]:

@@ -1,17 +1,18 @@
 """Bodies that clients have compressed."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import httpx
+from anyio import lowlevel
 
 from tokenwire import BadRequestError
 from tokenwire.http.decoding import ACCEPTED_ENCODINGS, Inflater, inflater_for
 
-FED_BYTES = 64 * 1024  # at once: a small body can stand for a very large one, and what is left over is copied
+FED_BYTES = 8 * 1024  # at once, without letting others run: they can stand for 8 MiB, or for hundreds of gzip's members
 
 
-def undoing(encoding: str, max_bytes: int) -> Callable[[bytes], bytes]:
-    """What undoes a `content-encoding`: a function of the whole body.
+def undoing(encoding: str, max_bytes: int) -> Callable[[bytes], Awaitable[bytes]]:
+    """What undoes a `content-encoding`: a coroutine function of the whole body.
 
     It raises BadRequestError for a body that is not what the encoding says, or is longer than `max_bytes` without it (413).
 
@@ -28,8 +29,8 @@ def undoing(encoding: str, max_bytes: int) -> Callable[[bytes], bytes]:
             message, status_code=415, code="unsupported_encoding", headers={"accept-encoding": ACCEPTED_ENCODINGS}
         ) from None
 
-    def undo(body: bytes) -> bytes:
-        return body if inflater is None else b"".join(_pieces(inflater, body, max_bytes))
+    async def undo(body: bytes) -> bytes:
+        return body if inflater is None else await _inflated(inflater, body, max_bytes)
 
     return undo
 
@@ -39,16 +40,20 @@ def too_large(max_bytes: int) -> BadRequestError:
     return BadRequestError(f"the request's body is larger than {max_bytes} bytes", status_code=413, code="request_too_large")
 
 
-def _pieces(inflater: Inflater, body: bytes, max_bytes: int) -> Iterator[bytes]:
+async def _inflated(inflater: Inflater, body: bytes, max_bytes: int) -> bytes:
+    pieces: list[bytes] = []
     size = 0
     try:
         for start in range(0, len(body), FED_BYTES):
+            if start:
+                await lowlevel.checkpoint()
             inflater.feed_data(body[start : start + FED_BYTES])
             while piece := inflater.take():
                 size += len(piece)
                 if size > max_bytes:
                     raise too_large(max_bytes)
-                yield piece
+                pieces.append(piece)
         inflater.feed_eof()
     except (httpx.DecodingError, httpx.RemoteProtocolError) as error:
         raise BadRequestError(str(error), code="invalid_encoding") from None
+    return b"".join(pieces)

@@ -56,7 +56,7 @@ class Refusal(msgspec.Struct, frozen=True):
         return {**self.beside, "error": {**self.error, "code": self.error.get("code") or str(self.status)}}
 
 
-def refusal_for(error: Exception, request_id: str) -> Refusal:
+def refusal_for(error: BaseException, request_id: str) -> Refusal:
     """What to tell of `error`; what is kept from the client is logged under the request's id."""
     refusal = _refusal_for(error, request_id)
     try:
@@ -67,7 +67,7 @@ def refusal_for(error: Exception, request_id: str) -> Refusal:
     return refusal
 
 
-def _refusal_for(error: Exception, request_id: str) -> Refusal:
+def _refusal_for(error: BaseException, request_id: str) -> Refusal:
     if isinstance(error, APIError):
         hidden = _hidden(error)
         if hidden is None:

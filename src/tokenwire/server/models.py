@@ -10,6 +10,8 @@ from msgspec import Struct, field
 
 from tokenwire import BadRequestError, Deployments, NotFoundError, get_llm_provider
 
+_IN_RESPONSES = "responses/"  # of a model whose endpoint is asked in that dialect: not part of the name that it answers with
+
 
 def id_of(given: object, prefix: str) -> str:
     """The id for an answer of the kind whose ids begin with `prefix`: the one that it has, or a new one."""
@@ -128,6 +130,6 @@ def _called(name: str, call: dict[str, Any], handlers: Mapping[str, Any]) -> str
         if slash and prefix in handlers:  # only this app knows that provider
             return bare
     try:
-        return get_llm_provider(model, provider)[0]
+        return get_llm_provider(model, provider)[0].removeprefix(_IN_RESPONSES)
     except BadRequestError as error:
         raise BadRequestError(f"models[{name!r}]: {error.message}", param="models") from None

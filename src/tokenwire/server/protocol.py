@@ -6,12 +6,14 @@
 - A client of HTTP/1.0 is not sent chunks, which it does not know (RFC 9112, 6.1): a body whose length is not known ends
   with the connection.
 - A request that runs when its connection is lost learns of it, also where another one waits behind it on the connection.
+- A piece of an answer goes out at once, whoever made the socket.
 - What a client may keep the server waiting for, and have it keep in memory, is bounded by the constants below.
 
 `tokenwire serve` uses it. With another way to start uvicorn: `uvicorn module:app --http tokenwire.server.protocol:HTTPProtocol`,
 or `uvicorn.run(app, http=HTTPProtocol)`.
 """
 
+import socket
 from array import array
 from asyncio import TimerHandle, Transport  # noqa: TID251  (uvicorn is asyncio's)
 from typing import Any
@@ -22,8 +24,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 # A connection is looked at once in that many seconds. What is over its time then is closed.
 LOOK_SECONDS = 15.0
 HEAD_SECONDS = 30.0  # from a connection's beginning, or a request's first byte, to the end of its head
-BODY_SECONDS, BODY_BYTES_A_SECOND = 60.0, 10_000  # for a body: so long, and longer by what has come of it at that pace
+BODY_SECONDS, BODY_BYTES_A_SECOND = 60.0, 10_000  # how late a body may be, if it is to come at that pace
+UNREAD_SECONDS = 300.0  # how long a client may take nothing of what waits to be sent
 MOST_HEAD_BYTES = 128 * 1024  # and what one read from the socket brings; room for a few large cookies and tokens
+FREE_BESIDE_BODY = 16  # bytes for each of a chunked body, such as its chunks' sizes; other ones count as a head's do
 MOST_HEADERS = 200
 MOST_UNREAD_BYTES = 1024 * 1024  # of a body whose request has been answered, such as one that is too large
 MOST_WAITING = 16  # requests on one connection, behind the one that is answered
@@ -37,6 +41,16 @@ class TooMuch(Exception):
     """A client has sent more of something than it may."""
 
 
+def _send_at_once(connection: socket.socket) -> None:
+    """Have no piece of an answer wait until the client has acknowledged the one before, 40 ms later.
+
+    asyncio sees to that for the sockets that it made itself. Those that uvicorn is given, or makes for several workers, have
+    0 for their protocol, by which asyncio does not know them as TCP's.
+    """
+    if connection.family in (socket.AF_INET, socket.AF_INET6):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
 class HTTPProtocol(HttpToolsProtocol):
     """One connection; uvicorn makes it."""
 
@@ -46,13 +60,17 @@ class HTTPProtocol(HttpToolsProtocol):
         self._running: RequestResponseCycle | None = None  # of the requests on this connection, the one that is answered
         self._since: float | None = None  # when what is awaited of the client began; None while nothing is
         self._in_head = True
-        self._bytes = 0  # of the head or the body that is on its way
+        self._beside = 0  # bytes of what is on its way, but for the body's
+        self._bytes = 0  # of that body, since it was last looked at
         self._unread = 0  # of that body, after the answer
+        self._stalled_since = 0.0  # when the client last took something, while there is more than can be sent
+        self._unsent = 0  # bytes, when that was last looked at
         self._look_timer: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Wait for a request."""
         super().connection_made(transport)
+        _send_at_once(transport.get_extra_info("socket"))
         self._since = self.loop.time()
         self._look_timer = self.loop.call_later(LOOK_SECONDS, self._look)
 
@@ -67,12 +85,16 @@ class HTTPProtocol(HttpToolsProtocol):
             running.message_event.set()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has come, unless the head that it belongs to gets too large."""
+        """Parse what has come, unless too much of it is not a body."""
+        self._beside = max(self._beside, 0) + len(data)
         super().data_received(data)
-        if self._in_head:
-            self._bytes += len(data)
-            if self._bytes > MOST_HEAD_BYTES and not self.transport.is_closing():
-                self._close_with(TOO_MUCH)
+        if self._beside > MOST_HEAD_BYTES and not self.transport.is_closing():
+            self._close_with(TOO_MUCH)
+
+    def pause_writing(self) -> None:
+        """The client takes less than there is to send."""
+        super().pause_writing()
+        self._stalled_since, self._unsent = self.loop.time(), self.transport.get_write_buffer_size()
 
     def send_400_response(self, msg: str) -> None:
         """Refuse what is not a request, or too much of one."""
@@ -81,10 +103,16 @@ class HTTPProtocol(HttpToolsProtocol):
         else:
             super().send_400_response(msg)
 
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection to who speaks the other protocol."""
+        if self._look_timer is not None:
+            self._look_timer.cancel()
+        super().handle_websocket_upgrade()
+
     def on_message_begin(self) -> None:
         """A request has begun."""
         super().on_message_begin()
-        self._since, self._in_head, self._bytes, self._unread = self.loop.time(), True, 0, 0
+        self._since, self._in_head, self._beside, self._unread = self.loop.time(), True, 0, 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """One more header: the first that is too many ends it, for a read from the socket can bring thousands."""
@@ -110,6 +138,7 @@ class HTTPProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """A piece of the body."""
+        self._beside -= len(body) * FREE_BESIDE_BODY
         if self.cycle.response_complete:
             self._unread += len(body)
             if self._unread > MOST_UNREAD_BYTES:  # until then the client may still come to read the answer
@@ -130,29 +159,41 @@ class HTTPProtocol(HttpToolsProtocol):
         super().on_response_complete()
 
     def _look(self) -> None:
-        """Close a connection whose client takes too long, and look again later at any other."""
-        if self._is_overdue():
-            running = self._running
-            is_saying = running is not None and running.response_started and not running.response_complete
-            self._close_with(b"" if is_saying else TOO_SLOW)
-        else:
-            self._look_timer = self.loop.call_later(LOOK_SECONDS, self._look)
+        """Close a connection whose client takes too long, and look again later."""
+        self._look_timer = self.loop.call_later(LOOK_SECONDS, self._look)
+        if self._is_stalled():
+            self.transport.abort()  # closed, it would wait for the client to take the rest
+        elif not self.transport.is_closing() and self._is_overdue():
+            self._close_with(TOO_SLOW)
+
+    def _is_stalled(self) -> bool:
+        if not self.flow.write_paused and not self.transport.is_closing():
+            self._unsent = 0
+            return False
+        now, unsent = self.loop.time(), self.transport.get_write_buffer_size()
+        if unsent < self._unsent or not self._unsent:  # nothing is added to it meanwhile
+            self._stalled_since = now
+        self._unsent = unsent
+        return now - self._stalled_since > UNREAD_SECONDS
 
     def _is_overdue(self) -> bool:
         now, is_answering = self.loop.time(), self._running is not None and not self._running.response_complete
         if self._since is None:
             if not is_answering and self.timeout_keep_alive_task is None:  # bytes have come that begin no request
-                self._since, self._in_head, self._bytes = now, True, 0
+                self._since, self._in_head, self._beside = now, True, 0
             return False
         if self._in_head:
             return not is_answering and now - self._since > HEAD_SECONDS
         if self.flow.read_paused:  # it is the app that takes its time
             self._since = now
-        return now - self._since > BODY_SECONDS + self._bytes / BODY_BYTES_A_SECOND
+        # What came early buys no more time than a body has that begins: a large one would be kept for an hour.
+        self._since, self._bytes = min(self._since + self._bytes / BODY_BYTES_A_SECOND, now), 0
+        return now - self._since > BODY_SECONDS
 
     def _close_with(self, response: bytes) -> None:
         """Say why, where nothing else is being said, and close the connection."""
-        if response:
+        running = self._running
+        if running is None or running.response_complete or not running.response_started:
             self.transport.write(response)
         self.transport.close()
 

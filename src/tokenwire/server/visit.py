@@ -109,7 +109,7 @@ class Visit:
         self.has_left: bool = False
         self._body: bytes | None = None  # once it has been read ahead
         self._passed_on: list[tuple[bytes, bytes]] = []
-        self._sending = False
+        self._sending = self._is_ending = False
         self._comment_sent: anyio.Event | None = None  # while a comment is on its way
         self._held: list[bytes] = []  # chunks to be sent before the work of `while_connected` waits
         self._held_bytes = 0
@@ -170,7 +170,7 @@ class Visit:
             if size > max_bytes:
                 raise too_large(max_bytes)
         body = parts[0] if len(parts) == 1 else b"".join(parts)
-        return body if undo is None else undo(body)
+        return body if undo is None else await undo(body)
 
     async def next_piece(self, max_bytes: int) -> tuple[bytes, bool]:
         """The next bytes of the request's body, and whether there are more; all at once where the client compressed them.
@@ -248,7 +248,7 @@ class Visit:
             await self._start(200, EVENT_STREAM)
         if self._comment_sent is not None:
             await self._comment_sent.wait()
-        self._sending = True  # for good: no comment comes after the end
+        self._sending = self._is_ending = True  # for good: no comment comes after the end
         await self._send_body(self._take_held() + data if self._held else data, more=False)
 
     def while_connected(
@@ -295,6 +295,8 @@ class Visit:
             with anyio.move_on_after(tick):
                 message = await self._receive()
                 if message["type"] == "http.disconnect":
+                    if self._is_ending:  # all is said, and some servers report that while they send the last of it
+                        await anyio.sleep_forever()
                     self.has_left = True
                     return
                 continue

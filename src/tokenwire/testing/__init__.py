@@ -1,16 +1,16 @@
-"""What users' tests and ours share: an endpoint on a real socket that answers, and misbehaves, as told.
+"""Tools for tests, users' and our own: an endpoint on a real socket that answers, and misbehaves, by a script.
 
     with Endpoint([Reply(status=429, headers={"retry-after": "0"}), Reply(text="Hello")]) as endpoint:
         reply = completion("openai/m", messages, api_base=endpoint.url, api_key="none")
     assert endpoint.requests[1].json()["model"] == "m"
 
-It runs in a thread of its own, so sync code, asyncio and trio can all be tested against it. Everything that a server can
-do well or badly is a field of `Reply`; several replies in a row, or a function of the request, are a script. What the
-client did is in `Endpoint.requests` and `Endpoint.visits`. A `FakeClock` lets a test of time-outs take none: it says when
-how much time passes, for the client and for the endpoint.
+It runs in its own thread, so sync code, asyncio and trio can all be tested against it. Everything that a server can do,
+right or wrong, is a field of `Reply`; a script is a sequence of replies, or a function of the request. `Endpoint.requests`
+and `Endpoint.visits` record what the client did. With a `FakeClock` a test of time-outs takes no time: the test decides when
+time passes, for the client and for the endpoint.
 
 Tests under pytest have the fixture `tokenwire_endpoint` (see `pytest_plugin`); from the shell, `python -m
-tokenwire.testing.serve script.toml` serves a script that is written down in a file (see `serve`).
+tokenwire.testing.serve script.toml` serves a script in a file (see `serve`).
 """
 
 from importlib import import_module
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ._payloads import chunk as chunk, chunks as chunks, completion as completion, error as error, event as event
     from ._script import Received as Received, Reply as Reply, Visit as Visit
 
-# Loaded when they are used: pytest imports its plugins, and so this module, for every test run there is.
+# Loaded when they are used: pytest imports its plugins, and so this module, in every test run.
 _HOMES = {
     "._clock": ("FakeClock",),
     "._endpoint": ("Endpoint",),

@@ -1,10 +1,10 @@
 """A clock that stands still until a test moves it.
 
-While it is open it answers for `time.monotonic` and for asyncio's and uvloop's loops, whose timers it keeps. A trio run is
-given it as its clock. Sockets and threads are as real as ever.
+While it is open it replaces `time.monotonic` and the clocks and timers of asyncio's and uvloop's loops. A trio run is
+given it as its clock. Sockets and threads remain real.
 
-It goes from timer to timer, each time when every loop is at rest: nothing is ready to run, and a look at the sockets found
-nothing. What was written to a loopback socket is there to be found; what a thread works on may not be.
+It advances from timer to timer, each time when every loop is idle: nothing is ready to run, and polling the sockets found
+nothing. Data written to a loopback socket is found by that; the result of a thread may not be.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from trio.abc import Clock
     from trio.lowlevel import TrioToken
 else:
-    Clock = object  # trio asks for no more, and need not be installed
+    Clock = object  # trio needs no base class, and need not be installed
 
-PATIENCE = 30.0  # real seconds in which a loop must have come to rest, on a machine with other work to do too
-ROUNDING = 1e-9  # seconds: 19.999 and 0.001 more may be a little less than 20, and what waits for 20 is due all the same
-QUIET_TURNS = 3  # of a loop, one after the other and a look at its sockets between them: then it is at rest
+PATIENCE = 30.0  # real seconds within which a loop must become idle, also on a busy machine
+ROUNDING = 1e-9  # seconds: 19.999 + 0.001 may be slightly less than 20, but a timer for 20 must fire
+QUIET_TURNS = 3  # so many consecutive iterations of a loop without work, each of which polls the sockets, mean that it is idle
 
 _Loop: TypeAlias = asyncio.AbstractEventLoop
 _Callback: TypeAlias = Callable[..., object]
@@ -39,7 +39,7 @@ _one_at_a_time = threading.Lock()
 
 
 class FakeClock(Clock):
-    """Time that passes when `advance` says so, in the whole process: for every thread, and every asyncio or uvloop loop.
+    """Time that passes only by `advance`, in the whole process: for every thread, and every asyncio or uvloop loop.
 
         with FakeClock() as clock, Endpoint(Reply(delay=60)) as endpoint:
             async with anyio.create_task_group() as group:
@@ -47,32 +47,32 @@ class FakeClock(Clock):
                 await endpoint.await_silence()
                 await clock.aadvance(30)  # and it has timed out
 
-    Open it before what is to follow it: older timers are left to their loops. A trio run follows the clock it is given:
-    `trio.run(main, clock=clock)`. When it is not open, it tells real seconds. Timers that are left when it is closed have
-    as long to go as they had then. What waits for threads and processes (`Endpoint.wait_until`, `threading.Event.wait`)
-    always counts real seconds.
+    Open it before the timers that are to follow it: older ones stay with their loops. A trio run follows the clock it is
+    given: `trio.run(main, clock=clock)`. While it is not open, it returns real seconds. Timers that are left when it is
+    closed keep their remaining time. Waits for threads and processes (`Endpoint.wait_until`, `threading.Event.wait`) always
+    use real seconds.
 
     Raises:
-        RuntimeError: when it is opened: another one is open, or the event loop around it can't follow.
+        RuntimeError: on entering: another one is open, or the running event loop is of a kind that can't follow it.
     """
 
     def __init__(self) -> None:
         self._is_open = False
-        self._now = 0.0  # while it is open
-        self._ahead = 0.0  # of the real time, while it is not: trio's time never goes back
+        self._now = 0.0  # the time while it is open
+        self._ahead = 0.0  # of real time while it is not open, as trio's time must never go back
         self._patches = ExitStack()
         self._advancing = threading.Lock()
-        self._timers: list[tuple[float, int, _Timer]] = []  # a heap; of those for one moment the older is first
+        self._timers: list[tuple[float, int, _Timer]] = []  # a heap; of timers for the same moment the older is first
         self._numbers = itertools.count()
-        self._calls: dict[asyncio.AbstractEventLoop, int] = {}  # how often each was asked to call something soon
-        self._runs: dict[TrioToken, float] = {}  # trio's next deadlines, by the tokens of its runs
+        self._calls: dict[asyncio.AbstractEventLoop, int] = {}  # how often `call_soon` of each loop was called
+        self._runs: dict[TrioToken, float] = {}  # the next deadline of each trio run, by its token
 
     def __enter__(self) -> Self:
         kinds, loop = _loop_types(), _running_loop()
         if loop is not None and not isinstance(loop, kinds) and loop not in self._runs:
-            raise RuntimeError(f"a {type(loop).__name__} can't follow this clock; a trio run must be given it: clock=clock")
+            raise RuntimeError(f"a {type(loop).__name__} can't follow this clock; pass it to a trio run as clock=clock")
         if not _one_at_a_time.acquire(blocking=False):
-            raise RuntimeError("another FakeClock is open, and there is one time for all")
+            raise RuntimeError("another FakeClock is open: there can be only one in a process")
         self._patches.callback(_one_at_a_time.release)
         self._now, self._is_open = self.current_time(), True
         self._patches.enter_context(mock.patch.object(time, "monotonic", self.current_time))
@@ -86,19 +86,19 @@ class FakeClock(Clock):
         for at, _number, timer in self._timers:
             timer.post(timer.loop.call_later, at - self._now, timer.run)
         for token in self._runs:
-            _rest_on_trio(token)  # it looks at the clock again
+            _rest_on_trio(token)  # makes the run read the clock again
         self._timers, self._calls = [], {}
 
     def advance(self, seconds: float) -> None:
-        """Let time pass: what is due within it happens, each at its time, and then every loop comes to rest.
+        """Let time pass: timers that are due fire, each at its time; then wait until every loop is idle.
 
         Args:
-            seconds: how far to go; 0 only lets every loop come to rest.
+            seconds: how much time passes; 0 only waits until every loop is idle.
 
         Raises:
             ValueError: `seconds` is negative, or not finite.
             RuntimeError: the clock is not open; or this thread has an event loop, which needs `aadvance`.
-            TimeoutError: a loop did not come to rest in 30 real seconds: it is blocked, or something in it never waits.
+            TimeoutError: a loop did not become idle in 30 real seconds: it is blocked, or something in it never waits.
         """
         if not 0 <= seconds < math.inf:
             raise ValueError(f"seconds must be a finite number, 0 or more, not {seconds!r}")
@@ -116,19 +116,19 @@ class FakeClock(Clock):
                 while self._timers and self._timers[0][0] <= self._now:
                     timer = heapq.heappop(self._timers)[2]
                     timer.post(timer.run)
-                self._rest()  # trio finds by itself what is due
+                self._rest()  # trio itself finds the tasks that are due
             self._now = max(self._now, until)
 
     async def aadvance(self, seconds: float) -> None:
-        """`advance` for async code. Cancelled, it goes all the way first, which takes a moment."""
+        """`advance` for async code. If cancelled, it still completes first, which takes a moment."""
         await anyio.to_thread.run_sync(self.advance, seconds)
 
     def start_clock(self) -> None:
-        """For trio: a run begins."""
+        """For trio: called when a run begins."""
         self.deadline_to_sleep_time(math.inf)
 
     def current_time(self) -> float:
-        """Seconds, as `time.monotonic` has them while the clock is open."""
+        """Seconds; while the clock is open, `time.monotonic` returns the same."""
         return self._now if self._is_open else time.monotonic() + self._ahead
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
@@ -141,7 +141,7 @@ class FakeClock(Clock):
         return 0 if deadline <= self._now else math.inf
 
     def _methods(self, call_soon: Callable[..., Any]) -> dict[str, Any]:
-        """What a loop has in place of its own."""
+        """The methods that replace a loop's own."""
 
         def counted(loop: _Loop, callback: _Callback, *args: object, context: Context | None = None) -> object:
             self._calls[loop] = self._calls.get(loop, 0) + 1
@@ -160,30 +160,30 @@ class FakeClock(Clock):
         return {"time": lambda loop: self._now, "call_soon": counted, "call_at": call_at, "call_later": call_later}
 
     def _rest(self) -> None:
-        """Wait until every loop is at rest; again where asyncio's had something to do, which may have woken others."""
+        """Wait until every loop is idle; repeated if an asyncio loop had work, as that may have woken others."""
         before: dict[_Loop, int] | None = None
         while before != self._calls:
             before = dict(self._calls)
             for token in list(self._runs):
-                self._runs[token] = math.inf  # a run that has not ended says something else
+                self._runs[token] = math.inf  # overwritten by a run that has not ended
                 _wait(_rest_on_trio(token))
             for loop in before:
                 if loop.is_running():
                     rested = threading.Event()
-                    loop.call_soon_threadsafe(self._look, loop, rested, -1, 0)
+                    loop.call_soon_threadsafe(self._check, loop, rested, -1, 0)
                     _wait(rested, loop.is_running)
 
-    def _look(self, loop: asyncio.AbstractEventLoop, rested: threading.Event, calls: int, quiet: int) -> None:
-        """Look at a loop once a turn, until it is at rest or nobody waits for that."""
-        quiet = quiet + 1 if self._calls.get(loop) == calls else 0  # none, when the clock is closed meanwhile
+    def _check(self, loop: asyncio.AbstractEventLoop, rested: threading.Event, calls: int, quiet: int) -> None:
+        """Check a loop in each iteration, until it is idle or the wait has ended."""
+        quiet = quiet + 1 if self._calls.get(loop) == calls else 0  # not counted if the clock was closed meanwhile
         if quiet == QUIET_TURNS:
             rested.set()
         elif not rested.is_set():
-            loop.call_soon_threadsafe(self._look, loop, rested, self._calls.get(loop, 0), quiet)
+            loop.call_soon_threadsafe(self._check, loop, rested, self._calls.get(loop, 0), quiet)
 
 
 class _Timer(asyncio.TimerHandle):
-    """A timer of which its loop does not know."""
+    """A timer kept by the clock, not by its loop."""
 
     def __init__(
         self, when: float, callback: _Callback, args: tuple[object, ...], loop: _Loop, context: Context | None
@@ -200,11 +200,11 @@ class _Timer(asyncio.TimerHandle):
             self._run()
 
     def cancel(self) -> None:
-        asyncio.Handle.cancel(self)  # without telling the loop
+        asyncio.Handle.cancel(self)  # without notifying the loop
 
 
 def _rest_on_trio(token: "TrioToken") -> threading.Event:
-    """Set when the run is at rest, or has ended."""
+    """An event that is set when the run is idle, or has ended."""
     import trio.testing
 
     rested = threading.Event()
@@ -218,7 +218,7 @@ def _rest_on_trio(token: "TrioToken") -> threading.Event:
     def begin() -> None:
         try:
             trio.lowlevel.spawn_system_task(rest)
-        except RuntimeError:  # too late
+        except RuntimeError:  # the run has ended
             rested.set()
 
     try:
@@ -233,11 +233,11 @@ def _wait(rested: threading.Event, is_running: Callable[[], bool] = lambda: True
         if rested.wait(0.1) or not is_running():
             return
     rested.set()
-    raise TimeoutError(f"an event loop did not come to rest in {PATIENCE} s: it is blocked, or something in it never waits")
+    raise TimeoutError(f"an event loop did not become idle in {PATIENCE} s: it is blocked, or something in it never waits")
 
 
 def _running_loop() -> object:
-    """This thread's: a loop, the token of a trio run, or None."""
+    """This thread's asyncio loop, or the token of its trio run, or None."""
     try:
         return anyio.lowlevel.current_token().native_token
     except RuntimeError:

@@ -1,9 +1,9 @@
-"""One connection of the endpoint: requests in, replies out, and an eye on the client meanwhile.
+"""One connection of the endpoint: receives requests, sends replies, and watches whether the client disconnects.
 
-While a reply is delayed, written or stalled, a second task (`_watch`) reads from the socket. The end of the stream
-there means that the client left, and cancels the writing at once. Bytes there are the next request, sent early: they
-are put aside in `_ahead`, and read from there when the reply is done. Beyond `MAX_AHEAD_BYTES` of them nobody watches
-any more, and a client's leaving is noticed by the next write.
+While a reply is delayed, written or stalled, a second task (`_watch`) reads from the socket. The end of the stream means
+that the client disconnected, and cancels the writing at once. Bytes are the next request, sent early: they are kept in
+`_ahead`, and read when the reply is done. Beyond `MAX_AHEAD_BYTES` the task stops reading, and a disconnect is only
+noticed by the next write.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 import anyio
 import anyio.abc
 
-from ._http import Rendering, Request, RequestError, RequestReader, render
+from ._http import HTTPRequest, Rendering, RequestError, RequestReader, render
 from ._script import Received, Reply, Visit
 from ._socket import SocketStream
 from ._tls import say_goodbye, secured
@@ -26,7 +26,7 @@ _GONE = (anyio.EndOfStream, anyio.BrokenResourceError, ssl.SSLError)
 
 
 class Exchange(NamedTuple):
-    """A request and what it is answered with."""
+    """A request and its reply."""
 
     received: Received
     reply: Reply
@@ -34,29 +34,29 @@ class Exchange(NamedTuple):
 
 
 class Host(Protocol):
-    """What a connection asks of its endpoint."""
+    """What a connection needs of its endpoint."""
 
-    def begin(self, request: Request, connection: int) -> Exchange:
-        """A request has arrived: how is it answered?"""
+    def begin(self, request: HTTPRequest, connection: int) -> Exchange:
+        """A request has arrived. Returns the exchange with its reply."""
         ...
 
     def silence(self, received: Received) -> AbstractContextManager[None]:
-        """Nothing is written of its reply meanwhile."""
+        """Within this context, nothing of the reply is written."""
         ...
 
     def end(self, received: Received) -> None:
-        """Its exchange is over."""
+        """The request's exchange has ended."""
         ...
 
 
-class Connection:
-    """Serves one client until it leaves or a reply ends the connection.
+class ServedConnection:
+    """Serves one client until it disconnects or a reply ends the connection.
 
     Args:
         socket: closed when `serve` ends.
         visit: the record of this connection.
-        host: what answers.
-        tls: the server's side of TLS; None for none.
+        host: decides the replies.
+        tls: the server's TLS context; None for none.
     """
 
     def __init__(self, socket: SocketStream, visit: Visit, host: Host, tls: ssl.SSLContext | None) -> None:
@@ -69,7 +69,7 @@ class Connection:
         self._ahead = bytearray()
 
     async def serve(self) -> None:
-        """Answer one request after the other. Cancelled, it closes the socket at once."""
+        """Answer one request after the other. Being cancelled closes the socket at once."""
         async with self._socket:
             try:
                 if self._tls is not None:
@@ -83,7 +83,7 @@ class Connection:
             except RequestError as error:
                 await self._refuse(error)
 
-    async def _next_request(self) -> Request:
+    async def _next_request(self) -> HTTPRequest:
         while (request := self._reader.next_request()) is None:
             self._reader.feed_data(self._take_ahead() or await self._stream.receive())
         return request
@@ -93,8 +93,8 @@ class Connection:
         self._ahead.clear()
         return data
 
-    async def _exchange(self, request: Request) -> bool:
-        """Whether the connection goes on."""
+    async def _exchange(self, request: HTTPRequest) -> bool:
+        """Answer a request. Returns whether the connection stays open."""
         exchange = self._host.begin(request, self._visit.number)
         try:
             written = await self._write_watched(exchange)
@@ -110,7 +110,7 @@ class Connection:
             self._host.end(exchange.received)
 
     async def _write_watched(self, exchange: Exchange) -> bool:
-        """Whether the reply was written as scripted before the client left."""
+        """Write the reply. Returns whether that was completed before the client disconnected."""
         written = False
         async with anyio.create_task_group() as group:
             group.start_soon(self._watch, group.cancel_scope)
@@ -153,7 +153,7 @@ class Connection:
             await self._stream.send(part)
 
     async def _refuse(self, error: RequestError) -> None:
-        request = Request("GET", "/", {}, b"", "1.1", keep_alive=False)
+        request = HTTPRequest("GET", "/", {}, b"", "1.1", keep_alive=False)
         reply = Reply(status=error.status, headers={"content-type": "text/plain"}, body=str(error).encode())
         rendering = render(reply, request)
         with contextlib.suppress(*_GONE):

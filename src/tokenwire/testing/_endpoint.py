@@ -1,7 +1,7 @@
-"""The endpoint itself: a listening socket, and a thread with an event loop that serves it.
+"""The endpoint: a listening socket, and a thread with an event loop that serves it.
 
-Everything but `Endpoint.requests`, `visits`, `open_connections`, what is in them and the condition `_changed` belongs to
-that thread. The others are written there and read anywhere; whoever waits for one of them waits on the condition.
+`Endpoint.requests`, `visits` and `open_connections` with their contents are written in that thread and read in any; waiting
+for a change of them uses the condition `_changed`. Everything else belongs to that thread.
 """
 
 import contextlib
@@ -19,8 +19,8 @@ import anyio
 import anyio.to_thread
 from anyio.from_thread import start_blocking_portal
 
-from ._connection import Connection, Exchange
-from ._http import Request, render
+from ._connection import Exchange, ServedConnection
+from ._http import HTTPRequest, render
 from ._script import Received, Reply, Script, Visit, in_order
 from ._socket import SocketStream
 from ._tls import contexts
@@ -29,25 +29,25 @@ from ._tls import contexts
 class Endpoint:
     """An OpenAI-compatible endpoint on a loopback socket that answers by a script.
 
-    It listens when its `with` block is entered; leaving the block ends every connection and the thread at once.
+    It listens once its `with` block is entered; leaving the block ends every connection and the thread at once.
 
     Args:
         script: the replies, one per request in the order of arrival, the last one repeating; a single reply; or a
-            function that makes the reply to each request. The function runs in the endpoint's thread and must not
-            block. What it raises is answered with a 500 and raised again when the block is left.
+            function that returns the reply to each request. The function runs in the endpoint's thread and must not
+            block. Its exceptions are answered with a 500 and raised again when the block is left.
         host: the address to listen on.
         port: the port to listen on; 0 for any free one.
-        tls: True for TLS with a certificate made on the fly (which needs the package trustme, as tokenwire[test] has
-            it), or the server's `ssl.SSLContext`.
+        tls: True for TLS with a generated certificate (which needs the package trustme, in tokenwire[test]), or the
+            server's `ssl.SSLContext`.
 
     Attributes:
         requests: the requests so far, in order of arrival.
-        visits: the connections so far, in order of arrival, those without any request too.
+        visits: the connections so far, in order of arrival, including those without a request.
         open_connections: how many connections are open now.
 
     Raises:
         ValueError: `script` has no reply.
-        ModuleNotFoundError: a certificate is asked for, and trustme is not installed.
+        ModuleNotFoundError: a certificate is needed, but trustme is not installed.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        """The address to pass as `api_base`; it stays the same, and refuses connections, after the `with` block."""
+        """The address to pass as `api_base`; after the `with` block it is kept, and refuses connections."""
         if self._port is None:
             raise RuntimeError("the endpoint has no address before its with block is entered")
         host = f"[{self._host}]" if ":" in self._host else self._host
@@ -88,15 +88,15 @@ class Endpoint:
 
     @property
     def ssl_context(self) -> ssl.SSLContext:
-        """What a client needs to trust `tls=True`: `HTTPTransport(ssl_context=...)`, `httpx.AsyncClient(verify=...)`."""
+        """A context that trusts the certificate of `tls=True`: `HTTPTransport(ssl_context=...)`, `httpx.AsyncClient(verify=...)`."""
         if self._client_context is None:
-            raise RuntimeError("the endpoint has made no certificate: it was not asked for with tls=True")
+            raise RuntimeError("the endpoint has no certificate: it was made without tls=True")
         return self._client_context
 
     def __enter__(self) -> Self:
         if self._port is not None:
             raise RuntimeError("an endpoint can be entered only once")
-        with contextlib.ExitStack() as stack:  # unwound from the bottom: end the serving, join the thread, close
+        with contextlib.ExitStack() as stack:  # unwound in reverse: end the serving, join the thread, close
             listener = stack.enter_context(_listen(self._host, self._wanted_port))
             portal = stack.enter_context(start_blocking_portal("asyncio"))
             stack.callback(_stop, portal.start_task_soon(self._serve, listener))
@@ -115,36 +115,38 @@ class Endpoint:
                 error.add_note(f"The endpoint raised {type(raised).__name__}: {raised}")
 
     def wait_until(self, condition: Callable[[], object], timeout: float = 30.0) -> None:
-        """Wait until something about this endpoint is true: `wait_until(lambda: endpoint.open_connections == 0)`.
+        """Wait until a condition on this endpoint is true: `wait_until(lambda: endpoint.open_connections == 0)`.
 
         Args:
-            condition: looks at `requests`, their fields, or `open_connections`; asked again whenever these change.
+            condition: reads `requests`, their fields, or `open_connections`; called again whenever these change.
             timeout: seconds.
 
         Raises:
-            TimeoutError: it did not come true in time, or before the endpoint ended.
+            TimeoutError: it did not become true in time, or before the endpoint ended.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._has_ended or condition(), timeout)
             if not condition():
-                raise TimeoutError(f"{self!r} did not get there {'before it ended' if self._has_ended else f'in {timeout} s'}")
+                raise TimeoutError(
+                    f"{self!r} did not meet the condition {'before it ended' if self._has_ended else f'in {timeout} s'}"
+                )
 
     async def await_until(self, condition: Callable[[], object], timeout: float = 30.0) -> None:  # noqa: ASYNC109 the thread's
-        """`wait_until` for async code: the event loop goes on, as it must for a client to close its connections.
+        """`wait_until` for async code: the event loop keeps running, as a client needs to close its connections.
 
-        Cancelled, it returns at once; the worker thread waits until the timeout, or until the endpoint ends.
+        If cancelled, it returns at once; the worker thread waits until the time-out, or until the endpoint ends.
         """
         await anyio.to_thread.run_sync(self.wait_until, condition, timeout, abandon_on_cancel=True)
 
     def wait_silence(self, requests: int = 1, timeout: float = 30.0) -> None:
-        """Wait until nothing happens any more here unless time passes or a client does something: for `FakeClock.advance`.
+        """Wait until the endpoint writes nothing unless time passes or a client acts: then call `FakeClock.advance`.
 
         Args:
-            requests: how many must have arrived. The reply to each has been written, or it is delayed or stalls.
+            requests: how many requests must have arrived. Each reply has been written, or is delayed or stalled.
             timeout: seconds.
 
         Raises:
-            TimeoutError: that is not how it was after `timeout` seconds.
+            TimeoutError: that was not so within `timeout` seconds.
         """
         self.wait_until(lambda: self._is_silent(requests), timeout)
 
@@ -156,7 +158,7 @@ class Endpoint:
         return len(self.requests) >= requests and all(each.silent or each.closed.is_set() for each in self.requests)
 
     def wait_closed(self, request: Received, timeout: float = 30.0) -> None:
-        """Wait until a request's exchange has ended; `request.aborted` then says whether the client left early.
+        """Wait until a request's exchange has ended; then `request.aborted` tells whether the client disconnected early.
 
         Raises:
             TimeoutError: it has not ended after `timeout` seconds.
@@ -170,7 +172,7 @@ class Endpoint:
     def __repr__(self) -> str:
         return f"<Endpoint on port {self._port}: {len(self.requests)} requests, {self.open_connections} open connections>"
 
-    # What follows runs in the endpoint's thread.
+    # All methods below run in the endpoint's thread.
 
     async def _serve(self, listener: socket.socket) -> None:
         async with anyio.create_task_group() as group:
@@ -186,7 +188,7 @@ class Endpoint:
             self.visits.append(visit)
         try:
             with raw, self._faults_kept():
-                await Connection(SocketStream(raw), visit, self, self._tls).serve()
+                await ServedConnection(SocketStream(raw), visit, self, self._tls).serve()
         finally:
             with self._noticed():
                 self.open_connections -= 1
@@ -197,11 +199,11 @@ class Endpoint:
     def _faults_kept(self) -> Generator[None, None, None]:
         try:
             yield
-        except Exception as error:  # noqa: BLE001 a fault of the endpoint's own must not end in this thread unheard
+        except Exception as error:  # noqa: BLE001 a bug of the endpoint must not be lost in this thread
             self._errors.append(error)
 
-    def begin(self, request: Request, connection: int) -> Exchange:
-        """Record a request and ask the script; called by its connection."""
+    def begin(self, request: HTTPRequest, connection: int) -> Exchange:
+        """Record a request and call the script; called by its connection."""
         received = Received(request.method, request.target, request.headers, request.body, connection)
         with self._noticed():
             self.requests.append(received)
@@ -215,7 +217,7 @@ class Endpoint:
 
     @contextlib.contextmanager
     def silence(self, received: Received) -> Generator[None, None, None]:
-        """Record that nothing is written meanwhile; called by its connection."""
+        """Record that nothing is written within this context; called by its connection."""
         with self._noticed():
             received.silent = True
         try:
@@ -225,7 +227,7 @@ class Endpoint:
                 received.silent = False
 
     def end(self, received: Received) -> None:
-        """Record that an exchange is over; called by its connection."""
+        """Record that an exchange has ended; called by its connection."""
         with self._noticed():
             received.ended_at = time.monotonic()
             received.closed.set()
@@ -245,7 +247,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
-    """All connections that wait: were it one for each turn of a busy loop, clients would wait long for each other."""
+    """All pending connections: one per iteration of a busy loop would make clients wait long."""
     while True:
         try:
             raw, _ = listener.accept()
@@ -258,7 +260,7 @@ def _accepted(listener: socket.socket) -> Iterator[socket.socket]:
 
 def _stop(serving: "Future[None]") -> None:
     if not serving.cancel():
-        serving.result()  # it ended by itself: it could accept no more connections
+        serving.result()  # it ended by an error: it could not accept connections
 
 
 def _checked(reply: object) -> Reply:

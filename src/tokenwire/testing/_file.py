@@ -1,4 +1,4 @@
-"""A script that is written down: JSON or TOML into replies; no I/O."""
+"""Scripts in files: JSON or TOML to replies, without I/O."""
 
 import binascii
 import tomllib
@@ -14,21 +14,21 @@ SOURCES: Mapping[str, Any] = {".json": msgspec.json.decode, ".toml": lambda data
 
 
 class ScriptError(Exception):
-    """A script that can't be understood; the message says where and why."""
+    """A script that is not valid; the message says where and why."""
 
 
 def replies_from(data: bytes, suffix: str) -> list[Reply]:
-    """The replies that a script has.
+    """The replies in a script.
 
     Args:
         data: the file's contents: in JSON a list of replies, or an object with the list as `replies`; in TOML
-            `[[replies]]` tables. A reply has the fields of `Reply`. Where those are bytes (`body`, `raw`, an event),
-            a script has an object: `{"raw": "text"}`, or `{"base64": "..."}` for what is not text; for `body` and
-            `raw` a string does as well.
+            `[[replies]]` tables. A reply has the fields of `Reply`. Bytes (`body`, `raw`, an event) are written as an
+            object: `{"raw": "text"}`, or `{"base64": "..."}` for data that is not text; for `body` and `raw` also as a
+            string.
         suffix: ".json" or ".toml".
 
     Raises:
-        ScriptError: the file can't be read as that, has no reply, or one that makes no sense.
+        ScriptError: the file is not valid JSON or TOML, has no reply, or one with wrong fields.
     """
     if suffix not in SOURCES:
         raise ScriptError(f"a script is a file called *.json or *.toml, not *{suffix}")
@@ -38,13 +38,13 @@ def replies_from(data: bytes, suffix: str) -> list[Reply]:
         raise ScriptError(f"this is not {suffix[1:].upper()}: {error}") from error
     replies = script.get("replies") if isinstance(script, dict) else script
     if not isinstance(replies, list) or not replies:
-        raise ScriptError("a script has at least one reply, in a list called replies")
+        raise ScriptError("a script must have a list called replies, with at least one reply")
     return [_reply(fields, number) for number, fields in enumerate(replies, 1)]
 
 
 def _reply(fields: object, number: int) -> Reply:
     if not isinstance(fields, dict):
-        raise ScriptError(f"reply {number} is not a table of fields but {type(fields).__name__}")
+        raise ScriptError(f"reply {number} must be a table of fields, not {type(fields).__name__}")
     unknown = fields.keys() - set(Reply.__struct_fields__)
     if unknown:
         raise ScriptError(f"reply {number}: there is no field {min(unknown)!r}")
@@ -59,7 +59,7 @@ def _reply(fields: object, number: int) -> Reply:
 
 
 def _checked(reply: Reply) -> Reply:
-    """The types too, which a Struct leaves to the type checker."""
+    """Check the types, which structs leave to type checkers."""
     for name, kinds in _KINDS.items():
         value = getattr(reply, name)
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
@@ -99,4 +99,4 @@ def _bytes(value: object) -> bytes:
             except binascii.Error as error:
                 raise ValueError(f"{encoded[:20]!r} is not base64: {error}") from error
         case _:
-            raise ValueError('bytes are written as {"raw": "text"} or {"base64": "..."}')
+            raise ValueError('bytes must be written as {"raw": "text"} or {"base64": "..."}')

@@ -15,15 +15,15 @@ from ._script import Reply
 
 
 class RequestError(Exception):
-    """The client sent what is no HTTP request, or one that is too large; `status` is what to answer."""
+    """The client sent an invalid or too large HTTP request; `status` is the one to answer with."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
         self.status = status
 
 
-class Request(NamedTuple):
-    """One whole request as it came over the wire, header names in lower case."""
+class HTTPRequest(NamedTuple):
+    """One complete request as received, header names in lower case."""
 
     method: str
     target: str
@@ -34,7 +34,7 @@ class Request(NamedTuple):
 
 
 class RequestReader:
-    """Turns a connection's bytes into its requests, pipelined ones included.
+    """Parses a connection's bytes to requests, pipelined ones included.
 
     Args:
         max_request_bytes: the most that one request's target, headers and body may have together.
@@ -43,28 +43,28 @@ class RequestReader:
     def __init__(self, *, max_request_bytes: int = 256 * 1024 * 1024) -> None:
         self._max_request_bytes = max_request_bytes
         self._parser = httptools.HttpRequestParser(self)
-        self._complete: deque[Request] = deque()
+        self._complete: deque[HTTPRequest] = deque()
         self._error: RequestError | None = None
         self.on_message_begin()
 
     def feed_data(self, data: bytes) -> None:
-        """Take in bytes; what is wrong with them is told by `next_request`, in its turn."""
+        """Parse bytes; errors are raised by `next_request`, after the requests before them."""
         if self._error is not None:
             return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            pass  # the request is complete, and answered as if it had not asked for another protocol
+            pass  # the request is complete; its `upgrade` is ignored
         except httptools.HttpParserCallbackError as error:
             self._error = error.__context__ if isinstance(error.__context__, RequestError) else RequestError(str(error))
         except httptools.HttpParserError as error:
             self._error = RequestError(f"not an HTTP request: {error}")
 
-    def next_request(self) -> Request | None:
+    def next_request(self) -> HTTPRequest | None:
         """The next complete request, None when more data is needed.
 
         Raises:
-            RequestError: what follows the requests already returned is none.
+            RequestError: the bytes after the requests already returned are not a valid request.
         """
         if self._complete:
             return self._complete.popleft()
@@ -72,7 +72,7 @@ class RequestReader:
             raise self._error
         return None
 
-    # What follows is called by the parser, from within feed_data.
+    # The methods below are called by the parser, from within feed_data.
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -98,9 +98,9 @@ class RequestReader:
         self._body.append(body)
 
     def on_message_complete(self) -> None:
-        """The request is whole."""
+        """The request is complete."""
         self._complete.append(
-            Request(
+            HTTPRequest(
                 method=self._parser.get_method().decode("latin-1"),
                 target=b"".join(self._target).decode("latin-1"),
                 headers=self._headers,
@@ -137,11 +137,11 @@ FRAMINGS = {
 }
 
 
-WINDOW_BITS = {"gzip": 31, "deflate": 15}  # zlib's, which tell it the format too
+WINDOW_BITS = {"gzip": 31, "deflate": 15}  # zlib's parameter, which also selects the format
 
 
 class Rendering(NamedTuple):
-    """A reply as bytes: `head`, then `pieces`, then `end` where the body is brought to its end."""
+    """A reply as bytes: `head`, then `pieces`, then `end` if the body is complete."""
 
     head: bytes
     pieces: Iterable[bytes]
@@ -149,7 +149,7 @@ class Rendering(NamedTuple):
     keep_alive: bool
 
 
-def render(reply: Reply, request: Request) -> Rendering:
+def render(reply: Reply, request: HTTPRequest) -> Rendering:
     """The bytes that answer `request` with `reply`."""
     reply = reply.answering(request.body)
     if reply.raw is not None:
@@ -165,7 +165,7 @@ def render(reply: Reply, request: Request) -> Rendering:
 
 
 def _encoded(reply: Reply, pieces: Iterable[bytes], *, finish: bool) -> Iterator[bytes]:
-    """The pieces, compressed if the reply says so; none is empty, as an empty HTTP chunk would end the body."""
+    """The pieces, compressed if the reply has an encoding; none is empty, as an empty HTTP chunk would end the body."""
     if reply.encoding is None:
         yield from pieces
         return
@@ -176,7 +176,7 @@ def _encoded(reply: Reply, pieces: Iterable[bytes], *, finish: bool) -> Iterator
         yield compressor.flush()
 
 
-def _framing_name(reply: Reply, request: Request) -> str:
+def _framing_name(reply: Reply, request: HTTPRequest) -> str:
     name = reply.framing or ("length" if reply.events is None and not reply.forever else "chunked")
     return "close" if name == "chunked" and request.http_version == "1.0" else name
 
@@ -185,7 +185,7 @@ def _has_no_body(status: int) -> bool:
     return status < 200 or status in (204, 304)
 
 
-def _headers(reply: Reply, request: Request, framing: _Framing) -> dict[str, str]:
+def _headers(reply: Reply, request: HTTPRequest, framing: _Framing) -> dict[str, str]:
     headers: dict[str, str] = {}
     if not _has_no_body(reply.status):
         name, value = framing.header(0 if framing is not FRAMINGS["length"] else _length(reply))
@@ -200,7 +200,7 @@ def _headers(reply: Reply, request: Request, framing: _Framing) -> dict[str, str
 
 
 def _length(reply: Reply) -> int:
-    """The length that the head promises: the body's, and more than comes where the reply is not complete."""
+    """The `content-length`: the body's, or more if the reply is not complete."""
     whole = sum(map(len, _encoded(reply, reply.whole_pieces(), finish=True)))
     if reply.is_complete:
         return whole

@@ -1,4 +1,4 @@
-"""The JSON values an OpenAI-compatible server sends, built with the same ids and times on every run."""
+"""JSON values of an OpenAI-compatible server, with the same ids and times in every run."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,13 +22,13 @@ def chunk(
     """One chunk of a streamed chat completion.
 
     Args:
-        content: what the chunk adds to the text; left out of the delta when None.
-        finish_reason: why the choice ends here, None while it goes on.
+        content: the text that the chunk adds; left out of the delta if None.
+        finish_reason: why the choice ends with this chunk, None if it does not.
         index: which of the `n` choices the chunk belongs to.
-        id: the completion's, the same on all its chunks.
-        model: the same.
-        created: the same; seconds since 1970.
-        usage: tokens used; left out when None. OpenAI sends it with no choice: `chunk(usage=...) | {"choices": []}`.
+        id: the completion's id, the same in all its chunks.
+        model: the model's name, the same in all its chunks.
+        created: seconds since 1970, the same in all its chunks.
+        usage: tokens used; left out if None. OpenAI sends it without choices: `chunk(usage=...) | {"choices": []}`.
         delta_fields: other fields of the delta, such as `role` or `tool_calls`.
     """
     delta = delta_fields if content is None else {"content": content, **delta_fields}
@@ -38,7 +38,7 @@ def chunk(
 
 
 def chunks(text: str, *, size: int = 4, finish_reason: str | None = "stop") -> list[dict[str, Any]]:
-    """The chunks that stream `text` as OpenAI does: the role, the pieces, the end.
+    """The chunks of `text` as streamed by OpenAI: the role, the pieces, the end.
 
     Args:
         text: the whole completion.
@@ -62,10 +62,10 @@ def completion(
     """One whole chat completion.
 
     Args:
-        content: the assistant's text; None is sent as null, as beside tool calls.
+        content: the assistant's text; None is sent as null, as with tool calls.
         finish_reason: why the choice ended.
         id: the completion's.
-        model: the one that answered.
+        model: the model that answered.
         created: seconds since 1970.
         usage: tokens used; left out when None.
         message_fields: other fields of the message, such as `tool_calls`.
@@ -81,19 +81,19 @@ def error(message: str, *, type: str | None = None, code: str | int | None = Non
 
     Args:
         message: what went wrong.
-        type: what kind of error it is; null where it is None, as the other two.
-        code: which error it is.
-        param: the parameter that is to blame.
+        type: the kind of error; None is sent as null, also for the next two.
+        code: the error's code.
+        param: the parameter with the mistake.
     """
     return {"error": {"message": message, "type": type, "code": code, "param": param}}
 
 
 def event(data: object, name: str | None = None) -> bytes:
-    """One server-sent event as it goes over the wire: `event(error("overloaded"), "error")`, or `event("{broken")`.
+    """One server-sent event as bytes: `event(error("overloaded"), "error")`, or `event("{broken")`.
 
     Args:
-        data: bytes or a str, sent as they are, a line of data for each of their lines; anything else as JSON.
-        name: what goes into the `event:` field; no such field when None.
+        data: bytes or a str, sent unchanged, with a `data:` line for each line; anything else is sent as JSON.
+        name: the `event:` field; None for none.
     """
     encoded = data.encode() if isinstance(data, str) else data if isinstance(data, bytes) else msgspec.json.encode(data)
     lines = [] if name is None else [b"event: " + name.encode()]

@@ -1,6 +1,6 @@
-"""What an endpoint's script sees, and what it answers; no I/O.
+"""The requests and replies of an endpoint's script, without I/O.
 
-A script is a function from `Received` to `Reply`. A sequence of replies is the commonest one (`in_order`).
+A script is a function from `Received` to `Reply`. The most common one is a sequence of replies (`in_order`).
 """
 
 import itertools
@@ -27,20 +27,20 @@ class Received:
     """One request that reached the endpoint.
 
     Attributes:
-        method: "POST".
+        method: such as "POST".
         path: the target up to the question mark, as sent: "/v1/chat/completions".
-        query: what follows the question mark, "" when nothing does.
-        headers: by lower-case name; repeated ones joined with ", ".
-        body: the bytes, freed of any chunked coding.
-        connection: the serial number of its connection, counted from 1; equal numbers mean a reused connection.
-        reply: what it is answered with; None until the script has been asked.
-        arrived_at: when it was there as a whole, as `time.monotonic()` counts. The differences between requests are
-            what a client waited between its attempts.
-        silent: True while the endpoint writes nothing of the reply: it is delayed, between two events, or stalled.
+        query: the part after the question mark, "" if there is none.
+        headers: by name in lower case; repeated ones joined by ", ".
+        body: the bytes, without chunked coding.
+        connection: the number of its connection, counted from 1; the same number means a reused connection.
+        reply: the reply; None until the script has been called.
+        arrived_at: when it had arrived completely, a `time.monotonic()` value. The differences between requests show how
+            long a client waited between its attempts.
+        silent: True while nothing of the reply is written: it is delayed, between two events, or stalled.
         ended_at: when the exchange ended; None before.
-        closed: set when the exchange has ended, in whatever way: the reply was written, the client left, or the
+        closed: set when the exchange has ended, in any way: the reply was written, the client disconnected, or the
             endpoint closed.
-        aborted: True once the client went away before the reply was fully written. Stable when `closed` is set.
+        aborted: True if the client disconnected before the reply was fully written. Final once `closed` is set.
     """
 
     def __init__(self, method: str, target: str, headers: dict[str, str], body: bytes, connection: int) -> None:
@@ -74,11 +74,11 @@ class Visit:
     """One connection that a client opened.
 
     Attributes:
-        number: its serial number, counted from 1; `Received.connection` refers to it.
-        opened_at: when it was accepted, as `time.monotonic()` counts.
+        number: counted from 1; `Received.connection` refers to it.
+        opened_at: when it was accepted, a `time.monotonic()` value.
         closed_at: when it ended; None while it is open.
         closed_by: "client" or "endpoint"; None while it is open.
-        error: why the TLS handshake failed, in OpenSSL's words; None where nothing is known to have gone wrong.
+        error: OpenSSL's message if the TLS handshake failed; None if no failure is known.
     """
 
     def __init__(self, number: int) -> None:
@@ -94,40 +94,40 @@ class Visit:
 
 
 class Reply(msgspec.Struct, kw_only=True):
-    """What the endpoint answers to one request, and how badly.
+    """The endpoint's reply to one request, with its faults.
 
-    At most one of `text`, `json`, `body`, `events` and `raw` is the answer; with none of them the body is empty.
+    At most one of `text`, `json`, `body`, `events` and `raw` is given; without any the body is empty.
 
     Attributes:
         status: the HTTP status.
-        headers: sent beside the usual ones, and in their place where the names are equal.
-        text: a chat completion of this text: in chunks (see `chunks`) for a request with `"stream": true`, whole (see
+        headers: sent in addition to the usual ones, or replacing those of the same name.
+        text: a chat completion with this text: in chunks (see `chunks`) for a request with `"stream": true`, whole (see
             `completion`) for any other.
         json: any JSON value, sent as `application/json`.
         body: bytes, sent without a content type unless `headers` has one.
-        events: sent as `text/event-stream`, each event in a write of its own. A dict becomes the JSON of one event, a
-            str a content chunk (see `chunk`), and bytes are written as they are (see `event`).
-        raw: the whole response as it goes over the wire, head and all: half a head, or what is not HTTP. `status`,
-            `headers`, `framing` and `encoding` have no say then.
+        events: sent as `text/event-stream`, each event in a separate write. A dict becomes the JSON of one event, a str a
+            content chunk (see `chunk`), and bytes are written unchanged (see `event`).
+        raw: the bytes of the whole response, including the head: for an incomplete head, or something other than HTTP.
+            `status`, `headers`, `framing` and `encoding` are ignored then.
         done: whether `data: [DONE]` follows the events.
-        forever: write the body again and again, until the client leaves or `after` many pieces. No `[DONE]` follows.
+        forever: repeat the body until the client disconnects, or up to `after` pieces. No `[DONE]` follows.
         delay: seconds before the head.
         first_delay: seconds between the head and the body: the wait for the first token.
         event_delay: seconds between events.
-        framing: how the client learns where the body ends. None is "chunked" for events and for what goes on for
-            ever, and "length" for the rest. A client of HTTP/1.0 gets "close" in place of "chunked".
-        encoding: compress the body so, and say so in `content-encoding`; each event can be decompressed when it comes.
-        cut: end the connection after the last event (`[DONE]` is one), with a FIN or a reset, and without
-            the terminating chunk. A framing of "length" then promises a byte more than comes.
-        stall: after the last event, keep the connection open and silent until the client leaves or the endpoint
-            closes. The body is as unfinished as a cut one.
+        framing: how the body's end is marked. None means "chunked" for events and with `forever`, otherwise "length". An
+            HTTP/1.0 client gets "close" instead of "chunked".
+        encoding: compress the body, and set `content-encoding`; each event can be decompressed when it arrives.
+        cut: end the connection after the last event (`[DONE]` is one), with a FIN or a reset, and without the
+            terminating chunk. With the framing "length", `content-length` is then one byte too large.
+        stall: after the last event, keep the connection open and silent until the client disconnects or the endpoint
+            closes. The body is incomplete, as with `cut`.
         after: cut or stall after this many events (writes of the body; `[DONE]` is one), not after the last.
-        after_bytes: cut or stall after this many bytes of the body (before compression), in the middle of an event
-            or of a JSON value. Whichever of the two comes first.
-        drip: write head and body that many bytes at a time.
+        after_bytes: cut or stall after this many bytes of the body (before compression), which may be within an event or
+            a JSON value; or after `after` events, whichever comes first.
+        drip: write head and body in pieces of that many bytes.
 
     Raises:
-        ValueError, TypeError: a value is not as described.
+        ValueError, TypeError: a value is wrong.
     """
 
     status: int = 200
@@ -151,10 +151,10 @@ class Reply(msgspec.Struct, kw_only=True):
     drip: int | None = None
 
     def __post_init__(self) -> None:
-        # Raised here, in the test that wrote the reply, rather than later in the endpoint's thread.
+        # Raised here, in the test that makes the reply, not later in the endpoint's thread.
         answers = (self.text, self.body, self.events, self.raw)
         if sum(answer is not None for answer in answers) + (self.json is not msgspec.UNSET) > 1:
-            raise ValueError("a reply has one of text, json, body, events and raw")
+            raise ValueError("a reply can have only one of text, json, body, events and raw")
         _require_choice("framing", self.framing, get_args(Framing))
         _require_choice("encoding", self.encoding, get_args(Encoding))
         _require_choice("cut", self.cut, get_args(Cut))
@@ -171,22 +171,22 @@ class Reply(msgspec.Struct, kw_only=True):
         if self.cut and self.stall:
             raise ValueError("a reply that stalls is never cut")
         if (self.after, self.after_bytes) != (None, None) and self.ends_well:
-            raise ValueError("after and after_bytes say where a reply is cut or stalls: it needs cut or stall")
+            raise ValueError("after and after_bytes need cut or stall: they are where a reply is cut or stalls")
         if self.forever and (self.framing == "length" or not any(self._body())):
-            raise ValueError("what is written for ever has a body, and no length")
+            raise ValueError("forever needs a body, and can't have the framing length")
 
     @property
     def ends_well(self) -> bool:
-        """Whether nothing befalls the connection."""
+        """Whether the connection can be reused after it."""
         return self.cut is None and not self.stall
 
     @property
     def is_complete(self) -> bool:
-        """Whether the body is brought to its end."""
+        """Whether the body is sent to its end."""
         return self.ends_well and not self.forever
 
     def answering(self, request_body: bytes) -> "Reply":
-        """This reply with its `text` in the form that the request asks for."""
+        """This reply with its `text` converted for the request: streamed or whole."""
         if self.text is None:
             return self
         if _asks_for_a_stream(request_body):
@@ -194,19 +194,19 @@ class Reply(msgspec.Struct, kw_only=True):
         return msgspec.structs.replace(self, text=None, json=completion(self.text))
 
     def content_type(self) -> str | None:
-        """The content type that goes with the kind of body."""
+        """The content type for the kind of body."""
         if self.events is not None:
             return "text/event-stream"
         return None if self.json is msgspec.UNSET else "application/json"
 
     def pieces(self) -> Iterator[bytes]:
-        """What is written of the body, in the pieces that are written one by one; there may be no end of them."""
+        """The body in the pieces in which it is written; may be infinite."""
         pieces = [piece for piece in self._body() if piece]
         written = itertools.islice(itertools.cycle(pieces) if self.forever else pieces, self.after)
         return written if self.after_bytes is None else _start(written, self.after_bytes)
 
     def whole_pieces(self) -> Iterator[bytes]:
-        """The body as if it were not cut."""
+        """The complete body in pieces, without `cut` or `stall`."""
         return (piece for piece in self._body() if piece)
 
     def _body(self) -> list[bytes]:
@@ -215,16 +215,16 @@ class Reply(msgspec.Struct, kw_only=True):
         if self.json is not msgspec.UNSET:
             return [_encode_json(self.json)]
         if self.text is not None:
-            return [self.text.encode()]  # a stand-in: which form it takes, the request decides
+            return [self.text.encode()]  # a placeholder: the request decides the form
         return [self.raw or self.body or b""]
 
 
 def _asks_for_a_stream(request_body: bytes) -> bool:
     try:
-        asked = msgspec.json.decode(request_body)
+        fields = msgspec.json.decode(request_body)
     except msgspec.DecodeError:
         return False
-    return isinstance(asked, dict) and asked.get("stream") is True
+    return isinstance(fields, dict) and fields.get("stream") is True
 
 
 def _start(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
@@ -255,10 +255,10 @@ Script: TypeAlias = Callable[[Received], Reply]
 
 
 def in_order(replies: Iterable[Reply]) -> Script:
-    """A script that gives one reply to each request, and the last one again and again.
+    """A script that returns one reply for each request, and repeats the last one.
 
     Raises:
-        ValueError: there is no reply at all.
+        ValueError: there is no reply.
     """
     remaining = iter(replies)
     first = next(remaining, None)

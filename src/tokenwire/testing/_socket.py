@@ -1,7 +1,7 @@
 """A connected TCP socket as an anyio byte stream that can also be reset.
 
-anyio's own stream always says goodbye with a FIN, so a client would see an orderly end before the reset, or not, as
-the race goes. Here closing and resetting are one system call each.
+anyio's own stream always sends a FIN first, so that a client might see an orderly end before the reset, depending on
+timing. Here closing and resetting are one system call each.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 
-# l_onoff, l_linger: on, for no time at all, so that closing sends a RST. Windows has shorts where others have ints.
+# l_onoff, l_linger: on, for 0 seconds, so that closing sends a RST. They are shorts on Windows, ints elsewhere.
 _NO_LINGER = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
 
 
@@ -50,10 +50,10 @@ class SocketStream(anyio.abc.ByteStream):
             return data
 
     async def send(self, item: bytes) -> None:
-        """Hand all the bytes to the kernel.
+        """Write all bytes to the kernel.
 
-        Other tasks run before the write and not after it: nobody can be told that the client left in answer to
-        bytes of which this side does not yet know that it has written them.
+        Other tasks may run before the write, but not after it: otherwise a client's reaction to the bytes could be noticed
+        before this task has recorded that it wrote them.
 
         Raises:
             anyio.BrokenResourceError: the connection is gone.
@@ -69,7 +69,7 @@ class SocketStream(anyio.abc.ByteStream):
                 raise anyio.BrokenResourceError from error
 
     async def send_eof(self) -> None:
-        """Send a FIN and go on receiving."""
+        """Send a FIN and continue to receive."""
         with contextlib.suppress(OSError):
             self._raw.shutdown(socket.SHUT_WR)
 

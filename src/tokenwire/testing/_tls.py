@@ -1,4 +1,4 @@
-"""TLS for the endpoint: certificates made on the fly, and anyio's TLS over the endpoint's own sockets."""
+"""TLS for the endpoint: generated certificates, and anyio's TLS over the endpoint's own sockets."""
 
 import ssl
 from importlib import import_module
@@ -8,15 +8,15 @@ import anyio
 import anyio.abc
 from anyio.streams.tls import TLSStream
 
-GOODBYE_SECONDS = 0.2  # in which the client may answer that it has heard that TLS ends
+GOODBYE_SECONDS = 0.2  # to wait for the client's close_notify
 NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 def contexts(names: tuple[str, ...] = NAMES) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's context with a new certificate, and a client's context that trusts it and nothing else.
+    """A server's context with a new certificate, and a client's context that trusts only that.
 
     Args:
-        names: host names and addresses that the certificate is for.
+        names: the certificate's host names and addresses.
 
     Raises:
         ModuleNotFoundError: trustme is not installed.
@@ -35,16 +35,16 @@ def contexts(names: tuple[str, ...] = NAMES) -> tuple[ssl.SSLContext, ssl.SSLCon
 
 
 async def secured(stream: anyio.abc.ByteStream, context: ssl.SSLContext) -> TLSStream:
-    """The stream with TLS on it.
+    """The stream after a TLS handshake.
 
     Raises:
-        ssl.SSLError, anyio.EndOfStream, anyio.BrokenResourceError: the client did not want it so.
+        ssl.SSLError, anyio.EndOfStream, anyio.BrokenResourceError: the handshake failed.
     """
     return await TLSStream.wrap(stream, server_side=True, ssl_context=context, standard_compatible=False)
 
 
 async def say_goodbye(stream: anyio.abc.ByteStream) -> None:
-    """Tell a client that what follows is not a cut: where there is TLS, the end of the connection alone would be one."""
+    """Send close_notify if there is TLS: without it, the end of the connection would be a truncation."""
     if isinstance(stream, TLSStream):
         with anyio.move_on_after(GOODBYE_SECONDS):
             try:

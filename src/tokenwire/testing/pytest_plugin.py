@@ -1,10 +1,10 @@
-"""A fixture for pytest, there by itself wherever tokenwire is installed.
+"""A fixture for pytest, available wherever tokenwire is installed.
 
     def test_my_retries(tokenwire_endpoint):
         endpoint = tokenwire_endpoint([Reply(status=503), Reply(text="Hello")])
         ...
 
-It loads the endpoint only when a test asks for it. `-p no:tokenwire` leaves it out.
+It loads the endpoint only when a test uses it. `-p no:tokenwire` disables it.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """`python -m tokenwire.testing.serve [SCRIPT]`: the scripted endpoint from the shell.
 
-It prints the address to pass as `api_base`, and then a line for everything that clients do, until it is interrupted.
+It prints the address to pass as `api_base`, then a line for each event of its clients, until it is interrupted.
 """
 
 import argparse
@@ -16,8 +16,8 @@ from ._file import ScriptError, replies_from
 from ._script import Received, Reply, Visit
 
 DESCRIPTION = """\
-Serve an OpenAI-compatible endpoint on this machine that answers, and misbehaves, as a script says. It prints what its
-clients do, until Ctrl-C. Without a SCRIPT every request is answered with "Hello from tokenwire!".
+Serve an OpenAI-compatible endpoint on this machine that answers, and misbehaves, by a script. It prints what its clients
+do, until Ctrl-C. Without a SCRIPT every request is answered with "Hello from tokenwire!".
 """
 
 EPILOG = """\
@@ -38,8 +38,8 @@ a script in TOML (or the same in JSON): one reply for each request, the last one
   [[replies]]
   events = ["Hello", { raw = "event: error\\ndata: {broken\\n\\n" }, { base64 = "ZGF0YTog//8KCg==" }]
 
-The other fields: body, raw, done, forever, delay, framing ("chunked", "length", "close"), encoding ("gzip", "deflate"),
-after_bytes, drip. What they do: python -c "from tokenwire.testing import Reply; help(Reply)"
+Further fields: body, raw, done, forever, delay, framing ("chunked", "length", "close"), encoding ("gzip", "deflate"),
+after_bytes, drip. Their meaning: python -c "from tokenwire.testing import Reply; help(Reply)"
 """
 
 
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: its arguments; the process's own when None.
 
     Returns:
-        What to exit with: 0 after an interrupt, 2 for what is not a script.
+        The exit status: 0 after an interrupt, 2 if the script is not valid.
     """
     arguments = _parser().parse_args(argv)
     try:
@@ -85,14 +85,14 @@ def _replies(path: Path | None) -> list[Reply]:
 
 
 def _report(endpoint: Endpoint) -> None:
-    """Print what happens as it happens, and keep none of it: a server may run for long."""
+    """Print records when they are made, and drop them: a server may run for a long time."""
     started = time.monotonic()
     going_on: list[Visit | Received] = []
     while True:
         endpoint.wait_until(
             lambda going_on=going_on: endpoint.visits or endpoint.requests or any(map(_end, going_on)), threading.TIMEOUT_MAX
         )
-        begun = [*_take(endpoint.visits), *_take(endpoint.requests)]
+        begun = [*_drained(endpoint.visits), *_drained(endpoint.requests)]
         going_on += begun
         ended = [each for each in going_on if _end(each)]
         going_on = [each for each in going_on if each not in ended]
@@ -100,21 +100,21 @@ def _report(endpoint: Endpoint) -> None:
             print(f"{moment - started:8.3f}  {line}", flush=True)
 
 
-def _take(records: list[Any]) -> list[Any]:
+def _drained(records: list[Any]) -> list[Any]:
     taken = records[:]
-    del records[: len(taken)]  # what came meanwhile stays
+    del records[: len(taken)]  # records added meanwhile are kept
     return taken
 
 
 def _beginning(record: Visit | Received) -> tuple[float, str]:
-    """When it began, and what to say of it."""
+    """The time when a record began, and the line to print."""
     if isinstance(record, Visit):
         return record.opened_at, f"connection {record.number}: opened"
     return record.arrived_at, f"connection {record.connection}: {record.method} {record.path}, {len(record.body)} bytes"
 
 
 def _end(record: Visit | Received) -> tuple[float, str] | None:
-    """When it ended, and how; None while it goes on."""
+    """The time when a record ended, and the line to print; None if it has not ended."""
     if isinstance(record, Visit):
         if record.closed_at is None:
             return None

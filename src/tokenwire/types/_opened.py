@@ -1,6 +1,6 @@
-"""Twins of the sealed classes, for chunks whose deltas hold fields that no struct names.
+"""Unsealed variants of the sealed classes (`forbid_unknown_fields`), for chunks whose deltas have unknown fields.
 
-They decode what the sealed ones refuse, and then become those.
+They decode what the sealed ones refuse; then the objects' class is set to the sealed one.
 """
 
 from typing import Any
@@ -32,7 +32,7 @@ class OpenChunk(ModelResponseStream):
 
 
 def sealed(chunk: Any) -> ModelResponseStream:
-    """The same object, as the class that everybody knows: msgspec lays out a twin as its original."""
+    """Set the object's class to the public one, which has the same memory layout."""
     for choice in chunk.choices:
         delta = choice.delta
         for call in delta.tool_calls or ():

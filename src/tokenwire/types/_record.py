@@ -1,10 +1,10 @@
-"""What all response structs share: LiteLLM's mapping manners.
+"""The base of all response structs: LiteLLM's mapping interface.
 
-Python code that calls a class passes through `RecordMeta.__call__`, where a record takes what its LiteLLM namesake
-takes: nested dicts, unknown keywords, a generated id. Decoding never passes there.
+Python code that calls a class goes through `RecordMeta.__call__`, which accepts what LiteLLM's class of the same name
+accepts: nested dicts, unknown keywords, a generated id. Decoding never goes there.
 
-A field that is stored under a private name (`hidden`) has either a property of its public name, which looks further
-where nothing is stored, or none, and then is not part of the record's value; nor is one of the `_other_names`.
+A field stored under a private name (`hidden`) either has a property with its public name, which may find a value elsewhere
+if none is stored; or it has none, and then is not part of the record's value. Neither are the `_other_names`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -24,11 +24,11 @@ _SCALARS = frozenset({str, int, float, bool, type(None)})
 if TYPE_CHECKING:
 
     def build(cls: type[R], **fields: object) -> R:
-        """Builds a struct in C, as msgspec itself would, past `RecordMeta.__call__`: for code that holds the right values."""
+        """Builds a struct in C, bypassing `RecordMeta.__call__`: for values that already have the right types."""
         ...
 
     def copy_fields(record: R) -> R:
-        """Copies a struct in C, past `Record.__copy__`: its fields alone, without its source."""
+        """Copies a struct's fields in C, bypassing `Record.__copy__`: without its source."""
         ...
 
 else:
@@ -37,7 +37,7 @@ else:
 
 
 def copy_with_source(record: R) -> R:
-    """Copies a struct in C, and says where the copy came from; what else is known of the record stays with it."""
+    """Copies a struct's fields in C, and its source; the other private attributes are not copied."""
     copied = copy_fields(record)
     if has_source(record):
         set_source(copied, record._source)
@@ -45,15 +45,15 @@ def copy_with_source(record: R) -> R:
 
 
 def hidden(*, default: object, alias: str) -> Any:
-    """A field that is stored under a private name, and is called `alias` in JSON and in the constructor."""
+    """A field stored under a private name, but called `alias` in JSON and in the constructor."""
     return msgspec.field(default=default, name=alias)
 
 
 @dataclass_transform(field_specifiers=(msgspec.field, hidden))
 class RecordMeta(StructMeta):
-    """Lets Python code construct a record from what LiteLLM's class of the same name would accept."""
+    """Lets Python code construct a record from the arguments of LiteLLM's class of the same name."""
 
-    if not TYPE_CHECKING:  # the checker sees msgspec's own constructor, which knows the fields
+    if not TYPE_CHECKING:  # type checkers see msgspec's constructor, which has the fields
 
         def __call__(cls, *args, **fields):
             names, records, required = _plan(cls)
@@ -64,7 +64,7 @@ class RecordMeta(StructMeta):
             for name, held in records:
                 if (value := fields.get(name)) is not None:
                     fields[name] = coerce(value, held)
-            stored = stored_names(cls)  # a None where none can be leaves the default
+            stored = stored_names(cls)  # None for a field that can't be None means the default
             record = build(cls, **{stored[n]: value for n, value in fields.items() if value is not None or n not in required})
             if unknown:
                 set_source(record, unknown)
@@ -74,17 +74,16 @@ class RecordMeta(StructMeta):
 class Record(msgspec.Struct, HasSource, eq=False, gc=False, metaclass=RecordMeta):
     """The base of every response struct.
 
-    Fields are attributes and items alike: `r.choices`, `r["choices"]`, `r.get("choices")`, `"choices" in r`. Fields that
-    no struct names are items as well, be they the server's or set by `r["x"] = 1`. So is a value that is not of its field's
-    type and could not be understood; the attribute is then None, and `model_dump` has what came. `==` compares the named
-    fields.
+    Fields are both attributes and items: `r.choices`, `r["choices"]`, `r.get("choices")`, `"choices" in r`. Unknown fields,
+    sent by the server or set by `r["x"] = 1`, are items as well. So is a value of a wrong type that could not be converted:
+    then the attribute is None, and `model_dump` has the value as sent. `==` compares the declared fields.
     """
 
     _slots: ClassVar[tuple[str, ...]] = (SOURCE_SLOT,)
 
     @classmethod
     def _prepare(cls, fields: Fields, unknown: Fields) -> None:
-        """Turn what a caller passed into what the struct holds; take from `unknown` what has a place."""
+        """Convert constructor arguments to the struct's fields; move those from `unknown` that belong to a field."""
 
     @classmethod
     def _leftovers(cls, sent: Fields) -> Fields:
@@ -104,7 +103,7 @@ class Record(msgspec.Struct, HasSource, eq=False, gc=False, metaclass=RecordMeta
             raise KeyError(name) from None
 
     def _as_sent(self, name: str, value: object) -> object:
-        """The value of a field as it came, where it was odd and nobody has set another since."""
+        """A field's value as sent, if that had a wrong type and has not been replaced since."""
         odd = odd_values(self).get(name)
         if odd is None:
             return value
@@ -127,7 +126,7 @@ class Record(msgspec.Struct, HasSource, eq=False, gc=False, metaclass=RecordMeta
             yield name, getattr(self, name)
 
     def get(self, name: str, default: object = None) -> Any:
-        """The field's value; `default` where there is no such field or it is unset."""
+        """The field's value; `default` if there is no such field or it is unset."""
         try:
             value = self[name]
         except KeyError:
@@ -140,7 +139,7 @@ class Record(msgspec.Struct, HasSource, eq=False, gc=False, metaclass=RecordMeta
         return list(self) == list(other)
 
     def __ne__(self, other: object) -> bool:
-        # msgspec has one of its own, which `eq=False` makes a comparison by identity.
+        # msgspec defines its own, which compares by identity because of `eq=False`.
         equal = self.__eq__(other)
         return equal if equal is NotImplemented else not equal
 
@@ -162,10 +161,10 @@ class Record(msgspec.Struct, HasSource, eq=False, gc=False, metaclass=RecordMeta
         return _restore, (type(self), *self._state())
 
     def model_dump(self, *, mode: str = "python", exclude_none: bool = False, exclude_unset: bool = False) -> Fields:
-        """This record as plain dicts and lists, unknown fields at the places where the server put them.
+        """This record as dicts and lists, with unknown fields where the server sent them.
 
         Args:
-            mode: accepted for pydantic's sake; "python" and "json" give the same, since every value is JSON's.
+            mode: "python" or "json", as in pydantic; both give the same, since every value is JSON's.
             exclude_none: leave out the fields that are None.
             exclude_unset: leave out the fields that still have their default.
         """
@@ -180,7 +179,7 @@ class Record(msgspec.Struct, HasSource, eq=False, gc=False, metaclass=RecordMeta
         odd = odd_values(self)
         dumped: Fields = {}
         for name in public_names(type(self)):
-            # What nobody set is left unset: the unknown fields stand below, where the server put them.
+            # Left unset if not set by the user: the unknown fields are added below, where the server sent them.
             value = getattr(self, "_provider_specific_fields" if name == "provider_specific_fields" else name)
             if name == "provider_specific_fields" and value == unknown:
                 value = None
@@ -190,9 +189,9 @@ class Record(msgspec.Struct, HasSource, eq=False, gc=False, metaclass=RecordMeta
                 continue
             if exclude_unset and name in defaults and (value is None or value == defaults[name]):
                 continue
-            dumped[name] = _plain(value, options)
+            dumped[name] = _dumped(value, options)
         for name, value in unknown.items():
-            dumped.setdefault(name, _plain(value, options))
+            dumped.setdefault(name, _dumped(value, options))
         return dumped
 
     def model_dump_json(self, *, indent: int | None = None, exclude_none: bool = False, exclude_unset: bool = False) -> str:
@@ -209,7 +208,7 @@ class Record(msgspec.Struct, HasSource, eq=False, gc=False, metaclass=RecordMeta
             record[name] = value
         return record
 
-    # The other names that LiteLLM's users call these by.
+    # Further names of these methods in LiteLLM.
     json = model_dump
     dict = model_dump
     to_dict = model_dump
@@ -217,12 +216,12 @@ class Record(msgspec.Struct, HasSource, eq=False, gc=False, metaclass=RecordMeta
 
 
 class OpenRecord(Record):
-    """A record whose unknown fields are attributes as well, to be read and set.
+    """A record whose unknown fields are attributes as well, readable and writable.
 
-    The chunks of a stream are not such records: a class with `__getattr__` pays for it at each look at any field.
+    A stream's chunks are not such records: `__getattr__` makes every attribute access of a class slower.
     """
 
-    if not TYPE_CHECKING:  # or the checker would believe any attribute exists
+    if not TYPE_CHECKING:  # otherwise type checkers would accept any attribute
 
         def __getattr__(self, name):
             if not name.startswith("_"):
@@ -237,21 +236,21 @@ class OpenRecord(Record):
                 set_known(self, value)
             elif name.startswith("_"):
                 raise AttributeError(
-                    f"{type(self).__name__} has no {name!r}; what is not part of an answer goes into _hidden_params"
+                    f"{type(self).__name__} has no {name!r}; put values that are not part of the answer into _hidden_params"
                 )
             else:
                 add_field(self, name, value)
 
 
 class HasProviderFields(HasSource):
-    """A record with LiteLLM's bag for what no struct names."""
+    """A record with LiteLLM's dict of unknown fields."""
 
     __slots__ = ()
     _provider_specific_fields: Fields | None
 
     @property
     def provider_specific_fields(self) -> Fields | None:
-        """What somebody set, else the fields that no struct names, else None."""
+        """The value that was set, else the unknown fields, else None."""
         own = self._provider_specific_fields
         return own if own is not None else unknown_fields(self) or None
 
@@ -262,13 +261,13 @@ class HasProviderFields(HasSource):
 
 @cache
 def stored_names(cls: type[Record]) -> dict[str, str]:
-    """The attribute that each field is stored in, by its name in JSON."""
+    """The attribute in which each field is stored, by its name in JSON."""
     return dict(zip(cls.__struct_encode_fields__, cls.__struct_fields__, strict=True))
 
 
 @cache
 def public_names(cls: type[Record]) -> dict[str, str]:
-    """The fields that are a record's value, as `stored_names`."""
+    """As `stored_names`, for the fields that are part of a record's value."""
     return {
         name: stored
         for name, stored in stored_names(cls).items()
@@ -277,31 +276,31 @@ def public_names(cls: type[Record]) -> dict[str, str]:
 
 
 def _other_names(cls: type[Record]) -> frozenset[str]:
-    """Second names of fields, to be read and set, which are shown under their first."""
+    """Aliases of fields, readable and writable, which are not dumped."""
     return getattr(cls, "_other_names", frozenset())
 
 
 @cache
 def _setters(cls: type[Record]) -> dict[str, Callable[[Any, Any], None]]:
-    """What sets each attribute that a class has room for. A class's own `__setattr__` can't call msgspec's."""
+    """A setter for each attribute of a class. A class's own `__setattr__` can't call msgspec's."""
     named = {name: value for parent in reversed(cls.__mro__) for name, value in vars(parent).items()}
     return {name: value.__set__ for name, value in named.items() if hasattr(value, "__set__")}
 
 
 def from_fields(cls: type[R], fields: Mapping[str, Any]) -> R:
-    """`build` from values by the names that their fields have in JSON."""
+    """`build`, with the fields' names in JSON."""
     stored = stored_names(cls)
     return build(cls, **{stored[name]: value for name, value in fields.items()})
 
 
 def own_fields(record: Record) -> Fields:
-    """What is stored in a record, by its names in JSON, without what is None. No property looks further, and nothing is decoded."""
+    """The stored values of a record that are not None, by their names in JSON. Uses no property, and decodes nothing."""
     pairs = zip(stored_names(type(record)), msgspec.structs.astuple(record), strict=True)
     return {name: value for name, value in pairs if value is not None and value is not _UNSET}
 
 
 def sent(record: Record, name: str) -> Any:
-    """What is stored for the field of this name in JSON; None where nothing is. No property looks further."""
+    """The stored value of a field, by its name in JSON; None if there is none. Uses no property."""
     value = getattr(record, stored_names(type(record))[name])
     return None if value is msgspec.UNSET else value
 
@@ -320,30 +319,30 @@ def _defaults_of(cls: type[Record]) -> Fields:
 
 @cache
 def _plan(cls: type[Record]) -> tuple[dict[str, str], list[tuple[str, type[Any]]], frozenset[str]]:
-    """What a caller may pass, the class of the records in each field that has some, and the fields that can't be None."""
+    """A constructor's arguments, the class of the records in each field that has some, and the fields that can't be None."""
     typed = {item.encode_name: item.type for item in msgspec.structs.fields(cls)}
     required = frozenset(name for name, kind in typed.items() if kind is not Any and type(None) not in get_args(kind))
     return public_names(cls), [(child.key, child.cls) for child in children(cls)], required
 
 
-def _plain(value: object, options: tuple[dict[int, Any], bool, bool]) -> object:
+def _dumped(value: object, options: tuple[dict[int, Any], bool, bool]) -> object:
     if isinstance(value, Record):
         return value._dump(*options)
     if isinstance(value, list):
-        return [_plain(item, options) for item in value]
+        return [_dumped(item, options) for item in value]
     if isinstance(value, dict):
-        return {name: _plain(item, options) for name, item in value.items()}
+        return {name: _dumped(item, options) for name, item in value.items()}
     return value if type(value) in _SCALARS else in_own_terms(value)
 
 
 def in_own_terms(value: object) -> Any:
-    """The fields of another library's model, such as LiteLLM's own `Usage` or OpenAI's, as a dict; anything else as it is."""
+    """Another library's model, such as LiteLLM's or OpenAI's `Usage`, as a dict; any other value as it is."""
     dump = getattr(value, "model_dump", None)
     return value if isinstance(value, Record) or not callable(dump) else dump(exclude_none=True)
 
 
 def coerce(value: object, cls: type[Any]) -> Any:
-    """`value` as a `cls`: a mapping is passed to the class as keywords, a list is taken item by item."""
+    """`value` as a `cls`: a mapping becomes the class's keywords, a list is converted item by item."""
     if type(value) is cls:
         return value
     if isinstance(value, list):

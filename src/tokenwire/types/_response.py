@@ -1,18 +1,20 @@
-"""What a whole call returns, and what is known of the call around it."""
+"""What a call that is not streamed returns, and the details of the call."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 import msgspec
 
 from ._record import OpenRecord
 from ._source import Fields, HasRaw, HasSource, document_of
-from .attempts import Attempt
 from .headers import request_id_of
+
+if TYPE_CHECKING:
+    from .attempts import Attempt  # which imports this module
 
 
 class HasHeaders(Protocol):
-    """An HTTP response whose headers are read when somebody looks."""
+    """An HTTP response whose headers are parsed when they are first read."""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -21,18 +23,18 @@ class HasHeaders(Protocol):
 
 
 class CallDetails(msgspec.Struct):
-    """What is known of the call that a response ends; read when somebody looks.
+    """The details of a response's call; made when first read.
 
     Attributes:
-        received: the HTTP response, None when no server answered.
+        received: the HTTP response, None if no server answered.
         attempts: oldest first; the last one is the response.
-        provider, api_base: who answered, and where; None until the call is described.
-        status_code: the HTTP status, None when no server answered.
-        body: the HTTP response's, where the answer was translated from another API; else the answer knows it.
+        provider, api_base: the target that answered, and its address; None until they are set.
+        status_code: the HTTP status, None if no server answered.
+        body: the HTTP response's, if the answer was translated from another API; otherwise the answer has it.
     """
 
     received: HasHeaders | None = None
-    attempts: tuple[Attempt, ...] = ()
+    attempts: "tuple[Attempt, ...]" = ()
     provider: str | None = None
     api_base: str | None = None
     status_code: int | None = None
@@ -42,7 +44,7 @@ class CallDetails(msgspec.Struct):
 
     @property
     def headers(self) -> dict[str, str]:
-        """The HTTP response's, `{}` when no server answered."""
+        """The HTTP response's headers, `{}` if no server answered."""
         if self._headers is None:
             self._headers = {} if self.received is None else self.received.headers
             self.received = None
@@ -54,7 +56,7 @@ class CallDetails(msgspec.Struct):
 
     @property
     def hidden_params(self) -> Fields:
-        """LiteLLM's bag, with what is known of the call; what somebody put there before stays."""
+        """LiteLLM's dict of call details; entries that were set before are kept."""
         if self._hidden_params is None:
             self._hidden_params = {}
         params = self._hidden_params
@@ -76,55 +78,57 @@ def _additional_headers(headers: dict[str, str]) -> dict[str, str]:
 
 
 class HasCall(HasRaw):
-    """Room for what is known of a response's call; unset until somebody needs it."""
+    """A slot for the details of a response's call; unset until they are needed."""
 
     __slots__ = ("_call",)
     _call: CallDetails
 
     @property
     def raw(self) -> bytes | None:
-        """The bytes of the HTTP response's body as the server sent them, None when no server did."""
+        """The bytes of the HTTP response's body as the server sent them, None if no server answered."""
         document = document_of(self)
         return call_of(self).body if document is None else document
 
 
-_set_call: Final[Callable[[HasCall, CallDetails], None]] = HasCall.__dict__["_call"].__set__  # past `OpenRecord.__setattr__`
+_set_call: Final[Callable[[HasCall, CallDetails], None]] = HasCall.__dict__[
+    "_call"
+].__set__  # bypasses `OpenRecord.__setattr__`
 
 
 def call_of(response: HasCall) -> CallDetails:
-    """What is known of a response's call, to be read and added to."""
+    """The details of a response's call, readable and writable."""
     if not hasattr(response, "_call"):
         _set_call(response, CallDetails())
     return response._call
 
 
 def set_received(response: HasCall, received: HasHeaders, status_code: int, body: bytes) -> None:
-    """Tell a response that was just made which HTTP response it came in: it knows of no call, and need not be asked."""
+    """Set the HTTP response of a new answer, which has no call details yet."""
     translated = body if document_of(response) is None else None
     _set_call(response, CallDetails(received, status_code=status_code, body=translated))
 
 
 def share_call(response: HasCall, other: HasCall) -> None:
-    """Let `response` know the call that `other` knows."""
+    """Give `response` the call details of `other`."""
     if hasattr(other, "_call"):
         _set_call(response, other._call)
 
 
 class Wanted(Protocol):
-    """What a call asked for: how the value in a record is found."""
+    """The type that a call requested: makes the value in a record."""
 
     def parsed(self, record: Any, /) -> Any:
-        """The value in a record's text, made when it is first asked for."""
+        """The value in a record's text, made when first read."""
         ...
 
 
 class WantedText(Wanted, Protocol):
-    """The same of a text: what a look at it needs, so that it costs hardly more than decoding.
+    """The same for a text, with a cache, so that reading the value costs little more than decoding.
 
     Attributes:
-        text: of which `made` was made; unset before.
+        text: the text that `made` was made of; unset at first.
         made: the value.
-        fast: makes the value of a text that fits. Any exception that it raises means: ask `parsed`.
+        fast: decodes the value of a text that fits. If it raises any exception, call `parsed`.
     """
 
     text: str | None | msgspec.UnsetType
@@ -133,26 +137,26 @@ class WantedText(Wanted, Protocol):
 
 
 class HasParsed(HasSource):
-    """A record in whose text there may be a value of a type that the caller named."""
+    """A record whose text may hold a value of the type that the caller requested."""
 
     __slots__ = ("_wanted",)
-    _wanted: Wanted | None  # unset where the call asked for none, None where nothing is known of that here
+    _wanted: Wanted | None  # unset if the call requested no type, None if that is unknown here
 
 
-# Says what the call asked for; what an inner call of a handler asked for is forgotten. Without the cost of a Python function.
+# Sets what the call requested, replacing the request of a handler's inner call. Avoids the cost of a Python function.
 want: Final[Callable[[HasParsed, Wanted], None]] = HasParsed.__dict__["_wanted"].__set__
 
 
 class Response(OpenRecord, HasCall, kw_only=True):
-    """The base of what a whole call returns."""
+    """The base of all answers that are not streamed."""
 
-    _error: Any = msgspec.field(default=msgspec.UNSET, name="error")  # an error object in place of, or beside, an answer
+    _error: Any = msgspec.field(default=msgspec.UNSET, name="error")  # an error object instead of an answer, or next to one
 
     _slots: ClassVar[tuple[str, ...]] = (*OpenRecord._slots, "_call")
 
     @property
-    def attempts(self) -> tuple[Attempt, ...]:
-        """What each attempt of the call came to, oldest first; the last one is this response."""
+    def attempts(self) -> "tuple[Attempt, ...]":
+        """The attempts of the call, oldest first; the last one is this response."""
         return call_of(self).attempts
 
     @property
@@ -162,12 +166,12 @@ class Response(OpenRecord, HasCall, kw_only=True):
 
     @property
     def status_code(self) -> int | None:
-        """The HTTP response's status; None when no server answered. `raw` has the bytes of its body."""
+        """The HTTP response's status; None if no server answered. `raw` has the bytes of its body."""
         return call_of(self).status_code
 
     @property
     def headers(self) -> dict[str, str]:
-        """The HTTP response's headers, names in lower case; `{}` when no server answered."""
+        """The HTTP response's headers, names in lower case; `{}` if no server answered."""
         return call_of(self).headers
 
     @property
@@ -177,7 +181,7 @@ class Response(OpenRecord, HasCall, kw_only=True):
 
     @property
     def _response_headers(self) -> dict[str, str]:
-        """The HTTP response's headers in lower case, `{}` when no server answered. LiteLLM's name."""
+        """The HTTP response's headers in lower case, `{}` if no server answered. LiteLLM's name."""
         return call_of(self).headers
 
     @_response_headers.setter
@@ -186,7 +190,7 @@ class Response(OpenRecord, HasCall, kw_only=True):
 
     @property
     def _hidden_params(self) -> Fields:
-        """LiteLLM's bag of call details: `custom_llm_provider`, `api_base`, `additional_headers`, and what a handler put there."""
+        """LiteLLM's dict of call details: `custom_llm_provider`, `api_base`, `additional_headers`, and a handler's entries."""
         return call_of(self).hidden_params
 
     @_hidden_params.setter

@@ -1,10 +1,10 @@
-"""Where a record came from, so that the fields which no struct names can still be found.
+"""A record's source: the document that it was decoded from, in which unknown fields can still be found.
 
-A received document is decoded once, into structs, in C. Its bytes stay beside them, and the first look at an unknown
-field decodes them again and walks to the object's place. Costs nothing unless somebody looks. What is not part of a
-record's value lives in `__slots__` of plain mixin classes: msgspec neither encodes nor compares nor shows those.
+A received document is decoded once, into structs, in C. Its bytes are kept, and the first access to an unknown field
+decodes them again and walks to the record's object. Costs nothing unless read. Data that is not part of a record's value is
+in `__slots__` of mixin classes that are not structs: msgspec does not encode, compare or print those.
 
-A record of a sealed class (`forbid_unknown_fields`) has no source: decoding it has proved that there is nothing to find.
+A record of a sealed class (`forbid_unknown_fields`) has no source: it was decoded, so it has no unknown fields.
 """
 
 from collections.abc import Callable
@@ -15,19 +15,19 @@ from typing import Any, ClassVar, Final, NamedTuple, TypeAlias, get_args, get_or
 import msgspec
 
 Path: TypeAlias = tuple[str | int, ...]
-Fields: TypeAlias = dict[str, Any]  # of JSON
+Fields: TypeAlias = dict[str, Any]  # a JSON object
 
 
 class Assembled(dict[str, Any]):
-    """The unknown fields of a record that was put together from the pieces of a stream."""
+    """The unknown fields of a record that was assembled from a stream."""
 
 
 class Extended(NamedTuple):
-    """A received record to which Python code has added fields.
+    """The source of a received record to which Python code has added fields.
 
     Attributes:
-        source: the record's as it was received.
-        fields: those added, or put in the place of unknown ones.
+        source: the record's source as received.
+        fields: the fields added, or set in place of unknown ones.
     """
 
     source: "bytes | tuple[bytes, Path]"
@@ -35,30 +35,30 @@ class Extended(NamedTuple):
 
 
 class Odd(NamedTuple):
-    """A value of another type than its field has.
+    """A value of another type than its field's.
 
     Attributes:
-        sent: as it came.
-        taken: what the record has in its place; UNSET where it could not be understood.
+        sent: the value as sent.
+        taken: the value that the record has instead; UNSET if it could not be converted.
     """
 
     sent: Any
     taken: Any
 
 
-USAGE_OF_CHOICE: Final[Path] = ("choices", "usage")  # the place of a usage that was found in a choice
+USAGE_OF_CHOICE: Final[Path] = ("choices", "usage")  # the path of a usage found in a choice
 
 
 class OddDocument(bytes):
-    """The bytes of a document that was understood in spite of odd values.
+    """The bytes of a document with odd values: values of other types than expected, which were converted.
 
     Attributes:
-        odd: the odd values, by the path to their record, and by name.
-        places: the places of what was not as it should be.
-        has_more: whether records of sealed classes need it, which else have no source.
-        is_sealed: whether records of sealed classes have been proved to hold no fields but their own.
-        mended: the document, decoded, where its records were made of that and it had to be mended.
-        kept: JSON of the record as it was understood, None where nobody needs it.
+        odd: the odd values, by their record's path, then by name.
+        places: the paths of everything that was not as expected.
+        has_more: whether records of sealed classes need it as their source, which otherwise have none.
+        is_sealed: whether records of sealed classes are known to have no unknown fields.
+        mended: the decoded and corrected document, if its records were made from that.
+        kept: JSON of the record as converted, None if it is not needed.
     """
 
     odd: dict[Path, dict[str, Odd]]
@@ -74,10 +74,10 @@ class OddDocument(bytes):
 
     @property
     def tree(self) -> Fields:
-        """The document, decoded, with its objects where its records have them.
+        """The decoded document, with its objects at the paths of their records.
 
         Raises:
-            DecodeError, UnicodeDecodeError, RecursionError: what the decoder of structs has skipped is not JSON.
+            DecodeError, UnicodeDecodeError, RecursionError: a part that the struct decoder skipped is not JSON.
         """
         tree = self.mended if self.mended is not None else self._decoded
         if tree is None:
@@ -85,14 +85,14 @@ class OddDocument(bytes):
         return tree
 
     def note(self, place: Path, value: Odd | None = None) -> None:
-        """Say that something at this place was not as it should be; keep its value, which can be seen nowhere else."""
+        """Note that something at this path was not as expected; keep its value, which the record does not have."""
         self.places.add(place)
         if value is not None:
             self.odd.setdefault(place[:-1], {})[str(place[-1])] = value
 
 
-# A document's bytes when the record stands at its usual place; the bytes and the path to it when it stands elsewhere;
-# the unknown keywords themselves when Python code built it.
+# A document's bytes if the record is at its class's usual path in it; the bytes and the path if it is elsewhere; the unknown
+# keywords themselves if Python code built the record.
 Source: TypeAlias = bytes | tuple[bytes, Path] | Fields | Extended
 
 _decode_json = msgspec.json.Decoder().decode
@@ -100,42 +100,42 @@ _encode_json = msgspec.json.Encoder().encode
 
 
 class HasSource:
-    """Room for a record's source; unset where there is none."""
+    """A slot for a record's source; unset if there is none."""
 
     __slots__ = ("_source",)
     _source: Source
 
-    _place: ClassVar[Path] = ()  # where records of the class usually stand in a document
+    _place: ClassVar[Path] = ()  # the usual path of the class's records in a document
 
     @classmethod
     def _leftovers(cls, sent: Fields) -> Fields:
-        """The fields of the JSON object behind a record which the record itself does not show."""
+        """The fields of a record's JSON object that are not fields of the record."""
         raise NotImplementedError
 
 
-# Sets a record's source, without the cost of a Python function.
+# Sets a record's source. Avoids the cost of a Python function.
 set_source: Final[Callable[[HasSource, Source], None]] = HasSource.__dict__["_source"].__set__
 SOURCE_SLOT: Final = "_source"  # for generated code
 
 
 def source_of(record: HasSource) -> Source | None:
-    """What the record was made from, as far as somebody needs to know."""
+    """The record's source, None if it has none."""
     return getattr(record, "_source", None)
 
 
 def has_source(record: HasSource) -> bool:
-    """Whether the record may hold fields that no struct names."""
+    """Whether the record may have unknown fields."""
     return hasattr(record, "_source")
 
 
 def document_of(record: HasSource) -> bytes | None:
-    """The bytes of the document that the record was decoded from; None when Python code built it."""
+    """The bytes of the document that the record was decoded from; None if Python code built it."""
     found = place_of(record)
     return None if found is None else found[0]
 
 
 def place_of(record: HasSource) -> tuple[bytes, Path] | None:
-    """The bytes of the document that the record was decoded from, and where it stands in it; None as `document_of`."""
+    """The bytes of the document that the record was decoded from, and its path in it; None as `document_of`."""
     source = source_of(record)
     if isinstance(source, Extended):
         source = source.source
@@ -145,7 +145,7 @@ def place_of(record: HasSource) -> tuple[bytes, Path] | None:
 
 
 def add_field(record: HasSource, name: str, value: object) -> None:
-    """Give the record a field that its struct does not name; copies of it do not get that."""
+    """Add an unknown field to the record; copies of the record do not have it."""
     source = source_of(record)
     if source is None:
         set_source(record, {name: value})
@@ -164,7 +164,7 @@ def added_fields(record: HasSource) -> Fields:
 
 
 def is_extended(record: HasSource) -> bool:
-    """Whether Python code has added fields to a received record, or to one below it, which its bytes do not have."""
+    """Whether Python code has added fields to a received record, or to one below it."""
     if isinstance(source_of(record), Extended):
         return True
     below = [(child, value) for child in children(type(record)) if (value := child.read(record)) is not None]
@@ -172,23 +172,23 @@ def is_extended(record: HasSource) -> bool:
 
 
 class HasRaw(HasSource):
-    """A record made of a whole document."""
+    """A record decoded from a whole document."""
 
     __slots__ = ()
 
     @property
     def raw(self) -> bytes | None:
-        """The JSON bytes of the body or event as the server sent them, None when no server did."""
+        """The JSON bytes of the body or event as the server sent them, None if no server sent it."""
         source = source_of(self)
         return source if type(source) is bytes else document_of(self)
 
 
 def unknown_fields(record: HasSource, decoded: dict[int, Any] | None = None) -> Fields:
-    """The fields that came with this record and that its struct does not name, freshly decoded.
+    """The unknown fields of a record, decoded now.
 
     Args:
         record: any.
-        decoded: documents that need not be decoded again, by their ids; this one is added.
+        decoded: a cache of decoded documents, by their ids; this one is added.
     """
     source = source_of(record)
     return {} if source is None else unknown_in(type(record), source, decoded)
@@ -213,7 +213,7 @@ def _is_sealed(cls: type[Any]) -> bool:
 
 
 def object_at(data: bytes, path: Path, decoded: dict[int, Any] | None = None) -> Fields:
-    """The JSON object at a place in a document, {} where there is none; `decoded` as for `unknown_fields`."""
+    """The JSON object at a path in a document, {} if there is none; `decoded` as for `unknown_fields`."""
     decoded = {} if decoded is None else decoded
     try:
         if id(data) not in decoded:
@@ -221,15 +221,15 @@ def object_at(data: bytes, path: Path, decoded: dict[int, Any] | None = None) ->
         found = decoded[id(data)]
         for step in path:
             found = found[step]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the decoder of structs skips what it need not read
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # invalid JSON, in a part that the struct decoder skipped
         return {}
-    except (KeyError, IndexError, TypeError):  # the server sent no such object, and the struct has a default one there
+    except (KeyError, IndexError, TypeError):  # the server sent no such object, so the struct has a default one
         return {}
     return found if isinstance(found, dict) else {}
 
 
 def object_as_sent(data: bytes, path: Path) -> Fields:
-    """The same as it came, where the document had odd values; as it was mended where JSON can't say what came."""
+    """The same as sent, for a document with odd values; as corrected, if the document is not valid JSON."""
     if isinstance(data, OddDocument):
         found = object_at(bytes(data), path)
         if isinstance(found, dict) and found:
@@ -242,13 +242,13 @@ def _sent_at(document: OddDocument, path: Path) -> Fields:
 
 
 def odd_values(record: HasSource) -> dict[str, Odd]:
-    """The values among the record's own fields that were of another type when they came, by name in JSON."""
+    """The record's odd values (sent with another type than the field's), by name in JSON."""
     data, path = place_of(record) or (b"", ())
     return data.odd.get(path, {}) if isinstance(data, OddDocument) else {}
 
 
 def is_odd(record: HasSource) -> bool:
-    """Whether the record was understood by a second look at its document."""
+    """Whether the record comes from the lenient decoder."""
     return isinstance(document_of(record), OddDocument)
 
 
@@ -259,26 +259,26 @@ def tree_of(record: HasSource) -> Fields | None:
 
 
 def odd_places(record: HasSource) -> set[Path]:
-    """The places in the record's document of what was not as it should be."""
+    """The paths in the record's document of everything that was not as expected."""
     document = document_of(record)
     return document.places if isinstance(document, OddDocument) else set()
 
 
 def keep_as_understood(record: HasSource) -> None:
-    """Remember what was understood of a whole answer, where that is not what it says."""
+    """Keep JSON of a whole answer as it was converted, if that differs from its document."""
     document = source_of(record)
     if isinstance(document, OddDocument):
         document.kept = _encode_json(record)
 
 
 def as_sent(record: HasSource) -> bytes | None:
-    """The body that an endpoint sent; None where there was none, or the answer says something else by now."""
+    """The body that an endpoint sent; None if there was none, or if the answer has been changed since."""
     data = document_of(record)
     if data is None or is_extended(record):
         return None
     try:
         kept = data.kept if isinstance(data, OddDocument) else _encode_json(_decoder_of(type(record))(data))
-    except msgspec.DecodeError:  # the body of another shape that the answer was made of
+    except msgspec.DecodeError:  # the answer was made from a body of another API
         return None
     return bytes(data) if kept == _encode_json(record) else None
 
@@ -289,7 +289,7 @@ def _decoder_of(cls: type[HasSource]) -> Callable[[bytes], Any]:
 
 
 def share_source(record: HasSource, other: HasSource, *below: str | int) -> None:
-    """Make the source of `other`, or of what stands `below` it there, also the record's."""
+    """Give the record the source of `other`, or of the object `below` it."""
     place = place_of(other)
     if place is not None:
         data, path = place[0], (*place[1], *below)
@@ -305,12 +305,12 @@ def share_source(record: HasSource, other: HasSource, *below: str | int) -> None
 
 
 def attach_document(record: HasSource, data: bytes, cls: type[HasSource] | None = None) -> None:
-    """Tell a record at its usual place, and every record below it, which document it was decoded from.
+    """Set the source of a record at its usual path, and of every record below it.
 
     Args:
         record: any.
         data: the document.
-        cls: the class that says which records below it there are, where that is not its own.
+        cls: the class that declares which records are below it, if that is not its own.
     """
     _usual_attacher(cls or type(record))(record, data)
 
@@ -322,7 +322,7 @@ def _usual_attacher(cls: type[HasSource]) -> Callable[[Any, bytes], None]:
 
 @lru_cache(maxsize=1024)
 def _attacher(cls: type[HasSource], place: Path) -> Callable[[Any, bytes], None]:
-    """`attach_document` for records of a class at a place, with all that can be known before found out before."""
+    """`attach_document` for records of a class at a path, compiled once."""
     is_usual = place == cls._place
     steps = [
         (child.read, (_list_attacher if child.is_list else _attacher)(child.cls, (*place, child.key)))
@@ -359,7 +359,7 @@ class Child(NamedTuple):
 
     Attributes:
         cls: their class.
-        read: gives the field's value.
+        read: returns the field's value.
         key: its name in JSON.
         is_list: whether it holds a list of them.
     """

@@ -1,15 +1,13 @@
-"""What became of a call and its attempts, who is told of that, and how a pool stands."""
+"""Records of attempts and of the ends of calls, the observer that receives them, and statistics of pools and gates."""
 
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
 from ..exceptions import APIError, TokenwireError
-
-if TYPE_CHECKING:
-    from ._response import Response
-    from .chat import Usage
+from ._response import Response
+from .chat import Usage
 
 R = TypeVar("R", covariant=True)
 
@@ -32,19 +30,19 @@ class RequestInfo(msgspec.Struct, frozen=True, gc=False):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What one attempt of a call came to.
+    """The result of one attempt of a call.
 
     Attributes:
-        number: 1 for the first to begin. Attempts are listed as they ended, the one that succeeded last.
-        target: who was asked, as "openai/gpt-4o-mini".
-        status: the HTTP status, or the one that the failure's class stands for; None where there is none, as for a stream
-            still open or an attempt that was cancelled.
-        error: the name of the exception's class; "Cancelled" where a hedge or the attempt beside it was faster; None for
+        number: 1 for the first to begin. Attempts are listed in the order in which they ended, the successful one last.
+        target: provider and model, such as "openai/gpt-4o-mini".
+        status: the HTTP status, or the one of the exception's class; None if there is none, as for a stream still open or
+            a cancelled attempt.
+        error: the name of the exception's class; "Cancelled" if a concurrent attempt (hedge) was faster; None for
             success.
         seconds: how long it took.
         waited: seconds of waiting before it.
-        usage: what one that was cancelled used, where that is known.
-        deployment: which of several `Deployments` it was; None where there are none.
+        usage: the tokens that a cancelled attempt used, if known.
+        deployment: the name of the deployment, if the target is `Deployments`; else None.
     """
 
     number: int
@@ -53,20 +51,20 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     error: str | None
     seconds: float
     waited: float
-    usage: "Usage | None" = None
+    usage: Usage | None = None
     deployment: str | None = None
 
 
 class AttemptDetails(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """An attempt that begins; nothing of it has been sent.
+    """An attempt that begins; nothing has been sent yet.
 
     Attributes:
-        call: the call's number, of all calls in this process in the order of their beginning.
-        number: the attempt's; 1 is the call's first.
-        target: who is asked, as "openai/gpt-4o-mini".
-        address: where: "POST https://..." without secrets, or a handler.
+        call: the call's number; all calls in this process are numbered in the order in which they began.
+        number: the attempt's number; the call's first is 1.
+        target: provider and model, such as "openai/gpt-4o-mini".
+        address: where it is sent: "POST https://..." without secrets, or a handler.
         stream: whether the call is streamed.
-        beside: whether it is a hedge, and another attempt goes on beside it.
+        beside: whether it is a hedge, concurrent with another attempt.
         elapsed: seconds since the call began.
     """
 
@@ -83,18 +81,18 @@ class EndDetails(msgspec.Struct, frozen=True, kw_only=True):
     """How a call ended.
 
     Attributes:
-        call: the call's number, as `AttemptDetails` has it.
-        target: who was asked last, as "openai/gpt-4o-mini".
+        call: the call's number, as in `AttemptDetails`.
+        target: the last target, such as "openai/gpt-4o-mini".
         stream: whether it was streamed.
-        outcome: "complete", "truncated", "error" or "cancelled" (the caller left).
-        error: what ended it; None where no error of this library's did.
-        seconds: since the call began.
-        first_content: seconds from there to a stream's first content; None for a call that is not streamed, or had none.
-        usage: the tokens used, as the server or handler counted them; None where it did not.
-        request_id: the server's for the request, None where it has none.
-        response: the answer; what has been assembled of it where it was cut short; None where there is none.
-        attempts: those that are over, oldest first.
-        remarks: what the log says beside: fields that were odd, parameters that were passed over.
+        outcome: "complete", "truncated", "error" or "cancelled" (by the caller).
+        error: the error that ended it; None if no error of this library did.
+        seconds: the duration of the call.
+        first_content: seconds until a stream's first content; None for a call that is not streamed, or had no content.
+        usage: the tokens used, as counted by the server or handler; None if it sent none.
+        request_id: the server's id for the request, None if it sent none.
+        response: the answer, or the part of it that arrived; None if there is none.
+        attempts: the attempts that have ended, oldest first.
+        remarks: further notes, as in the log: fields with values of wrong types, parameters that the server ignored.
     """
 
     call: int
@@ -104,35 +102,35 @@ class EndDetails(msgspec.Struct, frozen=True, kw_only=True):
     error: APIError | None
     seconds: float
     first_content: float | None
-    usage: "Usage | None"
+    usage: Usage | None
     request_id: str | None
-    response: "Response | None"
+    response: Response | None
     attempts: tuple[Attempt, ...]
     remarks: tuple[str, ...]
 
 
 class Observer(Protocol):
-    """One who wants to know of calls: an entry of `callbacks`. A subclass need not have both methods.
+    """Is notified of calls: an entry of `callbacks`. A subclass need not define both methods.
 
-    A plain method runs in the event loop's thread and should be quick. An `async` one is awaited, for five seconds at most.
-    An exception in either is logged, and changes nothing. None is called for a chunk.
+    A sync method runs in the event loop's thread and must be quick. An `async` one is awaited, for at most five seconds.
+    An exception in either is logged, and does not affect the call. Chunks are not notified.
     """
 
     def on_attempt(self, details: AttemptDetails) -> Awaitable[object] | None:
-        """An attempt begins: nothing is sent before this returns."""
+        """An attempt begins. Nothing is sent before this returns."""
 
     def on_end(self, details: EndDetails) -> Awaitable[object] | None:
-        """A call is over. Called once for each, whichever way it ended; not for a stream that nobody began to read."""
+        """A call has ended. Called once for each call, however it ended; not for a stream that was never read."""
 
 
 class Timings(msgspec.Struct, frozen=True, kw_only=True):
-    """When what happened, in seconds since the call was made; None for what has not.
+    """Times of a stream's events, in seconds since the call was made; None for an event that has not happened.
 
     Attributes:
         opened: the head of the response arrived.
-        first_chunk: the first chunk arrived, be it the role alone, of the attempt whose content came.
+        first_chunk: the first chunk of the successful attempt arrived, even if it only had a role.
         first_content: the first text, reasoning or tool call arrived.
-        total: the stream ended, one way or another.
+        total: the stream ended, in any way.
     """
 
     opened: float | None
@@ -142,15 +140,15 @@ class Timings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
-    """What became of one of many calls.
+    """The result of one of many calls.
 
     Attributes:
-        index: the input's place among the inputs, 0 for the first.
+        index: the position of its input, 0 for the first.
         input: the input itself.
-        response: the answer; an open stream, where streams were asked for. None where the call failed.
+        response: the answer; an open stream if the calls are streamed. None if the call failed.
         error: why it failed, else None.
-        attempts: what each attempt came to, oldest first.
-        timings: when what happened; of a stream, up to where it was opened: `response.timings` goes on.
+        attempts: the call's attempts, oldest first.
+        timings: times of the call; for a stream, until it was opened: see `response.timings` for the rest.
     """
 
     index: int
@@ -162,11 +160,11 @@ class Result(msgspec.Struct, Generic[R], frozen=True, kw_only=True):
 
 
 class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
-    """A pool at one moment.
+    """The state of a connection pool.
 
     Attributes:
         open: connections in use, idle, or being opened.
-        idle: those of them that wait for a request.
+        idle: how many of them wait for a request.
         waiting: requests that wait for a connection.
     """
 
@@ -176,13 +174,13 @@ class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GateStats(msgspec.Struct, frozen=True, kw_only=True):
-    """A gate at one moment.
+    """The state of a gate.
 
     Attributes:
         in_flight: attempts under way.
-        waiting: those that wait for their turn.
-        limit: how many may be under way now; infinite where nothing bounds them.
-        paused: by model and address, seconds until a server that asked to wait is asked again.
+        waiting: attempts that wait for a place.
+        limit: how many may be under way now; infinite without a limit.
+        paused: by model and address, seconds until a paused one is called again.
     """
 
     in_flight: int
@@ -192,13 +190,13 @@ class GateStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeploymentStats(msgspec.Struct, frozen=True, kw_only=True):
-    """One of several deployments at one moment.
+    """The state of one of several deployments.
 
     Attributes:
-        name: the one that it was given; its model by default.
-        state: "up"; "cooling", after failures; "due", when one call may probe it; "probed", while that is under way.
+        name: its name, by default its model.
+        state: "up"; "cooling", after failures; "due", when a call may probe it; "probed", while that call is under way.
         in_flight: attempts under way.
-        cooling: seconds until the cool-down is over.
+        cooling: seconds until its cool-down ends.
     """
 
     name: str

@@ -1,7 +1,7 @@
-"""What `/chat/completions` answers: a whole completion, and the chunks of a streamed one.
+"""The answers of `/chat/completions`: a whole completion, and the chunks of a streamed one.
 
-Field names are OpenAI's as LiteLLM has them. Every optional field is `None` when unset. Numbers and ids that servers
-spell in more than one way (`created` as a float, an integer id) are kept as sent.
+Field names are OpenAI's, as in LiteLLM. Every optional field is `None` when unset. Numbers and ids of which servers send
+other types (`created` as a float, an integer id) are kept as sent.
 """
 
 import time
@@ -23,16 +23,16 @@ T = TypeVar("T")
 
 _VARIANTS = dict(
     zip("0123456789abcdef", "89ab" * 4, strict=True)
-)  # of a random digit, the two bits that say whose layout it is
+)  # a random hexadecimal digit with the two bits of the UUID's variant
 
 
 def new_id(prefix: str = "chatcmpl-") -> str:
-    """A fresh id as OpenAI's look, for completions that no server named."""
+    """A new id in the form of OpenAI's, for completions without a server's id."""
     return prefix + new_uuid()
 
 
 def new_uuid() -> str:
-    """What `str(uuid.uuid4())` is, at a third of its cost (RFC 9562, 5.4)."""
+    """The same as `str(uuid.uuid4())`, at a third of its cost (RFC 9562, 5.4)."""
     digits = urandom(16).hex()
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANTS[digits[16]]}{digits[17:20]}-{digits[20:]}"
 
@@ -55,7 +55,7 @@ class HasReasoning(HasProviderFields):
 
     @property
     def reasoning_content(self) -> str | None:
-        """The reasoning, under either name. Set, it keeps the name that it came under."""
+        """The reasoning, under either name. Setting it keeps the name under which it was received."""
         own = self._reasoning_content
         if own or self._reasoning is UNSET:
             return own
@@ -79,14 +79,14 @@ class HasReasoning(HasProviderFields):
 
 
 class CompletionTokensDetails(OpenRecord):
-    """How the completion's tokens were spent; None for what the server did not count.
+    """The completion's tokens by kind; None for a kind that the server did not count.
 
     Attributes:
-        accepted_prediction_tokens: of the call's `prediction`, those that the answer has.
-        audio_tokens: spoken.
-        reasoning_tokens: spent on reasoning; they are part of `completion_tokens`.
-        rejected_prediction_tokens: of the call's `prediction`, those that the answer does not have.
-        text_tokens: written.
+        accepted_prediction_tokens: tokens of the call's `prediction` that are in the answer.
+        audio_tokens: tokens of audio.
+        reasoning_tokens: tokens of reasoning; included in `completion_tokens`.
+        rejected_prediction_tokens: tokens of the call's `prediction` that are not in the answer.
+        text_tokens: tokens of text.
     """
 
     accepted_prediction_tokens: int | None = None
@@ -99,13 +99,13 @@ class CompletionTokensDetails(OpenRecord):
 
 
 class PromptTokensDetails(OpenRecord):
-    """How the prompt's tokens were counted; None for what the server did not count.
+    """The prompt's tokens by kind; None for a kind that the server did not count.
 
     Attributes:
-        audio_tokens: of audio.
-        cached_tokens: read from the server's cache; they are part of `prompt_tokens`.
-        text_tokens: of text.
-        image_tokens: of images.
+        audio_tokens: tokens of audio.
+        cached_tokens: tokens read from the server's cache; included in `prompt_tokens`.
+        text_tokens: tokens of text.
+        image_tokens: tokens of images.
     """
 
     audio_tokens: int | None = None
@@ -117,19 +117,19 @@ class PromptTokensDetails(OpenRecord):
 
 
 class Usage(OpenRecord):
-    """Tokens a call used, as the server or the handler counted them; nothing here is estimated.
+    """The tokens that a call used, as counted by the server or the handler; nothing is estimated.
 
-    It is a sum only for streams of servers that count each choice by itself (llama.cpp): completion tokens are added up,
+    Only for streams of servers that count each choice separately (llama.cpp) it is a sum: completion tokens are added up,
     the prompt counts once.
 
     Attributes:
-        prompt_tokens: of the messages, and of what the server adds to them.
-        completion_tokens: of all choices, reasoning included.
-        total_tokens: both, as the server adds them.
-        completion_tokens_details: how the completion's were spent, where the server says so.
-        prompt_tokens_details: how the prompt's were counted, likewise.
-        cost: what OpenRouter and others ask for the call: a number, or an object of several.
-        server_tool_use: Anthropic's count of its own tools' uses.
+        prompt_tokens: tokens of the messages, and of what the server adds to them.
+        completion_tokens: tokens of all choices, reasoning included.
+        total_tokens: the server's sum of both.
+        completion_tokens_details: the completion's tokens by kind, if the server sent that.
+        prompt_tokens_details: the prompt's tokens by kind, if the server sent that.
+        cost: the price of the call, from OpenRouter and others: a number, or an object.
+        server_tool_use: Anthropic's counts of uses of its own tools.
     """
 
     prompt_tokens: int = 0
@@ -137,7 +137,7 @@ class Usage(OpenRecord):
     total_tokens: int = 0
     completion_tokens_details: CompletionTokensDetails | None = None
     prompt_tokens_details: PromptTokensDetails | None = None
-    cost: Any = None  # a number, or an object of several
+    cost: Any = None  # a number, or an object
     server_tool_use: Any = None
 
     _place: ClassVar[Path] = ("usage",)
@@ -150,19 +150,19 @@ class Usage(OpenRecord):
 
 
 class Message(OpenRecord, HasReasoning, HasParsed):
-    """An assistant's message. It can stand as it is in the `messages` of the next call.
+    """An assistant's message. It can be put unchanged into the `messages` of the next call.
 
     Attributes:
-        content: the text; None where there is none, as beside tool calls.
+        content: the text; None if there is none, as often with tool calls.
         role: "assistant".
-        tool_calls: the tools that the model calls; None for none.
+        tool_calls: the model's tool calls; None if there are none.
         function_call: the same in OpenAI's older form.
-        audio: what was spoken, as OpenAI has it.
-        images: what was drawn, as OpenRouter and Gemini have it.
-        thinking_blocks: Anthropic's, with their signatures.
-        reasoning_items: those of the Responses API.
-        annotations: citations, as OpenAI has them.
-        refusal: why the model would not answer, None where it did.
+        audio: audio output, in OpenAI's form.
+        images: images, in OpenRouter's and Gemini's form.
+        thinking_blocks: Anthropic's thinking blocks, with their signatures.
+        reasoning_items: reasoning items of the Responses API.
+        annotations: citations, in OpenAI's form.
+        refusal: the model's refusal to answer, None if it answered.
     """
 
     content: str | None = None
@@ -177,17 +177,17 @@ class Message(OpenRecord, HasReasoning, HasParsed):
     annotations: list[Any] | None = None
     refusal: str | None = None
     _provider_specific_fields: Fields | None = hidden(default=None, alias="provider_specific_fields")
-    _reasoning: Any = hidden(default=UNSET, alias="reasoning")  # what some servers call `reasoning_content`
+    _reasoning: Any = hidden(default=UNSET, alias="reasoning")  # some servers' name for `reasoning_content`
 
     _place: ClassVar[Path] = ("choices", 0, "message")
     _slots: ClassVar[tuple[str, ...]] = (*OpenRecord._slots, "_wanted")
 
-    if not TYPE_CHECKING:  # which knows it as `ParsedMessage`
+    if not TYPE_CHECKING:  # type checkers see `ParsedMessage` below
         __class_getitem__ = classmethod(GenericAlias)
 
     @property
     def text(self) -> str:
-        """What the content says, be it a text or a list of parts; "" where it says nothing."""
+        """The text of the content, which may be a str or a list of parts; "" if there is none."""
         content: Any = self.content
         if isinstance(content, str) or not content:
             return content or ""
@@ -200,14 +200,14 @@ class Message(OpenRecord, HasReasoning, HasParsed):
 
     @property
     def parsed(self) -> Any:
-        """The answer as the type that the call gave as `response_format`; None where it gave none, or a dict.
+        """The answer as the type given as `response_format`; None if the call gave none, or a dict.
 
-        Made when it is first read. None as well where the model called tools in place of an answer.
+        Decoded when first read. Also None if the model called tools instead of answering.
 
         Raises:
             OutputValidationError: the answer is not a value of the type.
-            OutputIncompleteError: it was cut short.
-            OutputRefusedError: the model would not give one.
+            OutputIncompleteError: the answer was cut short.
+            OutputRefusedError: the model refused to answer.
         """
         try:
             wanted: WantedText | None = self._wanted  # pyright: ignore[reportAssignmentType]  (a message's is)
@@ -216,10 +216,10 @@ class Message(OpenRecord, HasReasoning, HasParsed):
         if wanted is None:
             return None
         text = self.content
-        if text is not wanted.text:  # all of it in this one function: short answers are decoded in less than a call takes
+        if text is not wanted.text:  # not a function of its own: decoding a short answer costs less than a function call
             try:
                 wanted.made = wanted.fast(text)
-            except Exception:  # noqa: BLE001  (which of them say that it does not fit, `wanted` knows)
+            except Exception:  # noqa: BLE001  (`parsed` decides what the error means)
                 wanted.made = wanted.parsed(self)
             wanted.text = text
         return wanted.made
@@ -237,9 +237,9 @@ class Choices(OpenRecord, HasProviderFields, HasLogprobs):
     """One completion of a `ModelResponse`.
 
     Attributes:
-        finish_reason: "stop", "length", "tool_calls", "content_filter" or what the server said; None where it gave none.
+        finish_reason: "stop", "length", "tool_calls", "content_filter" or another of the server's; None if it sent none.
         index: which of the `n` choices it is, from 0.
-        message: what the model answered.
+        message: the model's answer.
     """
 
     finish_reason: str | None = None
@@ -250,30 +250,30 @@ class Choices(OpenRecord, HasProviderFields, HasLogprobs):
 
     _place: ClassVar[Path] = ("choices", 0)
 
-    if not TYPE_CHECKING:  # which knows it as `ParsedChoices`
+    if not TYPE_CHECKING:  # type checkers see `ParsedChoices` below
         __class_getitem__ = classmethod(GenericAlias)
 
     @classmethod
     def _prepare(cls, fields: Fields, unknown: Fields) -> None:
-        if "delta" not in unknown:  # else it is a piece of an answer
+        if "delta" not in unknown:  # otherwise it is a part of a stream's chunk
             fields.setdefault("finish_reason", "stop")
 
 
 class ModelResponse(Response, HasProviderFields):
     """A whole chat completion.
 
-    `ModelResponse()` in Python has an id, a creation time and one empty choice, ready to be filled in by a handler;
-    a received one has what the server sent. Fields without a name here are attributes all the same.
+    `ModelResponse()` in Python has an id, a creation time and one empty choice, to be filled in by a handler; a received
+    one has what the server sent. Unknown fields are attributes, too.
 
     Attributes:
         id: the completion's.
         created: when it was made, in seconds since 1970.
-        model: what the server calls the model that answered.
+        model: the server's name of the model that answered.
         object: "chat.completion".
-        system_fingerprint: of the configuration that answered, as OpenAI has it.
+        system_fingerprint: OpenAI's identifier of the configuration that answered.
         choices: one for each of `n`.
-        usage: tokens used; None where the server did not count them.
-        service_tier: which one answered, as OpenAI has it.
+        usage: the tokens used; None if the server did not send them.
+        service_tier: OpenAI's service tier that answered.
     """
 
     id: str | int | None = None
@@ -286,12 +286,12 @@ class ModelResponse(Response, HasProviderFields):
     service_tier: str | None = None
     _provider_specific_fields: Fields | None = hidden(default=None, alias="provider_specific_fields")
 
-    if not TYPE_CHECKING:  # which knows it as `ParsedResponse`
+    if not TYPE_CHECKING:  # type checkers see `ParsedResponse` below
         __class_getitem__ = classmethod(GenericAlias)
 
     @property
     def text(self) -> str:
-        """What the first choice says; "" where it says nothing."""
+        """The text of the first choice; "" if there is none."""
         return (self.choices[0].message.content or "") if self.choices else ""
 
     @classmethod
@@ -307,7 +307,7 @@ class ModelResponse(Response, HasProviderFields):
 if TYPE_CHECKING:
 
     class ParsedMessage(Message, Generic[T]):
-        """A `Message` of whose `parsed` the type is known."""
+        """A `Message` with a known type of `parsed`."""
 
         @property
         def parsed(self) -> T:
@@ -315,12 +315,12 @@ if TYPE_CHECKING:
             ...
 
     class ParsedChoices(Choices, Generic[T]):
-        """`Choices` of such messages."""
+        """`Choices` with such messages."""
 
         message: ParsedMessage[T] = ...  # pyright: ignore[reportIncompatibleVariableOverride, reportAssignmentType]
 
     class ParsedResponse(ModelResponse, Generic[T]):
-        """What a call with a type as `response_format` returns, as a type checker sees it: a `ModelResponse`."""
+        """For type checkers: the `ModelResponse` of a call with a type as `response_format`."""
 
         choices: list[ParsedChoices[T]] = ...  # pyright: ignore[reportIncompatibleVariableOverride, reportAssignmentType]
 
@@ -329,22 +329,22 @@ else:
 
 
 class Delta(Record, HasReasoning, forbid_unknown_fields=True):
-    """What a chunk adds to a message; None for what it adds nothing to.
+    """The part of a message that a chunk adds; None for fields to which it adds nothing.
 
     Attributes:
         content: text.
-        role: "assistant", usually in the first chunk alone.
-        function_call: a piece of one, in OpenAI's older form.
-        tool_calls: pieces of tool calls; `index` says of which.
-        audio: a piece of what is spoken.
-        images: what was drawn.
-        thinking_blocks: Anthropic's, each when it is whole.
-        reasoning_items: those of the Responses API, each when it is whole.
+        role: "assistant", usually only in the first chunk.
+        function_call: a piece of a function call, in OpenAI's older form.
+        tool_calls: pieces of tool calls, identified by `index`.
+        audio: a piece of audio output.
+        images: images.
+        thinking_blocks: Anthropic's thinking blocks, each when it is complete.
+        reasoning_items: reasoning items of the Responses API, each when it is complete.
         annotations: citations.
         refusal: text of a refusal.
     """
 
-    # Sealed, so that msgspec reports a delta with other fields, which costs those without nothing; see `_opened`.
+    # Sealed, so that msgspec detects a delta with unknown fields at no cost for the others; see `_opened`.
 
     content: str | None = None
     role: str | None = None
@@ -358,7 +358,7 @@ class Delta(Record, HasReasoning, forbid_unknown_fields=True):
     annotations: list[Any] | None = None
     refusal: str | None = None
     _provider_specific_fields: Fields | None = hidden(default=None, alias="provider_specific_fields")
-    _reasoning: Any = hidden(default=UNSET, alias="reasoning")  # what some servers call `reasoning_content`
+    _reasoning: Any = hidden(default=UNSET, alias="reasoning")  # some servers' name for `reasoning_content`
 
     _place: ClassVar[Path] = ("choices", 0, "delta")
 
@@ -377,9 +377,9 @@ class StreamingChoices(Record, HasProviderFields, HasLogprobs):
     """One choice's part of a chunk.
 
     Attributes:
-        finish_reason: why the choice ends here; None while it goes on.
+        finish_reason: why the choice ends with this chunk; None if it does not.
         index: which of the `n` choices it is, from 0.
-        delta: what the chunk adds to the message.
+        delta: the part of the message that the chunk adds.
     """
 
     finish_reason: str | None = None
@@ -393,7 +393,7 @@ class StreamingChoices(Record, HasProviderFields, HasLogprobs):
     @classmethod
     def _prepare(cls, fields: Fields, unknown: Fields) -> None:
         message, text, own = unknown.pop("message", None), unknown.get("text"), fields.get("delta")
-        if own is None or not _says_something(own):  # then it may be what others call it
+        if own is None or not _says_something(own):  # it may be under another server's name
             if message is not None and (own is None or _says_something(message)):
                 fields["delta"] = message
             elif isinstance(text, str) and own is None:
@@ -401,7 +401,7 @@ class StreamingChoices(Record, HasProviderFields, HasLogprobs):
 
 
 def _says_something(message: object) -> bool:
-    """Whether a message or a delta has more than a role."""
+    """Whether a message or a delta has any field but a role."""
     fields = dict(message) if isinstance(message, Record | dict) else {"": message}
     return any(value for name, value in fields.items() if name != "role")
 
@@ -410,14 +410,14 @@ class ModelResponseStream(Record, HasProviderFields, HasRaw):
     """One chunk of a streamed chat completion, in OpenAI's shape. `raw` has the bytes of its event.
 
     Attributes:
-        id: the completion's, the same on all of its chunks.
+        id: the completion's, the same in all of its chunks.
         created: when it was made, in seconds since 1970.
-        model: what the server calls the model that answers.
+        model: the server's name of the model that answers.
         object: "chat.completion.chunk".
-        choices: those that the chunk adds to; none in a chunk that has the usage alone.
-        system_fingerprint: of the configuration that answers, as OpenAI has it.
-        usage: tokens used; on the last chunk, where `stream_options={"include_usage": True}` asked for it.
-        service_tier: which one answers, as OpenAI has it.
+        choices: those that the chunk adds to; empty in a chunk that only has the usage.
+        system_fingerprint: OpenAI's identifier of the configuration that answers.
+        usage: the tokens used; in the last chunk, if requested by `stream_options={"include_usage": True}`.
+        service_tier: OpenAI's service tier that answers.
     """
 
     id: str | int | None = None
@@ -429,7 +429,7 @@ class ModelResponseStream(Record, HasProviderFields, HasRaw):
     usage: Usage | None = None
     service_tier: str | None = None
     _provider_specific_fields: Fields | None = hidden(default=None, alias="provider_specific_fields")
-    _error: Any = hidden(default=UNSET, alias="error")  # an error object in place of, or beside, a chunk
+    _error: Any = hidden(default=UNSET, alias="error")  # an error object instead of a chunk, or next to one
 
     @classmethod
     def _prepare(cls, fields: Fields, unknown: Fields) -> None:
@@ -438,7 +438,7 @@ class ModelResponseStream(Record, HasProviderFields, HasRaw):
             fields["choices"] = [StreamingChoices()]
 
 
-# Where a flat chunk has the fields of a delta; the others are among its `provider_specific_fields`.
+# The flat chunk's fields for those of a delta; the others are in its `provider_specific_fields`.
 FLAT_NAMES = {
     "content": "text",
     "reasoning_content": "reasoning_content",
@@ -452,16 +452,16 @@ class GenericStreamingChunk(Record, HasProviderFields, HasLogprobs, HasRaw):
     """A chunk in LiteLLM's flat form: the fastest to produce, and the fastest to read.
 
     Attributes:
-        text: what this chunk adds, "" when it adds no text.
-        is_finished: whether this choice ends here; `finish_reason` then says why.
-        finish_reason: "stop", "length", "tool_calls", "content_filter" or what the server said; "" while unfinished.
-        usage: tokens used, on the chunk that carries them.
+        text: the text that this chunk adds, "" if it adds none.
+        is_finished: whether this choice ends with this chunk; then `finish_reason` has the reason.
+        finish_reason: "stop", "length", "tool_calls", "content_filter" or another of the server's; "" while unfinished.
+        usage: the tokens used, in the chunk that has them.
         index: which of the `n` choices this chunk belongs to.
         tool_use: a piece of a tool call.
-        provider_specific_fields: what else the provider sent.
-        id: the completion's id, as the server or handler gave it.
-        model: the model, as they named it.
-        reasoning_content: what this chunk adds to the reasoning.
+        provider_specific_fields: other fields that the provider sent.
+        id: the server's or handler's id of the completion.
+        model: the server's or handler's name of the model.
+        reasoning_content: the reasoning that this chunk adds.
         logprobs: log probabilities of this chunk's tokens.
     """
 
@@ -477,7 +477,7 @@ class GenericStreamingChunk(Record, HasProviderFields, HasLogprobs, HasRaw):
     reasoning_content: str | None = None
     _logprobs: Unread = hidden(default=None, alias="logprobs")
 
-    # Flattened from one event: what the server's delta held beside these is what nobody named.
+    # It was made from one event: the other fields of the event's delta are its unknown fields.
     _place: ClassVar[Path] = ("choices", 0, "delta")
 
     @classmethod
@@ -487,7 +487,7 @@ class GenericStreamingChunk(Record, HasProviderFields, HasLogprobs, HasRaw):
 
     @classmethod
     def _leftovers(cls, sent: Fields) -> Fields:
-        # What a server sent stands in a delta, or in a chunk without one, whose fields have their places here.
+        # The server's fields are in a delta, or in a text chunk, whose fields have their places here.
         named = Delta.__struct_encode_fields__
         return {
             name: value
@@ -496,5 +496,5 @@ class GenericStreamingChunk(Record, HasProviderFields, HasLogprobs, HasRaw):
         }
 
 
-# The role goes without saying on a flat chunk.
+# A flat chunk has no role: it is always the assistant's.
 _SHOWN_FLAT = frozenset((*FLAT_NAMES, "role", *ModelResponseStream.__struct_encode_fields__))

@@ -1,4 +1,4 @@
-"""Who asks a handler that is served."""
+"""The HTTP request that a served handler answers."""
 
 from typing import Any
 
@@ -6,17 +6,17 @@ import msgspec
 
 
 class ClientRequest(msgspec.Struct, frozen=True):
-    """The HTTP request that a served handler answers; what the server gives calls as `client_request`.
+    """The HTTP request that a served handler answers: the server passes it to calls as `client_request`.
 
-    Nothing of it is sent on by itself.
+    It is never sent to another server.
 
     Attributes:
-        request_id: what the client is told as `x-request-id`, unless the answer is an endpoint's that has an id of its own.
+        request_id: sent to the client as `x-request-id`, unless the answer is an endpoint's with an id of its own.
         method: such as "POST".
         url: such as "http://localhost:8000/v1/chat/completions".
-        headers: names in lower case; those that hold keys or cookies are left out.
-        address: the host that the connection comes from, None where the server does not know.
-        body: the request's JSON, as it came.
+        headers: names in lower case; without those that hold keys or cookies.
+        address: the client's host, None if the server does not know it.
+        body: the request's JSON, as received.
     """
 
     request_id: str
@@ -27,4 +27,4 @@ class ClientRequest(msgspec.Struct, frozen=True):
     body: dict[str, Any]
 
     def __repr__(self) -> str:
-        return f"<ClientRequest {self.request_id} {self.method}>"  # not what was said
+        return f"<ClientRequest {self.request_id} {self.method}>"  # without its content

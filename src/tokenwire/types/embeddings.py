@@ -1,4 +1,4 @@
-"""What `/embeddings` answers."""
+"""The answers of `/embeddings`."""
 
 import sys
 from array import array
@@ -17,10 +17,10 @@ class Embedding(OpenRecord):
     """One input's vector.
 
     Attributes:
-        embedding: a list of floats; base64 text of little-endian 32-bit floats where `encoding_format="base64"` was asked
-            for and the server does that; from some servers a list of vectors, one a token, or vectors by their types.
-        index: which of the call's inputs it belongs to; its place where the server did not number each. None only in a record
-            that stands alone.
+        embedding: a list of floats; base64 text of little-endian 32-bit floats if `encoding_format="base64"` was requested
+            and the server supports it; from some servers a list of vectors, one for each token, or vectors by their types.
+        index: the position of its input; set from the order if the server did not number all of them. None only in a
+            record outside a response.
         object: "embedding".
     """
 
@@ -31,16 +31,16 @@ class Embedding(OpenRecord):
     _place: ClassVar[Path] = ("data", 0)
 
     def array(self) -> "array[float]":
-        """The vector as an array of 32-bit floats, as `memoryview(...)` and `numpy.asarray(...)` read it without a copy.
+        """The vector as an array of 32-bit floats, which `memoryview(...)` and `numpy.asarray(...)` read without a copy.
 
-        With `encoding_format="base64"` no Python float is made on the way. A list, from a server that knows no other
-        format, is turned into an array.
+        With `encoding_format="base64"` no Python floats are created. A list, from a server that supports no other format,
+        is converted.
 
         Raises:
-            ValueError: it is not one vector of numbers; `embedding` has what came.
+            ValueError: it is not a single vector of numbers; `embedding` has the value as sent.
         """
         if isinstance(self.embedding, str):
-            return _floats(msgspec.convert(self.embedding, bytes))  # a third of what binascii takes
+            return _floats(msgspec.convert(self.embedding, bytes))  # a third of binascii's time
         if isinstance(self.embedding, dict) or any(isinstance(number, list) for number in self.embedding):
             raise ValueError("not one vector but several: see `embedding`")
         try:
@@ -61,10 +61,10 @@ class EmbeddingResponse(Response):
     """The vectors of one call.
 
     Attributes:
-        model: what the server calls the model that answered.
-        data: a vector for each input, in their order.
+        model: the server's name of the model that answered.
+        data: a vector for each input, in the inputs' order.
         object: "list".
-        usage: tokens used; None where the server did not count them.
+        usage: the tokens used; None if the server did not send them.
     """
 
     model: str | None = None

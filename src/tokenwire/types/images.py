@@ -1,4 +1,4 @@
-"""What `/images/generations` answers."""
+"""The answers of `/images/generations`."""
 
 import os
 import time
@@ -10,7 +10,7 @@ from ._record import HasProviderFields, OpenRecord, hidden
 from ._response import Response
 from ._source import Fields, Path
 
-# A file that is sent: what is in it, or a name and that, and perhaps its content type.
+# A file to send: its content, or a tuple of a name, the content, and perhaps its content type.
 Contents: TypeAlias = "bytes | IO[bytes] | os.PathLike[str]"
 File: TypeAlias = "Contents | tuple[str | None, Contents] | tuple[str | None, Contents, str | None]"
 
@@ -19,9 +19,9 @@ class ImageObject(OpenRecord, HasProviderFields):
     """One image.
 
     Attributes:
-        b64_json: its bytes as base64 text; None where there is an address.
-        url: its address; None where there are bytes.
-        revised_prompt: what the model made of the prompt, where it says so.
+        b64_json: its bytes as base64 text; None if it has a URL.
+        url: its URL; None if it has bytes.
+        revised_prompt: the prompt as changed by the model, if the server sent that.
     """
 
     b64_json: str | None = None
@@ -33,13 +33,13 @@ class ImageObject(OpenRecord, HasProviderFields):
 
 
 class ImageUsage(OpenRecord):
-    """Tokens an image call used.
+    """The tokens that an image call used.
 
     Attributes:
-        input_tokens: of the prompt.
-        output_tokens: of the images.
-        total_tokens: both.
-        input_tokens_details: how the prompt's were counted, as the server has it.
+        input_tokens: tokens of the prompt.
+        output_tokens: tokens of the images.
+        total_tokens: the sum of both.
+        input_tokens_details: the prompt's tokens by kind, as the server sent them.
     """
 
     input_tokens: int = 0
@@ -56,11 +56,11 @@ class ImageResponse(Response):
     Attributes:
         created: when they were made, in seconds since 1970.
         data: the images.
-        background: "transparent" or "opaque", where the server says so.
-        output_format: such as "png", likewise.
-        quality: such as "high", likewise.
-        size: such as "1024x1024", likewise.
-        usage: tokens used; None where the server did not count them.
+        background: "transparent" or "opaque", if the server sent it; the same holds for the next three.
+        output_format: such as "png".
+        quality: such as "high".
+        size: such as "1024x1024".
+        usage: the tokens used; None if the server did not send them.
     """
 
     created: int | float | None = None

@@ -1,7 +1,7 @@
 """Log probabilities of an answer's tokens, as objects.
 
-They are many bytes and are seldom read, so a decoder keeps them as JSON (`msgspec.Raw`). The first look at `logprobs` makes
-objects of them. An entry of another shape can be read as it came.
+They are many bytes and rarely read, so decoders keep them as JSON (`msgspec.Raw`). They are decoded into objects when
+`logprobs` is first read. An entry of another form is returned as sent.
 """
 
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,19 +13,19 @@ from ._source import Fields, HasSource
 
 
 class _Part(OpenRecord, forbid_unknown_fields=True):
-    """Equal to a dict of the same fields, too, as which code may know it; there, null is as good as a field that is missing."""
+    """Also equal to a dict with the same fields, which existing code may use; a null equals a missing field."""
 
     def __eq__(self, other: object) -> bool:
         return _values(self.model_dump()) == _values(other) if isinstance(other, dict) else Record.__eq__(self, other)
 
 
 class TopLogprob(_Part):
-    """One of the tokens that were most likely at a place.
+    """One of the most likely tokens at a position.
 
     Attributes:
         token: its text.
-        bytes: its UTF-8 bytes, as a token may be half a letter; None where the server sent none.
-        logprob: its natural logarithm; -9999.0 is OpenAI's for a very unlikely one.
+        bytes: its UTF-8 bytes, as a token may be a part of a letter; None if the server sent none.
+        logprob: the natural logarithm of its probability; OpenAI sends -9999.0 for very unlikely ones.
     """
 
     token: str | None = None
@@ -34,10 +34,10 @@ class TopLogprob(_Part):
 
 
 class ChatCompletionTokenLogprob(_Part):
-    """A token of the answer; the fields are a `TopLogprob`'s.
+    """A token of the answer, with the fields of a `TopLogprob`.
 
     Attributes:
-        top_logprobs: the most likely tokens at its place, as many as were asked for.
+        top_logprobs: the most likely tokens at its position, as many as requested.
     """
 
     token: str | None = None
@@ -47,20 +47,20 @@ class ChatCompletionTokenLogprob(_Part):
 
 
 class ChoiceLogprobs(_Part):
-    """A chat completion's: those of the tokens of its content and of its refusal."""
+    """A chat completion's log probabilities, for the tokens of its content and of its refusal."""
 
     content: list[ChatCompletionTokenLogprob] | None = None
     refusal: list[ChatCompletionTokenLogprob] | None = None
 
 
 class Logprobs(_Part):
-    """A text completion's: lists with an item for each token.
+    """A text completion's log probabilities: lists with an item for each token.
 
     Attributes:
-        tokens: their texts.
-        token_logprobs: their natural logarithms, None for the first token of an echoed prompt.
-        top_logprobs: the most likely tokens at each place, with their logarithms.
-        text_offset: where each begins in the text, in characters.
+        tokens: the tokens' texts.
+        token_logprobs: natural logarithms of their probabilities, None for the first token of an echoed prompt.
+        top_logprobs: the most likely tokens at each position, with their logarithms.
+        text_offset: the position in the text at which each begins, in characters.
     """
 
     tokens: list[str] | None = None
@@ -70,7 +70,7 @@ class Logprobs(_Part):
 
 
 if TYPE_CHECKING:
-    Unread: TypeAlias = Any  # a constructor takes anything
+    Unread: TypeAlias = Any  # a constructor accepts any value
 else:
     Unread = msgspec.Raw
 
@@ -83,11 +83,11 @@ class HasLogprobs(HasSource):
     """A record with log probabilities."""
 
     __slots__ = ()
-    _logprobs: Unread  # as sent or set, until somebody looks
+    _logprobs: Unread  # as sent or set, until it is read
 
     @property
     def logprobs(self) -> ChoiceLogprobs | Any:
-        """Log probabilities of the tokens: a `ChoiceLogprobs`, in a text completion a `Logprobs`. None where there are none."""
+        """Log probabilities of the tokens: a `ChoiceLogprobs`, in a text completion a `Logprobs`. None if there are none."""
         value = self._logprobs
         if type(value) is msgspec.Raw or isinstance(value, dict):
             self._logprobs = value = _logprobs_of(value)
@@ -108,7 +108,7 @@ def _values(value: object) -> Any:
 def _logprobs_of(value: msgspec.Raw | Fields) -> object:
     try:
         return _decode_chat(value) if isinstance(value, msgspec.Raw) else msgspec.convert(value, ChoiceLogprobs)
-    except (msgspec.DecodeError, UnicodeDecodeError):  # of a text completion, or with odd entries
+    except (msgspec.DecodeError, UnicodeDecodeError):  # a text completion's, or with entries of another form
         value = json_of(value) if isinstance(value, msgspec.Raw) else value
     if not isinstance(value, dict):
         return value
@@ -116,7 +116,7 @@ def _logprobs_of(value: msgspec.Raw | Fields) -> object:
 
 
 def json_of(raw: msgspec.Raw) -> Any:
-    """What JSON says, which nobody has looked into. Half a letter (a lone surrogate) is text as well."""
+    """The value of JSON, which msgspec has not validated. Also accepts lone surrogates in texts."""
     try:
         return _decode_json(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):

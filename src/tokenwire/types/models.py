@@ -1,4 +1,4 @@
-"""What APIs say of their models: which there are (`GET /models`), and how many tokens a prompt has for one."""
+"""The answers about models: the list (`GET /models`), and the number of tokens of a prompt."""
 
 from msgspec import field
 
@@ -7,13 +7,13 @@ from ._response import Response
 
 
 class Model(OpenRecord):
-    """A model that the endpoint offers. Fields without a name here are attributes all the same.
+    """A model that the endpoint offers. Unknown fields are attributes, too.
 
     Attributes:
-        id: what to name it in a call.
+        id: its name in calls.
         created: when it was made, in seconds since 1970.
         object: "model".
-        owned_by: who offers it.
+        owned_by: the organization that offers it.
     """
 
     id: str = ""
@@ -35,6 +35,6 @@ class ModelList(Response):
 
 
 class TokenCount(Response):
-    """How many tokens a prompt has for a model."""
+    """The number of tokens of a prompt for a model."""
 
     input_tokens: int = 0

@@ -1,6 +1,6 @@
 """The parameters of a call, for editors and type checkers; the lists of their names, for `get_supported_openai_params`.
 
-The checker sees the classes as open: any further keyword is allowed, and goes into the request's body.
+For type checkers the classes are open: any further keyword is allowed, and is added to the request's body.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,7 @@ Messages: TypeAlias = Sequence[Any]
 
 
 class SharedOpenAIParams(TypedDict, total=False):
-    """What `/chat/completions` and `/completions` both take."""
+    """Parameters of both `/chat/completions` and `/completions`."""
 
     frequency_penalty: float | None
     logit_bias: Mapping[str, int] | None
@@ -37,7 +37,7 @@ class SharedOpenAIParams(TypedDict, total=False):
 
 
 class TypedChatOpenAIParams(SharedOpenAIParams, total=False):
-    """What `/chat/completions` takes beside model, messages and the form of its answer."""
+    """Parameters of `/chat/completions`, except model, messages and response_format."""
 
     audio: Mapping[str, Any] | None
     function_call: str | Mapping[str, Any] | None
@@ -62,13 +62,13 @@ class TypedChatOpenAIParams(SharedOpenAIParams, total=False):
 
 
 class ChatOpenAIParams(TypedChatOpenAIParams, total=False):
-    """What `/chat/completions` takes beside model and messages."""
+    """Parameters of `/chat/completions`, except model and messages."""
 
     response_format: "Mapping[str, Any] | TypeForm[object] | type | UnionType | None"
 
 
 class TextOpenAIParams(SharedOpenAIParams, total=False):
-    """What `/completions` takes beside model and prompt."""
+    """Parameters of `/completions`, except model and prompt."""
 
     best_of: int | None
     echo: bool | None
@@ -77,7 +77,7 @@ class TextOpenAIParams(SharedOpenAIParams, total=False):
 
 
 class EmbeddingOpenAIParams(TypedDict, total=False):
-    """What `/embeddings` takes beside model and input."""
+    """Parameters of `/embeddings`, except model and input."""
 
     dimensions: int | None
     encoding_format: Literal["float", "base64"] | None
@@ -85,7 +85,7 @@ class EmbeddingOpenAIParams(TypedDict, total=False):
 
 
 class ImageOpenAIParams(TypedDict, total=False):
-    """What `/images/generations` takes beside model and prompt."""
+    """Parameters of `/images/generations`, except model and prompt."""
 
     background: str | None
     n: int | None
@@ -98,7 +98,7 @@ class ImageOpenAIParams(TypedDict, total=False):
 
 
 class ImageEditOpenAIParams(TypedDict, total=False):
-    """What `/images/edits` takes beside model, prompt and image."""
+    """Parameters of `/images/edits`, except model, prompt and image."""
 
     background: str | None
     input_fidelity: str | None
@@ -113,57 +113,56 @@ class ImageEditOpenAIParams(TypedDict, total=False):
 
 
 class CallParams(TypedDict, total=False):
-    """What every call takes.
+    """Keywords of every call.
 
     Attributes:
-        custom_llm_provider: who answers, where the model's name does not say. With "openai" and the like, `model` is sent
-            as it is, an "openai/" in front included.
-        api_base: the endpoint's address in front of "/chat/completions". User and password in it are sent as Basic auth, in
-            the place of a key.
+        custom_llm_provider: the provider, if it is not in the model's name. With "openai" and the like, `model` is sent
+            unchanged, including an "openai/" at its start.
+        api_base: the endpoint's address before "/chat/completions". User and password in it are sent as Basic auth,
+            instead of a key.
         base_url: the same, by openai's name.
-        api_key: sent as a bearer token; `OPENAI_API_KEY` where it is not given. "" sends none.
-        api_version: sent as `api-version` in the query, as Azure wants it.
+        api_key: sent as a bearer token; by default from `OPENAI_API_KEY`. "" sends none.
+        api_version: sent as `api-version` in the query, for Azure.
         organization: sent as `openai-organization`.
-        timeout: seconds for each attempt of a whole answer, and for each wait in a stream; a `Timeouts`, whose `total` bounds
-            all attempts together; or an `httpx.Timeout`.
-        stream_timeout: the same, for streamed calls alone, in the place of `timeout`.
-        num_retries: attempts after the first; 2 for endpoints, 0 for handlers of your own.
+        timeout: seconds for each attempt of a call that is not streamed, and for each wait in a stream; or a `Timeouts`,
+            whose `total` limits all attempts together; or an `httpx.Timeout`.
+        stream_timeout: the same, only for streamed calls, instead of `timeout`.
+        num_retries: attempts after the first; by default 2 for endpoints, 0 for your own handlers.
         max_retries: the same, by openai's name.
-        retry_policy: a `RetryPolicy`, for how long to wait between them.
-        hedge: a `Hedge`, for a second attempt where the first content does not come in time; False for none, where the
-            client has one.
-        on_truncation: what a stream that was cut short does at its end: "raise" `StreamTruncatedError`, or "return",
-            as if it were whole; `stream.outcome` says "truncated" either way.
+        retry_policy: a `RetryPolicy`, for the delays between attempts.
+        hedge: a `Hedge`, for a second attempt if the first content does not arrive in time; False for none, if the client
+            has one.
+        on_truncation: what a truncated stream does at its end: "raise" `StreamTruncatedError`, or "return" as if it were
+            complete; `stream.outcome` is "truncated" in both cases.
         limits: a `Limits`.
-        fallbacks: models' names, or dicts of keywords with "model" among them: who is asked instead, in order, once a
-            target's attempts are used up; in a stream until the first content. A fallback has the call's keywords, but
-            another provider gets no key, address or client that the call names.
-        context_window_fallback_dict: from a model's name to that of one with a larger context, asked when a prompt did
-            not fit.
-        json_mode: how a type given as `response_format` is asked for: by its "schema", which is the usual way; as any JSON
-            "object", with the schema in the prompt; or in the "prompt" alone, and then code fences and text around the answer
-            are understood.
-        retry_invalid: how often an answer that is not a value of that type is asked for once more, with what is wrong told to
-            the model; 0 where it is not given, and for streams. `attempts` has those answers too.
-        headers: sent along, in the place of this library's own of the same name: `Host` and `Authorization` too. One that is
-            None is left out. Where they have `Authorization` or Azure's `api-key`, the environment's key is not sent.
+        fallbacks: models' names, or dicts with "model" and other keywords: called in order, each after the previous
+            target's attempts are used up; in a stream until the first content. A fallback has the call's keywords, except
+            that another provider does not get the call's key, address or client.
+        context_window_fallback_dict: from models' names to models with a larger context, called if the prompt is too
+            long.
+        json_mode: how a type given as `response_format` is requested: by its "schema", the default for most providers; as
+            any JSON "object", with the schema in the prompt; or only in the "prompt", and then code fences and text around
+            the answer are accepted.
+        retry_invalid: how often to ask the model again after an answer that is not a value of that type, with the error in
+            the prompt; 0 by default, and for streams. `attempts` includes those answers.
+        headers: sent in addition to this library's own, or replacing those of the same name: `Host` and `Authorization`,
+            too. None removes a header. If they have `Authorization` or Azure's `api-key`, the environment's key is not sent.
         extra_headers: the same, by openai's name.
         extra_body: merged into the request's body.
         extra_query: merged into the query of its URL.
         additional_drop_params: names of parameters to leave out.
-        ssl_verify: False to trust any certificate, or the path of a file or folder with the authorities to trust. Calls
-            that say so have connections of their own.
-        client: an `httpx.AsyncClient` to send through, used as it is; handlers get whatever is passed.
-        callbacks: who is told of the call: each an `Observer`, an object with methods of LiteLLM's `CustomLogger`, or a function,
-            which is one of both lists below. The package's `tokenwire.callbacks` and the client's are told too.
-        success_callback, failure_callback: functions that are called with LiteLLM's four arguments `(kwargs,
-            completion_response, start_time, end_time)` after a call that is complete, or one that is not. Plain ones run in a
-            thread of their own.
-        otel: an `OTel`, for what OpenTelemetry is told where it is set up; False for nothing.
-        client_request: a `ClientRequest`, for handlers that look who asks; it is not sent.
-        mock_response: answer without a network: with this text, these fields of a `ModelResponse`, this exception, this vector
-            (a list of floats) or these images (a list of dicts).
-        mock_tool_calls: answer so, with these tool calls.
+        ssl_verify: False to trust any certificate, or the path of a file or folder with the authorities to trust. Such
+            calls have their own connections.
+        client: an `httpx.AsyncClient` to send through, used unchanged; handlers get any object that is passed.
+        callbacks: notified of the call: each an `Observer`, an object with methods of LiteLLM's `CustomLogger`, or a
+            function, which then is in both lists below. Added to `tokenwire.callbacks` and the client's.
+        success_callback, failure_callback: functions called with LiteLLM's four arguments `(kwargs, completion_response,
+            start_time, end_time)` after a complete call, or after any other. Sync functions run in a separate thread.
+        otel: an `OTel`, with options for OpenTelemetry if that is set up; False disables it.
+        client_request: a `ClientRequest`, for handlers that use it; it is not sent.
+        mock_response: answer without a network: with this text, these fields of a `ModelResponse`, this exception, this
+            vector (a list of floats) or these images (a list of dicts).
+        mock_tool_calls: answer without a network, with these tool calls.
         mock_timeout: wait for the call's timeout, and raise `Timeout`.
         mock_delay: seconds to wait before a mock answers.
     """
@@ -207,22 +206,22 @@ class CallParams(TypedDict, total=False):
 if TYPE_CHECKING:
 
     class ChatParams(ChatOpenAIParams, CallParams, total=False, extra_items=Any):
-        """Every keyword of `acompletion` beside model, messages and stream."""
+        """All keywords of `acompletion`, except model, messages and stream."""
 
     class TypedChatParams(TypedChatOpenAIParams, CallParams, total=False, extra_items=Any):
-        """Every keyword of `acompletion` beside model, messages, stream and response_format."""
+        """All keywords of `acompletion`, except model, messages, stream and response_format."""
 
     class TextParams(TextOpenAIParams, CallParams, total=False, extra_items=Any):
-        """Every keyword of `atext_completion` beside model, prompt and stream."""
+        """All keywords of `atext_completion`, except model, prompt and stream."""
 
     class EmbeddingParams(EmbeddingOpenAIParams, CallParams, total=False, extra_items=Any):
-        """Every keyword of `aembedding` beside model and input."""
+        """All keywords of `aembedding`, except model and input."""
 
     class ImageParams(ImageOpenAIParams, CallParams, total=False, extra_items=Any):
-        """Every keyword of `aimage_generation` beside model and prompt."""
+        """All keywords of `aimage_generation`, except model and prompt."""
 
     class ImageEditParams(ImageEditOpenAIParams, CallParams, total=False, extra_items=Any):
-        """Every keyword of `aimage_edit` beside model, prompt and image."""
+        """All keywords of `aimage_edit`, except model, prompt and image."""
 
 
 OPENAI_PARAMS = tuple(sorted(ChatOpenAIParams.__annotations__ | SharedOpenAIParams.__annotations__))

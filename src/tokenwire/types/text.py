@@ -1,4 +1,4 @@
-"""What `/completions` answers, whole and in pieces."""
+"""The answers of `/completions`, whole and streamed."""
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,12 +12,12 @@ from .logprobs import HasLogprobs, Logprobs, Unread
 
 
 class TextChoices(OpenRecord, HasProviderFields, HasLogprobs):
-    """One completion, or a piece of one.
+    """One completion, or a chunk's part of one.
 
     Attributes:
-        finish_reason: why it ends; None while it goes on.
-        index: which of the prompts' choices it is, from 0.
-        text: the whole of it, or what the piece adds.
+        finish_reason: why it ended; None if it has not.
+        index: which of all prompts' choices it is, from 0.
+        text: its whole text, or the text that the chunk adds.
     """
 
     finish_reason: str | None = None
@@ -39,7 +39,7 @@ class TextChoices(OpenRecord, HasProviderFields, HasLogprobs):
 
 
 class TextCompletionResponse(Response, HasProviderFields):
-    """A text completion; streamed, each chunk is one of these too, its `text` being what the chunk adds.
+    """A text completion. In a stream each chunk is one, too, and its `text` is what the chunk adds.
 
     Attributes:
         id: the completion's.
@@ -47,8 +47,8 @@ class TextCompletionResponse(Response, HasProviderFields):
         created: when it was made, in seconds since 1970.
         model: what the server calls the model that answered.
         choices: one for each of `n`, of each prompt.
-        usage: tokens used; None where the server did not count them.
-        system_fingerprint: of the configuration that answered, as OpenAI has it.
+        usage: the tokens used; None if the server did not send them.
+        system_fingerprint: OpenAI's identifier of the configuration that answered.
     """
 
     id: str | int | None = None
@@ -62,7 +62,7 @@ class TextCompletionResponse(Response, HasProviderFields):
 
     @property
     def text(self) -> str:
-        """What the first choice says; "" where it says nothing."""
+        """The text of the first choice; "" if there is none."""
         return (self.choices[0].text or "") if self.choices else ""
 
     @classmethod

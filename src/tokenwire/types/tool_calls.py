@@ -1,4 +1,4 @@
-"""Tool calls, whole and in pieces: which function a model calls, and with which arguments."""
+"""Tool calls, complete and in pieces: which function a model calls, with which arguments."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -29,8 +29,8 @@ class Function(OpenRecord):
     """The function that a tool call names.
 
     Attributes:
-        arguments: JSON text, as the model wrote it; `ChatCompletionMessageToolCall.parsed` has the values.
-        name: the function's.
+        arguments: JSON text, as written by the model; `ChatCompletionMessageToolCall.parsed` has the values.
+        name: the function's name.
     """
 
     arguments: str = ""
@@ -42,18 +42,18 @@ class Function(OpenRecord):
 
 
 class FunctionCall(Function):
-    """The function a model called, in OpenAI's older form."""
+    """The function that a model called, in OpenAI's older form."""
 
 
 class ChatCompletionMessageToolCall(OpenRecord, HasParsed):
-    """One whole tool call.
+    """One complete tool call.
 
     Attributes:
-        function: what is called, and with what.
-        id: to be named by the message that answers it, as `result` does.
+        function: the function's name and arguments.
+        id: the call's id, which the message with its result must have; see `result`.
         type: "function", or "custom".
         custom: in place of `function`, the name and the input of one of OpenAI's custom tools.
-        index: its place among the calls, where the server numbers them.
+        index: its position among the calls, if the server numbers them.
     """
 
     function: Function | None = None
@@ -71,22 +71,22 @@ class ChatCompletionMessageToolCall(OpenRecord, HasParsed):
 
     @property
     def parsed(self) -> Any:
-        """The arguments, as the function that is called takes them: `function(**call.parsed)`.
+        """The arguments, converted to the types of the function's parameters: `function(**call.parsed)`.
 
-        None where the call's `tools` had no function of this name, but a dict, or where nothing is known of them.
+        None if the call's `tools` had a dict, not a function, of this name, or if the tools are not known.
 
         Raises:
             OutputValidationError: the function does not take these arguments, or no tool has this name.
-            OutputIncompleteError: they were cut short.
+            OutputIncompleteError: the arguments were cut short.
         """
         wanted = getattr(self, "_wanted", None)
         return None if wanted is None else wanted.parsed(self)
 
     def parse(self, function: Callable[..., Any]) -> Fields:
-        """The arguments, as a function takes them, whichever tools were offered.
+        """The arguments, converted to the types of a function's parameters, whatever `tools` the call had.
 
         Args:
-            function: one that could be a tool.
+            function: a function with annotated parameters.
 
         Raises:
             OutputValidationError: the function does not take these arguments.
@@ -98,13 +98,13 @@ class ChatCompletionMessageToolCall(OpenRecord, HasParsed):
         return signature_of(function).arguments(text)
 
     def result(self, value: object) -> Fields:
-        """The message that answers this call, for the next call's `messages`.
+        """The message with the result of this tool call, for the `messages` of the next call.
 
         Args:
             value: what the tool returned: a str is sent as it is, anything else as JSON.
 
         Raises:
-            BadRequestError: the value can't be said in JSON.
+            BadRequestError: JSON can't represent the value.
         """
         try:
             text = value if isinstance(value, str) else msgspec.json.encode(value, enc_hook=_of_model).decode()
@@ -114,11 +114,11 @@ class ChatCompletionMessageToolCall(OpenRecord, HasParsed):
 
 
 class DeltaFunction(Record, forbid_unknown_fields=True):
-    """A piece of a tool call's function: the name once, then its arguments bit by bit.
+    """A piece of a tool call's function: first its name, then its arguments in pieces.
 
     Attributes:
         arguments: the next piece of the JSON text.
-        name: the function's, on the call's first piece.
+        name: the function's name, in the call's first piece.
     """
 
     arguments: str | None = None
@@ -133,7 +133,7 @@ class ChatCompletionDeltaToolCall(Record, forbid_unknown_fields=True):
     """A piece of a tool call.
 
     Attributes:
-        id: the call's, on its first piece.
+        id: the call's id, in its first piece.
         function: a piece of the function.
         type: "function", or "custom".
         index: which of the message's calls it belongs to.

@@ -1,4 +1,4 @@
-"""LiteLLM's path to the types, for code that imports them from there."""
+"""The types under LiteLLM's module path, for code that imports them from there."""
 
 from . import *  # noqa: F403  (this module only re-exports)
 from . import __all__ as __all__

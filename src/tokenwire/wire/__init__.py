@@ -1,1 +1,1 @@
-"""Bytes to chunks, and refusals to exceptions: no I/O, no event loop."""
+"""Bytes to chunks, and error responses to exceptions: no I/O, no event loop."""

@@ -1,20 +1,20 @@
-"""Puts the chunks of one stream back together.
+"""Assembles the chunks of one stream into a whole answer.
 
-Lives here: which piece belongs to which choice, and what of a chunk is said of the whole. Not here: which fields there
-are (`fields`), how they grow (`growing`), which piece belongs to which tool call (`tool_calls`), deciding that a stream
-has ended (the stream's business), and anything the server did not send; a finish reason, an id or a count that never
-arrived is None in the result.
+Lives here: which piece belongs to which choice, and which fields of a chunk are fields of the whole answer. Not here: the
+list of fields (`fields`), how they grow (`growing`), which piece belongs to which tool call (`tool_calls`), and deciding
+that a stream has ended (`_calls`). Nothing is invented: a finish reason, an id or a count that never arrived is None in the
+result.
 
-Pieces are only collected as they come. Text is joined when somebody asks for the result, so that a stream costs time
-linear in its length, and the result can be had at any moment without disturbing what is still to come.
+Arriving pieces are only collected. Text is joined when the result is read, so that a stream takes time linear in its
+length, and the result can be read at any moment without affecting the rest of the stream.
 
-Fields that no struct names are found in the result at the place where they were sent:
+Unknown fields are in the result at the path where they were sent:
 
-- What deltas, tool calls and their functions bring grows piece by piece, as `growing` has it. Their classes are sealed, so
-  only those have a source that do bring some, and only these are decoded again, once, when they come.
-- Of what stands beside the deltas, the latest word counts: of choices on the chunk that finishes them, of chunks on those
-  that finish a choice or have none. Their bytes are kept, and decoded when somebody asks for the result.
-- What is about the event (`fields.OF_EVENTS`), and null, is left out.
+- Those of deltas, tool calls and their functions grow piece by piece, as in `growing`. Their classes are sealed, so only
+  records with unknown fields have a source, and only these are decoded again, once, when they arrive.
+- Of those outside the deltas, the latest value counts: a choice's from the chunk that finishes it, a chunk's from those that
+  finish a choice or have none. Their bytes are kept, and decoded when the result is read.
+- Fields about the event (`fields.OF_EVENTS`), and nulls, are left out.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -60,13 +60,13 @@ R = TypeVar("R", bound=Record)
 
 Completion: TypeAlias = ModelResponse | TextCompletionResponse
 _Read: TypeAlias = Callable[[Any], Any]
-_Kept: TypeAlias = tuple[type[Record], Source]  # where fields that no struct names are
+_Kept: TypeAlias = tuple[type[Record], Source]  # where a record's unknown fields are
 
 _GROWING: tuple[tuple[str, _Read], ...] = tuple(
     (name, attrgetter(stored_names(Delta)[name])) for name in names(MESSAGE, Grows.BY_VALUE, Grows.TEXT)
 )
 
-# What somebody set, past the property: looking must not decode the event a second time.
+# Reads the value that was set, bypassing the property, which would decode the event a second time.
 _explicit_of = attrgetter(stored_names(Delta)["provider_specific_fields"])
 
 
@@ -76,7 +76,7 @@ def _update_explicit(fields: Fields, record: Record) -> None:
 
 
 def _built(cls: type[R], fields: Fields) -> R:
-    """A record of what has been collected, records below it too; each may have fields that its struct does not name."""
+    """A record of the collected fields, and the records below it; each may have unknown fields."""
     known = stored_names(cls)
     named = {name: value for name, value in fields.items() if name in known}
     for child in children(cls):
@@ -86,13 +86,13 @@ def _built(cls: type[R], fields: Fields) -> R:
         elif isinstance(value, dict):
             named[child.key] = _built(child.cls, value)
     record = from_fields(cls, named)
-    if len(named) < len(fields) or cls is Message:  # which has to know that it was assembled
+    if len(named) < len(fields) or cls is Message:  # a message must have `Assembled` as its source
         set_source(record, Assembled((name, value) for name, value in fields.items() if name not in known))
     return record
 
 
 class _Choice:
-    """One of the completions a stream carries."""
+    """One of a stream's completions."""
 
     __slots__ = ("calls", "ending", "fields", "is_finished", "logprobs", "message", "numbers", "text")
 
@@ -101,9 +101,9 @@ class _Choice:
         self.logprobs: RawPieces | None = None
         self.is_finished = False
         self.calls: ToolCalls | None = None
-        self.numbers: list[int] = []  # of the calls that the latest chunk with some brought pieces of
-        self.message: Fields = {}  # the message's other fields, growing
-        self.fields: Fields = {}  # the choice's own
+        self.numbers: list[int] = []  # of the calls of which the latest chunk had pieces
+        self.message: Fields = {}  # the message's other fields, which grow
+        self.fields: Fields = {}  # the choice's own fields
         self.ending: _Kept | None = None
 
     def add_chat(self, choice: StreamingChoices, decoded: dict[int, Any]) -> None:
@@ -129,7 +129,7 @@ class _Choice:
         self.add_own(choice)
 
     def add_flat(self, chunk: GenericStreamingChunk, decoded: dict[int, Any]) -> None:
-        if chunk.text:  # its "" says that there is no text here
+        if chunk.text:  # "" means no text
             self.text.append(chunk.text)
         if chunk.tool_use is not None:
             self.add_calls([chunk.tool_use], decoded)
@@ -146,7 +146,7 @@ class _Choice:
         self.finish(chunk.finish_reason)
 
     def add_bag(self, bag: Fields, leftovers: Fields) -> None:
-        """Take in a flat chunk's `provider_specific_fields`; those that a message has a place for join the leftovers."""
+        """Add a flat chunk's `provider_specific_fields`; those that are fields of a message are added to `leftovers`."""
         leftovers.update({name: value for name, value in delta_fields_in(bag).items() if name not in leftovers})
         others = {name: value for name, value in bag.items() if name not in FLAT_NAMES and name not in leftovers}
         if others:
@@ -173,11 +173,11 @@ class _Choice:
             self.logprobs.add(value)
 
     def extend_text(self, name: str, pieces: Iterable[str]) -> None:
-        """Take in many pieces of a field, as one: they are joined while they are at hand."""
+        """Add many pieces of a field, joined to one."""
         (self.text if name == "content" else grown(self.message, name, Pieces)).append("".join(pieces))
 
     def extend_logprobs(self, pieces: Iterable[Raw]) -> None:
-        """Take in many that are not null, as one."""
+        """Add many logprobs that are not null, joined to one."""
         if self.logprobs is None:
             self.logprobs = RawPieces()
         self.logprobs.extend(pieces)
@@ -187,7 +187,7 @@ class _Choice:
         return self.calls is not None and part is not None and self.calls.extend(part, arguments)
 
     def end(self, choice: StreamingChoices | TextChoices) -> None:
-        """Take in the choice's finish reason, if it has one."""
+        """Note the choice's finish reason, if it has one."""
         if choice.finish_reason:
             self.finish(choice.finish_reason)
             if (source := source_of(choice)) is not None:
@@ -210,19 +210,19 @@ class _Choice:
         return {**unnamed, "finish_reason": None, **whole(self.fields), **answer, "index": index}
 
     def settle(self) -> int:
-        """Make blocks of the pieces; returns how many fields were looked at."""
+        """Join pieces to blocks. Returns the number of fields examined."""
         fields = settle((self.text, self.logprobs)) + settle(self.message.values())
         return fields + (0 if self.calls is None else self.calls.settle())
 
 
 def _of_python(record: Record) -> Fields:
-    """The fields that no struct names of a record that Python code made: what is there costs nothing to find."""
+    """The unknown fields of a record that Python code made, which need no decoding."""
     source = source_of(record)
     return _said_of_whole(source) if isinstance(source, dict) else {}
 
 
 def _of_whole(kept: _Kept) -> Fields:
-    """What of a chunk's unnamed fields is said of the whole."""
+    """The unknown fields of a chunk that are fields of the whole answer."""
     return _said_of_whole(unknown_in(*kept))
 
 
@@ -232,16 +232,17 @@ def _said_of_whole(unnamed: Fields) -> Fields:
 
 @cache
 def _head_of(cls: type[Record]) -> tuple[tuple[str, bool], ...]:
-    """The fields that chunks of a class say of the whole, and whether the first value counts."""
+    """The fields of a chunk's class that are fields of the whole answer, and whether the first value counts."""
     rows = [row for row in HEAD if row.grows in (Grows.FIRST, Grows.LATEST) and row.name in public_names(cls)]
     return tuple((row.name, row.grows is Grows.FIRST) for row in rows)
 
 
 def usage_of_choices(counts: tuple[Usage, ...]) -> Usage:
-    """The usage of a stream in which each choice was followed by a chunk that counts it alone, as llama.cpp does it.
+    """The usage of a stream in which each choice is followed by a chunk with the usage of that choice only, as by llama.cpp.
 
-    Those chunks have no choices, or the usage in the choice (Moonshot), and there is one for each choice that has ended. Completion tokens are added up; the prompt,
-    which all of the choices share, counts once. Anywhere else the last usage is what the server counted, and nothing is added.
+    Those chunks have no choices, or have the usage in the choice (Moonshot), and there is one for each choice that has ended.
+    Completion tokens are added up; the prompt, which all choices share, counts once. In any other stream the last usage is
+    the server's count, and nothing is added.
     """
     if len(counts) == 1:
         return counts[0]
@@ -253,19 +254,19 @@ def usage_of_choices(counts: tuple[Usage, ...]) -> Usage:
 class Assembler:
     """Collects the chunks of one stream, in any of the three shapes, in time linear in their number.
 
-    Chunks are read, never changed. What the first one looks like decides what the whole is: a text completion's chunk
-    gives a `TextCompletionResponse`, any other a `ModelResponse`.
+    Chunks are read, never changed. The first chunk decides the class of the whole: a text completion's chunk gives a
+    `TextCompletionResponse`, any other a `ModelResponse`.
 
     Args:
-        cls: what the whole should be, where the first chunk does not decide it.
-        **head: the whole's id, created or model, where no chunk brings one.
+        cls: the class of the whole, if the first chunk is not to decide it.
+        **head: the whole's id, created or model, used if no chunk has one.
 
     Attributes:
-        first_text: the pieces of choice 0's content. Once it `is_open`, a stream whose chunk brings nothing
-            but text for that choice may append here instead of calling `add`.
-        usage: the last usage seen; of all choices, where the server counts each by itself.
-        finished: how many choices have ended, once all that were seen have; 0 before.
-        begun: the choice of an index, None where none of its chunks was added.
+        first_text: the pieces of choice 0's content. Once `is_open`, a chunk that has only text for that choice may be
+            appended here instead of calling `add`.
+        usage: the latest usage; of all choices, if the server counts each separately.
+        finished: the number of choices that have ended, once all seen so far have; 0 before.
+        begun: returns the choice of an index, None if no chunk of it was added.
     """
 
     __slots__ = (
@@ -291,22 +292,22 @@ class Assembler:
         self.first_text: Pieces = Pieces()
         self.usage: Usage | None = None
         self.finished: int = 0
-        self._counts: tuple[Usage, ...] = ()  # of chunks that may count one choice alone
+        self._counts: tuple[Usage, ...] = ()  # of chunks that may count a single choice
         self._cls: type[ModelResponse] | type[TextCompletionResponse] | None = None
         self._choices: dict[int, _Choice] = {}
         self.begun: Callable[[Any], _Choice | None] = self._choices.get
         self._head: Fields = {}
-        self._unnamed: dict[int | str, _Kept] | None = None  # by a choice's index, or the side of the choices
+        self._unnamed: dict[int | str, _Kept] | None = None  # by a choice's index, or by a name for fields outside of choices
         self._settled = self._unsettled = 0
         self._until = BLOCK
 
     def add(self, chunk: Chunk) -> None:
-        """Take in one chunk, as a server or handler sent it."""
+        """Add one chunk, as a server or handler sent it."""
         if self._cls is None:
             own = TextCompletionResponse if isinstance(chunk, TextCompletionResponse) else ModelResponse
             self._cls = self._wanted or own
         self._add_head(chunk)
-        decoded: dict[int, Any] = {}  # documents, so that each is decoded once
+        decoded: dict[int, Any] = {}  # decoded documents, so that each is decoded once
         if isinstance(chunk, GenericStreamingChunk):
             self.usage = self.usage if chunk.usage is None else chunk.usage
             self._choice(chunk.index).add_flat(chunk, decoded)
@@ -330,31 +331,31 @@ class Assembler:
             self.usage = self._usage_with(chunk, chunk.usage)
 
     def call_numbers(self, index: int | None) -> list[int]:
-        """The numbers of the tool calls, among those of a choice, that its latest chunk with some brought pieces of."""
+        """The numbers of a choice's tool calls of which its latest chunk had pieces."""
         return self._choice(index).numbers
 
     def begin_text(self) -> None:
-        """Begin choice 0, whose chunks bring nothing but text: `first_text` is open from now on."""
+        """Begin choice 0, whose chunks have only text: `first_text` is open from now on."""
         self._cls = self._cls or self._wanted or ModelResponse
         self._choice(0)
 
     def finish_text(self, reason: str) -> None:
-        """Choice 0, which has begun, is finished."""
+        """Finish choice 0, which has begun."""
         self._choices[0].finish(reason)
         self._count_finished()
 
     @property
     def knows_choice_0(self) -> bool:
-        """Whether a chunk of choice 0 was added, so that `first_text` is open for pieces that are nothing but text."""
+        """Whether a chunk of choice 0 was added, so that `first_text` is open for chunks that have only text."""
         return 0 in self._choices
 
     @property
     def is_open(self) -> bool:
-        """Whether choice 0 has begun, and the answer's id and model are known: then `first_text` is open for its chunks."""
+        """Whether choice 0 has begun and the answer's id and model are known: then `first_text` is open."""
         return 0 in self._choices and "id" in self._head and "model" in self._head
 
     def add_plain(self, chunk: ModelResponseStream) -> None:
-        """`add` for a chunk whose one choice is 0, and which has no more in it than a role, text and a finish reason."""
+        """`add` for a chunk whose only choice is 0, and has only a role, text and a finish reason."""
         self._cls = self._cls or self._wanted or ModelResponse
         self._add_head(chunk)
         choice = chunk.choices[0]
@@ -369,24 +370,24 @@ class Assembler:
             self._keep_unnamed(0, chunk)
 
     def add_unnamed(self, index: int | None, fields: Fields) -> None:
-        """A delta's fields that no struct names, where the rest of it has been added."""
+        """Add a delta's unknown fields, after the rest of it has been added."""
         grow_all(self._choices[index or 0].message, fields)
 
     @property
     def chunks(self) -> int:
-        """How many were added."""
+        """How many chunks were added."""
         return self._settled + self._unsettled
 
     def count(self, chunks: int) -> None:
-        """Say that so many chunks were added: now and then that makes blocks of their pieces, which are smaller."""
+        """Count added chunks; from time to time, this joins their pieces to blocks, which take less memory."""
         self._unsettled += chunks
         if self._unsettled > self._until:
             fields = sum(choice.settle() for choice in self._choices.values())
             self._settled += self._unsettled
-            self._unsettled, self._until = 0, max(BLOCK, fields)  # in linear time, however many fields there are
+            self._unsettled, self._until = 0, max(BLOCK, fields)  # keeps the total linear, however many fields there are
 
     def _usage_with(self, chunk: ModelResponseStream | TextCompletionResponse, usage: Usage) -> Usage:
-        """The usage so far. See `usage_of_choices` for a server that counts each choice by itself."""
+        """The usage so far. See `usage_of_choices` for a server that counts each choice separately."""
         if chunk.choices and USAGE_OF_CHOICE not in odd_places(chunk):
             return usage
         self._counts = (*self._counts, usage)
@@ -402,7 +403,7 @@ class Assembler:
         source = source_of(chunk)
         if source is not None:
             self._unnamed = self._unnamed or {}
-            self._unnamed.pop(place, None)  # the latest comes last
+            self._unnamed.pop(place, None)  # so that the latest is last
             self._unnamed[place] = type(chunk), source
 
     def _choice(self, index: int | None) -> _Choice:
@@ -418,24 +419,24 @@ class Assembler:
         self.finished = len(choices) if all(choice.is_finished for choice in choices) else 0
 
     def is_complete(self) -> bool:
-        """Whether at least one choice was seen, and every choice seen has ended.
+        """Whether there is at least one choice, and every choice has ended.
 
-        A choice ends with its finish reason, or with a flat chunk that says `is_finished` without giving one.
+        A choice ends with its finish reason, or with a flat chunk that has `is_finished` without a reason.
         """
         return self.finished > 0
 
     def is_partly_finished(self) -> bool:
-        """Whether a choice has ended, and another that was seen has not."""
+        """Whether one choice has ended and another has not."""
         return self.finished == 0 and any(choice.is_finished for choice in self._choices.values())
 
     def response(self) -> Completion | None:
         """What has arrived so far, as a whole completion.
 
-        Can be called at any time and again: each call builds a new response.
+        Can be called at any time, repeatedly: each call builds a new response.
 
         Returns:
-            A response with its choices in the order of their indices, or None before the first chunk. What did not
-            arrive is None, finish reasons too.
+            A response with its choices in the order of their indices, or None before the first chunk. Fields that did not
+            arrive are None, including finish reasons.
         """
         if self._cls is None:
             return None
@@ -449,19 +450,19 @@ class Assembler:
 
 
 def stream_chunk_builder(chunks: Iterable[Chunk | dict[str, Any] | None], messages: object = None) -> Completion | None:
-    """Put the collected chunks of a stream back together. LiteLLM's helper.
+    """Assemble the collected chunks of a stream into a whole completion. LiteLLM's function.
 
     Args:
-        chunks: the chunks in order, as structs or as dicts of the same fields; None among them is nothing.
-        messages: accepted for LiteLLM's sake, which counted tokens with it; nothing is counted here.
+        chunks: the chunks in order, as structs or as dicts of the same fields; None is skipped.
+        messages: accepted for compatibility with LiteLLM, which counts tokens with it; ignored.
 
     Returns:
-        The whole completion, None when there are no chunks. Choices stay apart; LiteLLM merges them into one.
+        The whole completion, None if there are no chunks. Choices are kept separate; LiteLLM merges them into one.
 
     Raises:
-        BadRequestError: `chunks` is not an iterable of chunks; the message says which one is not.
+        BadRequestError: `chunks` is not an iterable of chunks; the message says which item is wrong.
     """
-    given: object = chunks  # whatever the checker believes
+    given: object = chunks  # may have any type at run time
     if not isinstance(given, Iterable) or isinstance(given, str | bytes | dict | Record):
         raise wrong("chunks", "a list of a stream's chunks", given)
     assembler = Assembler()

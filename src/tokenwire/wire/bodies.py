@@ -1,4 +1,4 @@
-"""The body of an answer that is not streamed → a struct that keeps its bytes: one decode, and a second look where that fails."""
+"""Decodes the body of an answer that is not streamed to a struct that keeps the bytes; leniently if the exact decode fails."""
 
 from collections.abc import Callable
 from functools import cache
@@ -13,7 +13,7 @@ from ..types._response import Response
 from ..types._source import attach_document, keep_as_understood, tree_of
 from .elsewhere import is_elsewhere
 from .errors import error_from_object, unusable
-from .undecoded import UNDECODABLE, decode_or_text, error_in, says_nothing, second_look
+from .undecoded import UNDECODABLE, decode_or_text, error_in, lenient_decoder, says_nothing
 
 R = TypeVar("R", bound=Response)
 
@@ -21,24 +21,24 @@ BOM = b"\xef\xbb\xbf"
 
 
 def decode_body(data: bytes, cls: type[R]) -> R:
-    """The body of an answer that is not streamed, as a `cls` that keeps the bytes.
+    """Decode the body of an answer that is not streamed to a `cls` that keeps the bytes.
 
     Raises:
-        APIError: the body is an error object in spite of its status.
-        APIResponseValidationError: it is not JSON, or not the JSON of a `cls`.
+        APIError: the body is an error object, despite its status.
+        APIResponseValidationError: it is not JSON, or is not a `cls`.
     """
     data = data.removeprefix(BOM)
-    decode, look, content = _reading(cls)
+    decode, split, content = _reading(cls)
     try:
         record: R = decode(data)
     except UNDECODABLE as refusal:
         record = _understood_body(data, cls, refusal)
     else:
-        if is_elsewhere(record, data) and (again := second_look().mended(data, cls)) is not None:
+        if is_elsewhere(record, data) and (again := lenient_decoder().mended(data, cls)) is not None:
             record = again
         else:
             attach_document(record, data)
-    error, items = look(record)
+    error, items = split(record)
     if error is not UNSET and error is not None and not (says_nothing(error) and items):
         raise error_from_object(error, body=decode_or_text(data))
     if not items:
@@ -50,10 +50,10 @@ def decode_body(data: bytes, cls: type[R]) -> R:
 
 
 def _understood_body(data: bytes, cls: type[R], error: Exception) -> R:
-    """What can be understood of a body that did not decode."""
-    if data.startswith(b"[") and (found := error_in(data)) is not None:  # else it might be taken for a list of models
+    """Decode a body leniently after the exact decode failed."""
+    if data.startswith(b"[") and (found := error_in(data)) is not None:  # otherwise it could be taken for a list of models
         raise found
-    record = second_look().understood(data, cls)
+    record = lenient_decoder().understood(data, cls)
     if record is not None:
         return record
     raise error_in(data) or unusable(data, str(error))
@@ -61,6 +61,6 @@ def _understood_body(data: bytes, cls: type[R], error: Exception) -> R:
 
 @cache
 def _reading(cls: type[Response]) -> tuple[Callable[[bytes], Any], Callable[[Any], tuple[Any, Any]], str]:
-    """How to decode a body of this class, to find an error and the answer in it, and the name of what it must have."""
+    """For a class of answers: its decoder, a function that returns error and answer, and the name of the required field."""
     content = next(name for name in ("choices", "data", "input_tokens") if name in cls.__struct_fields__)
     return msgspec.json.Decoder(cls).decode, attrgetter(stored_names(cls)["error"], content), content

@@ -1,10 +1,10 @@
-"""Event payloads and bodies → structs: one decode each, no dict in between.
+"""Event payloads and bodies → structs: one decode each, without dicts in between.
 
-`ChunkDecoder.decode` takes a whole read's events at once, in three stages. A read full of chunks that differ only in what
-each adds is recognised by its bytes (`template`). A chunk that continues a choice is known by a few attribute reads, and its
-pieces are appended (`quick`); so is one with no more than a role, text and a finish reason for choice 0
-(`fields.plain_choice`). Everything else goes the long way round.
-What can't be decoded, or has its text or its usage elsewhere, gets a second look (`lenient`).
+`ChunkDecoder.decode` decodes all events of a read at once, in three stages. A read full of chunks that differ only in what
+each adds is recognised by its bytes (`template`). A chunk that only continues a choice is recognised by a few attribute
+reads, and its pieces are appended (`quick`); so is one with only a role, text and a finish reason for choice 0
+(`fields.plain_choice`). All other events take the slow path.
+What can't be decoded, or has its text or its usage elsewhere, is decoded leniently (`lenient`).
 """
 
 from collections.abc import Callable
@@ -36,10 +36,10 @@ from .convert import Chunk, Converter, Shape, response_chunks, whole_class
 from .elsewhere import is_elsewhere
 from .errors import error_from_object, malformed
 from .fields import PLACES_OF_TEXT, content_of, flat_content_of, plain_choice
-from .quick import take_chat, take_flat
+from .quick import append_chat, append_flat
 from .sse import Event
 from .template import ENOUGH, TemplateCache
-from .undecoded import UNDECODABLE, decode_or_text, error_in, says_nothing, second_look
+from .undecoded import UNDECODABLE, decode_or_text, error_in, lenient_decoder, says_nothing
 
 if TYPE_CHECKING:
     from .halves import Halves
@@ -47,10 +47,10 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=Response)
 
 DONE = b"[DONE]"
-_FEW = 8  # events of a full read that are decoded one by one, to make a template for the others
-WHOLE_OBJECT = "chat.completion"  # what an event says it is, with which some servers end their streams
+_FEW = 8  # events of a full read decoded one by one, to make a template for the others
+WHOLE_OBJECT = "chat.completion"  # the `object` of the event with which some servers end their streams
 
-_UNKNOWN = "Object contains unknown field"  # how msgspec's error begins for a field that a sealed class does not name
+_UNKNOWN = "Object contains unknown field"  # the beginning of msgspec's error for an unknown field of a sealed class
 
 _decode_chat = msgspec.json.Decoder(ModelResponseStream).decode
 _decode_open = msgspec.json.Decoder(OpenChunk).decode
@@ -72,20 +72,20 @@ _Decode: TypeAlias = Callable[[bytes], ModelResponseStream | TextCompletionRespo
 
 
 class ChunkDecoder:
-    """Decodes the events of one stream into chunks of the shape its caller wants.
+    """Decodes the events of one stream into chunks of the caller's shape.
 
     Args:
         shape: the class of the chunks wanted.
         text: whether the events are `/completions`' rather than `/chat/completions`'.
-        model: the model's name, for chunks that leave it open.
+        model: the model's name, for chunks without one.
 
-    Attributes:
-        done: whether `[DONE]` arrived; what follows it is not looked at.
-        had_content: whether the latest `decode` found content, as deadlines understand it.
-        error: a server's error object, or an event that can't be decoded, met in the latest `decode`; to be raised
-            after the chunks before it are handed over.
-        assembler: collects the answer.
-        odd: the places of what was understood though it was not as it should be.
+        Attributes:
+            done: whether `[DONE]` arrived; events after it are ignored.
+            had_content: whether the latest `decode` found content: see `has_content`.
+            error: a server's error object, or an event that can't be decoded, found in the latest `decode`; to be raised
+                after the chunks before it have been returned.
+            assembler: collects the answer.
+            odd: the paths of values of another type than expected, which were converted.
         text: as given.
     """
 
@@ -93,6 +93,7 @@ class ChunkDecoder:
     reads_names: ClassVar[bool] = True
 
     __slots__ = (
+        "_append",
         "_converter",
         "_halves",
         "_is_common",
@@ -100,7 +101,6 @@ class ChunkDecoder:
         "_is_mixed",
         "_is_open",
         "_started",
-        "_take_quickly",
         "_templates",
         "_was_odd",
         "assembler",
@@ -117,13 +117,13 @@ class ChunkDecoder:
         is_native = shape is (TextCompletionResponse if text else ModelResponseStream)
         self._converter = None if is_native else Converter(shape, model)
         self._is_common = not text and (is_native or self._is_flat)
-        self._take_quickly = take_flat if self._is_flat else take_chat
-        self._is_open = False  # the latest delta had fields that no struct names
-        self._started = False  # choice 0, and the id and the model are known
-        self._templates: TemplateCache | None = None  # until a read is full
+        self._append = append_flat if self._is_flat else append_chat
+        self._is_open = False  # the latest delta had unknown fields
+        self._started = False  # choice 0 has begun, and the id and the model are known
+        self._templates: TemplateCache | None = None  # None until a read is full
         self._halves: Halves = {}
-        self._was_odd = False  # the latest chunk, and each one since the first that was
-        self._is_mixed = False  # good chunks have come after odd ones
+        self._was_odd = False  # the latest chunk was odd, and each one since the first odd one
+        self._is_mixed = False  # exact chunks have arrived after odd ones
         self.assembler: Assembler = Assembler(whole_class(shape))
         self.done: bool = False
         self.had_content: bool = False
@@ -131,7 +131,7 @@ class ChunkDecoder:
         self.odd: set[Path] = set()
 
     def decode(self, events: list[bytes | Event]) -> list[Chunk]:
-        """The chunks in `events`, in order; see `done`, `had_content` and `error` for what else was there."""
+        """The chunks in `events`, in order. Also sets `done`, `had_content` and `error`."""
         self.had_content = False
         if not self._is_common:
             chunks = self._decode_each(events)
@@ -145,16 +145,16 @@ class ChunkDecoder:
         return chunks
 
     def decode_document(self, data: bytes) -> list[Chunk]:
-        """The chunks of a whole completion that a server sent where a stream was asked for. Raises as `decode_body`."""
+        """The chunks of a whole completion that a server sent instead of a stream. Raises as `decode_body`."""
         if self.text:  # a text completion is its own chunk
             parts: list[Any] = [decode_body(data, TextCompletionResponse)]
         else:
             parts = response_chunks(decode_body(data, ModelResponse))
         self.done = True
-        return [chunk for part in parts for chunk in self.take(part)]
+        return [chunk for part in parts for chunk in self.add(part)]
 
     def _decode_many(self, events: list[Any]) -> list[Any]:
-        """The chunks of events that mostly continue a choice: at once where they are alike, else one by one."""
+        """The chunks of events that mostly continue a choice: all at once if they fit a template, else one by one."""
         chunks = self._decode_alike(events)
         if chunks is not None:
             return chunks
@@ -167,41 +167,41 @@ class ChunkDecoder:
         return chunks
 
     def _decode_alike(self, events: list[Any]) -> list[Any] | None:
-        """The chunks of events that differ only in what varies; None if they do not fit the template."""
+        """The chunks of events that fit the template; None if one of them does not."""
         if self._templates is None:
             return None
         match = self._templates.match(events)
         if match is None:
             return None
         template, columns = match
-        if not template.take(columns, self.assembler):
+        if not template.add(columns, self.assembler):
             return None
         self.had_content = True
         return template.pieces(columns, events) if self._is_flat else template.chunks(columns, events)
 
     def _decode_quickly(self, events: list[Any], *, learn: bool = False) -> list[Any]:
-        """The chunks of events that mostly continue a choice; for each that does not, the long way round."""
-        take, assembler, started = self._take_quickly, self.assembler, self._started
+        """The chunks of events that mostly continue a choice; each that does not takes the slow path."""
+        add, assembler, started = self._append, self.assembler, self._started
         chunks: list[Any] = []
         append = chunks.append
-        latest = before = None  # the latest events that did
+        latest = before = None  # the latest events that only continue a choice
         for event in events:
-            if self._is_open and started and (taken := self._take_open(event)) is not None:
-                append(taken)
+            if self._is_open and started and (added := self._add_open(event)) is not None:
+                append(added)
                 continue
             try:
                 chunk = _decode_chat(event)
-            except (*UNDECODABLE, TypeError) as error:  # `[DONE]`, a named event, a delta with other fields, an odd one
+            except (*UNDECODABLE, TypeError) as error:  # `[DONE]`, a named event, a delta with unknown fields, odd values
                 chunks += self._decode_rare(event, error)
             else:
-                if started and (taken := take(assembler, chunk, event, None)) is not None:
-                    append(taken)
+                if started and (added := add(assembler, chunk, event, None)) is not None:
+                    append(added)
                     before, latest = latest, event
                     continue
                 if plain_choice(chunk, event) is None:
-                    chunks += self.take(self._judged(chunk, event))
+                    chunks += self.add(self._judged(chunk, event))
                 else:
-                    chunks += self._take_plain(chunk)
+                    chunks += self._add_plain(chunk)
             started = self._started
             if self.error is not None or self.done:
                 break
@@ -213,11 +213,11 @@ class ChunkDecoder:
         return chunks
 
     def _decode_each(self, events: list[Any]) -> list[Any]:
-        """`decode` the long way round: looks at everything an event can be."""
+        """The slow path of `decode`: handles everything that an event can be."""
         decode = _decode_text if self.text else decode_chunk
         chunks: list[Any] = []
         for event in events:
-            chunks += self.take(self._decode_one(event, decode))
+            chunks += self.add(self._decode_one(event, decode))
             if self.done or self.error is not None:
                 break
         return chunks
@@ -225,7 +225,7 @@ class ChunkDecoder:
     def _decode_rare(self, event: bytes | Event, error: Exception) -> list[Any]:
         """The chunks of an event that a sealed delta's decoder refused."""
         if not isinstance(event, bytes) or not event.startswith(b"{"):
-            return self._take_rare(self._decode_one(event, decode_chunk))
+            return self._add_rare(self._decode_one(event, decode_chunk))
         chunk: Any = None
         if not isinstance(error, msgspec.DecodeError) or str(error).startswith(_UNKNOWN):
             try:
@@ -233,16 +233,16 @@ class ChunkDecoder:
                 self._is_open = True
             except UNDECODABLE as again:
                 error = again
-        if chunk is None:  # of what is not quite JSON, `understood` would try to make twins in vain
+        if chunk is None:  # not quite JSON, which the loose decoder can't decode
             chunk = self._understood(event, loosely=isinstance(error, msgspec.ValidationError))
         if chunk is None:
             self.error = _refused(event, error)
             return []
         self._was_odd = not self._is_mixed and is_odd(chunk)
-        return self._take_understood(chunk, event)
+        return self._add_understood(chunk, event)
 
     def _decode_odd(self, events: list[Any]) -> list[Any]:
-        """The chunks of events of which the exact decoder need not refuse each first, as it has refused the latest."""
+        """The chunks of events by the lenient decoder at once, as the exact one has refused the latest."""
         chunks: list[Any] = []
         for number, event in enumerate(events):
             is_object = isinstance(event, bytes) and event.startswith(b"{")
@@ -250,34 +250,34 @@ class ChunkDecoder:
             if chunk is None or not _is_needed(chunk):
                 self._was_odd, self._is_mixed = False, self._is_mixed or not self._halves
                 return [*chunks, *self._decode_many(events[number:])]
-            chunks += self._take_understood(chunk, event)
+            chunks += self._add_understood(chunk, event)
             if self.error is not None:
                 break
         return chunks
 
-    def _take_understood(self, chunk: ModelResponseStream, event: bytes) -> list[Any]:
-        if self._started and (taken := self._take_at_once(chunk)) is not None:
-            return [taken]
-        return self._take_rare(self._judged(chunk, event))
+    def _add_understood(self, chunk: ModelResponseStream, event: bytes) -> list[Any]:
+        if self._started and (added := self._append_at_once(chunk)) is not None:
+            return [added]
+        return self._add_rare(self._judged(chunk, event))
 
-    def _take_at_once(self, chunk: ModelResponseStream) -> Any:
-        """`_take_quickly` for a chunk that may have fields that no struct names."""
+    def _append_at_once(self, chunk: ModelResponseStream) -> Any:
+        """`_append` for a chunk that may have unknown fields."""
         decoded: dict[int, Any] = {}
-        taken = self._take_quickly(self.assembler, chunk, document_of(chunk) or b"", decoded)
-        if taken is not None:
+        added = self._append(self.assembler, chunk, document_of(chunk) or b"", decoded)
+        if added is not None:
             choice = chunk.choices[0]
             if has_source(choice.delta):
                 self.assembler.add_unnamed(choice.index, unknown_fields(choice.delta, decoded))
             self.had_content = True
-        return taken
+        return added
 
-    def _take_rare(self, chunk: Chunk | None) -> list[Any]:
+    def _add_rare(self, chunk: Chunk | None) -> list[Any]:
         if isinstance(chunk, ModelResponseStream) and plain_choice(chunk, document_of(chunk) or b"") is not None:
-            return self._take_plain(chunk)
-        return self.take(chunk)
+            return self._add_plain(chunk)
+        return self.add(chunk)
 
-    def _take_open(self, event: Any) -> object:
-        """The chunk of an event that has such a field, as the one before had; None for any other, of which nothing is taken in."""
+    def _add_open(self, event: Any) -> object:
+        """The chunk of an event with unknown fields, as the one before had; None for any other event, which is not added."""
         self._is_open = False
         try:
             chunk = _decode_open(event)
@@ -287,23 +287,23 @@ class ChunkDecoder:
         if not unnamed or chunk.choices[0].delta.tool_calls or chunk.choices[0].delta.function_call:
             return None
         set_source(chunk.choices[0].delta, event)
-        taken = self._take_quickly(self.assembler, sealed(chunk), event, {})
-        if taken is not None:
+        added = self._append(self.assembler, sealed(chunk), event, {})
+        if added is not None:
             self.assembler.add_unnamed(chunk.choices[0].index, unnamed)
             self._is_open = self.had_content = True
-        return taken
+        return added
 
-    def _take_plain(self, chunk: ModelResponseStream) -> list[Any]:
+    def _add_plain(self, chunk: ModelResponseStream) -> list[Any]:
         choice = chunk.choices[0]
         is_text = choice.delta.content and choice.finish_reason is None
         if not is_text and not is_odd(chunk) and is_elsewhere(chunk, data := document_of(chunk) or b""):
-            return self._take_understood(self._understood(data, loosely=False) or chunk, data)
+            return self._add_understood(self._understood(data, loosely=False) or chunk, data)
         self.assembler.add_plain(chunk)
         self.had_content = self.had_content or bool(chunk.choices[0].delta.content)
         return self._converted(chunk)
 
-    def take(self, chunk: Chunk | None) -> list[Any]:
-        """A chunk that was decoded elsewhere, in the wanted shape, as part of the answer; None is none."""
+    def add(self, chunk: Chunk | None) -> list[Any]:
+        """Add a chunk that was decoded elsewhere to the answer. Returns it in the caller's shape; nothing for None."""
         if chunk is None:
             return []
         self.assembler.add(chunk)
@@ -315,7 +315,7 @@ class ChunkDecoder:
         return [chunk] if self._converter is None else self._converter.convert(chunk, self.assembler.call_numbers)
 
     def _decode_one(self, event: bytes | Event, decode: _Decode) -> Chunk | None:
-        """The event's chunk; None for what is not a chunk: `[DONE]`, null, a ping, an error (left in `error`)."""
+        """The event's chunk; None for any other event: `[DONE]`, null, a ping, an error (set as `error`)."""
         data, name = (event, "message") if isinstance(event, bytes) else (event.data, event.event)
         stripped = data.strip()
         if stripped == DONE:
@@ -334,7 +334,7 @@ class ChunkDecoder:
         return self._judged(chunk, data)
 
     def _judged(self, chunk: ModelResponseStream | TextCompletionResponse, data: bytes) -> Chunk | None:
-        """The chunk, knowing its bytes, if it is one and not an error or a ping."""
+        """The chunk, with its source set; None if it is an error or a ping."""
         error = sent(chunk, "error")
         if error is not None and not (says_nothing(error) and (chunk.choices or chunk.usage is not None)):
             self.error = error_from_object(error, body=decode_or_text(data))
@@ -348,9 +348,9 @@ class ChunkDecoder:
         return chunk
 
     def _is_empty_chunk(self, chunk: ModelResponseStream | TextCompletionResponse, data: bytes) -> bool:
-        """Whether an event without choices still is a completion's chunk (Azure's first one is), not a ping or an error."""
+        """Whether an event without choices is a completion's chunk (as Azure's first one is), not a ping or an error."""
         fields = tree_of(chunk) or decode_or_text(data)
-        if not isinstance(fields, dict):  # what no struct names is bad as well
+        if not isinstance(fields, dict):  # an unknown field is not valid JSON
             self.error = _malformed(data, "it can't be decoded")
             return False
         if "choices" in fields or "id" in fields:
@@ -362,7 +362,7 @@ class ChunkDecoder:
         return False
 
     def _not_a_chunk(self, data: bytes, error: Exception) -> Chunk | None:
-        """What can be understood of an event that did not decode: a chunk, or an error, which is left in `error`."""
+        """Decode an event leniently, after the exact decode failed: a chunk, or an error, which is set as `error`."""
         chunk = self._understood(data)
         if chunk is not None:
             return self._judged(chunk, data)
@@ -370,9 +370,9 @@ class ChunkDecoder:
         return None
 
     def _understood(self, data: bytes, *, loosely: bool = True) -> Any:
-        """What a second look makes of an event, knowing its document; None if it is not a chunk."""
-        look = second_look().understood if loosely else second_look().mended
-        chunk = look(data, TextCompletionResponse if self.text else ModelResponseStream, halves=self._halves)
+        """The chunk of an event by the lenient decoder, with its source set; None if it is not a chunk."""
+        decode = lenient_decoder().understood if loosely else lenient_decoder().mended
+        chunk = decode(data, TextCompletionResponse if self.text else ModelResponseStream, halves=self._halves)
         if chunk is None:
             return None
         document: Any = source_of(chunk)
@@ -382,7 +382,7 @@ class ChunkDecoder:
         return chunk
 
     def _leave_out_what_is_known(self, chunk: ModelResponseStream) -> None:
-        """Empty the deltas of choices whose text the server has sent once more."""
+        """Empty the deltas of choices for which the server has sent the whole text again."""
         so_far = self.assembler.response()
         known = {choice.index: choice.message for choice in so_far.choices} if isinstance(so_far, ModelResponse) else {}
         for choice in chunk.choices:
@@ -392,13 +392,13 @@ class ChunkDecoder:
 
 
 def _is_needed(chunk: ModelResponseStream) -> bool:
-    """Whether the exact decoder would have refused the chunk that a second look made, or understood less of it."""
+    """Whether the exact decoder would have refused this chunk of the lenient decoder, or decoded less of it."""
     document = source_of(chunk)
     return isinstance(document, OddDocument) and (bool(document.places) or document.mended is not None)
 
 
 def _may_be_whole(chunk: ModelResponseStream, document: OddDocument) -> bool:
-    """Whether a chunk may have all of the text once more: it says so, or has some beside its delta where a choice ends."""
+    """Whether a chunk may have the whole text again: by its `object`, or as it ends a choice with text outside the delta."""
     if chunk.object == WHOLE_OBJECT:
         return True
     is_beside = b'"delta"' in document and any(place[-1] in PLACES_OF_TEXT for place in document.places)
@@ -406,7 +406,7 @@ def _may_be_whole(chunk: ModelResponseStream, document: OddDocument) -> bool:
 
 
 def _unnamed_in(event: Any) -> dict[str, Any]:
-    """The fields that no struct names of the delta of an event's one choice."""
+    """The unknown fields of the delta of an event's only choice."""
     (choice,) = _decode_delta(event).choices
     return {name: value for name, value in choice.delta.items() if name not in _DELTA}
 
@@ -424,14 +424,14 @@ def decode_chunk(data: bytes) -> ModelResponseStream:
 
 
 def _decode_unsealed(data: bytes) -> ModelResponseStream:
-    """A chunk whose deltas may hold fields that no struct names: `_decode_chat` refuses it, and so finds it at no cost."""
+    """A chunk whose deltas may have unknown fields. `_decode_chat` refuses such chunks, which detects them at no cost."""
     chunk = _decode_open(data)
     attach_document(chunk, data)
     return sealed(chunk)
 
 
 def has_content(chunk: Chunk) -> bool:
-    """Whether a chunk brings what a reader waits for: text, reasoning, a tool call, audio, an image. A role does not count."""
+    """Whether a chunk has content: text, reasoning, a tool call, audio, an image. A role does not count."""
     if isinstance(chunk, GenericStreamingChunk):
         return any(flat_content_of(chunk))
     if isinstance(chunk, TextCompletionResponse):
@@ -440,7 +440,7 @@ def has_content(chunk: Chunk) -> bool:
 
 
 def _refused(data: bytes, why: Exception) -> APIError:
-    """The error that an event is, or that it can't be decoded."""
+    """The error object in an event, or else the error that it can't be decoded."""
     return error_in(data) or _malformed(data, str(why))
 
 

@@ -1,7 +1,7 @@
-"""From one shape of a completion to another: OpenAI's chunks, LiteLLM's flat chunks, text chunks, and wholes.
+"""Converts between the shapes of completions: OpenAI's chunks, LiteLLM's flat chunks, text chunks, and whole completions.
 
-Nothing here changes what it is given; a chunk that already has the wanted shape is handed on as it is. Which fields there
-are, and what a flat chunk calls them, is in `fields`.
+Arguments are never changed; a chunk that already has the wanted shape is returned as it is. The fields, and their names in
+a flat chunk, are in `fields`.
 """
 
 import copy
@@ -42,44 +42,44 @@ _CHOICE = (*names(CHOICE, Grows.LATEST, Grows.JSON, Grows.UPDATED), "index")
 
 
 def whole_class(shape: Shape) -> type[ModelResponse] | type[TextCompletionResponse]:
-    """The class of what the chunks of a shape are when they are put together."""
+    """The class of a whole completion, assembled from chunks of a shape."""
     return TextCompletionResponse if shape is TextCompletionResponse else ModelResponse
 
 
 def _common(cls: type[Record], record: Record, wanted: tuple[str, ...]) -> dict[str, Any]:
-    """Those of the wanted fields that a record has a value for and a `cls` has a place for."""
+    """Those of the wanted fields that are set in a record and declared by `cls`."""
     ours, theirs = stored_names(cls), stored_names(type(record))
     found = {name: sent(record, name) for name in wanted if name in ours and name in theirs}
     return {name: value for name, value in found.items() if value is not None}
 
 
 class Converter:
-    """Turns one stream's chunks into the shape its caller wants, with one id and creation time for the stream."""
+    """Converts one stream's chunks to the caller's shape, with one id and creation time for the stream."""
 
     __slots__ = ("_head", "_introduced", "_model", "_plain", "_shape")
 
     def __init__(self, shape: Shape, model: str) -> None:
         self._shape = shape
         self._model = model
-        self._head: dict[str, Any] | None = None  # most streams have their own
+        self._head: dict[str, Any] | None = None  # made when needed: most streams have their own
         self._plain: Any = None
-        self._introduced: set[int] = set()  # the choices whose role has been sent
+        self._introduced: set[int] = set()  # indices of choices whose role has been sent
 
     @property
     def head(self) -> dict[str, Any]:
-        """The id, creation time and model of the stream, for what its chunks leave open."""
+        """The id, creation time and model of the stream, for chunks without them."""
         if self._head is None:
             new = new_id("cmpl-" if self._shape is TextCompletionResponse else "chatcmpl-")
             self._head = {"id": new, "created": int(time.time()), "model": self._model}
         return self._head
 
     def convert(self, chunk: Chunk, call_numbers: CallNumbers | None = None) -> list[Any]:
-        """The chunk in the wanted shape: several where a flat chunk can't hold it all, none where nothing is in it.
+        """The chunk in the caller's shape: several chunks if one flat chunk can't hold it all, none if it is empty.
 
         Args:
             chunk: any.
-            call_numbers: gives the numbers of the tool calls that the chunk brings pieces of, by the index of a choice:
-                what the pieces then show as their index.
+            call_numbers: returns the numbers of the tool calls of which the chunk has pieces, by the index of a choice;
+                they become the `index` of the pieces.
         """
         if call_numbers is not None:
             chunk = _numbered(chunk, call_numbers)
@@ -91,7 +91,7 @@ class Converter:
         return self._to_chat(other) if self._shape is ModelResponseStream else self._to_text(other)
 
     def plain_chunk(self, text: str | None) -> Any:
-        """A chunk of the wanted shape that brings text for choice 0 and nothing else, made of copies, which is fast."""
+        """A chunk of the caller's shape with only text, for choice 0. Made by copying, which is fast."""
         if self._shape is GenericStreamingChunk:
             piece = copy_fields(_PIECE)
             piece.text = text or ""
@@ -110,14 +110,14 @@ class Converter:
         return chunk
 
     def opening(self, text: str) -> Any:
-        """The same for the first chunk of choice 0, which says whose text it is."""
+        """The same for the first chunk of choice 0, which has the role."""
         chunk = self.plain_chunk(text)
         if self._shape is ModelResponseStream:
             chunk.choices[0].delta.role = self._role(0)
         return chunk
 
     def ending(self, reason: str) -> Any:
-        """The last chunk of choice 0, in which nothing else is."""
+        """The last chunk of choice 0, with only its finish reason."""
         chunk = self.plain_chunk(None)
         if self._shape is GenericStreamingChunk:
             chunk.is_finished, chunk.finish_reason = True, reason
@@ -126,12 +126,12 @@ class Converter:
         return chunk
 
     def continues(self, piece: GenericStreamingChunk) -> bool:
-        """Whether `continued` will do for a flat chunk: its choice's role has been sent, if the shape has roles."""
+        """Whether `continued` can convert a flat chunk: its choice's role has been sent, if the shape has roles."""
         is_text = self._shape is TextCompletionResponse
         return self._shape is GenericStreamingChunk or (not is_text and piece.index in self._introduced)
 
     def continued(self, piece: GenericStreamingChunk) -> Any:
-        """The one chunk of a flat chunk that a handler made and that `continues`, made of copies."""
+        """The single chunk for a handler's flat chunk that `continues`. Made by copying."""
         if self._shape is GenericStreamingChunk:
             return piece
         chunk = self.plain_chunk(piece.text or None)
@@ -159,7 +159,7 @@ class Converter:
         return [self._rebuilt(chunk, choices)]
 
     def _rebuilt(self, chunk: Chunk, choices: list[Any]) -> Any:
-        """A chunk of the wanted shape around these choices; what the given one leaves open is the stream's own."""
+        """A chunk of the caller's shape with these choices, and the stream's id, creation time and model where it has none."""
         if isinstance(chunk, GenericStreamingChunk):
             own = {name: value for name in ("id", "model") if (value := getattr(chunk, name))}
         else:
@@ -204,7 +204,7 @@ class Converter:
 
 
 def _numbered(chunk: Chunk, call_numbers: CallNumbers) -> Chunk:
-    """The chunk, its tool calls' pieces with the numbers of their calls: a copy where that changes it."""
+    """The chunk with its tool calls' pieces numbered by their calls: a copy if that changes it."""
     if isinstance(chunk, GenericStreamingChunk):
         if chunk.tool_use is None:
             return chunk
@@ -226,14 +226,14 @@ def _numbered_choice(choice: StreamingChoices, call_numbers: CallNumbers) -> Str
 
 
 def _with_numbers(calls: list[ChatCompletionDeltaToolCall], numbers: list[int]) -> list[ChatCompletionDeltaToolCall]:
-    if len(calls) != len(numbers):  # a choice that stands twice in a chunk
+    if len(calls) != len(numbers):  # the same choice is twice in the chunk
         return calls
     pairs = zip(calls, numbers, strict=True)
     return [call if call.index == number else numbered(call, number) for call, number in pairs]
 
 
 def numbered(call: ChatCompletionDeltaToolCall, number: int) -> ChatCompletionDeltaToolCall:
-    """A copy of a tool call's piece with the number of its call."""
+    """A copy of a tool call's piece with its call's number."""
     return _changed(call, index=number)
 
 
@@ -245,7 +245,7 @@ def _changed(record: R, **fields: object) -> R:
 
 
 def delta_fields_in(bag: dict[str, Any]) -> dict[str, Any]:
-    """Those of a flat chunk's `provider_specific_fields` that have a place of their own in a delta."""
+    """Those of a flat chunk's `provider_specific_fields` that are fields of a delta."""
     found = {name: bag[name] for name in _ONLY_IN_DELTAS if bag.get(name) is not None}
     if "function_call" in found:
         found["function_call"] = coerce(found["function_call"], DeltaFunction)
@@ -290,7 +290,7 @@ def _flat_choice(
 
 
 def _share_with_flat(piece: GenericStreamingChunk, choice: Record, delta: Delta | None) -> None:
-    """Tell a flat chunk which part of a document it was made of; without one, what it has no place for."""
+    """Set a flat chunk's source to the part of the document it was made of; if there is none, to its unknown fields."""
     if delta is None:
         share_source(piece, choice)
     elif document_of(choice) is not None:
@@ -302,7 +302,7 @@ def _share_with_flat(piece: GenericStreamingChunk, choice: Record, delta: Delta 
 
 
 def piece_of(response: ModelResponse) -> ModelResponseStream | None:
-    """The chunk that LiteLLM's `ModelResponse(stream=True)` is: one whose choices have a delta; None for a whole answer."""
+    """The chunk for LiteLLM's `ModelResponse(stream=True)`, whose choices have a delta; None for a whole answer."""
     if not any("delta" in choice for choice in response.choices):
         return None
     fields = {**_common(ModelResponseStream, response, (*_HEAD, "usage")), **unknown_fields(response)}
@@ -316,7 +316,7 @@ def _piece_of_choice(choice: Choices) -> StreamingChoices:
 
 
 def response_chunks(response: ModelResponse) -> list[ModelResponseStream]:
-    """The chunks of a whole completion, for a caller who asked for a stream: what it says, and how it ends."""
+    """The chunks of a whole completion, for a streamed call: its content, then its ends."""
     first = from_fields(ModelResponseStream, _common(ModelResponseStream, response, _HEAD))
     last = copy_fields(first)
     last.choices, last.usage = [], response.usage
@@ -328,13 +328,13 @@ def response_chunks(response: ModelResponse) -> list[ModelResponseStream]:
         last.choices.append(ending)
     share_source(first, response)
     unknown = unknown_fields(response)
-    if unknown:  # where the assembler looks for them; the bytes belong to the first chunk alone
+    if unknown:  # where the assembler reads them; only the first chunk has the bytes as its source
         set_source(last, unknown)
     return [first, last]
 
 
 def _piece(cls: type[R], record: Record, **fields: object) -> R:
-    """The piece of a message, tool call or function that brings all of it, at the same place."""
+    """The piece with all of a message, tool call or function, with the same source."""
     found = _common(cls, record, tuple(stored_names(cls)))
     for child in children(cls):
         if (value := found.get(child.key)) is not None:
@@ -348,12 +348,12 @@ def _piece(cls: type[R], record: Record, **fields: object) -> R:
 
 
 def text_response(response: ModelResponse) -> TextCompletionResponse:
-    """A chat completion as the text completion with the same words."""
+    """A chat completion as a text completion with the same text."""
     return _whole(TextCompletionResponse, response, [_text_choice(c, c.message.content or "") for c in response.choices])
 
 
 def chat_response(response: TextCompletionResponse) -> ModelResponse:
-    """A text completion as the chat completion with the same words."""
+    """A text completion as a chat completion with the same text."""
     choices = [
         from_fields(Choices, {**_common(Choices, choice, _CHOICE), "message": build(Message, content=choice.text)})
         for choice in response.choices

@@ -1,7 +1,7 @@
-"""What a dialect is: how one API says requests, events and answers.
+"""What a dialect is: one API's formats of requests, events and answers.
 
-Each dialect is one module: `chat` (`/chat/completions`), `text` (`/completions`), and those that are loaded when a call
-needs them.
+Each dialect is one module: `chat` (`/chat/completions`), `text` (`/completions`), and further ones, which are loaded when a
+call needs them.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -19,16 +19,16 @@ from .sse import Payload
 
 
 class EventDecoder(Protocol):
-    """Decodes the events of one stream into chunks of the shape that its caller wants.
+    """Decodes the events of one stream into chunks of the caller's shape.
 
     Attributes:
-        done: whether the event that ends a stream arrived; what follows it is not looked at.
-        had_content: whether the latest `decode` found content, as deadlines understand it.
-        error: what went wrong in the latest `decode`; to be raised after the chunks before it are handed over.
+        done: whether the event that ends a stream arrived; events after it are ignored.
+        had_content: whether the latest `decode` found content: see `chunks.has_content`.
+        error: the error found in the latest `decode`; to be raised after the chunks before it have been returned.
         assembler: collects the answer.
-        odd: the places of what was understood though it was not as it should be.
-        last_event: what the event is called that ends a stream.
-        reads_names: whether it looks at the names of events; an API that says in the data what an event is needs none.
+        odd: the paths of values of another type than expected, which were converted.
+        last_event: the name of the event that ends a stream.
+        reads_names: whether it uses the names of events; not needed for an API that has an event's type in its data.
     """
 
     last_event: ClassVar[str]
@@ -48,7 +48,7 @@ class EventDecoder(Protocol):
         ...
 
     def decode_document(self, data: bytes) -> list[Any]:
-        """The chunks of a whole answer that a server sent where a stream was asked for.
+        """The chunks of a whole answer that a server sent instead of a stream.
 
         Raises:
             APIError: as a `Dialect`'s `answer`.
@@ -57,20 +57,20 @@ class EventDecoder(Protocol):
 
 
 class Dialect(msgspec.Struct, frozen=True, kw_only=True):
-    """One API's way to say things.
+    """The formats of one API.
 
     Attributes:
-        path: below the address of an endpoint. Where it begins with a version, the address may end with the same one.
-        body: (model, content, the caller's parameters) → the request's JSON, but for `stream`. Raises BadRequestError for
-            what the API can't say, naming it.
-        answer: the body of a good response → the answer. Raises APIError for an error object in spite of the status,
-            APIResponseValidationError for what is not an answer.
-        decoder: (shape, model) → for the events of one stream; the model's name is for chunks that leave it open.
-        key_header: where the key is sent. As "authorization" it is a bearer token.
+        path: the path below the address of an endpoint. If it begins with a version, the address may end with the same.
+        body: (model, content, the caller's parameters) → the request's JSON, without `stream`. Raises BadRequestError for
+            what the API can't express; the message names it.
+        answer: the body of a good response → the answer. Raises APIError for an error object despite the status,
+            APIResponseValidationError for anything else that is not an answer.
+        decoder: (shape, model) → the decoder for the events of one stream; the model's name is for chunks without one.
+        key_header: the header for the key; in "authorization" it is a bearer token.
         headers: sent with each request, names in lower case.
-        tokens_path: where a prompt's tokens are counted; None where they are not.
-        kinds: what can be asked of such an endpoint.
-        unsupported: the parameters of chat that the API has nothing for, which `drop_params` drops.
+        tokens_path: the path for counting a prompt's tokens; None if the API has none.
+        kinds: the kinds of calls that such an endpoint answers.
+        unsupported: parameters of chat completions that the API does not have, which `drop_params` drops.
     """
 
     path: str

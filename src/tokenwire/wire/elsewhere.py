@@ -1,4 +1,4 @@
-"""Whether an answer may have its text or its usage where the exact decoders do not look: then a second look finds it (`lenient`)."""
+"""Detects answers that may have text or usage where the exact decoders do not expect it; `lenient` then finds it."""
 
 import re
 from functools import cache
@@ -12,16 +12,16 @@ from .fields import PLACES_OF_TEXT, content_of, place_of_text
 
 
 def is_elsewhere(record: Record, data: bytes) -> bool:
-    """Whether a second look may find text or usage that an exact decoder did not, or tell apart choices that it could not.
+    """Whether the lenient decoder may find text or usage that an exact one did not, or distinguish choices that it could not.
 
     Args:
         record: an answer or a chunk.
-        data: its document, which is searched only where something is missing in the record.
+        data: its document, which is searched only if something is missing in the record.
     """
     others = _other_texts(type(record))
     if others is None:
         return False
-    choices: list[Any] = getattr(record, "choices")  # noqa: B009  (the classes that have others have some)
+    choices: list[Any] = getattr(record, "choices")  # noqa: B009  (all classes of answers with text have choices)
     has_ended = not choices
     for choice in choices:
         has_ended = has_ended or bool(choice.finish_reason)
@@ -44,7 +44,7 @@ _USAGE: Final = re.compile(rb'"usage"\s*:\s*\{')
 
 @cache
 def _other_texts(cls: type[Record]) -> tuple[bytes, bytes] | None:
-    """The names under which other kinds of answers have their text, as they stand in JSON; None where answers have no choices."""
+    """JSON names of the text in other kinds of answers; None for a class without choices."""
     own = next((place_of_text(child.cls) for child in children(cls) if child.key == "choices"), None)
     if own is None:
         return None

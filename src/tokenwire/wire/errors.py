@@ -1,10 +1,10 @@
-"""From a server's refusal, or a handler's exception, to the exception the caller gets.
+"""Translates a server's error response, or a handler's exception, into the caller's exception.
 
-Lives here: which class a status, a code or a vendor's wording stands for, and where in a body the vendors put their
-words. Not here: when to retry, and failures of the connection itself.
+Lives here: the exception class for a status, a code or a vendor's wording, and where in a body vendors put the error.
+Not here: when to retry, and failures of the connection itself.
 
-The status is the truth. A vendor's code or wording only refines a status that says "your request is wrong" (400, 413,
-422); it never turns one status into another. Texts are compared in lower case.
+The status decides. A vendor's code or wording only refines a status that means "your request is wrong" (400, 413, 422); it
+never changes one status into another. Texts are compared in lower case.
 """
 
 import math
@@ -57,7 +57,7 @@ _CLASSES: dict[int, type[APIError]] = {
     504: Timeout,
 }
 
-# What the code or type of an error object means that brings no number: the names of OpenAI, Anthropic, Google, vLLM, llama.cpp.
+# The status for the code or type of an error object without a number: names of OpenAI, Anthropic, Google, vLLM, llama.cpp.
 _NAMES_OF_STATUS = {
     400: "invalid_request_error invalid_prompt bad_request badrequesterror invalid_argument failed_precondition out_of_range "
     "context_length_exceeded exceed_context_size_error content_filter content_policy_violation",
@@ -134,18 +134,18 @@ _REFINED_TEXTS: dict[type[APIError], tuple[str, ...]] = {
     ),
 }
 
-# Exceptions that mean "it took too long", by the names in their MRO: httpx's, openai's, requests', trio's and Python's own.
+# Time-out exceptions, by the names in their MRO: httpx's, openai's, requests', trio's and Python's own.
 _TIMEOUT_NAMES = frozenset({"TimeoutError", "TimeoutException", "APITimeoutError", "Timeout", "TooSlowError"})
 
 # Where servers put the error inside a body, outermost first.
 _ENVELOPES = ("error", "errors", "detail")
-_MAX_ENVELOPES = 4  # how deep they go
+_MAX_ENVELOPES = 4  # the deepest nesting
 
 _FIELDS = ("message", "type", "error_type", "param", "code", "status")
-SHOWN_BYTES = 512  # how much of a malformed event or body an error shows
-_MAX_SHOWN = 2000  # characters of a body that is not JSON which go into a message
+SHOWN_BYTES = 512  # of a malformed event or body, in an error's message
+_MAX_SHOWN = 2000  # characters of a body that is not JSON, in a message
 
-# Linear in the body's length: no match goes past the next "<".
+# Linear in the body's length: no match extends beyond the next "<".
 _HTML = re.compile("<(?:!doctype html|html|head|title|body)", re.IGNORECASE)
 _VERSION = re.compile(r"/v\d")
 _TITLE = re.compile("<title[^<>]*>([^<]+)<", re.IGNORECASE)
@@ -163,13 +163,13 @@ def class_for_status(status: int) -> type[APIError]:
 def error_from_response(
     status: int, headers: Mapping[str, str], body: bytes, *, response: "httpx.Response | None" = None
 ) -> APIError:
-    """The exception for an HTTP response that refuses a request.
+    """The exception for an HTTP error response.
 
     Args:
         status: the response's status; it decides the class, see `class_for_status`.
         headers: the response's headers, names in lower case.
-        body: the body, or as much of it as was kept: OpenAI's error object, another vendor's JSON, HTML, text, nothing.
-        response: kept as the error's `response`; must carry no request.
+        body: the body, or the beginning of it: OpenAI's error object, another vendor's JSON, HTML, text, or empty.
+        response: kept as the error's `response`; must have no request.
     """
     text = body.decode("utf-8", "replace").removeprefix("\ufeff").strip()
     try:
@@ -192,15 +192,15 @@ def error_from_object(
     body: object = None,
     response: "httpx.Response | None" = None,
 ) -> APIError:
-    """The exception for an error that arrived where a completion was expected: in a stream, or in a 200's body.
+    """The exception for an error that arrived instead of a completion: in a stream, or in the body of a 200.
 
     Args:
         error: the value under "error": an object or a text.
-        status: the HTTP status, used where it is an error's and the object doesn't say better. The object's own number
-            comes first, then what its code and type stand for; with none of these it is a 500.
+        status: the HTTP status, used if it is an error's and the object has none. The object's own number takes
+            precedence, then the status for its code and type; without any of these it is 500.
         headers: the response's headers, names in lower case.
-        body: the error's `body`; the error object itself where none is given.
-        response: kept as the error's `response`; must carry no request.
+        body: the error's `body`; by default the error object itself.
+        response: kept as the error's `response`; must have no request.
     """
     fields = _fields(error)
     if not _text(fields.get("message")):
@@ -212,11 +212,10 @@ def error_from_object(
 def error_from_exception(exc: BaseException) -> APIError:
     """The exception for one that a handler raised; the caller sets its `__cause__`.
 
-    This library's own errors pass as they are. An exception with an HTTP status, its own `status_code` or its
-    response's (httpx's and requests' have one), becomes that status' class, and the server's fault. One that means "it
-    took too long" becomes `Timeout`, and anything else `APIConnectionError`: the handler's fault, unless whoever knows
-    the network's exceptions finds it to be one. A group of a single exception, as task groups raise it, counts as that
-    exception.
+    This library's own errors are returned unchanged. An exception with an HTTP status, its own `status_code` or its
+    response's (as in httpx and requests), becomes that status' class, with the fault "server". A time-out becomes
+    `Timeout`, and anything else `APIConnectionError` with the fault "handler"; the caller may change that to "network". A
+    group with a single exception, as raised by task groups, counts as that exception.
     """
     while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
         exc = exc.exceptions[0]
@@ -229,10 +228,10 @@ def error_from_exception(exc: BaseException) -> APIError:
         return _build(int(status), fields, _headers_of(exc), body=getattr(exc, "body", None))
     response: Any = getattr(exc, "response", None)
     if _is_int(getattr(response, "status_code", None)):
-        # httpx's own text has the URL, which can carry a key; the server's words are better anyway.
+        # httpx's own message has the URL, which can contain a key; the server's message is better anyway.
         try:
             body = response.content
-        except RuntimeError:  # a streamed body that nobody read
+        except RuntimeError:  # a streamed body that was not read
             body = b""
         status, headers = int(response.status_code), _headers_of(exc)
         if body and isinstance(body, bytes):
@@ -245,23 +244,23 @@ def error_from_exception(exc: BaseException) -> APIError:
 
 
 def of_chat(provider: str, data: bytes) -> APIResponseValidationError:
-    """The error for an event of chat completions in a stream of another API, which `provider` stands for."""
-    why = f'it is one of chat completions: call the model as "openai/..." in place of "{provider}/..."'
+    """The error for an event of chat completions in a stream of another API, the one of `provider`."""
+    why = f'it is an event of chat completions: call the model as "openai/...", not "{provider}/..."'
     return malformed("an event of the stream", data, why)
 
 
 def malformed(what: str, data: bytes, why: str) -> APIResponseValidationError:
-    """The error for `what` ("the body", ...) that is not what the protocol says; it keeps the first bytes as `body`."""
+    """The error for `what` ("the body", ...) that does not follow the protocol; it keeps the first bytes as `body`."""
     shown = data[:SHOWN_BYTES].decode("utf-8", "backslashreplace")
-    return APIResponseValidationError(f"{what} is not what was expected: {why}: {shown!r}", body=data[:SHOWN_BYTES])
+    return APIResponseValidationError(f"{what} is not valid: {why}: {shown!r}", body=data[:SHOWN_BYTES])
 
 
 def unusable(data: bytes, why: str) -> APIResponseValidationError:
-    """The error for a body that is not an answer; it says what the body is, where that can be said in words."""
+    """The error for a body that is not an answer; the message describes an empty body or a web page."""
     came = _kind_of(data.decode("utf-8", "replace").strip())
     if came is None:
         return malformed("the body", data, why)
-    return APIResponseValidationError(f"the server sent {came} where an answer was expected", body=data[:SHOWN_BYTES])
+    return APIResponseValidationError(f"the server sent {came} instead of an answer", body=data[:SHOWN_BYTES])
 
 
 def _kind_of(text: str) -> str | None:
@@ -274,10 +273,10 @@ def _kind_of(text: str) -> str | None:
 
 
 def name_request(error: APIError, request: RequestInfo) -> None:
-    """Keep with an error what was sent, and say it in a note, which tracebacks show and `str(error)` does not.
+    """Set an error's `request`, and add a note about it: tracebacks show notes, `str(error)` does not.
 
-    The note also says what may be wrong with the address: for a 404 or 405 without a code of the server's own, which would
-    name the model, and for a web page in the place of an answer, that `/v1` may be missing, as it easily is; and where to
+    The note also has a hint if the address may be the mistake: that `/v1` may be missing, for a 404, 405 or redirect
+    without an error code of the server's, which would name the model, and for a web page instead of an answer; and where
     a redirect leads.
     """
     error.request = request
@@ -298,7 +297,7 @@ def _has_page(error: APIError) -> bool:
 
 
 def add_headers(error: APIError, headers: Mapping[str, str]) -> None:
-    """Add what the response's headers say to an error met after a good head. Names in lower case."""
+    """Add the response's headers, names in lower case, to an error that occurred after a good head."""
     error.headers = error.headers or dict(headers)
     error.request_id = error.request_id or request_id_of(headers)
     if error.retry_after is None:
@@ -306,10 +305,11 @@ def add_headers(error: APIError, headers: Mapping[str, str]) -> None:
 
 
 def parse_retry_after(headers: Mapping[str, str], now: float | None = None) -> float | None:
-    """The seconds a response asks to wait, at least 0; None when it does not say, or not intelligibly.
+    """The seconds to wait by a response's headers, at least 0; None if they have no valid value.
 
     Args:
-        headers: names in lower case. `retry-after-ms` comes before `retry-after` (RFC 9110, 10.2.3: seconds or a date).
+        headers: names in lower case. `retry-after-ms` takes precedence over `retry-after` (RFC 9110, 10.2.3: seconds or a
+            date).
         now: the time that a date is compared with, in seconds since the epoch; the clock's by default.
     """
     if (milliseconds := _number(headers.get("retry-after-ms"))) is not None:
@@ -381,19 +381,19 @@ def _status_of(fields: dict[str, Any], status: int | None) -> int:
     for value in (fields.get("status"), fields.get("code")):
         if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) == 3:
             value = int(value)
-        if _is_int(value) and 400 <= value < 600:  # vendors have codes of their own (Zhipu's 1301), which are not statuses
+        if _is_int(value) and 400 <= value < 600:  # not vendors' own codes (Zhipu's 1301), which are not statuses
             return value
     named = next((_STATUSES[name] for name in _names(fields) if name in _STATUSES), None)
     return named or (status if status is not None and status >= 400 else 500)
 
 
 def _names(fields: dict[str, Any]) -> list[str]:
-    """The error's own names in lower case, the most telling first."""
+    """The error's code and type in lower case, the most specific first."""
     return [name.lower() for name in (_code(fields.get("code")), _type(fields)) if name]
 
 
 def _type(fields: dict[str, Any]) -> str | None:
-    # TGI says "error_type", Google a "status" in words.
+    # TGI has "error_type", Google a "status" in words.
     return next((text for name in ("type", "error_type", "status") if (text := _text(fields.get(name)))), None)
 
 
@@ -410,7 +410,7 @@ def _text(value: object) -> str | None:
 
 
 def _fields(value: object) -> dict[str, Any]:
-    """Message, type, param, code and status of an error, wherever in `value` the server put them; inner ones win."""
+    """Message, type, param, code and status of an error, wherever they are in `value`; inner ones take precedence."""
     fields: dict[str, Any] = {}
     for _ in range(_MAX_ENVELOPES):
         if isinstance(value, list):
@@ -419,13 +419,13 @@ def _fields(value: object) -> dict[str, Any]:
             break
         fields |= {name: value[name] for name in _FIELDS if value.get(name) is not None}
         value = next((value[name] for name in _ENVELOPES if isinstance(value.get(name), dict | list | str)), None)
-    if _text(value):  # a sentence of its own beside it says more: {"error": "not_found", "message": "..."}
+    if _text(value):  # a message next to it is more specific: {"error": "not_found", "message": "..."}
         fields["message"] = _text(fields.get("message")) or value
     return fields
 
 
 def _from_list(items: list[Any]) -> object:
-    """FastAPI's list of what is wrong with which field, as one sentence; the first item of any other list."""
+    """FastAPI's list of errors by field as one sentence; the first item of any other list."""
     complaints: list[str] = []
     for item in items:
         if isinstance(item, dict) and isinstance(item.get("msg"), str):
@@ -436,7 +436,7 @@ def _from_list(items: list[Any]) -> object:
 
 
 def _message_of_body(status: int, text: str, *, is_json: bool) -> str:
-    """The message for a body without one of its own."""
+    """The message for a body that has none."""
     if not text:
         return f"the server answered {status} with an empty body"
     shown = text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"

@@ -1,7 +1,7 @@
-"""The fields of a chunk, one row each: assembling, converting and the quick ways are made from these tables.
+"""The fields of a chunk, one row each: code for assembling, converting and the fast paths is made from these tables.
 
-A row is named as its field is in JSON. A field of `Delta`, `StreamingChoices` or `ModelResponseStream` without a row makes
-a test fail.
+A row has its field's name in JSON. A test fails if a field of `Delta`, `StreamingChoices` or `ModelResponseStream` has no
+row.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,13 +17,13 @@ from ..types.chat import FLAT_NAMES, Delta, ModelResponseStream, StreamingChoice
 
 
 class Grows(Enum):
-    """What a field is of the whole, of which each chunk may bring a piece."""
+    """How a field of the whole answer grows from the pieces in chunks."""
 
-    BY_VALUE = auto()  # as `growing` has it: text is joined, lists are extended, objects merged
+    BY_VALUE = auto()  # by the rules of `growing`: text is joined, lists are extended, objects merged
     TEXT = auto()  # text, which is joined
-    JSON = auto()  # an object of lists, which is not looked into
-    FIRST = auto()  # the first value that is there (Azure's first chunk has an empty id and model)
-    LATEST = auto()  # the last value that is there, as it may be known only in the end
+    JSON = auto()  # an object of lists, which is not decoded
+    FIRST = auto()  # the first value that is not empty (Azure's first chunk has an empty id and model)
+    LATEST = auto()  # the last value, as it may be known only at the end
     UPDATED = auto()  # an object, whose fields are replaced
     APART = auto()  # the assembler has code for it
 
@@ -32,10 +32,10 @@ class Field(msgspec.Struct, frozen=True):
     """A row.
 
     Attributes:
-        name: the field's, in JSON.
+        name: the field's name in JSON.
         grows: how pieces become the whole.
-        is_content: whether it is what a reader waits for.
-        is_plain: whether the common chunk may have it; without, such a chunk takes the long way round.
+        is_content: whether it counts as content.
+        is_plain: whether a common chunk may have it; a chunk with any other field takes the slow path.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Field(msgspec.Struct, frozen=True):
 
     @property
     def flat(self) -> str | None:
-        """What a flat chunk calls it; None where it has no place but `provider_specific_fields`."""
+        """The field's name in a flat chunk; None if it is only in `provider_specific_fields`."""
         return FLAT_NAMES.get(self.name)
 
 
@@ -54,7 +54,7 @@ MESSAGE = (
     Field("role", Grows.FIRST, is_plain=True),
     Field("tool_calls", Grows.APART, is_content=True),
     Field("reasoning_content", Grows.TEXT, is_content=True),
-    Field("reasoning", Grows.TEXT),  # another name of the one above, which reads it
+    Field("reasoning", Grows.TEXT),  # another name of the field above, whose property reads it
     Field("function_call", Grows.APART, is_content=True),
     Field("refusal", Grows.TEXT, is_content=True),
     Field("audio", Grows.BY_VALUE, is_content=True),
@@ -86,12 +86,12 @@ HEAD = (
     Field("error", Grows.APART),
 )
 
-# Where a choice has its text: in a chunk, in a whole answer, in a text completion.
+# The field with a choice's text: in a chunk, in a whole answer, in a text completion.
 PLACES_OF_TEXT: Final = ("delta", "message", "text")
 
 
 def place_of_text(cls: type[Any]) -> str | None:
-    """Where choices of this class have their text; None for a class that is not a choice's."""
+    """The field in which choices of this class have their text; None for any other class."""
     return next(
         (
             name
@@ -104,12 +104,12 @@ def place_of_text(cls: type[Any]) -> str | None:
 
 NULL: Final = msgspec.Raw(b"null")
 
-# Fields that no struct names and that are about the event, not about the answer: padding against who counts bytes.
+# Unknown fields about the event, not the answer: padding against attacks that measure sizes.
 OF_EVENTS = frozenset({"obfuscation", "padding"})
 
 
 def names(table: tuple[Field, ...], *grows: Grows) -> tuple[str, ...]:
-    """The names of the rows that grow so."""
+    """The names of the rows that grow in these ways."""
     return tuple(row.name for row in table if row.grows in grows)
 
 
@@ -118,7 +118,7 @@ flat_content_of: Callable[[Any], tuple[Any, ...]] = attrgetter(*(row.flat for ro
 
 
 def _compiled() -> Callable[[ModelResponseStream, bytes], StreamingChoices | None]:
-    """`plain_choice`, written out: a look at each field in turn costs half of what comparing them at once does."""
+    """`plain_choice`, as generated code: checking each field in turn costs half as much as comparing all at once."""
     source = f"""
 def plain_choice(chunk, event):
     choices = chunk.choices
@@ -141,7 +141,7 @@ def _rare(variable: str, cls: type[Any], table: tuple[Field, ...]) -> str:
 
 
 def tests(variable: str, cls: type[Any], rows: Iterable[Field]) -> str:
-    """An expression that is true where a field of one of the rows has a value; null is none."""
+    """An expression that is true if a field of one of the rows has a value that is not null."""
     wanted = {row.name: row for row in rows}
     found: list[str] = []
     for field in msgspec.structs.fields(cls):
@@ -154,12 +154,12 @@ def tests(variable: str, cls: type[Any], rows: Iterable[Field]) -> str:
 
 
 plain_choice: Callable[[ModelResponseStream, bytes], StreamingChoices | None] = _compiled()
-"""The one choice of a common chunk, which has no more than a role, a piece of text and a finish reason for choice 0; None
-for any other. Tells the chunk and the choice which event they came in; a delta has no fields that are not named."""
+"""The only choice of a common chunk, which has only a role, a piece of text and a finish reason, for choice 0; None for any
+other chunk. Sets the source of chunk and choice; a delta decoded here has no unknown fields."""
 
 
 def leftovers_of(delta: Delta) -> dict[str, Any]:
-    """The named fields of a delta that have no place of their own on a flat chunk."""
+    """The fields of a delta that are not fields of a flat chunk."""
     return {name: value for name, read in _leftovers if (value := read(delta)) is not None}
 
 

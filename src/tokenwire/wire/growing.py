@@ -1,12 +1,12 @@
-"""How a field whose value comes in pieces grows, and what it is in the end.
+"""How a field whose value arrives in pieces grows, and its final value.
 
-Text is joined, but for words that name something: those are replaced, as numbers are, and an empty one is nothing. Lists
-are extended. Objects are merged, their fields by the same rules, one level deep: servers choose the depth, not we. In
-lists of fields that no struct names, an item with the `index` of an earlier one continues it.
+Text is joined, except names, which are replaced like numbers; an empty name is ignored. Lists are extended. Objects are
+merged, their fields by the same rules, but only one level deep, as the server decides how deep they are nested. In lists of
+unknown fields, an item with the `index` of an earlier one continues it.
 
-Pieces are only collected as they come; `whole` joins them. So a field costs time linear in what has arrived. A piece of
-four letters is an object of fifty bytes, so `settle` makes blocks of what has been collected: a long stream holds little
-more than the bytes that it was sent.
+Arriving pieces are only collected; `whole` joins them. So a field takes time linear in its length. A piece of four letters
+is an object of fifty bytes, so `settle` joins collected pieces to blocks: a long stream takes little more memory than the
+bytes received.
 """
 
 from collections.abc import Iterable
@@ -21,21 +21,21 @@ from .fields import NULL
 
 C = TypeVar("C")
 
-BLOCK: Final = 512  # pieces that are collected before blocks are made of them
-_SHORT: Final = 16  # a list of so few pieces stays as it is
+BLOCK: Final = 512  # pieces collected before they are joined to a block
+_SHORT: Final = 16  # so few pieces are not joined
 
 _decode_pieces = msgspec.json.Decoder(list[dict[str, msgspec.Raw]]).decode
 _encode = msgspec.json.Encoder().encode
 
-# Texts that are names: they come again and again, and are not continued.
+# Fields that are names: they are sent repeatedly, and are not continued.
 _NAMES = frozenset({"format", "id", "model", "name", "object", "role", "signature", "status", "type"})
 
 
 class Pieces(list[str]):
-    """Text that is still arriving: the latest pieces.
+    """Text that is still arriving: its latest pieces.
 
     Attributes:
-        blocks: what came before them, as UTF-8.
+        blocks: the text before them, as UTF-8.
     """
 
     __slots__ = ("blocks",)
@@ -44,7 +44,7 @@ class Pieces(list[str]):
         self.blocks: list[bytes] = []
 
     def settle(self) -> None:
-        """Make a block of the pieces."""
+        """Join the pieces to a block."""
         self.blocks.append("".join(self).encode("utf-8", "surrogatepass"))
         self.clear()
 
@@ -54,16 +54,16 @@ class Pieces(list[str]):
 
 
 class RawPieces(list[msgspec.Raw]):
-    """An object whose lists are still arriving, as JSON: the latest pieces. It is not decoded before somebody looks."""
+    """An object whose lists are still arriving, as JSON: its latest pieces. It is only decoded when read."""
 
     __slots__ = ("_blocks", "_grown")
 
     def __init__(self) -> None:
-        self._blocks: list[bytes] = []  # what came before them, with commas between
-        self._grown: Fields | None = None  # the field, once it grows by value, since a piece was not JSON
+        self._blocks: list[bytes] = []  # the lists' items before them, joined by commas
+        self._grown: Fields | None = None  # set once a piece was not JSON: then the field grows by value
 
     def add(self, piece: object) -> None:
-        """Take in a piece of whatever kind."""
+        """Add a piece of any type."""
         if isinstance(piece, msgspec.Raw):
             self.append(piece)
         else:
@@ -72,7 +72,7 @@ class RawPieces(list[msgspec.Raw]):
             grow(self._grown, "", piece.model_dump() if isinstance(piece, Record) else piece)
 
     def settle(self) -> None:
-        """Make a block of the pieces."""
+        """Join the pieces to a block."""
         if self._grown is not None:
             for piece in self:
                 grow(self._grown, "", json_of(piece))
@@ -81,7 +81,7 @@ class RawPieces(list[msgspec.Raw]):
         self.clear()
 
     def whole(self) -> object:
-        """The object so far: JSON where that is enough."""
+        """The object so far: as JSON, if all pieces were."""
         self.settle()
         joined = None if self._grown is not None else _joined(self._blocks)
         return _whole(self._grown_so_far().get("")) if joined is None else joined
@@ -100,7 +100,7 @@ def _listed(blocks: list[bytes]) -> msgspec.Raw:
 
 
 def _joined(blocks: list[bytes]) -> msgspec.Raw | None:
-    """The object of which these are pieces, each with the next items of its lists; None where a piece holds other things."""
+    """The object of these pieces, each with the next items of its lists; None if a piece has another structure."""
     lists: dict[str, list[bytes] | None] = {}
     try:
         for piece in _decode_pieces(_listed(blocks)):
@@ -127,44 +127,44 @@ class Items(list[Any]):
     __slots__ = ("places",)
 
     def __init__(self) -> None:
-        self.places: dict[int, int] = {}  # of the items with an `index`
+        self.places: dict[int, int] = {}  # positions of the items with an `index`
 
-    def take(self, items: list[Any]) -> None:
+    def add(self, items: list[Any]) -> None:
         """Add items, or continue earlier ones."""
         for item in items:
             index = item.get("index") if isinstance(item, dict) else None
             if not isinstance(index, int):
                 self.append(item)
             elif index in self.places:
-                self[self.places[index]].take(item)
+                self[self.places[index]].add(item)
             else:
                 self.places[index] = len(self)
-                self.append(Merged().take(item))
+                self.append(Merged().add(item))
 
 
 class Merged(dict[str, Any]):
     """An object whose fields may grow."""
 
-    def take(self, piece: dict[str, Any]) -> "Merged":
+    def add(self, piece: dict[str, Any]) -> "Merged":
         """Merge another object into it."""
         for name, value in piece.items():
             self.setdefault(name, None)
-            _take(self, name, value)
+            _grow_flat(self, name, value)
         return self
 
 
 def grow(fields: dict[str, Any], name: str, value: object, *, by_index: bool = False) -> None:
-    """Take in a piece of a field; None is nothing. `by_index`: items of a list are continued by their `index`."""
+    """Add a piece of a field; None is ignored. `by_index`: items of a list are continued by their `index`."""
     if isinstance(value, dict):
-        grown(fields, name, Merged).take(value)
+        grown(fields, name, Merged).add(value)
     elif by_index and isinstance(value, list):
-        grown(fields, name, Items).take(value)
+        grown(fields, name, Items).add(value)
     else:
-        _take(fields, name, value)
+        _grow_flat(fields, name, value)
 
 
-def _take(fields: dict[str, Any], name: str, value: object) -> None:
-    """Take in a piece of a field, whose own fields do not grow."""
+def _grow_flat(fields: dict[str, Any], name: str, value: object) -> None:
+    """Add a piece of a field whose own fields do not grow."""
     if isinstance(value, str) and name not in _NAMES:
         grown(fields, name, Pieces).append(value)
     elif isinstance(value, list):
@@ -174,7 +174,7 @@ def _take(fields: dict[str, Any], name: str, value: object) -> None:
 
 
 def grown(fields: dict[str, Any], name: str, cls: type[C]) -> C:
-    """What has been collected of a field, as a `cls`; an empty one in place of anything else."""
+    """A field's collected pieces, as a `cls`; a new one if it is of another class."""
     found = fields.get(name)
     if type(found) is not cls:
         found = fields[name] = cls()
@@ -182,7 +182,7 @@ def grown(fields: dict[str, Any], name: str, cls: type[C]) -> C:
 
 
 def whole(fields: dict[str, Any]) -> dict[str, Any]:
-    """A copy of the fields that have been collected, with their texts joined."""
+    """A copy of the collected fields, with their texts joined."""
     return {name: _whole(value) for name, value in fields.items()}
 
 
@@ -197,7 +197,7 @@ def _whole(value: object) -> object:
 
 
 def settle(values: Iterable[Any]) -> int:
-    """Make blocks of what has been collected in some fields; returns how many were looked at."""
+    """Join the collected pieces of fields to blocks. Returns the number of fields examined."""
     looked_at = 0
     for value in values:
         looked_at += 1

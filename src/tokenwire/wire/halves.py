@@ -1,7 +1,7 @@
-"""From bytes to a tree: documents that msgspec refuses, as they hold what Python's own decoder takes for JSON.
+"""Decodes documents that msgspec refuses but Python's json accepts: with NaN, infinities, or lone surrogates.
 
-Those are NaN, infinities, and halves of surrogate pairs. A half at the end of a piece of text waits for its other half, which
-begins the next piece. A half without its other half is U+FFFD.
+A high surrogate at the end of a piece of text is kept for its low surrogate, which begins the next piece. A lone surrogate
+becomes U+FFFD. A "half" here is one surrogate of a pair.
 """
 
 import re
@@ -11,7 +11,7 @@ import msgspec
 
 from ..types._source import Path
 
-# The first halves of characters whose other halves are still to come, by the places of the texts that they end.
+# High surrogates whose low surrogates are still to arrive, by the path of the text that they end.
 Halves: TypeAlias = dict[Path, str]
 
 _decode = msgspec.json.Decoder().decode
@@ -22,11 +22,11 @@ _IN_PIECES = frozenset({"arguments", "content", "reasoning", "reasoning_content"
 
 
 def tree_in(data: bytes, halves: Halves | None) -> object:
-    """What a document says, without halves of surrogate pairs.
+    """A document's value, without lone surrogates.
 
     Args:
         data: the document.
-        halves: those of the stream so far, for a chunk; used up and added to.
+        halves: for a chunk, the kept halves of the stream so far; changed in place.
 
     Raises:
         ValueError, RecursionError: it is not JSON, not UTF-8, or nested too deeply.
@@ -34,7 +34,7 @@ def tree_in(data: bytes, halves: Halves | None) -> object:
     try:
         tree = _decode(data)
     except msgspec.DecodeError:
-        import json  # is loaded where msgspec refuses, and nowhere else
+        import json  # loaded only if msgspec refuses
 
         tree = json.loads(data.decode())
         has_halves = _ESCAPED_HALF.search(data) is not None
@@ -49,7 +49,7 @@ def tree_in(data: bytes, halves: Halves | None) -> object:
 
 
 def _join(container: Any, path: Path, halves: Halves | None) -> None:
-    """Join halves in all texts of an object or a list, in place; move those that may be continued to `halves`."""
+    """Join surrogate pairs in all texts of an object or list, in place; move those at an end to `halves`."""
     items = container.items() if isinstance(container, dict) else enumerate(container)
     for name, value in items:
         if isinstance(value, str):
@@ -65,7 +65,7 @@ def _join(container: Any, path: Path, halves: Halves | None) -> None:
 
 
 def _continued(text: str, place: Path, halves: Halves) -> str:
-    """The text with the half that was kept for it, and without one that may be continued."""
+    """The text after the half that was kept for it, and without one at its end, which is kept."""
     text = halves.pop(place, "") + text
     if "\ud800" <= text[-1:] <= "\udbff":
         text, halves[place] = text[:-1], text[-1]
@@ -78,7 +78,7 @@ def _number(item: object, place: int) -> int:
 
 
 def _repaired(text: str) -> str:
-    """The text with its halves joined, and U+FFFD for each that has no other."""
+    """The text with surrogate pairs joined, and U+FFFD for lone ones."""
     if text.isascii() or _HALF.search(text) is None:
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -1,14 +1,14 @@
-"""What a message in a history is sent as: a received one goes back as it came, field for field.
+"""How a message in a history is sent: a received one is sent as it was received, field for field.
 
-Each record in a message has one of three sources:
+Each record in a message is one of three kinds:
 
-- Received whole: it goes as the server sent it, with its nulls, its names (`reasoning` stays that) and the fields that no
-  struct names. What Python code has changed since goes as it is now; what it has set to None is left out.
-- Put together from a stream, which can't tell null from absent: what is not None goes, under the names that it came by,
-  and the content, which is null where no text came.
-- Made by Python code: what is not None goes.
+- Received whole: sent as the server sent it, with its nulls, its names (`reasoning` is kept) and its unknown fields. Fields
+  that Python code has changed since are sent with their new values, except None.
+- Assembled from a stream, which can't distinguish null from absent: the fields that are not None, by the names that the
+  server used, and the content, which is null if no text arrived.
+- Made by Python code: the fields that are not None.
 
-A message always says its role.
+A message is always sent with its role.
 """
 
 from typing import Any, Final
@@ -39,22 +39,22 @@ _SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 
 
 def is_flat(fields: Fields) -> bool:
-    """Whether these have no records in them, nor anything else that has to be looked into, as most messages have not."""
+    """Whether the fields have neither records nor containers in them, as in most messages."""
     return _SCALARS.issuperset(map(type, fields.values()))
 
 
-def plain(value: object) -> Any:
-    """A value out of a message, with the records in it as what they are sent as."""
+def to_json(value: object) -> Any:
+    """A value in a message, with its records converted to what is sent."""
     if type(value) in _SCALARS:
         return value
     if isinstance(value, dict):
-        return {name: item if type(item) in _SCALARS else plain(item) for name, item in value.items()}
+        return {name: item if type(item) in _SCALARS else to_json(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return _plain_record(value) if isinstance(value, Record) else value
+        return [to_json(item) for item in value]
+    return _record_to_json(value) if isinstance(value, Record) else value
 
 
-def _plain_record(record: Record) -> Fields:
+def _record_to_json(record: Record) -> Fields:
     fields = _received(record)
     if fields is None:
         is_assembled = isinstance(source_of(record), Assembled)
@@ -65,26 +65,26 @@ def _plain_record(record: Record) -> Fields:
 
 
 def _received(record: Record) -> Fields | None:
-    """What a record came as, with what has been changed since; None for one that was not received."""
+    """A record as received, with later changes; None if it was not received."""
     place = place_of(record)
     was, came = (None, None) if place is None else (_as_it_was(record, *place), object_as_sent(*place))
     if was is None or not isinstance(came, dict):
         return None
     has_additions = is_extended(record)
-    if not has_additions and astuple(record) == astuple(was):  # nobody has touched it
+    if not has_additions and astuple(record) == astuple(was):  # it has not been changed
         return {**came}
-    fields = {**came, **{name: plain(value) for name, value in added_fields(record).items()}}
+    fields = {**came, **{name: to_json(value) for name, value in added_fields(record).items()}}
     for name in stored_names(type(record)):
         value, before = sent(record, name), sent(was, name)
         if value != before or (has_additions and isinstance(value, Record | list)):
-            fields[name] = plain(value)
+            fields[name] = to_json(value)
             if value is None:
                 del fields[name]
     return fields
 
 
 def _as_it_was(record: Record, data: bytes, path: Path) -> Record | None:
-    """The record as it was decoded from the body of a completion; None where it was decoded from something else."""
+    """The record as decoded from the body of a completion; None if it was decoded from something else."""
     try:
         found: Any = decode_body(data, ModelResponse) if isinstance(data, OddDocument) else _decode(data)
         for step in path:
@@ -95,6 +95,6 @@ def _as_it_was(record: Record, data: bytes, path: Path) -> Record | None:
 
 
 def _assembled(record: Record) -> Fields:
-    fields = {name: plain(value) for name in stored_names(type(record)) if (value := sent(record, name)) is not None}
-    unknown = {name: plain(value) for name, value in unknown_fields(record).items()}
+    fields = {name: to_json(value) for name in stored_names(type(record)) if (value := sent(record, name)) is not None}
+    unknown = {name: to_json(value) for name, value in unknown_fields(record).items()}
     return {**({"content": None} if isinstance(record, Message) else {}), **fields, **unknown}

@@ -1,19 +1,20 @@
-"""The second look: what can be understood of an answer that the exact decoders refuse.
+"""The lenient decoder, for answers that the exact decoders refuse.
 
-Servers send a cost as an object, a count as text, a list of parts as content, half of an emoji. None of that is worth an
-answer. So where the exact decode fails, the document is looked at again, in one of two ways:
+Servers send a cost as an object, a count as text, a list of parts as content, half of an emoji. None of these is a reason to
+lose the answer. So if the exact decode fails, the document is decoded again, in one of two ways:
 
-- A chunk with nothing but odd values in it is decoded into twins that take any value (`loose`): some ten exact decodes.
-- Any other document is decoded without types (`halves`), brought into the structure of an answer (here), mended field by
-  field (`mending`), and made into structs then. Costs twice as much.
+- A chunk with odd values only (values of other types than expected) is decoded into twins, classes whose fields take any
+  value (`loose`). This costs about ten exact decodes.
+- Any other document is decoded without types (`halves`), brought into the structure of an answer (here), corrected field by
+  field (`mending`), and then converted to structs. This costs twice as much.
 
-Both understand odd values alike (`odd_values`), and:
+Both convert odd values by the same rules (`odd_values`), and:
 
-- Text is looked for where other kinds of answers have it, where their own place has none, and usage where some servers put it
+- Text that is missing is searched where other kinds of answers have it, and usage where some servers put it
   (`_find_usage`).
-- Choices that share a number within one document are numbered by their places.
+- Choices with the same index in one document are numbered by their positions.
 
-What can't be understood as an answer at all is None: there is no JSON object, no list of choices, or something in that
+The result is None if the document is not an answer: not a JSON object, without a list of choices, or with something in that
 list that is not an object.
 """
 
@@ -36,22 +37,22 @@ from .mending import mend
 
 R = TypeVar("R", bound=Record)
 
-# What all decoders raise for what is not JSON or not UTF-8 (all of them ValueErrors), or nested too deeply.
+# Raised by all decoders for invalid JSON or UTF-8 (all of them ValueErrors), or for too deep nesting.
 _UNDECODABLE = (ValueError, RecursionError)
 
 
 def understood(data: bytes, cls: type[R], *, halves: Halves | None = None) -> R | None:
-    """What can be understood of a document that the exact decoder refused.
+    """Decode a document that the exact decoder refused.
 
     Args:
-        data: JSON, or what Python's own decoder takes for it: NaN, infinities, halves of surrogate pairs.
+        data: JSON, also with NaN, infinities or lone surrogates, as Python's json accepts them.
         cls: the class of an answer or of a chunk.
-        halves: those of the stream so far, for a chunk; used up and added to.
+        halves: for a chunk, the kept halves of the stream so far; changed in place.
 
     Returns:
         A `cls` whose source is an `OddDocument`; None if it is not an answer.
     """
-    if halves is None or halves:  # not a chunk, or one that may have to be put together with an earlier one
+    if halves is None or halves:  # not a chunk, or one that may continue a surrogate pair
         return mended(data, cls, halves=halves)
     try:
         record = loosely(data, cls)
@@ -61,7 +62,7 @@ def understood(data: bytes, cls: type[R], *, halves: Halves | None = None) -> R 
 
 
 def mended(data: bytes, cls: type[R], *, halves: Halves | None = None) -> R | None:
-    """The same for one that `is_elsewhere`, or of another structure."""
+    """The same for a document with text or usage elsewhere (`is_elsewhere`), or of another structure."""
     try:
         tree = _enveloped(tree_in(data, halves), cls, is_chunk=halves is not None)
         if tree is None:
@@ -86,11 +87,11 @@ def _converted(tree: Fields, document: OddDocument) -> ModelResponseStream:
     return sealed(msgspec.convert(tree, OpenChunk))
 
 
-# From a tree to the structure of an answer.
+# Bring a tree into the structure of an answer.
 
 
 def _enveloped(tree: object, cls: type[Record], *, is_chunk: bool) -> Fields | None:
-    """The tree as the object that a `cls` is made of; None if it is not an answer."""
+    """The tree as an object with the structure of a `cls`; None if it is not an answer."""
     content = "choices" if "choices" in cls.__struct_fields__ else "data"
     if isinstance(tree, list) and tree and content == "data":
         tree = {"data": tree}
@@ -98,7 +99,7 @@ def _enveloped(tree: object, cls: type[Record], *, is_chunk: bool) -> Fields | N
         return None
     items = tree.get(content, UNSET)
     if content == "choices" and isinstance(items, dict) and any(items.get(name) for name in PLACES_OF_TEXT):
-        items = [items]  # which is one
+        items = [items]  # a single item
     if not isinstance(items, list):
         if not (_is_end(items, tree) if is_chunk else items is None and cls is ModelList):
             return None
@@ -110,20 +111,20 @@ def _enveloped(tree: object, cls: type[Record], *, is_chunk: bool) -> Fields | N
 
 
 def _is_end(items: object, tree: Fields) -> bool:
-    """Whether a chunk without a list of choices is one: they are null, or have no text and stand beside the usage."""
+    """Whether a document without a list of choices is a chunk: choices is null, or has no text next to a usage."""
     can_hold_text = isinstance(items, str | dict) and bool(items)
     return items is None or (isinstance(tree.get("usage"), dict) and not can_hold_text)
 
 
 def _item(item: object, cls: type[Record]) -> object:
-    """An item of the list; servers without envelopes name models by text, and embed in bare vectors."""
+    """An item of the list; some servers send models as texts, and embeddings as bare lists."""
     if isinstance(item, str) and cls is ModelList:
         return {"id": item}
     return {"embedding": item} if isinstance(item, list) and cls is EmbeddingResponse else item
 
 
 def _find_usage(tree: Fields, document: OddDocument) -> None:
-    """Take the usage from where some servers put it: in the choices, in `x_groq`. Never from timings."""
+    """Take the usage from where some servers put it: from the choices or `x_groq`. Never from timings."""
     if tree.get("usage") is not None or "choices" not in tree:
         return
     groq = tree.get("x_groq")
@@ -137,7 +138,7 @@ def _find_usage(tree: Fields, document: OddDocument) -> None:
 
 
 def _sum(usages: list[Fields]) -> Fields:
-    """The usage of choices that were counted each by itself; see `assemble.usage_of_choices`."""
+    """The usage of choices that were counted separately; see `assemble.usage_of_choices`."""
     prompt = max(_count(usage, "prompt_tokens") for usage in usages)
     completion = sum(_count(usage, "completion_tokens") for usage in usages)
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
@@ -149,7 +150,7 @@ def _count(usage: Fields, name: str) -> int:
 
 
 def _number_choices(tree: Fields, document: OddDocument) -> None:
-    """Number choices by their places, where two of them have the same number."""
+    """Number choices by their positions, if two of them have the same index."""
     choices = tree.get("choices") or []
     if len(choices) > 1 and len({repr(choice.get("index")) for choice in choices}) < len(choices):
         document.note(("choices", "index"))

@@ -1,8 +1,8 @@
-"""The quick second look: for a chunk of which some values are of another type than their fields, as many servers send them.
+"""The fast lenient decoder: for a chunk in which some values have another type than their fields, as many servers send them.
 
-Twins of a chunk's classes take any value in any field; decoding into them costs what the exact decoder does. A function that
-is written out from the same annotations then looks at each field, deals with those that are odd, and turns the twins into
-what they are twins of. What this can't do is left to `mending`: documents of another structure, and what is not JSON.
+Twins of a chunk's classes accept any value in any field; decoding into them costs as much as the exact decoder. A function
+generated from the same annotations then checks each field, converts odd values, and sets the twins' class to the original.
+Documents of another structure, and invalid JSON, are left to `mending`.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from .odd_values import as_raw, texts_of
 
 R = TypeVar("R", bound=Record)
 
-_Look: TypeAlias = Callable[[Any, Path, OddDocument], None]
+_Correct: TypeAlias = Callable[[Any, Path, OddDocument], None]
 
 _OTHER_PARTS: Final = ("reasoning_content", "refusal")
 _NOT_OBJECT: Final = None | bool | int | float | str
@@ -27,33 +27,33 @@ _NOT_LIST: Final = _NOT_OBJECT | dict[str, Any]
 
 
 class OtherStructureError(Exception):
-    """The document has to be mended before anything can be made of it."""
+    """The document has another structure, and has to be corrected by `mending`."""
 
 
 def loosely(data: bytes, cls: type[R]) -> R:
-    """A chunk as a `cls` whose source is an `OddDocument`.
+    """Decode a chunk to a `cls` whose source is an `OddDocument`.
 
     Raises:
-        OtherStructureError: that can't be done in this way.
+        OtherStructureError: it can't be decoded in this way.
         ValueError, RecursionError: the same.
     """
     document = OddDocument(data)
-    decode, look = _ways(cls, is_sealed=True)
+    decode, correct = _ways(cls, is_sealed=True)
     try:
         record = decode(data)
     except msgspec.ValidationError:
-        decode, look = _ways(cls, is_sealed=False)
+        decode, correct = _ways(cls, is_sealed=False)
         record = decode(data)
     else:
         document.is_sealed = True
-    look(record, (), document)
+    correct(record, (), document)
     return record
 
 
 @cache
-def _ways(cls: type[Record], *, is_sealed: bool) -> tuple[Callable[[bytes], Any], _Look]:
-    """How to decode a `cls`, and how to look at it."""
-    return msgspec.json.Decoder(_twin(cls, is_sealed)).decode, _looker(cls, is_sealed)
+def _ways(cls: type[Record], *, is_sealed: bool) -> tuple[Callable[[bytes], Any], _Correct]:
+    """The decoder of a `cls`'s twin, and the function that corrects its result."""
+    return msgspec.json.Decoder(_twin(cls, is_sealed)).decode, _corrector(cls, is_sealed)
 
 
 # The twins.
@@ -61,7 +61,7 @@ def _ways(cls: type[Record], *, is_sealed: bool) -> tuple[Callable[[bytes], Any]
 
 @cache
 def _twin(cls: type[Record], is_sealed: bool) -> type[Any]:
-    """A class laid out as `cls`, with fields that take any value; other fields are refused where `cls` does and `is_sealed`."""
+    """A class with the layout of `cls` whose fields take any value; refuses unknown fields if `cls` does and `is_sealed`."""
     namespace: dict[str, Any] = {"__module__": __name__, "__annotations__": {}}
     for field in msgspec.structs.fields(cls):
         namespace["__annotations__"][field.name] = _any(field.type, rules_of(cls).get(field.encode_name), is_sealed)
@@ -78,7 +78,7 @@ def _any(annotation: object, rule: Rule | None, is_sealed: bool) -> object:
     if rule is not None and rule.record is not None:
         twin = _twin(rule.record, is_sealed)
         return list[twin] | _NOT_LIST if rule.is_list else twin | _NOT_OBJECT
-    return annotation if rule is not None and rule.take is as_raw else Any
+    return annotation if rule is not None and rule.convert is as_raw else Any
 
 
 def _with_default(field: msgspec.structs.FieldInfo) -> object:
@@ -95,38 +95,38 @@ def _itself(value: object) -> object:
     return value
 
 
-# Looking at them.
+# Correcting them.
 
 
 class _Field(NamedTuple):
-    """A field that is looked at.
+    """A field that is checked.
 
     Attributes:
-        name: in JSON.
+        name: its name in JSON.
         write: sets it.
-        take: as its rule has it.
-        has_records: whether there are records in it.
+        convert: its rule's conversion.
+        has_records: whether it holds records.
         is_nullable: whether it may be null.
-        place: where its record usually stands, if that has no source but for what is odd; else None.
-        default: makes what it holds where nothing was sent.
+        place: its record's usual path, if such records have a source only for odd values; else None.
+        default: makes its default value.
     """
 
     name: str
     write: Callable[[Any, Any], None]
-    take: Callable[[Any], Any]
+    convert: Callable[[Any], Any]
     has_records: bool
     is_nullable: bool
     place: Path | None
     default: Callable[[], Any]
 
 
-def _take(record: Record, field: _Field, sent: object, path: Path, document: OddDocument) -> None:
-    """Put what can be understood in the place of a value of another type."""
-    name, write, take, has_records, is_nullable, place, default = field
+def _replace(record: Record, field: _Field, sent: object, path: Path, document: OddDocument) -> None:
+    """Replace a value of another type by its conversion."""
+    name, write, convert, has_records, is_nullable, place, default = field
     if name == "content" and isinstance(sent, list | dict):
         taken = _spread(record, sent)
     else:
-        taken = UNSET if sent is None else take(sent)
+        taken = UNSET if sent is None else convert(sent)
     if has_records and taken is not UNSET:
         raise OtherStructureError
     write(record, default() if taken is UNSET else taken)
@@ -136,7 +136,7 @@ def _take(record: Record, field: _Field, sent: object, path: Path, document: Odd
 
 
 def _spread(record: Record, content: object) -> object:
-    """The text in parts of content; other texts in them are given to the fields that they belong to, if these have none."""
+    """The text in parts of content; other texts in them are put into their own fields, if these are empty."""
     names = stored_names(type(record))
     texts = texts_of(content)
     for name in _OTHER_PARTS:
@@ -146,48 +146,53 @@ def _spread(record: Record, content: object) -> object:
 
 
 @cache
-def _looker(cls: type[Record], is_sealed: bool) -> _Look:
-    """What looks at a twin of `cls` and all below it, tells them where they came from, and makes them what they should be."""
-    namespace: dict[str, Any] = {"CLS": cls, "PLACE": cls._place, "take": _take, "OtherStructureError": OtherStructureError}
-    lines = ["def look(record, path, document):"]
+def _corrector(cls: type[Record], is_sealed: bool) -> _Correct:
+    """A function that corrects a twin of `cls` and all records below it, sets their sources, and sets their classes."""
+    namespace: dict[str, Any] = {
+        "CLS": cls,
+        "PLACE": cls._place,
+        "replace": _replace,
+        "OtherStructureError": OtherStructureError,
+    }
+    lines = ["def correct(record, path, document):"]
     for number, field in enumerate(msgspec.structs.fields(cls)):
         rule = rules_of(cls).get(field.encode_name)
-        if rule is not None and rule.take is not as_raw:
+        if rule is not None and rule.convert is not as_raw:
             namespace[f"field_{number}"], namespace[f"exact_{number}"] = _seen(cls, field, rule), rule.exact
             if rule.record is not None:
                 namespace[f"twin_{number}"] = _twin(rule.record, is_sealed)
-                namespace[f"look_{number}"] = _looker(rule.record, is_sealed)
+                namespace[f"correct_{number}"] = _corrector(rule.record, is_sealed)
             lines += [f"    value = record.{field.name}", *_lines(number, field.encode_name, rule)]
     if not (is_sealed and _is_sealed(cls)):
         lines.append(f"    record.{SOURCE_SLOT} = document if path == PLACE else (document, path)")
     exec("\n".join([*lines, "    record.__class__ = CLS"]), namespace)  # noqa: S102  (made from the annotations alone)
-    return namespace["look"]
+    return namespace["correct"]
 
 
 def _seen(cls: type[Record], field: msgspec.structs.FieldInfo, rule: Rule) -> _Field:
     place = cls._place if _is_sealed(cls) else None
     has_records = rule.record is not None
     write = getattr(cls, field.name).__set__
-    return _Field(field.encode_name, write, rule.take, has_records, rule.is_nullable, place, _default_of(field))
+    return _Field(field.encode_name, write, rule.convert, has_records, rule.is_nullable, place, _default_of(field))
 
 
 def _lines(number: int, name: str, rule: Rule) -> list[str]:
-    """What looks at the value of a field."""
-    take = f"take(record, field_{number}, value, path, document)"
+    """The code that checks the value of a field."""
+    replace = f"replace(record, field_{number}, value, path, document)"
     if rule.record is None:
-        return [f"    if {_is_odd(rule, f'exact_{number}')}: {take}"]
+        return [f"    if {_is_odd(rule, f'exact_{number}')}: {replace}"]
     if not rule.is_list:
-        lines = [f"    if type(value) is twin_{number}: look_{number}(value, (*path, {name!r}), document)"]
+        lines = [f"    if type(value) is twin_{number}: correct_{number}(value, (*path, {name!r}), document)"]
     else:
         lines = [
             "    if type(value) is list:",
             "        for index, item in enumerate(value):",
             f"            if type(item) is not twin_{number}: raise OtherStructureError",
-            f"            look_{number}(item, (*path, {name!r}, index), document)",
+            f"            correct_{number}(item, (*path, {name!r}, index), document)",
         ]
     if rule.is_nullable:
-        return [*lines, f"    elif value is not None: {take}"]
-    return [*lines, f"    else: {'raise OtherStructureError' if rule.is_list else take}"]
+        return [*lines, f"    elif value is not None: {replace}"]
+    return [*lines, f"    else: {'raise OtherStructureError' if rule.is_list else replace}"]
 
 
 def _is_odd(rule: Rule, exact: str) -> str:

@@ -1,7 +1,7 @@
-"""Mending a decoded document, so that records can be made of it: in place, field by field, as the types of the structs ask.
+"""Corrects a decoded document so that it can be converted to records: in place, field by field, by the structs' types.
 
-A value of another type than its field has is understood (`odd_values`) or left out. Either way it is remembered as it came,
-by the `OddDocument` that is the record's source. Null where a field can't be null counts as a field that was not sent.
+A value of another type than its field's is converted (`odd_values`) or left out. In both cases the original is kept in the
+`OddDocument` that is the record's source. Null for a field that can't be null counts as not sent.
 """
 
 from collections.abc import Callable
@@ -15,46 +15,46 @@ from ..types._record import Record
 from ..types._source import Fields, Odd, OddDocument, Path
 from ..types.embeddings import Embedding
 from .fields import MESSAGE, PLACES_OF_TEXT, place_of_text
-from .odd_values import as_raw, take_for, texts_of
+from .odd_values import as_raw, converter_for, texts_of
 
-# Fields that an answer consists of: of another type, they are not an answer.
+# The essential fields of an answer: if they have another type, it is not an answer.
 _ESSENTIAL = frozenset({(Embedding, "embedding")})
 
-# What there is to read in a message.
+# The fields of a message with readable content.
 _CONTENT = (*(row.name for row in MESSAGE if row.is_content), "reasoning")
 
 
 class Rule(NamedTuple):
-    """What a field may hold.
+    """The values that a field may have.
 
     Attributes:
-        exact: the types of values that need no mending.
-        record: the class of the records in it, None where there are none.
-        is_list: whether it is a list of them.
+        exact: the types of values that need no correction.
+        record: the class of the records in it, None if it holds none.
+        is_list: whether it is a list of records.
         is_nullable: whether it may be null.
-        take: makes a value of the field's type of any other; UNSET where it can't be understood.
+        convert: converts a value of another type to the field's; UNSET if it can't.
     """
 
     exact: frozenset[type]
     record: type[Record] | None
     is_list: bool
     is_nullable: bool
-    take: Callable[[Any], Any]
+    convert: Callable[[Any], Any]
 
     def has_sent(self, taken: object) -> bool:
-        """Whether what came can be seen nowhere but among the odd values."""
+        """Whether the original value must be kept, as the converted one does not show it."""
         return self.record is None or (taken is UNSET and self.is_nullable)
 
 
 class _Plan(NamedTuple):
-    """How to mend an object that a record is made of.
+    """How to correct an object that becomes a record.
 
     Attributes:
-        rules: of its fields, by their names in JSON; those that take any value have none.
+        rules: its fields' rules, by their names in JSON; fields that take any value have none.
         exact: the types in the rules.
         below: the plans of the records in its fields.
-        text: where a choice has its text, None for any other object.
-        sealed: the names of all fields, where records need no source unless they have more than these.
+        text: the field with a choice's text, None for any other object.
+        sealed: the names of all fields, for classes whose records need a source only if they have further fields.
     """
 
     rules: dict[str, Rule]
@@ -65,7 +65,7 @@ class _Plan(NamedTuple):
 
 
 def mend(cls: type[Record], fields: Fields, document: OddDocument) -> None:
-    """Make the object of a document one that a `cls` can be made of."""
+    """Correct a document's object, so that it can be converted to a `cls`."""
     _mend(_plan(cls), fields, (), document)
 
 
@@ -81,7 +81,7 @@ def _mend(plan: _Plan, fields: Fields, path: Path, document: OddDocument) -> Non
         rule = rules[name]
         if rule.record is not None and type(value) is (list if rule.is_list else dict):
             _mend_below(below[name], value, (*path, name), document)
-        elif rule.take is as_raw:
+        elif rule.convert is as_raw:
             fields[name] = as_raw(value)
         else:
             odd = [*(odd or ()), name]
@@ -94,7 +94,7 @@ def _mend(plan: _Plan, fields: Fields, path: Path, document: OddDocument) -> Non
 
 
 def _mend_below(plan: _Plan, value: Any, place: Path, document: OddDocument) -> None:
-    """Mend the records in a field; what is not an object among them is left out."""
+    """Correct the records in a field; items that are not objects are left out."""
     if isinstance(value, dict):
         _mend(plan, value, place, document)
         return
@@ -105,10 +105,10 @@ def _mend_below(plan: _Plan, value: Any, place: Path, document: OddDocument) -> 
 
 
 def _mend_value(plan: _Plan, fields: Fields, place: Path, document: OddDocument) -> None:
-    """Put what can be understood in the place of a value of another type."""
+    """Replace a value of another type by its conversion."""
     name = str(place[-1])
     rule, sent = plan.rules[name], fields.pop(name)
-    taken = UNSET if sent is None else rule.take(sent)
+    taken = UNSET if sent is None else rule.convert(sent)
     if taken is not UNSET:
         fields[name] = taken
     document.note(place, Odd(sent, taken) if rule.has_sent(taken) else None)
@@ -117,7 +117,7 @@ def _mend_value(plan: _Plan, fields: Fields, place: Path, document: OddDocument)
 
 
 def _spread(rules: dict[str, Rule], fields: Fields, odd: dict[str, Odd]) -> None:
-    """Give the texts of parts to the fields that they belong to, where these have none of their own."""
+    """Put the texts of parts into their own fields, if these are empty."""
     if "content" in odd:
         for name, text in texts_of(odd["content"].sent).items():
             if name in rules and text and not fields.get(name):
@@ -125,14 +125,14 @@ def _spread(rules: dict[str, Rule], fields: Fields, odd: dict[str, Odd]) -> None
 
 
 def _has_content(value: object) -> bool:
-    """Whether there is something to read in a text, or in a message."""
+    """Whether a text, or a message, has readable content."""
     if not isinstance(value, dict):
         return bool(value)
     return bool(value.get("content")) or any(map(value.get, _CONTENT))
 
 
 def _find_text(own: str, choice: Fields, path: Path, document: OddDocument) -> None:
-    """Take a choice's text from where it would stand in an answer of another kind."""
+    """Take a choice's text from the field in which another kind of answer has it."""
     name = next((name for name in PLACES_OF_TEXT if name != own and _has_content(choice.get(name))), None)
     if name is None:
         return
@@ -146,7 +146,7 @@ def _find_text(own: str, choice: Fields, path: Path, document: OddDocument) -> N
 
 
 def _with_numbered_calls(message: Fields) -> Fields:
-    """A message as a delta: its tool calls have no numbers of their own, or need them not."""
+    """A message as a delta, its tool calls numbered by position, if need be."""
     calls = message.get("tool_calls")
     if not isinstance(calls, list):
         return dict(message)
@@ -159,7 +159,7 @@ def _with_numbered_calls(message: Fields) -> Fields:
 
 @cache
 def rules_of(cls: type[Record]) -> dict[str, Rule]:
-    """What the fields of a class may hold, by their names in JSON; fields that take any value have no rule."""
+    """The rules of a class's fields, by their names in JSON; fields that take any value have none."""
     fields = [field for field in structs.fields(cls) if field.type is not Any]
     return {field.encode_name: _rule(field.encode_name, field.type) for field in fields}
 
@@ -178,7 +178,7 @@ def _rule(name: str, annotation: object) -> Rule:
     kinds = [get_origin(part) or part for part in parts]
     records = [part for part in (*parts, *(arg for part in parts for arg in get_args(part))) if _is_record(part)]
     exact = frozenset(kinds) - ({list} if records else set()) | ({int} if float in kinds else set())
-    return Rule(exact, records[0] if records else None, list in kinds, type(None) in kinds, take_for(name, kinds))
+    return Rule(exact, records[0] if records else None, list in kinds, type(None) in kinds, converter_for(name, kinds))
 
 
 def _parts(annotation: object) -> tuple[Any, ...]:

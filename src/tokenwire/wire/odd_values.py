@@ -1,4 +1,4 @@
-"""How a value of another type than its field has is understood; what can't be is UNSET."""
+"""Converts values of another type than their field's; the result is UNSET if that is not possible."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -8,8 +8,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 
-def take_for(name: str, kinds: Iterable[object]) -> Callable[[object], object]:
-    """What makes a value of a field of this name and these types out of any other value."""
+def converter_for(name: str, kinds: Iterable[object]) -> Callable[[object], object]:
+    """The function that converts any value to a field of this name and these types."""
     return _BY_NAME.get(name) or next((_BY_TYPE[kind] for kind in kinds if kind in _BY_TYPE), _nothing)
 
 
@@ -18,19 +18,19 @@ def _nothing(_: object) -> object:
 
 
 def as_raw(value: object) -> object:
-    """JSON as it came, of whatever it is, for a field that is decoded when somebody looks."""
-    import json  # which writes what msgspec does not, as -Infinity
+    """A value as JSON, for a field that is decoded when read."""
+    import json  # encodes what msgspec does not, such as -Infinity
 
     return msgspec.Raw(json.dumps(value).encode())
 
 
 def _as_text(value: object) -> str | UnsetType:
-    """A number's text."""
+    """A number as text."""
     return _json(value) if isinstance(value, int | float) and not isinstance(value, bool) else UNSET
 
 
 def _as_whole(value: object) -> object:
-    """A number without its fraction, also one that is written as text."""
+    """A number, also one sent as text, without its fraction."""
     number = _as_number(value)
     return UNSET if number is UNSET else int(number)
 
@@ -45,12 +45,12 @@ def _as_number(value: object) -> float | UnsetType:
 
 
 def _as_list(value: object) -> object:
-    """An object in the place of a list of objects is a list of one."""
+    """A single object instead of a list of objects becomes a list of one."""
     return [value] if isinstance(value, dict) and value else UNSET
 
 
 def _as_moment(value: object) -> object:
-    """Seconds since the epoch, also of a date; one without a zone is UTC."""
+    """Seconds since the epoch, also from a date; a date without a zone is UTC."""
     number = _as_number(value)
     if number is not UNSET or not isinstance(value, str):
         return number
@@ -62,17 +62,17 @@ def _as_moment(value: object) -> object:
 
 
 def _as_words(value: object) -> object:
-    """The text in a list of parts; the reasoning among them has its own field."""
+    """The text in a list of parts, without reasoning, which has its own field."""
     return texts_of(value)["content"] or UNSET
 
 
 def _as_message(value: object) -> object:
-    """A message of which there is only the content."""
+    """A message made from its content only."""
     return {"content": value} if isinstance(value, str | list) and value else UNSET
 
 
 def _as_reason(value: object) -> object:
-    """The JSON of whatever ended the choice; false, 0 and what is empty did not."""
+    """A finish reason of another type, as JSON; None for false, 0 and empty values."""
     return _json(value) if value else UNSET
 
 
@@ -109,7 +109,7 @@ _BY_TYPE: dict[object, Callable[[object], object]] = {
 
 
 def texts_of(value: object) -> dict[str, str]:
-    """The texts in what is sent in the place of a text, by the fields of a message that they belong to."""
+    """The texts in a value sent instead of a text, by the fields of a message to which they belong."""
     if not isinstance(value, list | dict):
         text = _as_text(value)
         return {"content": "" if text is UNSET else text}

@@ -1,15 +1,14 @@
-"""JSON that is still arriving: what is known of its value so far, in time linear in the text, however small the pieces.
+"""An incremental JSON parser: the value so far, in time linear in the text, however small the pieces.
 
-What lives here: a parser fed with text, and nothing of where the text comes from. How it works: the value's dicts and lists
-are made when they begin and then grow in place, so the value of one call is the value of the next, with more in it. What
-a step needs of earlier text is kept as a state, a stack of open containers and the pieces of the open string or number;
-only an escape or a word that is cut in two is looked at twice.
+How it works: the value's dicts and lists are created when they begin and then grow in place, so each call returns the same
+value, with more in it. Between calls it keeps a state, a stack of open containers and the pieces of the open string or
+number; only an escape or a literal that is split between two pieces is read twice.
 
-An open string stands in its container from its quotation mark on. Its text is renewed when it has grown by a sixteenth,
-or has ended: joining it at every piece would make a long one quadratic. A number, `true`, `false` and `null` appear when
-they have ended, a key together with the beginning of its value.
+An open string is in its container from its quotation mark on. Its text is updated when it has grown by a sixteenth, or has
+ended: joining it at every piece would take quadratic time. A number, `true`, `false` and `null` appear when they have ended,
+a key together with the beginning of its value.
 
-The grammar is RFC 8259's, and the final value is what `msgspec.json.decode` makes of the whole text, limits apart.
+The grammar is RFC 8259's, and the final value is the same as `msgspec.json.decode` of the whole text, except for limits.
 """
 
 import enum
@@ -31,7 +30,7 @@ _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _PREFACE = re.compile(r"[^`{\[]*")
 _FENCE = re.compile(r"```[^\n`]*\n")
 
-# An escape, and what can become one: of two halves of a character beyond U+FFFF, neither stands alone.
+# An escape, or the beginning of one; a character above U+FFFF is one escape of two surrogates.
 _ESCAPE = re.compile(
     r'\\(?:(["\\/bfnrt])|u((?![dD][89a-fA-F])[0-9a-fA-F]{4})|u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2}))'
 )
@@ -42,13 +41,13 @@ _LONGEST_ESCAPE = 12
 _ESCAPED = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _WORDS = {"t": ("true", True), "f": ("false", False), "n": ("null", None)}
 
-_RENEWED_BY: Final = 16  # an open string is renewed when it has grown by this part of itself
+_RENEWED_BY: Final = 16  # an open string is updated when it has grown by 1/16
 
 _decode_number = msgspec.json.Decoder().decode
 
 
 class _State(enum.Enum):
-    """What comes next."""
+    """What is expected next."""
 
     PREFACE = "the value, maybe after other text"
     VALUE = "a value"
@@ -63,24 +62,24 @@ class _State(enum.Enum):
     IN_NUMBER = "the rest of a number"
     END = "nothing more"
 
-    __hash__ = object.__hash__  # Enum's own is a Python function, and each step looks one up
+    __hash__ = object.__hash__  # Enum's own hash is a slow Python function, and each step looks up a state
 
 
 _IN_STRING = _State.IN_STRING
 
 
 class PartialJSON:
-    """Parses JSON piece by piece, and knows its value so far.
+    """Parses JSON piece by piece, and has the value so far.
 
     Args:
-        fences: skip text before the first `{` or `[`, a Markdown fence included, and whatever follows the value.
-        max_depth: how deeply containers may be nested.
-        max_chars: how long the text may become.
+        fences: skip text before the first `{` or `[`, including a Markdown fence, and any text after the value.
+        max_depth: the deepest nesting of containers.
+        max_chars: the most characters of text.
 
-    Attributes:
-        value: what is known so far, `msgspec.UNSET` before the value begins. Its dicts and lists grow in place: copy what
-            must not change.
-        done: whether the value is whole. A number at the top is so only after `feed_eof`.
+        Attributes:
+            value: the value so far, `msgspec.UNSET` before it begins. Its dicts and lists grow in place: copy what must not
+                change.
+            done: whether the value is complete. A number at the top level is complete only after `feed_eof`.
     """
 
     __slots__ = (
@@ -95,28 +94,29 @@ class PartialJSON:
         self._state = _State.PREFACE if fences else _State.VALUE
         self._stack: list[dict[str, Any] | list[Any]] = []  # the containers around the open one
         self._container: dict[str, Any] | list[Any] | None = None  # the innermost open one
-        self._key = ""  # of the value that comes next, or is open, in an object
-        self._pieces: list[str] = []  # of the open string, key or number
-        self._length = 0  # of them together
-        self._due = 0  # the length at which an open string is renewed
-        self._tail = ""  # the beginning of an escape or a word, to be read again with what follows
+        self._key = ""  # the key of the next or the open value in an object
+        self._pieces: list[str] = []  # pieces of the open string, key or number
+        self._length = 0  # of all pieces
+        self._due = 0  # the length at which the open string is updated next
+        self._tail = ""  # the beginning of an escape or a literal, to be read again with the next piece
         self._fed = 0  # characters before `_tail`
 
     @property
     def done(self) -> bool:
-        """Whether the value is whole."""
+        """Whether the value is complete."""
         return self._state is _State.END
 
     def feed(self, text: str) -> Any:
-        """Take in more text.
+        """Parse more text.
 
         Returns:
             `value`.
 
         Raises:
-            APIResponseValidationError: this is not JSON; the message says where and what was expected.
+            APIResponseValidationError: it is not JSON; the message says where and what was expected.
             LimitExceededError: it is nested too deeply, or too long.
-            TypeError: it is not a str. Bytes may end within a character: decode them by `codecs.getincrementaldecoder("utf-8")()`.
+            TypeError: it is not a str. Decode bytes by `codecs.getincrementaldecoder("utf-8")()`, as they may end within a
+                character.
         """
         if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance]
             raise TypeError(f"text must be a str, not {type(text).__name__}")
@@ -125,7 +125,7 @@ class PartialJSON:
         end = len(text)
         if self._fed + end > self._max_chars:
             raise LimitExceededError(f"the JSON text is longer than max_chars={self._max_chars} characters")
-        if self._state is _IN_STRING and _is_plain(text):  # nothing but more of an open string: most pieces are
+        if self._state is _IN_STRING and _is_plain(text):  # only characters of an open string, as in most pieces
             self._pieces.append(text)
             self._fed += end
             self._length = length = self._length + end
@@ -143,7 +143,7 @@ class PartialJSON:
         """The text has ended.
 
         Returns:
-            The whole value.
+            The complete value.
 
         Raises:
             APIResponseValidationError: the text ended before the value did, or is not JSON.
@@ -166,7 +166,7 @@ class PartialJSON:
             return key == (self._key if isinstance(container, dict) else len(container) - 1)
         return self.grows(container[key])  # pyright: ignore[reportArgumentType, reportCallIssue]  (the key is the container's)
 
-    # One method for each state. Each takes the text and a position in it, and returns the position after what it took.
+    # One method for each state. Each gets the text and a position in it, and returns the position after what it parsed.
 
     def _preface(self, text: str, position: int) -> int:
         position = _matched(_PREFACE, text, position)
@@ -199,15 +199,15 @@ class PartialJSON:
     def _string(self, text: str, position: int) -> int:
         found = _STRING.match(text, position)
         if found is None:  # it ends in a later piece, or has escapes
-            self._place("")
+            self._put("")
             return self._begin(_State.IN_STRING, position + 1)
-        self._place(found[1])
+        self._put(found[1])
         self._after()
         return found.end()
 
     def _word(self, text: str, position: int, word: str, value: object) -> int:
         if text.startswith(word, position):
-            self._place(value)
+            self._put(value)
             self._after()
             return position + len(word)
         if word.startswith(text[position:]):
@@ -289,12 +289,12 @@ class PartialJSON:
     }
 
     def _space(self, text: str, position: int) -> int:
-        """Spaces; anything else should not be here."""
+        """Skip white space; anything else is an error."""
         stop = _matched(_SPACE, text, position)
         return stop if stop > position else self._fail(text, position)
 
     def _begin(self, state: _State, position: int) -> int:
-        """A string, a key or a number begins."""
+        """Begin a string, a key or a number."""
         self._state = state
         self._pieces = []
         self._length = self._due = 0
@@ -318,12 +318,12 @@ class PartialJSON:
         return found.end()
 
     def _wait(self, text: str, position: int) -> int:
-        """Leave the rest of the text until there is more."""
+        """Keep the rest of the text until more arrives."""
         self._tail = text[position:]
         return len(text)
 
     def _show(self) -> None:
-        """Renew the open string where it stands."""
+        """Update the open string in its container."""
         joined = "".join(self._pieces)
         self._pieces = [joined]
         self._due = self._length + (self._length // _RENEWED_BY or 1)
@@ -342,11 +342,11 @@ class PartialJSON:
             value = _decode_number(number)
         except msgspec.DecodeError as exc:  # too large for a float
             self._fail(text, position, str(exc), exc)
-        self._place(value)
+        self._put(value)
         self._after()
 
-    def _place(self, value: object) -> None:
-        """A new value, where it belongs."""
+    def _put(self, value: object) -> None:
+        """Put a new value into its container."""
         if self._container is None:
             self.value = value
         elif isinstance(self._container, dict):
@@ -359,7 +359,7 @@ class PartialJSON:
             self._stack.append(self._container)
         if len(self._stack) >= self._max_depth:
             raise LimitExceededError(f"the JSON text is nested more deeply than max_depth={self._max_depth}")
-        self._place(container)
+        self._put(container)
         self._container = container
         self._state = _State.FIRST_KEY if isinstance(container, dict) else _State.FIRST_ITEM
         return position + 1
@@ -370,7 +370,7 @@ class PartialJSON:
         return position + 1
 
     def _after(self) -> None:
-        """A value has ended."""
+        """Note that a value has ended."""
         if self._container is None:
             self._state = _State.END
         else:
@@ -384,7 +384,7 @@ class PartialJSON:
 
 
 def _matched(pattern: "re.Pattern[str]", text: str, position: int) -> int:
-    """Where a pattern that always matches ends."""
+    """The end of the match of a pattern that always matches."""
     found = pattern.match(text, position)
     assert found is not None
     return found.end()

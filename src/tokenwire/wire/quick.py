@@ -1,9 +1,9 @@
-"""The quick way into the answer: common chunks are taken in by code that is written out from the tables of fields.
+"""The fast path of the assembler: common chunks are added by code generated from the tables of fields.
 
-Most chunks of a stream continue one choice: they bring a piece of text, of reasoning or of a tool call's arguments, perhaps
-with logprobs and the usage so far. Such a chunk costs a look at each field that it should not have, and one append for each
-that it has. Any other (the first of its choice, the last, one with a rare field) is not touched and goes the long way round:
-`Assembler.add` and `Converter.convert`, which do the same for whatever a chunk can be.
+Most chunks of a stream continue one choice: they have a piece of text, of reasoning or of a tool call's arguments, perhaps
+with logprobs and the usage so far. Such a chunk costs a check of each field that it must not have, and one append for each
+that it has. Any other (the first of its choice, the last, one with a rare field) is not changed and takes the slow path:
+`Assembler.add` and `Converter.convert`, which handle every chunk.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from .convert import numbered
 from .fields import CHOICE, HEAD, MESSAGE, NULL, Field, Grows, names, tests
 from .growing import Pieces, RawPieces
 
-Take: TypeAlias = Callable[[Any, ModelResponseStream, bytes, dict[int, Any] | None], Any]
+Append: TypeAlias = Callable[[Any, ModelResponseStream, bytes, dict[int, Any] | None], Any]
 
 _TEXTS = {name: stored_names(Delta)[name] for name in names(MESSAGE, Grows.TEXT)}
 _TAKEN = frozenset({"content", "tool_calls", *_TEXTS, "logprobs", "usage"})
@@ -34,7 +34,7 @@ def _is_taken(row: Field) -> bool:
 
 
 def _has(name: str) -> str:
-    """An expression that is true where the field of this name has text. What may hold anything was looked at before."""
+    """An expression that is true if the field of this name has text. Fields of any type have been checked before."""
     return f"{name} is not None and {name} is not UNSET" if name in _OF_ANY_TYPE else f"{name} is not None"
 
 
@@ -43,13 +43,13 @@ def _rare(variable: str, cls: type[Any], table: tuple[Field, ...]) -> str:
 
 
 def _only_text() -> str:
-    """A statement that leaves what holds something else than text in a field for text."""
+    """A statement that returns if a field for text has a value of another type."""
     odd = " or ".join(f"({_has(name)} and type({name}) is not str)" for name in _OF_ANY_TYPE) or "False"
     return f"if {odd}: return None"
 
 
 def _no_texts() -> str:
-    """An expression that is true where no field for text was sent."""
+    """An expression that is true if no field for text was sent."""
     return " and ".join(f"{name} is {'UNSET' if name in _OF_ANY_TYPE else None}" for name in _TEXTS)
 
 
@@ -87,10 +87,10 @@ _FLATTENED = f"""piece = copy(PIECE)
     return piece"""
 
 
-def _written(*, is_flat: bool) -> Take:
-    """The function, for chunks that go on as they are or become flat ones."""
+def _written(*, is_flat: bool) -> Append:
+    """The generated function, for callers of OpenAI's chunks or of flat ones."""
     source = f"""
-def take(assembler, chunk, event, decoded):
+def append(assembler, chunk, event, decoded):
     choices = chunk.choices
     if len(choices) != 1 or {_rare("chunk", ModelResponseStream, HEAD)}:
         return None
@@ -140,17 +140,17 @@ def take(assembler, chunk, event, decoded):
         "copy": copy_fields,
         "PIECE": build(GenericStreamingChunk),
         "numbered": numbered,
-        "set_source": set_source,  # a store takes three times as long where a class has a `__setattr__` of its own
+        "set_source": set_source,  # three times as fast as an assignment for a class with its own `__setattr__`
     }
     exec(source, namespace)  # noqa: S102  (made from the tables alone)
-    return namespace["take"]
+    return namespace["append"]
 
 
-def take_piece(assembler: Assembler, piece: GenericStreamingChunk) -> GenericStreamingChunk | None:
-    """The same for a flat chunk that a handler made, and that has nothing to do with how its choice ends.
+def append_piece(assembler: Assembler, piece: GenericStreamingChunk) -> GenericStreamingChunk | None:
+    """The same for a handler's flat chunk that does not end its choice.
 
     Returns:
-        The chunk, a copy where its tool call has to be numbered; None as above.
+        The chunk, a copy if its tool call has to be numbered; None as above.
     """
     state, call = assembler.begun(piece.index), piece.tool_use
     if state is None or not (piece.text or piece.reasoning_content or call) or (call is not None and state.calls is None):
@@ -170,18 +170,18 @@ def take_piece(assembler: Assembler, piece: GenericStreamingChunk) -> GenericStr
     return piece
 
 
-take_chat: Take = _written(is_flat=False)
-"""Takes in a chunk: appends its pieces to what an assembler has collected, and gives it back, knowing its event.
+append_chat: Append = _written(is_flat=False)
+"""Adds a chunk: appends its pieces to what an assembler has collected, sets its source, and returns it.
 
 Args:
     assembler: the stream's.
-    chunk: as it was decoded. Its delta has no fields that no struct names, unless `decoded` is given.
+    chunk: as decoded. Its delta has no unknown fields, unless `decoded` is given.
     event: its bytes.
-    decoded: the documents decoded so far, where fields that no struct names are looked for.
+    decoded: a cache of decoded documents, for unknown fields.
 
 Returns:
-    The chunk; None for one that needs the long way round, of which nothing has been taken in then.
+    The chunk; None for one that needs the slow path, of which nothing has been added.
 """
 
-take_flat: Take = _written(is_flat=True)
-"""The same for a caller who wants flat chunks: gives the flat chunk."""
+append_flat: Append = _written(is_flat=True)
+"""The same for callers of flat chunks: returns the flat chunk."""

@@ -1,4 +1,4 @@
-"""What a response's rate-limit headers ask for: OpenAI's `x-ratelimit-...` and Anthropic's `anthropic-ratelimit-...`."""
+"""Reads a response's rate-limit headers: OpenAI's `x-ratelimit-...` and Anthropic's `anthropic-ratelimit-...`."""
 
 import re
 import time
@@ -7,7 +7,7 @@ from datetime import datetime
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PARTS = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
-# (how much is left, when there is more), for requests and for tokens.
+# (the remaining amount, the time of the reset), for requests and for tokens.
 _PAIRS = tuple(
     names
     for kind in ("requests", "tokens")
@@ -18,11 +18,11 @@ _PAIRS = tuple(
 )
 
 
-def pause_asked(headers: dict[str, str]) -> float | None:
-    """Seconds until there is something left again, where nothing is; None where something is, or nobody says.
+def pause_of(headers: dict[str, str]) -> float | None:
+    """Seconds until the reset if nothing remains; None if something remains, or the headers do not say.
 
     Args:
-        headers: of a response, names in lower case.
+        headers: a response's, names in lower case.
     """
     waits = [seconds_of(headers.get(reset)) for left, reset in _PAIRS if headers.get(left, "").strip() == "0"]
     known = [wait for wait in waits if wait is not None]
@@ -30,7 +30,7 @@ def pause_asked(headers: dict[str, str]) -> float | None:
 
 
 def seconds_of(text: str | None) -> float | None:
-    """The seconds from now that a reset header means: "6m0s", "12ms", a number of seconds, or a moment as RFC 3339 writes it."""
+    """The seconds from now in a reset header: "6m0s", "12ms", a number of seconds, or a time in RFC 3339's format."""
     if text is None:
         return None
     text = text.strip()

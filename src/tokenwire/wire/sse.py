@@ -1,20 +1,20 @@
 """Bytes of an event stream in, event payloads out.
 
-What lives here: the parsing rules of the HTML standard's server-sent events, section "Parsing an event stream". What
-does not: reading from anywhere, decoding a payload, reconnecting.
+Lives here: the parsing rules of the HTML standard's server-sent events, section "Parsing an event stream". Not here: I/O,
+decoding a payload, reconnecting.
 
-Nearly every event of a model's stream is one line, `data: {...}`, then an empty line, so that is the hot path: a read
-that holds only such events is split in C, and a proof that no line end is left inside a payload stands in for looking
-at lines. Everything else takes the slow path, which goes through lines:
+Nearly every event of a model's stream is one line, `data: {...}`, then an empty line, so that is the hot path: a read that
+has only such events is split in C; instead of reading lines, it is checked that no payload contains a line end.
+Everything else takes the slow path, line by line:
 
 - Line ends become LF on arrival. A CR ends its line at once; an LF that follows it is dropped, even in the next read.
-- `_tail` is the line that is still coming in. Its bytes are searched for a line end once, when they arrive, and moved
-  once, when the line ends: one byte at a time stays linear.
-- The other underscored attributes are the event that is still coming in. `_idle` says that there is no such event, no
-  such line and nothing else to remember, so that the next read may take the hot path.
+- `_tail` is the incomplete last line. Its bytes are searched for a line end once, when they arrive, and moved once, when
+  the line ends: so even single bytes take linear time.
+- The other underscored attributes are the incomplete event. `_idle` is true if there is no such event, no such line and no
+  other state, so that the next read may take the hot path.
 
-Where the standard leaves room: the event at the end of the stream is delivered even without its empty line
-(`feed_eof`), and an `id` or `retry` that came in a block without data, which is not an event, goes with the next event.
+Extensions of the standard: the event at the end of the stream is returned even without its empty line (`feed_eof`), and an
+`id` or `retry` in a block without data, which is not an event, is part of the next event.
 """
 
 from typing import Any, TypeAlias
@@ -23,20 +23,20 @@ import msgspec
 
 from ..exceptions import LimitExceededError
 
-# As numbers: `13 in data` is eight times as fast as `b"\r" in data`, which first fails at taking b"\r" for a number.
+# As numbers: `13 in data` is eight times as fast as `b"\r" in data`, which first tries to convert b"\r" to a number.
 _CR, _LF = b"\r\n"
 _BOM = b"\xef\xbb\xbf"
-_LONGEST_RETRY = 18  # digits; nobody waits for a longer number, and int() refuses very long ones
+_LONGEST_RETRY = 18  # digits; a longer number makes no sense, and int() refuses very long ones
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):
-    """An event with more to it than its data.
+    """An event with other fields than its data.
 
     Attributes:
         data: the data lines, joined by LF.
         event: the event's type.
-        id: the id that came with this event, or before it in a block without data; None when there was none.
-        retry: milliseconds to wait before reconnecting, which came the same ways; None when there was none.
+        id: the id in this event, or before it in a block without data; None if there was none.
+        retry: milliseconds to wait before reconnecting, from the same places; None if there was none.
     """
 
     data: bytes
@@ -49,21 +49,20 @@ Payload: TypeAlias = bytes | Event
 
 
 class SSEDecoder:
-    """Turns the bytes of one event stream into its events.
+    """Parses the bytes of one event stream.
 
-    A plain event (of type "message", without id and retry) is its data alone, as `bytes`; any other is an `Event`.
-    How the stream was cut into reads makes no difference to what comes out, only to when. Data is not decoded: it is
-    whatever bytes the server sent.
+    A plain event (of type "message", without id and retry) is returned as its data, as `bytes`; any other as an `Event`.
+    The events do not depend on how the stream is split into reads. Data is not decoded: it is the bytes as sent.
 
     Args:
-        max_event_bytes: how many bytes the data lines of one event and the line being read may have together. No
-            more than that is held; a longer event ends the decoder.
-        names: whether the types of events are wanted. Without, an event of any type is its data alone: some APIs say in the
-            data what an event is as well.
+        max_event_bytes: the most bytes that the data lines of one event and the incomplete line may have together. No
+            more than that is buffered; a longer event ends the decoder.
+        names: whether to return the types of events. If False, an event of any type is returned as its data: some APIs
+            have the type in the data as well.
 
     Attributes:
-        last_event_id: the id that a reconnecting client would send as `Last-Event-ID`, "" while there is none.
-        outgrown: whether an event has outgrown the limit, as the next call will say.
+        last_event_id: the id that a reconnecting client would send as `Last-Event-ID`, "" if there is none.
+        outgrown: whether an event was longer than the limit, so that the next call will raise.
     """
 
     __slots__ = (
@@ -90,7 +89,7 @@ class SSEDecoder:
         self._reset()
 
     def _reset(self) -> None:
-        self._idle = False  # a byte order mark may come first
+        self._idle = False  # a byte order mark may be first
         self._at_start = True
         self._after_cr = False
         self._tail = bytearray()
@@ -101,16 +100,16 @@ class SSEDecoder:
         self._retry: int | None = None
 
     def feed_data(self, data: bytes) -> list[Payload]:
-        """Take in the next bytes of the stream.
+        """Parse the next bytes of the stream.
 
         Returns:
-            The events that these bytes complete, in order. Data may be b"", which the standard counts as an event.
+            The events that these bytes complete, in order. Data may be b"", which is an event by the standard.
 
         Raises:
-            LimitExceededError: an event outgrew `max_event_bytes`. Events complete before it are returned first,
-                and the error is raised by the next call. The decoder is of no use afterwards.
+            LimitExceededError: an event was longer than `max_event_bytes`. Events before it are returned first, and the
+                next call raises the error. The decoder can't be used afterwards.
         """
-        # A first read that begins as an event has no byte order mark in front of it.
+        # If the first read begins with an event's field, there is no byte order mark.
         if (self._idle or (self._at_start and not self._tail)) and len(data) <= self._max_event_bytes:
             plain = _split_plain(data)
             if plain is None and not self._names:
@@ -121,17 +120,17 @@ class SSEDecoder:
         return self._feed_slowly(data)
 
     def feed_eof(self) -> list[Payload]:
-        """Take in the end of the stream, and be ready for another one.
+        """End the stream, and be ready for another one.
 
-        An event whose empty line is missing is delivered as far as it came, even in the middle of a line: whoever
-        decodes its data sees whether it was whole. An unfinished block without data is dropped with its id.
-        `last_event_id` is kept, as for a client that reconnects.
+        An event without its empty line is returned as far as it has arrived, even in the middle of a line: decoding its
+        data shows whether it was complete. An unfinished block without data is dropped, with its id. `last_event_id` is
+        kept, for a client that reconnects.
 
         Returns:
             The last event, or nothing.
 
         Raises:
-            LimitExceededError: an event had outgrown `max_event_bytes`.
+            LimitExceededError: an event was longer than `max_event_bytes`.
         """
         self._check_size(0)
         events: list[Payload] = []
@@ -148,7 +147,7 @@ class SSEDecoder:
         try:
             self._read(data, events)
         except LimitExceededError:
-            self._tail, self._data = bytearray(), []  # hold nothing while the owner closes the stream
+            self._tail, self._data = bytearray(), []  # free the memory at once
             if not events:
                 raise
         else:
@@ -191,10 +190,10 @@ class SSEDecoder:
         return data.removeprefix(_BOM)
 
     def _read_blocks(self, data: bytes, events: list[Payload]) -> None:
-        """Read `data`, which starts where a line starts and holds a line end: the rest of the open event, then plain events."""
+        """Read `data`, which begins at a line's start and has a line end: the rest of the open event, then plain events."""
         start = 0
         if not self._is_between_events():
-            found = data.find(b"\n\n")  # where the open block ends, its empty line included
+            found = data.find(b"\n\n")  # the end of the open block, with its empty line
             start = 1 if data.startswith(b"\n") else len(data) if found < 0 else found + 2
             self._read_lines(data[:start], events)
         end = data.rfind(b"\n\n", start) + 2
@@ -244,17 +243,17 @@ class SSEDecoder:
         self._event = ""
 
     def _check_size(self, line_bytes: int) -> None:
-        """Raise if the open event would outgrow the limit with a line of so many bytes, or if one has outgrown it before."""
+        """Raise if the open event with a line of so many bytes would be too long, or if an event has been before."""
         self.outgrown = self.outgrown or self._size + line_bytes > self._max_event_bytes
         if self.outgrown:
             raise LimitExceededError(
-                f"an event is longer than {self._max_event_bytes} bytes; to take it in, raise Limits(max_event_bytes=...)",
+                f"an event is longer than {self._max_event_bytes} bytes; to allow it, increase Limits(max_event_bytes=...)",
                 limit="max_event_bytes",
             )
 
 
 def _split_plain(data: bytes) -> list[Payload] | None:
-    """The payloads of `data` if it is nothing but plain events, all with LF or all with CRLF, else None."""
+    """The payloads of `data` if it has only plain events, all with LF or all with CRLF, else None."""
     if data[:6] != b"data: ":
         return None
     if data[-2:] == b"\n\n":
@@ -265,18 +264,18 @@ def _split_plain(data: bytes) -> list[Payload] | None:
         return None
     if _LF not in inside and _CR not in inside:
         return [inside]
-    # From the right, CPython looks for the separator's rare first byte; from the left for its last, which JSON is full of.
+    # rsplit searches for the separator's first byte, which is rare; split for its last, of which JSON is full.
     payloads: list[Any] = inside.rsplit(between)
     text = b"".join(payloads)
     return None if _LF in text or _CR in text else payloads
 
 
 def _split_named(data: bytes) -> list[Payload] | None:
-    """The payloads of `data` if it is nothing but events of a type and one line of data, with LF, else None."""
+    """The payloads of `data` if it has only events with a type and one line of data, with LF, else None."""
     if data[:7] != b"event: " or data[-2:] != b"\n\n" or _CR in data:
         return None
     head = data[: data.find(b"\ndata: ") + 7]
-    alike: list[Any] = data[len(head) : -2].rsplit(b"\n\n" + head)  # a read mostly holds events of one type
+    alike: list[Any] = data[len(head) : -2].rsplit(b"\n\n" + head)  # most reads have events of one type
     if _LF not in b"".join(alike) and head.count(b"\n") == 1:
         return alike
     payloads: list[Payload] = []

@@ -1,7 +1,7 @@
-"""Common chunks, decoded many at once by what they share with one before.
+"""Decodes many common chunks at once, by the bytes that they share with an earlier one.
 
-The events of a stream are mostly alike to the letter, but for the few values that each brings. Once some of them have been
-decoded, one is cut at the values that vary::
+The events of a stream mostly have the same bytes, except for a few values. Once some of them have been decoded, one is
+split at the values that vary::
 
     literal  {"id":"c-1","model":"m","choices":[{"index":0,"delta":{"content":
     hole     "Hel"
@@ -9,10 +9,10 @@ decoded, one is cut at the values that vary::
     hole     "x7Qz"
     literal  }
 
-A read whose events all begin and end so, with these literals between, needs only its holes decoded, those of each event as one
-line, in one call: `["Hel","x7Qz"]`. Each chunk is a copy of the first one with other values. That is exact, since replacing
-one JSON value by another changes nothing else: `template_of` proves that the holes are where the values are, and
-`Template.columns` that there is one value in each hole. A read with an event that differs anywhere else is decoded as usual.
+In a read whose events all have these literals, only the holes are decoded, as a line for each event, in one call:
+`["Hel","x7Qz"]`. Each chunk is a copy of the first one with other values. That is exact, since replacing one JSON value by
+another changes nothing else: `template_of` proves that the holes are where the values are, and `Template.columns` that there
+is one value in each hole. A read with an event that differs anywhere else is decoded as usual.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -37,11 +37,11 @@ from ..types.chat import (
 from .assemble import Assembler
 from .fields import CHOICE, HEAD, MESSAGE, NULL, Grows, names
 
-ENOUGH = 16  # events in a read that make a template worth while: it costs as much as sixty of them decoded
-LESSONS = 4  # templates made in a row without use, after which no more are made
-_MOST_CHOICES = 8  # in turn; more are decoded as usual
+ENOUGH = 16  # events in a read that justify making a template, which costs as much as decoding sixty
+LESSONS = 4  # consecutive unused templates, after which no more are made
+_MOST_CHOICES = 8  # interleaved choices; with more, events are decoded as usual
 
-_LINE_END = b"\n"  # between events and between holes, as no event has one in it
+_LINE_END = b"\n"  # between events and between holes: no event contains one
 
 Column: TypeAlias = Sequence[Any]
 _Place: TypeAlias = tuple[str | int, ...]
@@ -53,14 +53,14 @@ _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 class _Kind(NamedTuple):
-    """What can vary.
+    """A kind of value that can vary.
 
     Attributes:
-        type: of the value.
-        probe: JSON that no server sends: it stands in the hole while a template is proved.
-        having: what has the value in a chunk, one of `_CLASSES`; "" where nothing has it, and it is found in the event alone.
-        stored: the attribute there.
-        flat: the attribute of a flat chunk, if it has a place there.
+        type: the value's type.
+        probe: JSON that no server sends, put into the hole to prove a template.
+        having: the record with the value in a chunk, one of `_CLASSES`; "" if it is only in the event.
+        stored: its attribute in that record.
+        flat: its attribute in a flat chunk, if there is one.
     """
 
     type: Any
@@ -103,19 +103,19 @@ _KINDS: dict[_Place, _Kind] = {
     _LOGPROBS: _kind(msgspec.Raw, b"{%b:1}" % _PROBE, "choice", "logprobs", "logprobs"),
     _USAGE: _kind(Usage, b'{"prompt_tokens":-77}', "chunk", "usage", "usage"),
 }
-_UNNAMED = _Kind(str, _PROBE)  # a text that no struct names, such as padding
+_UNNAMED = _Kind(str, _PROBE)  # a text in an unknown field, such as padding
 
-# Objects and lists of one that are looked into, to find what varies.
+# Objects, and lists of one, that are searched for values that vary.
 _LOOKED_INTO = frozenset({_CHOICE[:1], _CHOICE, _DELTA, _CALL[:-1], _CALL, _ARGUMENTS[:-1]})
 _NAMED: dict[_Place, set[str]] = {(): {row.name for row in HEAD}, _CHOICE: {row.name for row in CHOICE}}
 
 
 class Template:
-    """An event with holes in the places of the values that vary.
+    """An event with holes for the values that vary.
 
     Args:
         literals: the bytes around the holes.
-        places: where the holes are.
+        places: the paths of the holes.
         chunk: the event, decoded.
     """
 
@@ -141,7 +141,7 @@ class Template:
         self._first, *cuts, self._last = literals
         self._between = self._last + _LINE_END + self._first
         self._places = tuple(places)
-        # Of more than two values in a line, each literal between has its own mark, which tells their order.
+        # With more than two values in a line, each literal between has its own mark, which shows their order.
         self._step = 2 if len(places) > 2 else 1
         self._cuts = [(cut, b",%d," % n if self._step == 2 else b",") for n, cut in enumerate(cuts)]
         self._decode = _decoder(self._places, self._step)
@@ -155,12 +155,12 @@ class Template:
         self._piece = build(
             GenericStreamingChunk, id=chunk.id, model=chunk.model, index=choice.index or 0, tool_use=calls[0] if calls else None
         )
-        # Fields that no struct names are looked for in the event; where there are none, no choice need know its event.
+        # Unknown fields are read from the event; if there are none, choices need no source.
         set_source(choice, b"0".join(literals))
         self._has_unknown = bool(unknown_fields(choice))
 
     def columns(self, events: list[Any]) -> dict[_Place, Column] | None:
-        """The values of all events, by their places; None unless all events fit, and each brings content."""
+        """The values of all events, by path; None unless all events fit, and each has content."""
         try:
             rows = self._decode(self._lines(events))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -175,7 +175,7 @@ class Template:
         return dict(zip(self._places, columns[:: self._step], strict=True))
 
     def _lines(self, events: list[Any]) -> bytes:
-        """For each event a line with the list of its values, as JSON; b"" where an event does not fit."""
+        """For each event a line with the JSON list of its values; b"" for an event that does not fit."""
         if not (events[0].startswith(self._first) and events[-1].endswith(self._last)):
             return b""
         rows = list(map(self._inside, events))
@@ -186,28 +186,28 @@ class Template:
             return _LINE_END.join(rows)
         lines = b"[" + b"]\n[".join(rows) + b"]"
         for literal, mark in self._cuts:
-            rows = lines.rsplit(literal)  # and joined again, in half the time that replacing it takes
+            rows = lines.rsplit(literal)  # and joined below: half the time of bytes.replace
             if len(rows) != len(events) + 1:
                 return b""
             lines = mark.join(rows)
         return lines
 
-    def take(self, columns: dict[_Place, Column], assembler: Assembler) -> bool:
-        """Add what the events bring to the answer; False where they need the long way round, and nothing is added."""
+    def add(self, columns: dict[_Place, Column], assembler: Assembler) -> bool:
+        """Add the events' values to the answer; False if they need the slow path: then nothing is added."""
         indexes = columns.get(_INDEX)
         if indexes is None:
-            return self._take(columns, assembler, self._choice.index)
+            return self._add_to_choice(columns, assembler, self._choice.index)
         found = set(indexes)
         if len(found) > _MOST_CHOICES or _ARGUMENTS in columns or any(assembler.begun(index) is None for index in found):
             return False
         for index in found:
             is_its = list(map(index.__eq__, indexes))
-            self._take({place: list(compress(column, is_its)) for place, column in columns.items()}, assembler, index)
+            self._add_to_choice({place: list(compress(column, is_its)) for place, column in columns.items()}, assembler, index)
         if _USAGE in columns:
             assembler.usage = columns[_USAGE][-1]
         return True
 
-    def _take(self, columns: dict[_Place, Column], assembler: Assembler, index: int | None) -> bool:
+    def _add_to_choice(self, columns: dict[_Place, Column], assembler: Assembler, index: int | None) -> bool:
         state = assembler.begun(index)
         if state is None:
             return False
@@ -223,7 +223,7 @@ class Template:
         return True
 
     def chunks(self, columns: dict[_Place, Column], events: list[bytes]) -> list[Any]:
-        """What decoding the events, which have these values, would give."""
+        """The chunks of the events with these values."""
         return _maker(self._places, self._has_unknown)(self._originals, events, *columns.values())
 
     def pieces(self, columns: dict[_Place, Column], events: list[bytes]) -> list[Any]:
@@ -235,7 +235,7 @@ class Template:
 
 @cache
 def _decoder(places: tuple[_Place, ...], step: int) -> Callable[[bytes], list[Any]]:
-    """Decodes lines: the values at these places, or lists of them with a mark between two."""
+    """A decoder of lines: the values at these paths, or lists of them with marks in between."""
     kinds = [_KINDS.get(place, _UNNAMED).type for place in places]
     if len(kinds) == 1:
         return msgspec.json.Decoder(kinds[0]).decode_lines
@@ -249,7 +249,7 @@ _Make: TypeAlias = Callable[..., list[Any]]
 
 @cache
 def _maker(places: tuple[_Place, ...], knows_event: bool) -> _Make:
-    """Makes chunks of the columns at these places; `knows_event`: their choices have fields that no struct names."""
+    """A function that makes chunks of the columns at these paths; `knows_event`: their choices have unknown fields."""
     kinds = [_KINDS.get(place, _UNNAMED) for place in places]
     stores = [f"{kind.having}.{kind.stored} = v{n}" for n, kind in enumerate(kinds) if kind.having]
     links = ["choice.delta = delta", "chunk.choices = [choice]", *([f"choice.{SOURCE_SLOT} = event"] if knows_event else [])]
@@ -261,7 +261,7 @@ def _maker(places: tuple[_Place, ...], knows_event: bool) -> _Make:
 
 @cache
 def _flat_maker(places: tuple[_Place, ...]) -> _Make:
-    """Makes flat chunks of the columns at these places."""
+    """A function that makes flat chunks of the columns at these paths."""
     stores = [f"piece.{kind.flat} = v{n}" for n, place in enumerate(places) if (kind := _KINDS.get(place, _UNNAMED)).flat]
     if _ARGUMENTS not in places:
         return _written(places, ("piece",), stores)
@@ -270,9 +270,9 @@ def _flat_maker(places: tuple[_Place, ...]) -> _Make:
 
 
 def _written(places: tuple[_Place, ...], copied: tuple[str, ...], stores: list[str]) -> _Make:
-    """Code that stores a row's values in copies of some records, and gives the first of these copies.
+    """A generated function that stores each row's values in copies of some records, and returns the first of these copies.
 
-    A store in a loop costs a third of the call that stores one value of a column.
+    An assignment in generated code costs a third of a call that sets one value.
     """
     first, *others = copied
     values = [f"v{n}" for n in range(len(places))]
@@ -295,9 +295,9 @@ def make(originals, events, {", ".join(f"c{value}" for value in values)}):
 
 
 class TemplateCache:
-    """The template of one stream, and whether it is worth making another.
+    """The template of one stream, and whether to make another.
 
-    A server whose events never fit is not served so for ever: after some templates in vain no more are made.
+    For a server whose events never fit, no more are made after `LESSONS` unused templates.
     """
 
     __slots__ = ("_lessons", "_template")
@@ -312,7 +312,7 @@ class TemplateCache:
         return self._lessons > 0
 
     def match(self, events: list[Any]) -> tuple[Template, dict[_Place, Column]] | None:
-        """The template that all the events fit, and their values; None where there is none."""
+        """The template that all events fit, and their values; None if there is none."""
         if self._template is None or len(events) < 2:
             return None
         columns = self._template.columns(events)
@@ -322,15 +322,15 @@ class TemplateCache:
         return self._template, columns
 
     def learn(self, event: bytes, before: bytes) -> None:
-        """Make the template of two events that were taken in the quick way, from a read full of them."""
+        """Make a template from two events of a full read that took the fast path."""
         self._template = template_of(event, before) if self._lessons > 0 else None
         self._lessons -= 1
 
 
 def template_of(event: bytes, other: bytes) -> Template | None:
-    """The template of an event, with holes for what mostly varies, and for what is different in another one.
+    """The template of an event, with holes for values that usually vary, and for those that differ in another event.
 
-    None where the events differ in more, or a hole's place can't be proved.
+    None if the events differ elsewhere, or a hole can't be proved.
     """
     if _LINE_END in event:
         return None
@@ -341,7 +341,7 @@ def template_of(event: bytes, other: bytes) -> Template | None:
         if template is None or template.columns([event, other]) is not None:
             return template
         others = dict(_values(other))
-    except ValueError:  # duplicate keys, or keys in escapes of the server's own
+    except ValueError:  # duplicate keys, or unusual escapes in keys
         return None
     if found.keys() != others.keys():
         return None
@@ -360,7 +360,7 @@ def _may_vary(place: _Place, value: bytes) -> bool:
 
 
 def _proved(event: bytes, found: dict[_Place, slice], places: set[_Place]) -> Template | None:
-    """The template of an event with holes at these places, if a probe in each shows where the values are."""
+    """The template of an event with holes at these paths, if probes in the holes are decoded to the right values."""
     holes = [place for place in found if place in places]  # in their order in the event
     chunk = _decode_chat(event)
     if not holes or any(call.id or _ARGUMENTS not in places for call in chunk.choices[0].delta.tool_calls or ()):
@@ -390,14 +390,14 @@ def _between(event: bytes, places: list[slice]) -> list[bytes]:
 
 
 def _values(data: bytes, place: _Place = (), start: int = 0) -> Iterator[tuple[_Place, slice]]:
-    """Where the values in an object stand in an event, those of the objects that are looked into.
+    """The positions of the values in an event's object, including those in nested objects that are searched.
 
     Args:
         data: the object.
-        place, start: where it stands.
+        place, start: its path and position.
 
     Raises:
-        ValueError: that can't be seen.
+        ValueError: they can't be found.
     """
     at = 0
     for name, raw in _decode_object(data).items():
@@ -416,7 +416,7 @@ def _values(data: bytes, place: _Place = (), start: int = 0) -> Iterator[tuple[_
 
 
 def _after(data: bytes, wanted: bytes, at: int, between: tuple[bytes, ...]) -> int:
-    """Where `wanted` ends, which comes next, after white space and one of the bytes in `between`."""
+    """The end of `wanted`, which must be next, after white space and one of the bytes in `between`."""
     found = data.index(wanted, at)
     if data[at:found].strip() not in between:
         raise ValueError

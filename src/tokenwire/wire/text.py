@@ -1,4 +1,4 @@
-"""OpenAI's older "Create completion". Messages become the prompt: one message its text, several a text each."""
+"""OpenAI's older "Create completion". Messages are converted to the prompt: a text for each, or a single text."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ def _body(model: str, content: object, params: Mapping[str, Any]) -> dict[str, A
 
 
 def _prompt_of(content: object) -> object:
-    """The prompt as the caller gave it, or made of messages."""
+    """The caller's prompt, or one made from messages."""
     if not isinstance(content, list) or not all(isinstance(item, dict) for item in content):
         return content
     texts = [_text_of(message.get("content")) for message in content]

@@ -1,7 +1,7 @@
 """Which piece of a stream belongs to which tool call, and how calls grow.
 
-A piece is OpenAI's if it brings its call's index, and an id and a name only where the call begins. Many servers say it in
-another way. The rules, in the order in which they are tried, and who needs them:
+In OpenAI's format a piece has its call's index, and an id and a name only in the call's first piece. Many servers send other
+formats. The rules, in the order in which they are tried, and the servers that need them:
 
 ====================================================  ==============================  =====================================
 a piece with                                          belongs to                      sent so by
@@ -17,12 +17,12 @@ a name, after arguments that are complete             a new call                
 any other name                                        the call of its index           Gemini: `get_` + `weather`
 ====================================================  ==============================  =====================================
 
-- A negative index is none. Where a call begins at an index that another has, or without one, it gets a number of its own;
-  calls are ordered by number. Anthropic's gateways count content blocks, so that the first call's is 1: any number is good.
-- The first id is the call's. Empty ids and names are none.
-- A name is joined from its pieces, unless it is the whole name once more.
-- Arguments are joined. Where that gives no JSON, because they were sent whole once more after their pieces (elizaOS), or
-  because each piece repeated all before it (Baidu's Qianfan), the last whole counts. See `_as_meant`.
+- A negative index counts as missing. A call that begins at another's index, or without one, gets a new number; calls are
+  ordered by number. Anthropic's gateways count content blocks, so that the first call may have the number 1.
+- The first id is the call's. Empty ids and names count as missing.
+- A name is joined from its pieces, unless a piece repeats the whole name.
+- Arguments are joined. If that is not JSON, because they were sent again as a whole after their pieces (elizaOS), or because
+  each piece repeated all before it (Baidu's Qianfan), the last whole counts. See `_as_meant`.
 """
 
 from collections.abc import Sequence
@@ -36,18 +36,18 @@ from ..types.chat import ChatCompletionDeltaToolCall, DeltaFunction
 from .fields import OF_EVENTS
 from .growing import Merged, Pieces, grow, settle, whole
 
-_LOOKS: Final = 8  # at a call's arguments, whether they are complete: each costs a look at all of them
+_LOOKS: Final = 8  # the most checks whether a call's arguments are complete JSON, each of which parses all of them
 
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-class _Call:
+class _ArrivingCall:
     """A call that is arriving.
 
     Attributes:
-        number: its place among the calls of the choice.
-        fields: what has been collected.
-        arguments: those of its function, which are also among `fields`; None before the first piece.
+        number: its position among the choice's calls.
+        fields: the collected fields.
+        arguments: its function's arguments, also in `fields`; None before the first piece.
     """
 
     __slots__ = ("_looks", "arguments", "fields", "number")
@@ -76,8 +76,8 @@ class _Call:
         text = self.arguments.whole()
         return not (is_same and arguments == text) and _is_object(text)
 
-    def take(self, part: ChatCompletionDeltaToolCall, decoded: dict[int, Any]) -> None:
-        """Take in a piece."""
+    def add(self, part: ChatCompletionDeltaToolCall, decoded: dict[int, Any]) -> None:
+        """Add a piece."""
         if part.id:
             self.fields.setdefault("id", part.id)
         if part.type:
@@ -90,7 +90,7 @@ class _Call:
         grow_unnamed(self.fields, part, decoded)
 
     def settle(self) -> int:
-        """Make blocks of the pieces, unless they have to be told apart; returns how many fields were looked at."""
+        """Join pieces to blocks, unless they must stay separate. Returns the number of fields examined."""
         return 1 if self.arguments and _is_each_the_last(self.arguments) else settle(self.fields.values())
 
     def whole(self) -> Fields:
@@ -106,9 +106,9 @@ class ToolCalls:
     __slots__ = ("_calls", "_known", "_next")
 
     def __init__(self) -> None:
-        self._calls: dict[int, _Call] = {}  # by number
-        self._known: dict[Any, _Call] = {}  # by index, by id, by both; and None for the one begun last
-        self._next = 0  # a number above all that are taken
+        self._calls: dict[int, _ArrivingCall] = {}  # by number
+        self._known: dict[Any, _ArrivingCall] = {}  # by index, by id, by both; and by None for the call that began last
+        self._next = 0  # a number above all that are in use
 
     def add(self, part: ChatCompletionDeltaToolCall, decoded: dict[int, Any] | None) -> int:
         """Take in a piece.
@@ -124,23 +124,23 @@ class ToolCalls:
         if function is not None and not (part.id or function.name or part.custom):
             call = self._known.get(part.index)
             is_named = decoded is None or not (has_source(part) or has_source(function))
-            if call is not None and call.arguments is not None and is_named:  # the common piece: arguments and no more
+            if call is not None and call.arguments is not None and is_named:  # a common piece: only arguments
                 if function.arguments:
                     call.arguments.append(function.arguments)
                 return call.number
         call = self._call_of(part)
-        call.take(part, {} if decoded is None else decoded)
+        call.add(part, {} if decoded is None else decoded)
         return call.number
 
     def extend(self, part: ChatCompletionDeltaToolCall, arguments: Sequence[str]) -> bool:
-        """Take in many common pieces of the call whose number is their index, one after another.
+        """Add many common pieces of the call whose number is their index, in order.
 
         Args:
-            part: one like them; it has no fields but those that its struct names.
-            arguments: what each brings, and nothing else.
+            part: one of them; it has no unknown fields.
+            arguments: the arguments in each, which has nothing else.
 
         Returns:
-            Whether they are such pieces; otherwise nothing was taken in.
+            Whether they are such pieces; otherwise nothing was added.
         """
         function, call = part.function, self._known.get(part.index)
         if function is None or part.id or function.name or part.custom:
@@ -148,12 +148,12 @@ class ToolCalls:
         if call is None or call.arguments is None or call.number != part.index:
             return False
         call.arguments.extend(arguments)
-        if not arguments[-1].startswith(arguments[0]):  # each has to be told apart where it repeats all before it
+        if not arguments[-1].startswith(arguments[0]):  # pieces that repeat all before them must stay separate
             call.arguments.settle()
         return True
 
-    def _call_of(self, part: ChatCompletionDeltaToolCall) -> _Call:
-        """The call of a piece, to be found again by what the piece brings."""
+    def _call_of(self, part: ChatCompletionDeltaToolCall) -> _ArrivingCall:
+        """The call of a piece, which is also indexed by the piece's index and id."""
         index = part.index if part.index is not None and part.index >= 0 else None
         id, name = part.id or None, _name_of(part)
         call = self._find(index, id, name, part.function and part.function.arguments)
@@ -165,7 +165,7 @@ class ToolCalls:
             self._known[id] = self._known[index, id] = call
         return call
 
-    def _find(self, index: int | None, id: str | None, name: str | None, arguments: str | None) -> _Call | None:
+    def _find(self, index: int | None, id: str | None, name: str | None, arguments: str | None) -> _ArrivingCall | None:
         by_id = self._known.get(id if index is None else (index, id)) if id else None
         call = by_id or self._known.get(index)
         if call is None and id and not name:
@@ -175,15 +175,15 @@ class ToolCalls:
         is_new = by_id is None and (index is None or (id and call.id))
         return None if is_new or call.is_over(name, arguments) else call
 
-    def _begin(self, index: int | None) -> _Call:
+    def _begin(self, index: int | None) -> _ArrivingCall:
         number = self._next if index is None or index in self._calls else index
         self._next = max(self._next, number + 1)
-        call = self._calls[number] = self._known[None] = _Call(number)
+        call = self._calls[number] = self._known[None] = _ArrivingCall(number)
         self._known[number if index is None else index] = call
         return call
 
     def settle(self) -> int:
-        """Make blocks of the pieces; returns how many fields were looked at."""
+        """Join pieces to blocks. Returns the number of fields examined."""
         return sum(call.settle() for call in self._calls.values())
 
     def call(self, number: int) -> Fields:
@@ -201,12 +201,12 @@ def _name_of(part: ChatCompletionDeltaToolCall) -> str | None:
 
 
 def _as_meant(pieces: Pieces) -> str:
-    """The arguments that came in these pieces: all of them joined, or what they repeat."""
+    """The arguments in these pieces: all joined, or what they repeat."""
     text = pieces.whole()
     half = text[: len(text) // 2]
     if text == half + half and _is_object(half):
         return half
-    # Pieces of an object each of which begins with all before it make no JSON, and only those do.
+    # Pieces of an object that each begin with all before it do not join to JSON.
     is_cumulative = len(pieces) > 1 and not pieces.blocks and text.startswith("{") and _is_each_the_last(pieces)
     return pieces[-1] if is_cumulative and _is_object(pieces[-1]) and not _is_object(text) else text
 
@@ -225,20 +225,20 @@ def _is_object(text: str) -> bool:
 
 
 def grow_unnamed(fields: Fields, piece: Record, decoded: dict[int, Any]) -> None:
-    """Take in what a piece brings in fields that no struct names."""
+    """Add the unknown fields of a piece."""
     if has_source(piece):
         grow_all(fields, unknown_fields(piece, decoded))
 
 
 def grow_all(fields: Fields, unnamed: Fields) -> None:
-    """Take in fields that no struct names."""
+    """Add unknown fields."""
     for name, value in unnamed.items():
         if name not in OF_EVENTS:
             grow(fields, name, value, by_index=True)
 
 
 def grow_function(fields: Fields, name: str, part: DeltaFunction, decoded: dict[int, Any]) -> None:
-    """Take in a piece of the function in a field."""
+    """Add a piece of the function in a field."""
     function = fields.setdefault(name, Merged())
     if part.name and part.name != function.get("name"):
         function["name"] = function.get("name", "") + part.name

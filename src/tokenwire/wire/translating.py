@@ -1,4 +1,4 @@
-"""What the decoders of other APIs' events have in common: the head of their chunks, and where these go."""
+"""The base class for decoders of other APIs' events."""
 
 from typing import Any, ClassVar
 
@@ -16,7 +16,7 @@ class TranslatingDecoder:
     """The state of an `EventDecoder` whose events become chunks of chat completions."""
 
     last_event: ClassVar[str]
-    reads_names: ClassVar[bool] = False  # each event says in its data what it is
+    reads_names: ClassVar[bool] = False  # each event has its type in its data
 
     def __init__(self, shape: Shape, model: str) -> None:
         self.assembler: Assembler = Assembler(whole_class(shape))
@@ -27,7 +27,7 @@ class TranslatingDecoder:
         self._is_flat: bool = shape is GenericStreamingChunk
         self._converter: Converter | None = None if shape is ModelResponseStream else Converter(shape, model)
         self._model: str = model
-        self._head: ModelResponseStream | None = None  # what all chunks have in common
+        self._head: ModelResponseStream | None = None  # the common fields of all chunks
         self._flat: GenericStreamingChunk = _FLAT
         self._calls: int = 0
 
@@ -37,11 +37,11 @@ class TranslatingDecoder:
         self._flat.id, self._flat.model = head.id, head.model
 
     def _take(self, chunk: ModelResponseStream) -> list[Any]:
-        """A chunk that is not a common one, as part of the answer."""
+        """Add a chunk that is not a common one to the answer. Returns it in the caller's shape."""
         self.assembler.add(chunk)
         return [chunk] if self._converter is None else self._converter.convert(chunk)
 
     def _take_whole(self, answer: ModelResponse) -> list[Any]:
-        """A whole answer that came where events were asked for."""
+        """Add a whole answer that was sent instead of events."""
         self.done = True
         return [piece for chunk in response_chunks(answer) for piece in self._take(chunk)]

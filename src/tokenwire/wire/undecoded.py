@@ -1,4 +1,4 @@
-"""What did not decode as what was expected: errors that stand in an answer's place, and the second look."""
+"""For data that did not decode: error objects sent instead of an answer, and the lenient decoder."""
 
 from functools import cache
 from types import ModuleType
@@ -8,27 +8,27 @@ import msgspec
 from ..exceptions import APIError
 from .errors import SHOWN_BYTES, error_from_object
 
-# What decoding raises for bytes that are not JSON, not UTF-8, of another shape, or nested too deeply.
+# Raised by decoding for bytes that are not JSON, not UTF-8, of another structure, or nested too deeply.
 UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _decode_any = msgspec.json.Decoder().decode
 
 
 @cache
-def second_look() -> ModuleType:
-    """`lenient`, loaded where it is needed."""
+def lenient_decoder() -> ModuleType:
+    """The module `lenient`, loaded when it is needed."""
     from . import lenient
 
     return lenient
 
 
 def says_nothing(error: object) -> bool:
-    """Whether an error is an empty one, as some servers send beside good answers."""
+    """Whether an error is empty: some servers send an empty error with a good answer."""
     return not any(error.values()) if isinstance(error, dict) else not error
 
 
 def error_in(data: bytes) -> APIError | None:
-    """The error that stands in what was not decoded, if there is one."""
+    """The error object in data that did not decode, if there is one."""
     body = decode_or_text(data)
     fields = body[0] if isinstance(body, list) and len(body) == 1 else body  # Google's errors are lists of one
     if isinstance(fields, dict) and fields.get("error") is not None:
@@ -37,7 +37,7 @@ def error_in(data: bytes) -> APIError | None:
 
 
 def decode_or_text(data: bytes) -> object:
-    """The JSON, for an error that shows it; the beginning of the text where it is none."""
+    """The data as JSON, for an error's `body`; the beginning of the text if it is not JSON."""
     try:
         return _decode_any(data)
     except UNDECODABLE:

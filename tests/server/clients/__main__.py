@@ -1,5 +1,7 @@
 """`python -m tests.server.clients [NAME ...]`: each client in an environment of its own against our server, and a table.
 
+With `--through chat`, `responses` or `messages` there is a gateway in between, which asks the server in that dialect.
+
 The environments stay in `--folder`, so that the next run is quick. This needs the package registries.
 """
 
@@ -9,9 +11,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
-from .table import CLIENTS, HERE, Client, run, served
+from .table import CLIENTS, HERE, THROUGH, Client, run, served
 
 INSTALL_SECONDS = 900
 
@@ -23,11 +26,15 @@ def main() -> int:
     default = Path(tempfile.gettempdir(), "tokenwire-clients")
     parser.add_argument("--folder", type=Path, default=default, help="of the environments (default: %(default)s)")
     parser.add_argument("--python", default=sys.executable, help="what makes Python's (default: this one)")
+    parser.add_argument("--through", choices=THROUGH, help="the dialect of a gateway in between (default: no gateway)")
     arguments = parser.parse_args()
     chosen = [client for client in CLIENTS if not arguments.names or client.name in arguments.names]
     failed = False
     print("| client | version | outcome |\n|---|---|---|")
-    with served() as url:
+    with ExitStack() as servers:
+        url = servers.enter_context(served())
+        if arguments.through:
+            url = servers.enter_context(served(THROUGH[arguments.through], url))
         for client in chosen:
             version, outcome = _tried(client, arguments.folder / client.name.replace(" ", "-"), arguments.python, url)
             failed |= outcome.startswith("**")

@@ -35,7 +35,19 @@ with client.messages.stream(model="tools", max_tokens=9, messages=HI, tools=[ADD
 result = {"type": "tool_result", "tool_use_id": called.content[0].id, "content": "3"}
 history = [*HI, {"role": "assistant", "content": called.content}, {"role": "user", "content": [result]}]
 print("result:", said(client.messages.create(model="words", max_tokens=9, messages=history, tools=[ADD])))
+ask = {"model": "adder", "max_tokens": 9, "tools": [ADD]}
+with client.messages.stream(messages=HI, **ask) as stream:
+    called = stream.get_final_message()
+result = {"type": "tool_result", "tool_use_id": called.content[0].id, "content": "3"}
+history = [*HI, {"role": "assistant", "content": called.content}, {"role": "user", "content": [result]}]
+with client.messages.stream(messages=history, **ask) as stream:
+    print("a turn:", said(called), "|", said(stream.get_final_message()))
+print("tokens:", client.messages.count_tokens(model="counts", messages=HI).input_tokens)
 print("models:", *(model.id for model in client.models.list(limit=1000)))
+try:
+    client.messages.count_tokens(model="words", messages=HI)
+except anthropic.APIStatusError as error:
+    print("error: tokens", type(error).__name__, error.status_code)
 for model in ("busy", "nobody"):
     try:
         client.messages.create(model=model, max_tokens=9, messages=HI)
@@ -47,4 +59,4 @@ try:
         for _ in stream:
             pass
 except anthropic.APIStatusError as error:
-    print("broken:", stream.current_message_snapshot.content[0].text, error.body["error"]["type"])
+    print("broken:", stream.current_message_snapshot.content[0].text, error.body["type"])

@@ -14,6 +14,11 @@ from tokenwire import (
     Usage,
 )
 
+# What Claude Code and Codex call the tool that runs a command, and its arguments.
+SHELLS = {
+    "Bash": '{"command": "echo is $((6 * 7))", "description": "Reckon."}',
+    "exec_command": '{"cmd": "echo is $((6 * 7))"}',
+}
 USAGE = Usage(prompt_tokens=2, completion_tokens=3, total_tokens=5)
 
 
@@ -29,6 +34,30 @@ async def tools(**_: Any) -> Any:
     rest: Any = {"id": None, "type": "function", "index": 0, "function": {"name": None, "arguments": ' "b": 2}'}}
     yield GenericStreamingChunk(tool_use=rest)
     yield GenericStreamingChunk(is_finished=True, finish_reason="tool_calls", usage=USAGE)
+
+
+async def adder(messages: Any, **_: Any) -> Any:
+    """Asks for a sum, and says what it is told."""
+    if messages[-1]["role"] == "tool":
+        yield f"It is {messages[-1]['content']}."
+        yield GenericStreamingChunk(is_finished=True, finish_reason="stop", usage=USAGE)
+        return
+    asking: Any = tools
+    async for piece in asking():
+        yield piece
+
+
+async def agent(messages: Any, optional_params: Any, **_: Any) -> Any:
+    """Runs a command by whichever tool there is for that, and tells what came of it."""
+    results = [message["content"] for message in messages if message["role"] == "tool"]
+    if results:
+        yield f"It is {'42' if 'is 42' in str(results) else results}."
+        yield GenericStreamingChunk(is_finished=True, finish_reason="stop", usage=USAGE)
+        return
+    yield "Let me see."
+    (name,) = SHELLS.keys() & {tool["function"]["name"] for tool in optional_params["tools"] if "function" in tool}
+    call: Any = {"id": "call_1", "type": "function", "index": 0, "function": {"name": name, "arguments": SHELLS[name]}}
+    yield GenericStreamingChunk(tool_use=call, is_finished=True, finish_reason="tool_calls", usage=USAGE)
 
 
 async def busy(**_: Any) -> Any:
@@ -77,13 +106,30 @@ async def scores(prompt: Any, echo: Any = None, logprobs: Any = None, **_: Any) 
     return TextCompletionResponse(choices=[choice])
 
 
-MODELS: dict[str, Any] = {
+TALKING: dict[str, Any] = {
     "words": words,
     "tools": tools,
+    "adder": adder,
+    "agent": agent,
     "busy": busy,
     "broken": broken,
+}
+OTHERS: dict[str, Any] = {
     "vectors": Vectors(),
     "invoice": invoice,
     "scores": scores,
+    "pictures": Pictures(),
+    "counts": Counts(),
 }
-MORE: dict[str, Any] = {"pictures": Pictures(), "counts": Counts()}
+
+
+def served(prefix: str = "", base: str = "") -> dict[str, Any]:
+    """The models: the handlers themselves, or those of an endpoint at `base`, asked in the dialect that a prefix means.
+
+    What only OpenAI's API has is asked in its words, and the number of tokens by an API that counts.
+    """
+    if not prefix:
+        return {**TALKING, **OTHERS}
+    prefixes = dict.fromkeys(OTHERS, "openai/") | dict.fromkeys((*TALKING, "invoice"), prefix)
+    prefixes["counts"] = prefix if prefix != "openai/" else "openai/responses/"
+    return {name: {"model": f"{prefixes[name]}{name}", "api_base": base, "api_key": "sk-key"} for name in (*TALKING, *OTHERS)}

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ...exceptions import APIError
-from ...types._record import build
+from ...types._record import OpenRecord, build
 from ...types._source import Fields, set_source
 from ...types.chat import Choices, CompletionTokensDetails, Message, ModelResponse, PromptTokensDetails, Usage
 from ..errors import error_from_object, malformed, unusable
@@ -124,10 +124,10 @@ def usage_fields(usage: Usage | None) -> Fields:
     if usage is None:
         return {"input_tokens": 0, "output_tokens": 0}
     prompt_details, completion_details = usage.prompt_tokens_details, usage.completion_tokens_details
-    cached = usage.get("cache_read_input_tokens")
-    if cached is None and prompt_details is not None:
-        cached = prompt_details.cached_tokens
-    stored = usage.get("cache_creation_input_tokens")
+    cached, stored = _count(usage, "cache_read_input_tokens"), _count(usage, "cache_creation_input_tokens")
+    if prompt_details is not None:
+        cached = prompt_details.cached_tokens if cached is None else cached
+        stored = _count(prompt_details, "cache_write_tokens") if stored is None else stored
     fields: Fields = {
         "input_tokens": max((usage.prompt_tokens or 0) - (cached or 0) - (stored or 0), 0),
         "cache_creation_input_tokens": stored,
@@ -150,7 +150,7 @@ def message_fields(response: ModelResponse, *, id: str, model: str, stops: Colle
     message = choice.message.model_dump(exclude_none=True)
     refuse_unsayable({**message, "choices": response.choices[1:]})
     finish = choice.finish_reason
-    if message.get("refusal") and not message.get("content"):
+    if message.get("refusal"):
         finish = "content_filter"
     elif finish in (None, "stop") and message.get("tool_calls"):
         finish = "tool_calls"  # as some servers have it, which were told which tool to call
@@ -180,6 +180,6 @@ def refuse_unsayable(message: Mapping[str, Any]) -> None:
             )
 
 
-def _count(fields: Fields, name: str) -> int | None:
+def _count(fields: Fields | OpenRecord, name: str) -> int | None:
     value = fields.get(name)
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

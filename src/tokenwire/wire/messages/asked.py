@@ -12,7 +12,7 @@ a request's field                               in a chat call
 `max_tokens`, `temperature`, `top_p`            the same
 `thinking`, `top_k`, and others in `_HANDED_ON`   the same, for handlers and for endpoints that speak Messages: see `plain`
 `cache_control`, `is_error`, notes of tools     stay where they stand, for the same
-tools of the server, `mcp_servers`, `container`  can't be said; an error names it
+tools of the server, and what `_REFUSED` names  can't be said; an error names it
 ==============================================  ======================================================================
 """
 
@@ -23,7 +23,7 @@ from msgspec import Meta, Struct
 
 from ...types._source import Fields
 from .described import CHOICE, SYSTEM_BLOCK, TOOL, TURN
-from .turns import chat_messages, wrong_at
+from .turns import chat_messages, no_more_than, wrong_at
 
 _SEEN_TO: Final = frozenset({"model", "stream", "system", "messages"})
 
@@ -34,8 +34,23 @@ _HANDED_ON: Final = frozenset(
 _TOOL_FIELDS: Final = frozenset({"type", "name", "description", "input_schema", "strict"})
 _CHOICES: Final = {"auto": "auto", "any": "required", "none": "none"}
 
+_CHOICE_FIELDS: Final = frozenset({"type", "name", "disable_parallel_tool_use"})
+_REFUSED: Final = {
+    "billing_policy": "nothing is billed here",
+    "compaction": "conversations are not compacted here",
+    "container": "there are no containers here",
+    "fallback_credit_token": "nothing is billed here",
+    "fallbacks": "which models stand in for another is set at the server",
+    "mcp_servers": "no tool is called here: give tools of your own",
+    "thread": "nothing is stored here: send the whole conversation as messages",
+    "workspace_id": "there are no workspaces here",
+}
+
 # Parts of a call that endpoints which speak chat are not sent.
-_NOTES_OF_MESSAGES: Final = ("cache_control", "is_error", "thinking_blocks", "reasoning_content", "provider_specific_fields")
+_NOTES_OF_MESSAGES: Final = (
+    *("cache_control", "is_error", "toolset_name"),
+    *("thinking_blocks", "reasoning_content", "provider_specific_fields"),
+)
 
 
 Turn: TypeAlias = Annotated[dict[str, Any], Meta(extra_json_schema=TURN)]
@@ -43,6 +58,7 @@ Turns: TypeAlias = Annotated[list[Turn], Meta(min_length=1)]
 System: TypeAlias = str | list[Annotated[dict[str, Any], Meta(extra_json_schema=SYSTEM_BLOCK)]]
 Tool: TypeAlias = Annotated[dict[str, Any], Meta(extra_json_schema=TOOL)]
 Choice: TypeAlias = Annotated[dict[str, Any], Meta(extra_json_schema=CHOICE)]
+NotHere: TypeAlias = Annotated[Any, Meta(extra_json_schema={"enum": [None]})]  # see `_REFUSED`
 
 
 class Who(Struct, forbid_unknown_fields=True):
@@ -51,7 +67,7 @@ class Who(Struct, forbid_unknown_fields=True):
     user_id: str | None = None
 
 
-class Format(Struct, tag_field="type", tag="json_schema"):
+class Format(Struct, tag_field="type", tag="json_schema", forbid_unknown_fields=True):
     """The JSON of what a schema describes."""
 
     schema: dict[str, Any]
@@ -69,10 +85,16 @@ class CountRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 
     model: str
     messages: Turns
+    billing_policy: NotHere = None
     cache_control: dict[str, Any] | None = None
+    compaction: NotHere = None
+    container: NotHere = None
     context_management: dict[str, Any] | None = None
     diagnostics: dict[str, Any] | None = None
+    fallback_credit_token: NotHere = None
+    fallbacks: NotHere = None
     inference_geo: str | None = None
+    mcp_servers: NotHere = None
     metadata: Who | None = None
     output_config: OutputConfig | None = None
     service_tier: str | None = None
@@ -81,11 +103,13 @@ class CountRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     system: System | None = None
     temperature: float | None = None
     thinking: dict[str, Any] | None = None
+    thread: NotHere = None
     tool_choice: Choice | None = None
     tools: list[Tool] | None = None
     top_k: int | None = None
     top_p: float | None = None
     user_profile_id: str | None = None
+    workspace_id: NotHere = None
 
 
 class MessagesRequest(CountRequest, kw_only=True, forbid_unknown_fields=True):
@@ -104,9 +128,14 @@ def chat_keywords(_: Struct, fields: Fields) -> Fields:
     Raises:
         BadRequestError: a field is wrong, or chat has no way to say it; the message names it.
     """
+    for name, why in _REFUSED.items():
+        if fields.get(name):
+            raise wrong_at(name, why)
     keywords: Fields = {"messages": chat_messages(fields.get("system"), fields["messages"])}
+    if fields.get("stream"):
+        keywords["stream_options"] = {"include_usage": True}  # a message always says it
     for name, value in fields.items():
-        if value is None or name in _SEEN_TO:
+        if value is None or name in _SEEN_TO or name in _REFUSED:
             continue
         if (say := _SAID.get(name)) is not None:
             say(keywords, value)
@@ -186,6 +215,7 @@ def _tool(where: str, tool: Fields) -> Fields:
 
 
 def _tool_choice(keywords: Fields, value: Fields) -> None:
+    no_more_than(_CHOICE_FIELDS, "tool_choice", value)
     kind = value.get("type")
     if kind == "tool" and isinstance(value.get("name"), str):
         keywords["tool_choice"] = {"type": "function", "function": {"name": value["name"]}}

@@ -137,7 +137,7 @@ def _plain_blocks(message: Mapping[str, Any], *, unsigned: bool = False) -> list
         blocks.append({"type": "thinking", "thinking": reasoning, "signature": ""})
     elif reasoning and blocks and blocks[0].get("type") == "thinking" and not any(block.get("thinking") for block in blocks):
         blocks[0] = {**blocks[0], "thinking": reasoning}  # the signature came apart from what it signs
-    text = text_of(message.get("content")) or message.get("refusal")
+    text = text_of(message.get("content")) + (message.get("refusal") or "")
     if text:
         blocks.append({"type": "text", "text": text})
     for call in message.get("tool_calls") or ():

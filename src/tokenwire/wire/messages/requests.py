@@ -288,7 +288,7 @@ def _result(where: str, message: Fields) -> Block:
         raise refused("messages", f"{where}.tool_call_id must name the call that this is the result of")
     content = content_of(where, {**message, "cache_control": None})
     block: Block = {"type": "tool_result", "tool_use_id": call_id, "content": content}
-    for name in ("is_error", "cache_control"):
+    for name in ("is_error", "toolset_name", "cache_control"):
         if message.get(name) is not None:
             block[name] = message[name]
     return block

@@ -1,16 +1,19 @@
 """The turns of a request for a message → chat messages.
 
 A turn of the user's is one message, and one before it for each result of a tool that stands in it. Blocks that chat has no
-part for are refused by their place; an assistant's blocks that a chat message can't say are kept (see `blocks`).
+part for, and fields of blocks that it has no field for, are refused by their place; an assistant's blocks that a chat message
+can't say are kept (see `blocks`).
 """
 
 from base64 import b64encode
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, TypeAlias
 
 from ...exceptions import BadRequestError
 from ...types._source import Fields
 from .blocks import Block, message_of
+
+_Kind: TypeAlias = tuple[Callable[[str, Block], Fields], tuple[str, ...]]
 
 # What an assistant's blocks must have.
 _OF_SAID: Final[dict[str, dict[str, type[Any]]]] = {
@@ -21,11 +24,27 @@ _OF_SAID: Final[dict[str, dict[str, type[Any]]]] = {
 }
 _NOT_SAID: Final = frozenset({"image", "document", "tool_result"})
 _ROLES: Final = frozenset({"user", "assistant", "system"})
+_NOTHING: Final = (None, False, [], {})  # values that ask for nothing
+_OF_TURNS: Final = frozenset({"role", "content"})
+_NOTES: Final = ("is_error", "toolset_name", "cache_control")  # of a tool's result
+_OF_RESULTS: Final = frozenset({"type", "tool_use_id", "content", *_NOTES})
+_OF_SOURCES: Final = frozenset({"type", "media_type", "data", "url", "file_id"})
 
 
 def wrong_at(where: str, what: str) -> BadRequestError:
     """The error for a field of a request; `where` is its path."""
     return BadRequestError(f"{where}: {what}", param=where)
+
+
+def no_more_than(known: Collection[str], where: str, fields: Mapping[str, Any]) -> None:
+    """Refuse a field that is not known, where it asks for something.
+
+    Raises:
+        BadRequestError: there is one; the message has its path.
+    """
+    for name, value in fields.items():
+        if name not in known and value not in _NOTHING:
+            raise wrong_at(f"{where}.{name}", "this server can't pass it on to a model")
 
 
 def chat_messages(system: Any, turns: list[Fields]) -> list[Fields]:
@@ -44,6 +63,7 @@ def chat_messages(system: Any, turns: list[Fields]) -> list[Fields]:
             raise wrong_at(f"{where}.role", f'must be "user", "assistant" or "system", not {role!r:.40}')
         if not isinstance(content, str | list):
             raise wrong_at(f"{where}.content", "must be a text or a list of content blocks")
+        no_more_than(_OF_TURNS, where, turn)
         if role == "assistant":
             message = _said(where, content)
             asked |= {call["id"] for call in message.get("tool_calls", ())}
@@ -58,7 +78,7 @@ def chat_messages(system: Any, turns: list[Fields]) -> list[Fields]:
 def _texts(where: str, content: str | list[Any]) -> str | list[Fields]:
     if isinstance(content, str):
         return content
-    parts = [_part(f"{where}.{index}", block, {"text": _text}) for index, block in enumerate(content)]
+    parts = [_part(f"{where}.{index}", block, _TEXTS) for index, block in enumerate(content)]
     return _shortened(parts)
 
 
@@ -105,7 +125,8 @@ def _result(where: str, block: Block, asked: set[str]) -> Fields:
         raise wrong_at(f"{where}.content", "must be a text or a list of content blocks")
     if isinstance(content, list):
         content = _shortened([_part(f"{where}.content.{index}", part, _PARTS) for index, part in enumerate(content)])
-    notes = {name: block[name] for name in ("is_error", "cache_control") if block.get(name)}
+    no_more_than(_OF_RESULTS, where, block)
+    notes = {name: block[name] for name in _NOTES if block.get(name)}
     return {"role": "tool", "tool_call_id": call_id, "content": content or "", **notes}
 
 
@@ -115,11 +136,13 @@ def _type_of(where: str, block: object) -> str:
     return kind
 
 
-def _part(where: str, block: Any, known: Mapping[str, Callable[[str, Block], Fields]]) -> Fields:
+def _part(where: str, block: Any, known: Mapping[str, _Kind]) -> Fields:
     kind = _type_of(where, block)
     if kind not in known:
         raise wrong_at(f"{where}.type", f"{kind!r:.60} is not a block that can stand here: {', '.join(sorted(known))}")
-    part = known[kind](where, block)
+    say, fields = known[kind]
+    no_more_than((*fields, "type", "cache_control"), where, block)
+    part = say(where, block)
     if block.get("cache_control") is not None:
         part["cache_control"] = block["cache_control"]
     return part
@@ -153,6 +176,8 @@ def _document(where: str, block: Block) -> Fields:
 def _url_of(where: str, block: Block, kinds: tuple[str, ...]) -> str:
     """Where the bytes are: at an address, or in a `data:` URL."""
     source = block.get("source")
+    if isinstance(source, dict):
+        no_more_than(_OF_SOURCES, f"{where}.source", source)
     kind = source.get("type") if isinstance(source, dict) else None
     if isinstance(source, dict) and kind in kinds:
         data, media_type = source.get("url" if kind == "url" else "data"), source.get("media_type")
@@ -167,4 +192,10 @@ def _base64(text: str) -> str:
     return b64encode(text.encode()).decode()
 
 
-_PARTS: Final = {"text": _text, "image": _image, "document": _document}
+# How a block of each type is said, and the fields of it that are.
+_TEXTS: Final[dict[str, _Kind]] = {"text": (_text, ("text",))}
+_PARTS: Final[dict[str, _Kind]] = {
+    **_TEXTS,
+    "image": (_image, ("source",)),
+    "document": (_document, ("source", "title", "context", "citations")),
+}

@@ -17,7 +17,8 @@ def _kind(kind: str, *optional: str, **properties: Schema) -> Schema:
 
 
 def _closed(schema: Schema) -> Schema:
-    return {**schema, "additionalProperties": False}
+    """An object whose other fields ask for nothing."""
+    return {**schema, "additionalProperties": {"enum": [None, False]}}
 
 
 def _list(item: Schema) -> Schema:
@@ -54,15 +55,6 @@ _REASONING: Final = _kind(
     content=_any_of(_list(_kind("reasoning_text", text=_TEXT)), _NULL),
     encrypted_content=_MAYBE,
 )
-ITEM: Final = _any_of(
-    _MESSAGE,
-    _REASONING,
-    _kind("function_call", call_id=_TEXT, name=_TEXT, arguments=_TEXT),
-    _kind("custom_tool_call", call_id=_TEXT, name=_TEXT, input=_TEXT),
-    _kind("function_call_output", call_id=_TEXT, output=_CONTENT),
-    _kind("custom_tool_call_output", call_id=_TEXT, output=_CONTENT),
-)
-
 _FUNCTION: Final = _closed(
     _kind(
         "function",
@@ -81,6 +73,20 @@ TOOL: Final = _any_of(
     _CUSTOM,
     _closed(_kind("namespace", "description", name=_TEXT, description=_MAYBE, tools=_list(_any_of(_FUNCTION, _CUSTOM)))),
     _kind("web_search"),
+    _kind("tool_search", execution={"enum": ["client"]}),
 )
-_NAMED: Final = _any_of(_kind("function", name=_TEXT), _kind("custom", name=_TEXT))
-CHOICE: Final = _any_of(_NAMED, _kind("allowed_tools", mode={"enum": ["auto", "required"]}, tools=_list(_NAMED)))
+_CALL: Final[dict[str, Schema]] = {"id": _MAYBE, "status": _MAYBE, "namespace": _MAYBE, "call_id": _TEXT, "name": _TEXT}
+_RESULT: Final[dict[str, Schema]] = {"id": _MAYBE, "status": _MAYBE, "call_id": _TEXT, "output": _CONTENT}
+_TOLD: Final = ("id", "status", "namespace")
+ITEM: Final = _any_of(
+    _MESSAGE,
+    _REASONING,
+    _closed(_kind("function_call", *_TOLD, **_CALL, arguments=_TEXT)),
+    _closed(_kind("custom_tool_call", *_TOLD, **_CALL, input=_TEXT)),
+    _closed(_kind("function_call_output", *_TOLD, **_RESULT)),
+    _closed(_kind("custom_tool_call_output", *_TOLD, **_RESULT)),
+    _closed(_kind("additional_tools", "role", role={"enum": ["developer"]}, tools=_list(TOOL))),
+)
+
+_NAMED: Final = _any_of(_closed(_kind("function", name=_TEXT)), _closed(_kind("custom", name=_TEXT)))
+CHOICE: Final = _any_of(_NAMED, _closed(_kind("allowed_tools", mode={"enum": ["auto", "required"]}, tools=_list(_NAMED))))

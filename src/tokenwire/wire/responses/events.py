@@ -37,7 +37,7 @@ from .deltas import only_text, tokens_of
 from .items import responses_annotation
 from .parts import beside
 from .request import ResponsesRequest
-from .resource import INCOMPLETE, asked_for, error_of, usage_of
+from .resource import asked_for, error_of, incomplete_reason, usage_of
 from .sealed import seal
 from .texts import ARGUMENTS, BEGINNINGS, INPUT, REASONING, REFUSAL, SUMMARY, TEXT, Item, Kind, Text
 
@@ -114,7 +114,8 @@ class EventEncoder:
     def _begin(self, chunk: object) -> Iterator[bytes]:
         given_id, created, model = self._head_of(chunk)
         self._head = {"id": given_id, "object": "response", "created_at": created, "model": model}
-        self._asked = _encode(asked_for(self._request))
+        tier = getattr(chunk, "service_tier", None)
+        self._asked = _encode(asked_for(self._request) | ({"service_tier": tier} if tier else {}))
         begun = msgspec.Raw(self._response({"status": "in_progress", "output": []}))
         yield self._event("response.created", response=begun)
         yield self._event("response.in_progress", response=begun)
@@ -284,7 +285,7 @@ class EventEncoder:
     def _end(self, usage: Usage | None) -> Iterator[bytes]:
         if self._asked is None:
             yield from self._begin(None)
-        status = "incomplete" if self._finish_reason in INCOMPLETE else "completed"
+        status = "completed" if incomplete_reason(self._finish_reason) is None else "incomplete"
         if (text := self._open) is not None:
             self._open = None
             yield from self._text_done(text)
@@ -297,7 +298,7 @@ class EventEncoder:
     def _ended(self, usage: Usage | None) -> Fields:
         """What the response says of its end."""
         fields: Fields = {"output": self._output(), "usage": usage_of(usage)}
-        reason = INCOMPLETE.get(self._finish_reason or "")
+        reason = incomplete_reason(self._finish_reason)
         if reason is not None:
             return {"status": "incomplete", "incomplete_details": {"reason": reason}, **fields}
         return {"status": "completed", "completed_at": int(time.time()), **fields}

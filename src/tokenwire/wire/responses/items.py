@@ -10,14 +10,18 @@ from typing import Any, Final
 
 from ...exceptions import refused
 from ...types._source import Fields
-from .parts import bad, beside, chat_part, kind_of, objects_in, responses_part, text_in
+from .parts import bad, beside, chat_part, kind_of, no_more_than, objects_in, responses_part, text_in
 from .sealed import unseal
-from .tools import chat_name
+from .tools import Offered, chat_name
 
 _ROLES: Final = ("user", "assistant", "system", "developer")
 _MADE_UP: Final = frozenset(
     {"id", "status", "type", "role", "content"}
 )  # what an item has that a message has not, or elsewhere
+_TOOLS: Final = "additional_tools"
+_OF_CALLS: Final = ("id", "status", "call_id", "namespace", "name")
+_OF_RESULTS: Final = ("id", "status", "call_id", "namespace", "name", "output")
+_BY_THE_MODEL: Final = {"type": "direct"}  # the `caller` of a call that no program made
 
 
 def messages_of(items: str | Iterable[object], instructions: str | None) -> list[Fields]:
@@ -79,6 +83,9 @@ class _Conversation:
         if annotations := _annotations(content, f"{where}.content"):
             turn["annotations"] = annotations
 
+    def tools(self, item: Fields, where: str) -> None:
+        """Nothing is said: see `offered_in`."""
+
     def reasoning(self, item: Fields, where: str) -> None:
         turn = self._turn_for("content", "tool_calls")
         text = _reasoning_text(item, where)
@@ -90,10 +97,12 @@ class _Conversation:
                 turn.setdefault(name, []).extend(value)
 
     def function_call(self, item: Fields, where: str) -> None:
+        _check_fields((*_OF_CALLS, "arguments"), item, where)
         function = {"name": _name_in(item, where), "arguments": text_in(item, "arguments", where)}
         self._call(item, {"type": "function", "function": function}, where)
 
     def custom_call(self, item: Fields, where: str) -> None:
+        _check_fields((*_OF_CALLS, "input"), item, where)
         custom = {"name": _name_in(item, where), "input": text_in(item, "input", where)}
         self._call(item, {"type": "custom", "custom": custom}, where)
 
@@ -101,6 +110,7 @@ class _Conversation:
         call_id = text_in(item, "call_id", where)
         if call_id not in self._calls:
             raise refused(f"{where}.call_id", f"{where}.call_id: no call before it has the id {call_id!r}")
+        _check_fields(_OF_RESULTS, item, where)
         self.close()
         content = _content(item.get("output"), f"{where}.output")
         self.messages.append({"role": "tool", "tool_call_id": call_id, "content": content})
@@ -122,12 +132,35 @@ class _Conversation:
 _ITEMS: dict[str, Callable[[_Conversation, Fields, str], None]] = {
     "message": _Conversation.message,
     "reasoning": _Conversation.reasoning,
+    _TOOLS: _Conversation.tools,
     "function_call": _Conversation.function_call,
     "custom_tool_call": _Conversation.custom_call,
     "function_call_output": _Conversation.result,
     "custom_tool_call_output": _Conversation.result,
 }
 _KNOWN = f"those of {', '.join(map(repr, _ITEMS))} are known"
+
+
+def offered_in(items: str | Iterable[Fields]) -> Offered:
+    """The lists of tools that items add to those of the request.
+
+    Raises:
+        BadRequestError: there is no list in such an item; the error names the place.
+    """
+    if isinstance(items, str):
+        return
+    for index, item in enumerate(items):
+        if item.get("type") != _TOOLS:
+            continue
+        where, tools = f"input[{index}]", item.get("tools")
+        if not isinstance(tools, list):
+            raise bad(f"{where}.tools", "a list of tools", tools)
+        no_more_than(("id", "role", "tools"), item, where)
+        yield f"{where}.tools", tools
+
+
+def _check_fields(known: tuple[str, ...], item: Fields, where: str) -> None:
+    no_more_than((*known, "caller") if item.get("caller") == _BY_THE_MODEL else known, item, where)
 
 
 def _name_in(item: Fields, where: str) -> str:

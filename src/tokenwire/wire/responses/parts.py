@@ -3,7 +3,7 @@
 A field that neither side names goes along as it came, such as a mark for the prompt cache.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -55,6 +55,17 @@ def bad(where: str, expected: str, value: object) -> BadRequestError:
     error = wrong(where, expected, value)
     error.param = where
     return error
+
+
+def no_more_than(known: Collection[str], fields: Fields, where: str) -> None:
+    """Refuse a field that is not known, where it asks for something; each object has a type.
+
+    Raises:
+        BadRequestError: there is one; the error names it.
+    """
+    for name, value in fields.items():
+        if name != "type" and name not in known and value is not None and value is not False:
+            raise refused(f"{where}.{name}", f"{where}.{name}: this can't be done here; leave it out")
 
 
 def kind_of(fields: Fields) -> str:

@@ -9,10 +9,12 @@ a request's field                       in a chat completion
 `reasoning.effort`                      `reasoning_effort`
 `top_logprobs`                          `logprobs`, `top_logprobs`
 `tools`, `tool_choice`                  the same, see `tools`; `parallel_tool_calls` where there are any
+items of `additional_tools`             more of `tools`
 temperature, metadata, and more         the same, see `_SAME`
 `reasoning.summary`                     nothing: says whether reasoning is sent as a summary or as it is
+`reasoning.context`                     nothing: reasoning goes with its message, and whoever answers knows what to do with it
 `store`, `truncation`                   nothing: the answer says that nothing was stored or left out
-`include`, `client_metadata`            nothing: what is included is so in any case; handlers see both in the request
+`include`, `client_metadata`            nothing: what is included is so in any case; handlers see all of these in the request
 what `_REFUSED` names                   can't be said; an error names it
 ======================================  ==============================================================================
 """
@@ -25,9 +27,9 @@ from msgspec import Meta, Struct, structs
 from ...exceptions import UnsupportedParamsError, refused
 from ...types._source import Fields
 from .described import CHOICE, ITEM, TOOL
-from .items import items_of, messages_of
+from .items import items_of, messages_of, offered_in
 from .parts import bad, beside
-from .tools import Names, chat_choice, chat_tools, names_of, responses_choice, responses_tools
+from .tools import Names, Offered, chat_choice, chat_tools, names_of, responses_choice, responses_tools
 
 NotHere: TypeAlias = Annotated[Any, Meta(extra_json_schema={"enum": [None]})]  # see `_REFUSED`
 No: TypeAlias = Annotated[bool | None, Meta(extra_json_schema={"enum": [False, None]})]
@@ -49,7 +51,9 @@ Include: TypeAlias = Literal[
 class Reasoning(Struct, forbid_unknown_fields=True):
     """How to reason, and how to tell of it; `generate_summary` is the older name of `summary`."""
 
+    context: Literal["auto", "current_turn", "all_turns"] | None = None
     effort: str | None = None
+    mode: Annotated[str | None, Meta(extra_json_schema={"enum": ["standard", None]})] = None
     summary: str | None = None
     generate_summary: str | None = None
 
@@ -104,6 +108,7 @@ class InputTokensRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     metadata: dict[str, Any] | None = None
     moderation: NotHere = None
     parallel_tool_calls: bool | None = None
+    personality: NotHere = None
     presence_penalty: float | None = None
     previous_response_id: NotHere = None
     prompt: NotHere = None
@@ -126,7 +131,12 @@ class InputTokensRequest(Struct, kw_only=True, forbid_unknown_fields=True):
     @property
     def names(self) -> Names:
         """The tools' names, by those that they have in chat completions."""
-        return names_of(self.tools)
+        return names_of(self.offered)
+
+    @property
+    def offered(self) -> Offered:
+        """The lists of tools: the request's own, and those in its input."""
+        return (("tools", self.tools or ()), *offered_in(self.input))
 
     @property
     def wants_encrypted(self) -> bool:
@@ -161,6 +171,7 @@ _REFUSED: Final = {
     "image": "pictures are passed on as they are",
     "max_tool_calls": "no tool is called here: bound the calls where they are made",
     "moderation": "nothing is moderated here",
+    "personality": "tell the model how to speak in instructions",
     "previous_response_id": _NOT_STORED,
     "prompt": "no prompts are stored here: send instructions and input",
 }
@@ -178,6 +189,8 @@ def chat_keywords(request: InputTokensRequest, _: object = None) -> Fields:
         if getattr(request, name):
             raise refused(name, f"{name}: {why}")
     is_streamed = isinstance(request, ResponsesRequest) and bool(request.stream)
+    if request.reasoning is not None and request.reasoning.mode not in (None, "standard"):
+        raise refused("reasoning.mode", "reasoning.mode: how much is spent on an answer can be said by reasoning.effort alone")
     options = request.stream_options if isinstance(request, ResponsesRequest) else None
     if options is not None and options.include_obfuscation:
         raise refused("stream_options.include_obfuscation", "stream_options.include_obfuscation: streams are not padded here")
@@ -199,6 +212,8 @@ def chat_keywords(request: InputTokensRequest, _: object = None) -> Fields:
     return keywords
 
 
+# What an endpoint that speaks Messages has no parameter for, and what changes no answer.
+HINTS: Final = frozenset({"prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "safety_identifier"})
 # What endpoints that speak chat are not sent: some refuse what they do not know.
 _NOTES: Final = ("phase", "reasoning_items", "thinking_blocks")
 _ITS_OWN: Final = ("responses/", "openai/responses/")  # models whose endpoints speak the Responses API themselves
@@ -231,7 +246,7 @@ def _text_keywords(text: Text) -> Fields:
 
 def _tool_keywords(request: InputTokensRequest) -> Fields:
     """What is said of tools; a choice among none says nothing, and servers refuse it."""
-    keywords = chat_tools(request.tools or ())
+    keywords = chat_tools(request.offered)
     choice = None if request.tool_choice is None else chat_choice(request.tool_choice)
     if "tools" not in keywords:
         if choice not in (None, "auto", "none"):

@@ -29,10 +29,23 @@ _DEFAULTS: Final[Fields] = {
     "top_logprobs": 0,
     "top_p": 1.0,
 }
+_CACHED: Final = {  # what Anthropic calls these tokens
+    "cached_tokens": "cache_read_input_tokens",
+    "cache_write_tokens": "cache_creation_input_tokens",
+}
 _FUNCTION_FIELDS: Final = {"description": None, "parameters": None, "strict": None}
 
-# Finish reasons of answers that are not complete, and why they are not.
+# Finish reasons of answers that are not complete, and why they are not. A reason that chat completions do not know is one
+# more: "pause_turn", "error" and their like end no answer well.
 INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
+_COMPLETE: Final = ("stop", "tool_calls", "function_call")
+
+
+def incomplete_reason(finish_reason: str | None) -> str | None:
+    """Why an answer that ended for this reason is not complete; None for one that is."""
+    if not finish_reason or finish_reason in _COMPLETE:
+        return None
+    return INCOMPLETE.get(finish_reason, finish_reason)
 
 
 def asked_for(request: ResponsesRequest) -> Fields:
@@ -71,6 +84,9 @@ def usage_of(usage: Usage | None) -> Fields | None:
     fields = usage.model_dump(exclude_none=True)
     prompt = fields.pop("prompt_tokens_details", None) or {}
     completion = fields.pop("completion_tokens_details", None) or {}
+    for own, anthropics in _CACHED.items():
+        if prompt.get(own) is None and fields.get(anthropics) is not None:
+            prompt[own] = fields[anthropics]
     return {
         "input_tokens": fields.pop("prompt_tokens", 0),
         "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0, **prompt},

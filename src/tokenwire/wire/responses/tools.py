@@ -2,6 +2,7 @@
 
 A namespace, which is a group of tools, becomes its tools under joined names; `Names` leads from such a name back to the
 group and the tool's own name. A web search becomes chat completions' `web_search_options`: who answers may know them.
+A search for tools that the client runs is left out: every tool is offered at once.
 The other tools that OpenAI's servers run by themselves can't be asked for in a chat completion.
 """
 
@@ -10,13 +11,17 @@ from typing import Any, Final, TypeAlias
 
 from ...exceptions import refused
 from ...types._source import Fields
-from .parts import bad, beside, kind_of, text_in
+from .parts import bad, beside, kind_of, no_more_than, text_in
 
 Names: TypeAlias = dict[str, tuple[str | None, str]]
 """The namespace and the own name of each tool, by its name in chat completions."""
 
 _FUNCTION: Final = ("name", "description", "parameters", "strict")
 _CUSTOM: Final = ("name", "description")
+Offered: TypeAlias = Iterable[tuple[str, Iterable[object]]]
+"""Lists of tools, with their places in the request."""
+
+_NAMESPACE: Final = ("name", "description", "tools")
 _MODES: Final = ("auto", "none", "required")
 
 
@@ -25,12 +30,12 @@ def chat_name(namespace: object, name: str) -> str:
     return f"{namespace}__{name}" if namespace else name
 
 
-def names_of(tools: Iterable[Fields] | None) -> Names:
+def names_of(offered: Offered) -> Names:
     """The names of tools that `chat_tools` has taken."""
-    return {chat_name(group, tool["name"]): (group, tool["name"]) for tool, group, _ in _each(tools or ()) if "name" in tool}
+    return {chat_name(group, tool["name"]): (group, tool["name"]) for tool, group, _ in _each(offered) if "name" in tool}
 
 
-def chat_tools(tools: Iterable[Fields]) -> Fields:
+def chat_tools(offered: Offered) -> Fields:
     """The keywords of a call that say which tools there are.
 
     Raises:
@@ -39,8 +44,10 @@ def chat_tools(tools: Iterable[Fields]) -> Fields:
     made: list[Fields] = []
     keywords: Fields = {"tools": made}
     taken: set[str] = set()
-    for tool, group, where in _each(tools):
+    for tool, group, where in _each(offered):
         kind = kind_of(tool)
+        if kind == "tool_search" and tool.get("execution") == "client":
+            continue  # no tool that it could find is held back here
         if kind == "web_search" and group is None:
             keywords["web_search_options"] = beside(tool, "type")
             continue
@@ -58,10 +65,9 @@ def chat_tools(tools: Iterable[Fields]) -> Fields:
     return keywords
 
 
-def _each(tools: Iterable[object]) -> Iterator[tuple[Fields, str | None, str]]:
+def _each(offered: Offered) -> Iterator[tuple[Fields, str | None, str]]:
     """Each tool with its namespace and its place; the description of a namespace stands before those of its tools."""
-    for index, tool in enumerate(tools):
-        where = f"tools[{index}]"
+    for where, tool in ((f"{place}[{index}]", tool) for place, tools in offered for index, tool in enumerate(tools)):
         if not isinstance(tool, dict):
             raise bad(where, "an object with a type", tool)
         if tool.get("type") != "namespace":
@@ -70,6 +76,7 @@ def _each(tools: Iterable[object]) -> Iterator[tuple[Fields, str | None, str]]:
         group, about, inner = text_in(tool, "name", where), tool.get("description"), tool.get("tools")
         if not isinstance(inner, list):
             raise bad(f"{where}.tools", "a list of tools", inner)
+        no_more_than(_NAMESPACE, tool, where)
         for number, one in enumerate(inner):
             place = f"{where}.tools[{number}]"
             if not isinstance(one, dict):
@@ -79,13 +86,13 @@ def _each(tools: Iterable[object]) -> Iterator[tuple[Fields, str | None, str]]:
 
 
 def _function(tool: Fields, name: str, where: str) -> Fields:
-    _check_fields(tool, _FUNCTION, where)
+    no_more_than(_FUNCTION, tool, where)
     given = {field: tool[field] for field in _FUNCTION if tool.get(field) is not None}
     return {"type": "function", "function": {**given, "name": name}}
 
 
 def _custom(tool: Fields, name: str, where: str) -> Fields:
-    _check_fields(tool, (*_CUSTOM, "format"), where)
+    no_more_than((*_CUSTOM, "format"), tool, where)
     made = {field: tool[field] for field in _CUSTOM if tool.get(field) is not None} | {"name": name}
     form = tool.get("format")
     if isinstance(form, dict) and form.get("type") == "grammar":
@@ -93,14 +100,10 @@ def _custom(tool: Fields, name: str, where: str) -> Fields:
     return {"type": "custom", "custom": made if form is None else {**made, "format": form}}
 
 
-def _check_fields(tool: Fields, known: tuple[str, ...], where: str) -> None:
-    for name, value in tool.items():
-        if name not in ("type", *known) and value is not None and value is not False:
-            raise refused(f"{where}.{name}", f"{where}.{name}: this can't be done here; leave it out")
-
-
 _TO_CHAT: dict[str, Callable[[Fields, str, str], Fields]] = {"function": _function, "custom": _custom}
-_KNOWN = "those of the types 'function', 'custom', 'namespace' and 'web_search' are known"
+_KNOWN = (
+    "those of the types 'function', 'custom', 'namespace' and 'web_search' are known, and 'tool_search' that the client runs"
+)
 
 
 def chat_choice(choice: object) -> object:
@@ -117,6 +120,7 @@ def chat_choice(choice: object) -> object:
         tools = choice.get("tools")
         if not isinstance(tools, list):
             raise bad("tool_choice.tools", "a list", tools)
+        no_more_than(("mode", "tools"), choice, "tool_choice")
         named = [_named(tool, f"tool_choice.tools[{index}]") for index, tool in enumerate(tools)]
         return {"type": "allowed_tools", "allowed_tools": {"mode": choice.get("mode") or "auto", "tools": named}}
     return _named(choice, "tool_choice")
@@ -128,6 +132,7 @@ def _named(choice: object, where: str) -> Fields:
     kind = kind_of(choice)
     if kind not in _TO_CHAT:
         raise bad(f"{where}.type", "'function' or 'custom'", choice.get("type"))
+    no_more_than(("name", "namespace"), choice, where)
     return {"type": kind, kind: {"name": chat_name(choice.get("namespace"), text_in(choice, "name", where))}}
 
 

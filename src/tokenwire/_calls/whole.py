@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 async def answer(attempts: Attempts, via: Senders) -> Response:
-    """What the attempt that has begun comes to by the nearer of the call's deadline and the budget for its first content."""
+    """The answer of the attempt that has begun, by the sooner of the call's deadline and the `first_content` time-out."""
     now, by, budget = attempts.target, attempts.deadline, "total"
     first_content = now.timeouts.first_content
     if first_content is not None and (first := _loops.now() + first_content) < by:
@@ -35,11 +35,11 @@ async def call(request: Request, via: Senders, gate: "Gate | None" = None) -> Re
     """Make a call.
 
     Args:
-        via: what HTTP goes through.
-        gate: what bounds it together with other calls.
+        via: sends HTTP requests.
+        gate: limits it together with other calls.
 
     Raises:
-        APIError: the last attempt's; `attempts` lists them all. Or an argument is wrong, and nothing was sent.
+        APIError: the last attempt's; `attempts` lists all of them. Or an argument is wrong, and nothing was sent.
     """
     target = target_of(request)
     total = target.timeouts.total_for(stream=False)
@@ -75,14 +75,14 @@ async def call(request: Request, via: Senders, gate: "Gate | None" = None) -> Re
                 observer.span.gated = attempts.gated
             partial = None if failure is None else failure.partial
             observer.ends("cancelled" if failure is None else "error", failure, attempts.made, answer=partial)
-            if observer.pending and not isinstance(error, GeneratorExit):  # else nobody is there to wait
+            if observer.pending and not isinstance(error, GeneratorExit):  # else this can't await
                 await observer.settle()
         raise
     attempts.succeeded(200)
     about = call_of(response)
     _release(attempts, response)
     about.attempts = attempts.made
-    if about.provider is None:  # else a handler hands on the answer to a call of its own
+    if about.provider is None:  # else a handler returned the answer of a call that it made
         about.provider, about.api_base = attempts.provider, attempts.target.prepared.api_base
     asked = attempts.target.request.asked
     if asked is not None:
@@ -99,9 +99,9 @@ async def call(request: Request, via: Senders, gate: "Gate | None" = None) -> Re
 
 
 async def _until_it_fits(response: Response, attempts: Attempts, attempt: Callable[[], Awaitable[Response]]) -> Response:
-    """The first answer that is what was asked for, or the last that may be asked for. Raises as an attempt does.
+    """The first answer that fits the schema, with up to `retry_invalid` further attempts. Raises as an attempt does.
 
-    An error has in `partial` the answer that did not fit.
+    An error has the answer that did not fit in `partial`.
     """
     for _ in range(_retries(attempts.target)):
         asked = attempts.target.request.asked
@@ -125,7 +125,7 @@ def _retries(target: Target) -> int:
 
 
 def _objection(target: Target, misfit: OutputValidationError) -> list[object]:
-    """The conversation so far, with the answer and what is wrong with it."""
+    """The conversation so far, with the answer and a message about what is wrong with it."""
     where = f" at {misfit.path}" if misfit.path else ""
     wrong = f"That answer does not fit the schema{where}: {misfit.expected}. Answer again, with the whole corrected JSON alone."
     said = {"role": "assistant", "content": misfit.text}

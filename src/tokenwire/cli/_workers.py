@@ -1,0 +1,172 @@
+"""Several processes that serve at one address, and the process that watches over them.
+
+On Linux each worker listens with a socket of its own, and the system spreads connections over these (SO_REUSEPORT in
+socket(7)). With one socket for all, which is what other systems get, the first worker to wake accepts a whole burst of
+connections: when clients opened 32 at once, it nearly always had all 32, and kept them for as long as they lived.
+
+The watching process serves nothing. It holds the sockets, so that connections which a killed worker had not accepted wait
+for the next one. It starts another worker for each that ends, and hands on signals. Where a worker ends before all have
+started, everything ends, since another would fare no better. A worker whose watching process is gone ends as at SIGTERM.
+"""
+
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import ExitStack, contextmanager
+from multiprocessing.connection import Connection, wait
+
+logger: logging.Logger = logging.getLogger("tokenwire.server")
+
+PAUSE_SECONDS = 1.0  # before a worker starts in the place of one that could not start
+
+HasStarted = Callable[[], None]
+Work = Callable[[socket.socket, HasStarted], None]
+
+
+def run_workers(work: Work, listener: socket.socket, count: int, backlog: int, announce: Callable[[], None]) -> int:
+    """Have so many processes work until a signal comes, and wait until all of them have ended.
+
+    Args:
+        work: what each runs, with a socket that listens, and what it is to call once it serves. It is pickled.
+        listener: listens, and nobody else does at its address.
+        backlog: connections that may wait at each socket.
+        announce: is called once all have started.
+
+    Returns:
+        The signal's number; 0 where a worker could not start.
+    """
+    with ExitStack() as stack:
+        listeners = [listener, *(stack.enter_context(_beside(listener, backlog)) for _ in range(count - 1))]
+        with _signals() as signals:
+            return _Workers(work, listeners, announce).watch(signals)
+
+
+class _Workers:
+    def __init__(self, work: Work, listeners: Sequence[socket.socket], announce: Callable[[], None]) -> None:
+        self._work, self._listeners, self._announce = work, listeners, announce
+        self._is_announced = False
+        self._ended_by: int | None = None
+        self._workers: dict[object, _Worker] = {}  # by their connections
+
+    def watch(self, signals: socket.socket) -> int:
+        """Start them and see to them until there are none; returns what `run_workers` does."""
+        for listener in self._listeners:
+            self._start(listener)
+        while self._workers:
+            for ready in wait([signals, *(worker.connection for worker in self._workers.values())]):
+                if ready is signals:
+                    self._end_with(signals.recv(64))
+                else:
+                    self._see_to(self._workers[ready])
+        return self._ended_by or 0
+
+    def _start(self, listener: socket.socket, pause: float = 0.0) -> None:
+        worker = _Worker(self._work, listener, pause)
+        self._workers[worker.connection] = worker
+
+    def _see_to(self, worker: "_Worker") -> None:
+        """It has started, or ended."""
+        if worker.has_ended():
+            del self._workers[worker.connection]
+            self._replace(worker)
+        elif not self._is_announced and all(each.has_started for each in self._workers.values()):
+            self._is_announced = True
+            self._announce()
+
+    def _replace(self, worker: "_Worker") -> None:
+        if self._ended_by is not None:
+            return
+        logger.warning("worker %d has ended with status %d", worker.process.pid, worker.process.exitcode)
+        if self._is_announced:
+            self._start(worker.listener, 0.0 if worker.has_started else PAUSE_SECONDS)
+        else:
+            self._end_with([0])
+
+    def _end_with(self, numbers: Iterable[int]) -> None:
+        """Have all workers end: with the first signal when their requests have, with the next one as it says."""
+        for number in numbers:
+            if self._ended_by is None:
+                self._ended_by, number = (
+                    number,
+                    signal.SIGTERM,
+                )  # a terminal sends them SIGINT itself, and two would be too many
+                for listener in self._listeners:
+                    listener.close()  # where nobody accepts any longer
+            for worker in self._workers.values():
+                worker.send_signal(number)
+
+
+class _Worker:
+    """One process.
+
+    Attributes:
+        process: it is started.
+        listener: its socket, which is held here too.
+        connection: is ready when it has started, and again when it has ended.
+    """
+
+    def __init__(self, work: Work, listener: socket.socket, pause: float) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        self.listener = listener
+        self.has_started: bool = False
+        self.connection, theirs = spawn.Pipe(duplex=False)
+        self.process = spawn.Process(target=_run_worker, args=(work, listener, theirs, pause))
+        self.process.start()
+        theirs.close()  # the worker's own is then the only one, and ends with it
+
+    def has_ended(self) -> bool:
+        """Whether it has, when its connection is ready; or else it has started."""
+        try:
+            self.connection.recv_bytes()
+        except EOFError:
+            self.connection.close()
+            self.process.join()
+            return True
+        self.has_started = True
+        return False
+
+    def send_signal(self, number: int) -> None:
+        """Send it one; on Windows, where Ctrl-C reaches all processes of a console, none is needed."""
+        if os.name == "posix" and self.process.pid is not None:
+            os.kill(self.process.pid, number)  # it is not reaped before `join`, so that the number is its own
+
+
+def _run_worker(work: Work, listener: socket.socket, connection: Connection, pause: float) -> None:
+    time.sleep(pause)
+    try:
+        work(listener, lambda: connection.send_bytes(b"started"))
+    except KeyboardInterrupt:
+        pass  # uvicorn raises it when all requests have ended
+
+
+@contextmanager
+def _beside(listener: socket.socket, backlog: int) -> Generator[socket.socket, None, None]:
+    """One more socket at the same address, or, where connections would not be spread, the same one."""
+    if not sys.platform.startswith("linux"):
+        yield listener
+        return
+    # Not before it was bound: a port where another program, or another `tokenwire serve`, listens would have been taken.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    with socket.create_server(listener.getsockname(), family=listener.family, backlog=backlog, reuse_port=True) as another:
+        yield another
+
+
+@contextmanager
+def _signals() -> Generator[socket.socket, None, None]:
+    """A socket at which the numbers of the signals come that would end this process."""
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        writer.setblocking(False)
+        descriptor = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield reader
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(descriptor)
