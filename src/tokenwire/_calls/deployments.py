@@ -16,7 +16,7 @@ from ..exceptions import APIError, RateLimitError, ServiceUnavailableError, refu
 from ..llms.backend import Request, Senders, SharedBackend
 from ..llms.base import ChunkSource
 from ..types._response import Response
-from ..types.attempts import DeploymentStats
+from ..types.attempts import DeploymentStats, RequestInfo
 from ..wire.convert import Shape
 from .balance import Balance, Ending
 from .unknown import KNOWN, nearest
@@ -221,6 +221,7 @@ class Unchosen:
     """A call whose deployment is chosen for each attempt; a `Prepared` that is never sent itself."""
 
     api_base: str | None = None
+    request: RequestInfo | None = None
 
     def __init__(self, count: int) -> None:
         self.address: str = f"one of {count} deployments"

@@ -12,6 +12,7 @@ import msgspec
 from .._settings import DEFAULT_OTEL, Hedge, Limits, OTel, RetryPolicy, Timeouts
 from ..exceptions import refused
 from ..types._response import Response
+from ..types.attempts import RequestInfo
 from ..types.client_request import ClientRequest, Original
 from ..wire.convert import Shape
 from .base import ChunkSource
@@ -144,6 +145,11 @@ class Prepared(Protocol):
     @property
     def address(self) -> str:
         """Where attempts are sent, for messages: "POST https://..." without secrets, or the handler's name."""
+        ...
+
+    @property
+    def request(self) -> RequestInfo | None:
+        """What attempts send, for an error; None where that is a handler's business."""
         ...
 
     @property

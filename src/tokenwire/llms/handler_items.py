@@ -17,7 +17,6 @@ from .._reading import FOREVER, Readable, ready
 from ..types._record import Record
 from .blocking import BLOCKING_SECONDS, note_blocking
 from .handler_errors import is_handlers_own
-from .threaded_iterator import ThreadedIterator
 
 logger: logging.Logger = logging.getLogger("tokenwire")
 
@@ -260,6 +259,8 @@ class ThreadItems:
     """The items of a sync iterator, run in its own thread."""
 
     def __init__(self, items: Iterable[object]) -> None:
+        from .threaded_iterator import ThreadedIterator
+
         self._thread = ThreadedIterator(items)
         self._waiting: Waiting = waiting()
         self._thread.start()

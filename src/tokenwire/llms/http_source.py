@@ -17,13 +17,21 @@ from typing import TYPE_CHECKING
 from .. import _loops
 from .._reading import ready
 from .._settings import Limits
-from ..exceptions import APIConnectionError, APIError, APIResponseValidationError, LimitExceededError, StreamTruncatedError
+from ..exceptions import (
+    APIConnectionError,
+    APIError,
+    APIResponseValidationError,
+    LimitExceededError,
+    StreamTruncatedError,
+    without_secrets,
+)
 from ..http.exchange import HTTPResponse
 from ..types._source import Path
+from ..types.attempts import RequestInfo
 from ..wire.assemble import Assembler
 from ..wire.convert import Chunk
 from ..wire.dialect import EventDecoder
-from ..wire.errors import name_address, unusable
+from ..wire.errors import unusable
 from ..wire.sse import SSEDecoder
 from .base import ChunkSource, Send
 
@@ -122,6 +130,11 @@ class HTTPSource(ChunkSource[Chunk]):
         """The response's headers, names in lower case; parsed when first read."""
         return self._response.headers
 
+    @property
+    def request(self) -> RequestInfo:  # type: ignore[override]
+        """See `ChunkSource`."""
+        return RequestInfo("POST", without_secrets(self._response.url))
+
     def take(self) -> list[Chunk] | None:
         """The chunks that have arrived; see `ChunkSource`."""
         decoder = self._decoder
@@ -173,22 +186,28 @@ class HTTPSource(ChunkSource[Chunk]):
         """See `ChunkSource`. Ends at the last finish reason, after which another deadline applies."""
         if self._state is not State.EVENTS or self.assembler.finished:
             return None
+        if self.bare_text:
+            self._decoder.give_additions()
         return self._hand_on(send, clock, idle, until)
 
     async def _hand_on(self, send: Send, clock: Callable[[], float], idle: float, until: float) -> float:
+        assembler = self.assembler
         since = now = clock()
-        in_time = True
-        while not self.assembler.finished:
+        while not assembler.finished:
+            deadline = since + idle
+            if until < deadline:
+                deadline = until
+            if now >= deadline:
+                break
+            in_time = await self.wait(deadline)
             try:
                 chunks = self.take()
             except APIError as error:
                 self._failure = error  # raised by the next `take`
                 break
             if chunks is None:
-                deadline = min(since + idle, until)
-                if not in_time or now >= deadline:
+                if not in_time:
                     break
-                in_time = await self.wait(deadline)
                 now = clock()
             elif not chunks:
                 break
@@ -283,10 +302,9 @@ class HTTPSource(ChunkSource[Chunk]):
         return chunks
 
     def _take_status(self, error: APIError) -> None:
-        """Add the response's status to an error about its content, and the address if it is a web page."""
+        """Add the response's status to an error about its content."""
         if isinstance(error, APIResponseValidationError):
             error.status_code = self._response.status
-            name_address(error, self._response.address)
 
     def _outgrown(self) -> APIError | None:
         """The error of a too long event, which the decoder would raise only at its next call."""

@@ -22,11 +22,12 @@ from ..http.exchange import HTTPRequest, HTTPResponse, Sender
 from ..http.tls import not_ours
 from ..types import EmbeddingResponse, ImageResponse, ModelList, TextCompletionResponse, TokenCount
 from ..types._response import Response, set_received
+from ..types.attempts import RequestInfo
 from ..types.client_request import Original
 from ..wire.bodies import decode_body
 from ..wire.convert import Shape, chat_response
 from ..wire.dialect import Dialect
-from ..wire.errors import add_headers, error_from_response, name_address
+from ..wire.errors import add_headers, error_from_response
 from ..wire.text import TEXT
 from .address import Address, address_of, placed, url_of, without_version
 from .backend import Kind, Options, Request, Senders, check_http_client, refuse_control_characters
@@ -306,7 +307,12 @@ class EndpointCall:
     @property
     def address(self) -> str:
         """See `Prepared`."""
-        return f"{self._request.method} {without_secrets(self._request.url)}"
+        return str(self.request)
+
+    @property
+    def request(self) -> RequestInfo:
+        """See `Prepared`."""
+        return RequestInfo(self._request.method, without_secrets(self._request.url))
 
     def traced(self, headers: Callable[[], dict[str, str]], waits: list[float]) -> "EndpointCall":
         """See `Prepared`. The caller's own headers of the same names are kept."""
@@ -334,7 +340,6 @@ class EndpointCall:
             add_headers(error, response.headers)
             if isinstance(error, APIResponseValidationError):
                 error.status_code = response.status
-                name_address(error, response.address)
             if body is not None:
                 error.response = response.response_with(body)
             raise
@@ -362,9 +367,7 @@ class EndpointCall:
 async def error_of(response: HTTPResponse, deadline: float, limits: Limits) -> APIError:
     """The exception for a response with another status than a good one."""
     body = await response.read_start(deadline, limits.max_error_body_bytes)
-    error = error_from_response(response.status, response.headers, body, response=response.response_with(body))
-    name_address(error, response.address)
-    return error
+    return error_from_response(response.status, response.headers, body, response=response.response_with(body))
 
 
 def _others(params: Mapping[str, Any], original: Original) -> dict[str, Any]:

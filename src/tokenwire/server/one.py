@@ -30,11 +30,13 @@ class OneCall:
                 visit.relay(stream.response_headers, stream.request_id)
             relays = "original_request" in self._keywords
             events = visit.events = Relay(new_events, stream) if relays else new_events()
-            encode, send_soon, count = events.encode, visit.send_soon, chunks_in if relays else len
+            encode, count = events.encode, chunks_in if relays else len
+            # What an endpoint sent goes on at once: whatever comes next has to be waited for.
+            send_bytes = visit.send_now if relays else visit.send_soon
 
             def send(chunks: list[Any]) -> Awaitable[None]:
                 data = encode(chunks[0]) if len(chunks) == 1 else b"".join(map(encode, chunks))
-                return send_soon(data, count(chunks))
+                return send_bytes(data, count(chunks))
 
             await stream.pass_on(send)
             await visit.end_stream(events.ending(stream.usage))

@@ -27,7 +27,7 @@ Plain: TypeAlias = Callable[[dict[str, Any]], tuple[dict[str, Any], list[str]]]
 
 
 class Events(Protocol):
-    """Encodes the chunks of one stream as the events of one API; `encode` takes bare text too.
+    """Encodes the chunks of one stream as the events of one API; `encode` takes bare text and additions too.
 
     Attributes:
         keep_alive: what is sent when the handler has been silent for long; clients skip it.

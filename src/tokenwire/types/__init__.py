@@ -3,6 +3,7 @@
 from ._record import own_fields
 from ._response import body_passed_on
 from ._source import as_sent, has_source
+from .additions import Addition
 from .chat import (
     Choices,
     CompletionTokensDetails,
@@ -33,6 +34,7 @@ from .tool_calls import (
 )
 
 __all__ = [
+    "Addition",
     "ChatCompletionDeltaToolCall",
     "ChatCompletionMessageToolCall",
     "ChatCompletionTokenLogprob",

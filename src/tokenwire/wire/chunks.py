@@ -28,6 +28,7 @@ from ..types._source import (
     tree_of,
     unknown_fields,
 )
+from ..types.additions import Addition
 from ..types.chat import Delta, GenericStreamingChunk, ModelResponse, ModelResponseStream
 from ..types.text import TextCompletionResponse
 from .assemble import Assembler
@@ -36,12 +37,13 @@ from .convert import Chunk, Converter, Shape, response_chunks, whole_class
 from .elsewhere import is_elsewhere
 from .errors import error_from_object, malformed
 from .fields import PLACES_OF_TEXT, content_of, flat_content_of, plain_choice
-from .quick import append_chat, append_flat
+from .quick import append_addition, append_chat, append_flat
 from .sse import Event
 from .template import ENOUGH, TemplateCache
 from .undecoded import UNDECODABLE, decode_or_text, error_in, lenient_decoder, says_nothing
 
 if TYPE_CHECKING:
+    from .frames import Frames
     from .halves import Halves
 
 R = TypeVar("R", bound=Response)
@@ -97,6 +99,7 @@ class ChunkDecoder:
     __slots__ = (
         "_append",
         "_converter",
+        "_frames",
         "_halves",
         "_is_common",
         "_is_flat",
@@ -125,6 +128,7 @@ class ChunkDecoder:
         self._is_open = False  # the latest delta had unknown fields
         self._started = False  # choice 0 has begun, and the id and the model are known
         self._templates: TemplateCache | None = None  # None until a read is full
+        self._frames: Frames | None = None  # None if the reader does not take additions
         self._halves: Halves = {}
         self._was_odd = False  # the latest chunk was odd, and each one since the first odd one
         self._is_mixed = False  # exact chunks have arrived after odd ones
@@ -140,15 +144,34 @@ class ChunkDecoder:
         """The chunks in `events`, in order. Also sets `done`, `had_content` and `error`."""
         self.had_content = False
         if not self._is_common:
-            chunks = self._decode_each(events)
+            chunks: list[Any] = self._decode_each(events)
         elif self._was_odd:
             chunks = self._decode_odd(events)
         elif len(events) > 1:
             chunks = self._decode_many(events)
+        elif self._frames is not None and (addition := self._addition_of(events)) is not None:
+            chunks = [addition]
         else:
             chunks = self._decode_quickly(events)
+            if self._frames is not None and len(chunks) == 1 and self._started and self.had_content:
+                self._frames.learn(chunks[0])
         self.assembler.count(len(chunks))
         return chunks
+
+    def give_additions(self) -> None:
+        """See `EventDecoder`; of events that come one by one, as they do while a model answers."""
+        if self._is_common and not self._is_flat and self._frames is None:
+            from .frames import Frames
+
+            self._frames = Frames()
+
+    def _addition_of(self, events: list[Any]) -> Addition | None:
+        assert self._frames is not None
+        addition = self._frames.addition(events[0]) if events else None
+        if addition is None or not append_addition(self.assembler, addition):
+            return None
+        self.had_content = True
+        return addition
 
     def decode_document(self, data: bytes) -> list[Chunk]:
         """The chunks of a whole completion that a server sent instead of a stream. Raises as `decode_body`."""

@@ -51,6 +51,10 @@ class EventDecoder(Protocol):
         """The chunks in `events`, in order."""
         ...
 
+    def give_additions(self) -> None:
+        """From now on an `Addition` may stand for a chunk that adds to a choice which has begun. A decoder need not give any."""
+        ...
+
     def decode_document(self, data: bytes) -> list[Any]:
         """The chunks of a whole answer that a server sent instead of a stream.
 

@@ -143,6 +143,9 @@ class ResponseDecoder(TranslatingDecoder):
         self.assembler.count(len(chunks))
         return chunks
 
+    def give_additions(self) -> None:
+        """See `EventDecoder`: it gives none."""
+
     def decode_document(self, data: bytes) -> list[Any]:
         """The chunks of a whole response; see `EventDecoder`."""
         return self._take_whole(answer_of(data))
