@@ -103,6 +103,7 @@ if TYPE_CHECKING:
         AttemptDetails as AttemptDetails,
         EndDetails as EndDetails,
         Observer as Observer,
+        RequestInfo as RequestInfo,
         Result as Result,
     )
     from .types.client_request import ClientRequest as ClientRequest
@@ -142,7 +143,7 @@ _HOMES = {
         FunctionCall GenericStreamingChunk ImageObject ImageResponse Message Model ModelList ModelResponse
         ModelResponseStream ParsedChoices ParsedMessage ParsedResponse StreamingChoices TextChoices TextCompletionResponse Usage
     """,
-    ".types.attempts": "Attempt AttemptDetails EndDetails Observer Result",
+    ".types.attempts": "Attempt AttemptDetails EndDetails Observer RequestInfo Result",
     ".types.client_request": "ClientRequest",
     ".wire.assemble": "stream_chunk_builder",
     ".wire.partial_json": "PartialJSON",

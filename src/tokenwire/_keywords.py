@@ -24,7 +24,8 @@ OTHER_SPELLINGS = {"base_url": "api_base", "max_retries": "num_retries", "reques
 # Applied: `_calls.request` says how.
 APPLIED = frozenset((
     "stream", "custom_llm_provider", "api_key", "api_base", "api_version", "organization", "timeout", "stream_timeout",
-    "limits", "num_retries", "retry_policy", "hedge", "client", "client_request", "on_truncation", "ssl_verify", "otel",
+    "limits", "num_retries", "retry_policy", "hedge", "client", "client_request", "original_request",
+    "on_truncation", "ssl_verify", "otel",
     *OTHER_SPELLINGS, *CALLBACKS, *FALLBACKS, *HEADERS, *MOCK, *TYPED,
 ))  # fmt: skip
 
@@ -261,7 +262,7 @@ _REFUSED = (
 _REFUSED_KEYWORDS = {name: advice for advice, keywords, _ in _REFUSED for name in keywords.split()}
 _REFUSED_SETTINGS = _REFUSED_KEYWORDS | {name: advice for advice, _, settings in _REFUSED for name in settings.split()}
 OURS = APPLIED | FOR_HANDLERS | FULFILLED | _REFUSED_KEYWORDS.keys()
-_OPTIONS = OURS - {"stream", "custom_llm_provider", "client_request", *FALLBACKS, *TYPED}
+_OPTIONS = OURS - {"stream", "custom_llm_provider", "client_request", "original_request", *FALLBACKS, *TYPED}
 
 
 def is_ours(name: str) -> bool:

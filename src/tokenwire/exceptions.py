@@ -41,7 +41,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 if TYPE_CHECKING:
     import httpx
 
-    from .types.attempts import Attempt
+    from .types.attempts import Attempt, RequestInfo
 
 __all__ = [
     "APIConnectionError",
@@ -115,8 +115,10 @@ class APIError(TokenwireError):
     """A call failed.
 
     Attributes:
-        message: what went wrong, in the server's words where it gave any, and which address was asked where that may be wrong.
-        said: the server's words alone.
+        message: what went wrong, in the server's words where it gave any. What this library says of the network and of servers
+            has no address in it, and may be shown to users; what a server or a handler says is shown as it is.
+        request: what was sent, a `RequestInfo` with method and URL; None for a handler, or where there was nothing to send.
+            A note, which tracebacks and `logging` show and `str(error)` does not, says it too.
         status_code: the HTTP status, or the one LiteLLM gives this kind of failure.
         llm_provider: the provider's name, "" when none was resolved.
         model: the model as the caller named it, without the provider's prefix.
@@ -168,7 +170,6 @@ class APIError(TokenwireError):
         super().__init__(message)
         self.__dict__.update({name: value for name, value in litellm.items() if name not in _NOT_KEPT})
         self.message = message
-        self.said = message
         self.status_code: int = self.default_status if status_code is None else status_code
         self.llm_provider = llm_provider
         self.model = model
@@ -181,6 +182,7 @@ class APIError(TokenwireError):
         self.headers: dict[str, str] = dict(headers or {})
         self.retry_after = retry_after
         self.partial = partial
+        self.request: RequestInfo | None = None
         self.attempts: tuple[Attempt, ...] = ()
         self.fault: Fault = self.default_fault if fault is None else fault
 

@@ -145,7 +145,8 @@ def test_nobody_listens(tokenwire: Callable[..., Any]) -> None:
         pass
     run = tokenwire("chat", "-m", "m", "--api-base", endpoint.url, "--retries", "0", "Hi")
     assert (run.status, run.out) == (1, "")
-    assert "cannot connect to http://127.0.0.1" in run.err
+    asked = f"The request was POST {endpoint.url}/chat/completions"
+    assert run.err == f"tokenwire: openai/m: cannot connect: Connection refused. {asked}\n"
 
 
 def test_the_longest_wait_is_kept(chat: Callable[..., Any]) -> None:

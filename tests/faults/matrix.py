@@ -192,7 +192,7 @@ HEADS = [
         Reply(raw=b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n"),
         failed("ServiceUnavailableError", "reused"),
     ),
-    both("an answer in HTTP/1.0", Reply(raw=b"HTTP/1.0 404 No\r\n\r\nno", cut="fin"), failed("NotFoundError", said="no")),
+    both("an answer in HTTP/1.0", Reply(raw=b"HTTP/1.0 404 No\r\n\r\nno", cut="fin"), failed("NotFoundError", message="no")),
     both("no head", Reply(delay=60), failed("Timeout", budget="first_content"), call=timeout(first_content=SHORT)),
     both("no head, and one number for all waits", Reply(delay=60), failed("Timeout"), call={"timeout": SHORT}),
     both("no head before the total", Reply(delay=60), failed("Timeout", budget="total"), call=timeout(total=SHORT)),

@@ -5,6 +5,7 @@ import os
 import socket
 import ssl
 import time
+import traceback
 from collections.abc import Iterable
 from typing import Any
 
@@ -170,6 +171,8 @@ async def run_one(case: Case, servers: Servers) -> Ending:
             outcome, error, response, attempts = await (_stream if streamed else _complete)(client, name_of(case), keywords)
         ended_at = time.monotonic()
         connection, requests = await _connection(case, servers, client, ended_at)
+    if error is not None:
+        _look_for_addresses(error, servers.url(fault.server))
     tried = tuple(attempt.error or "ok" for attempt in attempts)
     return Ending(
         outcome,
@@ -180,6 +183,16 @@ async def run_one(case: Case, servers: Servers) -> Ending:
         requests=None if wanted.requests is None and requests == len(tried) else requests,
         connection=connection,
     )
+
+
+def _look_for_addresses(error: tokenwire.APIError, url: str) -> None:
+    """What may be shown to a user says nothing of where the request went; what a developer sees does."""
+    port = url.rpartition(":")[2].partition("/")[0]
+    for text in (error.message, str(error)):
+        for part in ("127.0.0.1", "localhost", port, "/v1", "/chat"):
+            assert part not in text, text
+    assert error.request == tokenwire.RequestInfo("POST", f"{url}/chat/completions")
+    assert f"POST {url}/chat/completions" in "".join(traceback.format_exception(error))
 
 
 async def _stream(client: AsyncClient, model: str, keywords: dict[str, Any]) -> tuple[Any, ...]:

@@ -28,6 +28,7 @@ from tokenwire.http.decoding import PIECE_BYTES
 from tokenwire.http.errors import is_network_error, translated
 from tokenwire.http.exchange import HTTPRequest, HTTPResponse
 from tokenwire.http.protocol import HeadersTooLarge
+from tokenwire.http.reasons import has_no_address
 from tokenwire.http.transport import MAX_REDIRECTS, HTTPTransport, warm
 from tokenwire.testing import Endpoint, Received, Reply, chunk, chunks, completion
 
@@ -52,35 +53,35 @@ def editions() -> list[ModuleType]:
 
 # What each of httpx's exceptions becomes, and how its message begins; `Timeout`'s budget in place of the message.
 EXPECTED: dict[str, tuple[type[APIError], str | None]] = {
-    "HTTPError": (APIConnectionError, "the request to {} failed"),
-    "RequestError": (APIConnectionError, "the request to {} failed"),
-    "TransportError": (APIConnectionError, "the request to {} failed"),
+    "HTTPError": (APIConnectionError, "the request failed"),
+    "RequestError": (APIConnectionError, "the request failed"),
+    "TransportError": (APIConnectionError, "the request failed"),
     "TimeoutException": (Timeout, None),
     "ConnectTimeout": (Timeout, "connect"),
     "ReadTimeout": (Timeout, None),
     "WriteTimeout": (Timeout, "write"),
     "PoolTimeout": (Timeout, "pool"),
-    "NetworkError": (APIConnectionError, "the connection to {} broke"),
-    "ConnectError": (APIConnectionError, "cannot connect to {}"),
-    "ReadError": (APIConnectionError, "the connection to {} broke"),
-    "WriteError": (APIConnectionError, "the connection to {} broke"),
-    "CloseError": (APIConnectionError, "the connection to {} broke"),
-    "ProtocolError": (APIConnectionError, "the request to {} failed"),
-    "LocalProtocolError": (BadRequestError, "the request can't be sent to {}"),
-    "RemoteProtocolError": (APIConnectionError, "no valid HTTP from {}"),
-    "ProxyError": (APIConnectionError, "the proxy did not connect to {}"),
-    "UnsupportedProtocol": (BadRequestError, "the request can't be sent to {}"),
-    "DecodingError": (APIResponseValidationError, "cannot decompress the body from {}"),
-    "TooManyRedirects": (APIConnectionError, "redirected in circles by {}"),
-    "HTTPStatusError": (APIConnectionError, "the request to {} failed"),
-    "InvalidURL": (BadRequestError, "the request can't be sent to {}"),
-    "CookieConflict": (APIConnectionError, "the request to {} failed"),
-    "StreamError": (APIConnectionError, "the request to {} failed"),
-    "StreamConsumed": (APIConnectionError, "the request to {} failed"),
-    "StreamClosed": (APIConnectionError, "the request to {} failed"),
-    "ResponseNotRead": (APIConnectionError, "the request to {} failed"),
-    "RequestNotRead": (APIConnectionError, "the request to {} failed"),
-    "SSEError": (APIConnectionError, "the request to {} failed"),  # httpx2's
+    "NetworkError": (APIConnectionError, "the connection broke"),
+    "ConnectError": (APIConnectionError, "cannot connect"),
+    "ReadError": (APIConnectionError, "the connection broke"),
+    "WriteError": (APIConnectionError, "the connection broke"),
+    "CloseError": (APIConnectionError, "the connection broke"),
+    "ProtocolError": (APIConnectionError, "the request failed"),
+    "LocalProtocolError": (BadRequestError, "the request can't be sent"),
+    "RemoteProtocolError": (APIConnectionError, "the answer is not valid HTTP"),
+    "ProxyError": (APIConnectionError, "the proxy did not connect"),
+    "UnsupportedProtocol": (BadRequestError, "the request can't be sent"),
+    "DecodingError": (APIResponseValidationError, "cannot decompress the body"),
+    "TooManyRedirects": (APIConnectionError, "redirected in circles"),
+    "HTTPStatusError": (APIConnectionError, "the request failed"),
+    "InvalidURL": (BadRequestError, "the request can't be sent"),
+    "CookieConflict": (APIConnectionError, "the request failed"),
+    "StreamError": (APIConnectionError, "the request failed"),
+    "StreamConsumed": (APIConnectionError, "the request failed"),
+    "StreamClosed": (APIConnectionError, "the request failed"),
+    "ResponseNotRead": (APIConnectionError, "the request failed"),
+    "RequestNotRead": (APIConnectionError, "the request failed"),
+    "SSEError": (APIConnectionError, "the request failed"),  # httpx2's
 }
 
 ARGUMENTS: dict[str, Any] = {"message": "what it says", "request": None, "response": None}
@@ -108,8 +109,9 @@ def test_every_exception_of_httpx_has_its_place(edition):
         if isinstance(found, Timeout):
             assert found.budget == detail, kind
         else:
-            assert found.message.startswith(str(detail).format("http://localhost:1/v1")), kind
-            assert found.message.endswith(str(error) or kind.__name__), kind
+            assert found.message.startswith(str(detail)), kind
+            text = str(error)
+            assert found.message.endswith(text if text and has_no_address(text) else kind.__name__), kind
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,7 @@ def test_every_exception_of_httpx_has_its_place(edition):
 def test_exceptions_of_other_layers_are_translated_too(error, expected):
     found = translated(error, "http://localhost:1/v1")
     assert type(found) is expected
-    assert "http://localhost:1/v1" in found.message
+    assert "localhost" not in found.message
 
 
 @pytest.mark.parametrize("edition", editions(), ids=lambda edition: edition.__name__)
@@ -189,15 +191,10 @@ def test_a_head_that_is_too_large_is_a_limit():
 @pytest.mark.parametrize(
     "error", [httpx.ConnectError("no"), httpx.ConnectTimeout("no"), httpx.InvalidURL("no"), HeadersTooLarge("no")]
 )
-def test_no_message_shows_what_an_address_may_hide(url, error):
+def test_no_message_has_an_address(url, error):
     message = translated(error, url).message
     assert "secret" not in message
-    assert "https://host/v1" in message
-
-
-def test_an_address_without_a_path_is_shown():
-    assert "http://host:1" in translated(httpx.ConnectError("no"), "http://host:1").message
-    assert "nonsense" in translated(httpx.UnsupportedProtocol("no"), "nonsense").message
+    assert "host" not in message
 
 
 # --- exchanges
@@ -320,7 +317,7 @@ class TestExchange:
     async def test_nobody_there(self, client):
         with Endpoint(Reply(json={})) as endpoint:
             url = endpoint.url
-        with pytest.raises(APIConnectionError, match=r"cannot connect to http://127\.0\.0\.1"):
+        with pytest.raises(APIConnectionError, match="cannot connect: Connection refused"):
             await send(client, request_to(url), within(PATIENCE))
 
     async def test_connecting_has_a_budget(self, client, deaf):
@@ -491,7 +488,7 @@ class TestOverOurTransport:
             assert (transport.stats.open, transport.stats.idle) == (2, 2)
             url = endpoint.url
         async with HTTPTransport() as another:
-            with pytest.raises(APIConnectionError, match="cannot connect to"):
+            with pytest.raises(APIConnectionError, match="cannot connect: "):
                 await warm(another, url, 2)
 
     async def test_a_closed_transport(self):
@@ -588,7 +585,7 @@ class TestUsersClients:
         with Endpoint(Reply(json={})) as endpoint:
             url = endpoint.url
         async with edition.AsyncClient(**PLAIN) as own:
-            with pytest.raises(APIConnectionError, match="cannot connect to") as caught:
+            with pytest.raises(APIConnectionError, match="cannot connect: ") as caught:
                 await tokenwire.acompletion("openai/m", MESSAGES, api_base=url, client=own, retry_policy=AT_ONCE)
         assert (len(caught.value.attempts), caught.value.fault) == (3, "network")
 
@@ -676,6 +673,6 @@ class TestProxies:
         with Endpoint(Reply(status=407, body=b"who are you?")) as proxy:
             monkeypatch.setenv("HTTPS_PROXY", proxy.url.removesuffix("/v1"))
             async with tokenwire.AsyncClient(api_base="https://model.example/v1", api_key="key", num_retries=0) as client:
-                with pytest.raises(APIConnectionError, match=r"the proxy did not connect to https://model\.example"):
+                with pytest.raises(APIConnectionError, match="the proxy did not connect: 407"):
                     await client.acompletion("openai/m", MESSAGES)
             assert [received.method for received in proxy.requests] == ["CONNECT"]

@@ -91,6 +91,11 @@ def recorder(request: pytest.FixtureRequest) -> Recorder:
     return recorder
 
 
+def asked_of(recorder: Recorder) -> dict[str, Any]:
+    """The parameters of a call that gives none: a method that streams is told so, whatever is made of it."""
+    return {"stream": True} if isinstance(recorder, StreamAsync | StreamSync) else {}
+
+
 async def test_the_sixteen_keywords(recorder: Recorder) -> None:
     await tokenwire.acompletion("mine/a/b", MESSAGES)
 
@@ -100,7 +105,7 @@ async def test_the_sixteen_keywords(recorder: Recorder) -> None:
     assert kwargs["model"] == "a/b"
     assert kwargs["messages"] == MESSAGES
     assert kwargs["messages"][0] is not MESSAGES[0]
-    assert kwargs["optional_params"] == {}
+    assert kwargs["optional_params"] == asked_of(recorder)
     assert kwargs["headers"] == kwargs["custom_prompt_dict"] == {}
     assert [kwargs[name] for name in ("api_key", "api_base", "client", "logger_fn", "encoding")] == [None] * 5
     assert kwargs["timeout"] == 600.0
@@ -166,7 +171,7 @@ async def test_a_prompt_arrives_as_messages(recorder: Recorder) -> None:
     await tokenwire.atext_completion("mine/any", "Once")
 
     assert recorder.kwargs["messages"] == [{"role": "user", "content": "Once"}]
-    assert recorder.kwargs["optional_params"] == {}
+    assert recorder.kwargs["optional_params"] == asked_of(recorder)
 
 
 async def test_custom_llm_provider_names_the_handler(recorder: Recorder) -> None:

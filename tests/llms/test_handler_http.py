@@ -1,11 +1,13 @@
 """Handlers that send HTTP of their own through the connections of the client whose call they answer."""
 
+import errno
 from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
+import tokenwire
 from tokenwire import APIConnectionError, AsyncClient, CustomLLM, aconnect_sse
 from tokenwire.testing import Endpoint, Reply
 
@@ -96,3 +98,38 @@ async def test_a_refused_connection_of_the_handlers_is_tried_again_where_asked_f
             await client.acompletion("mine/m", MESSAGES, num_retries=1)
     assert [attempt.error for attempt in caught.value.attempts] == ["APIConnectionError"] * 2
     assert caught.value.fault == "network"
+    assert caught.value.request is None
+
+
+@pytest.mark.parametrize(
+    "error, words",
+    [
+        (ConnectionRefusedError(errno.ECONNREFUSED, "Connect call failed ('10.0.0.7', 8000)"), "Connection refused"),
+        (httpx.ConnectError("inference.internal:8000 is not there"), ""),
+        (httpx.ReadTimeout("inference.internal was slow"), ""),
+        (httpx.RemoteProtocolError("peer closed the connection"), "peer closed the connection"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+async def test_what_the_network_did_to_a_handler_is_said_without_an_address(error: Exception, words: str) -> None:
+    async def broken(**_: Any) -> str:
+        raise error
+
+    async with AsyncClient(handlers={"mine": broken}) as client:
+        with pytest.raises(APIConnectionError) as caught:
+            await client.acompletion("mine/m", MESSAGES)
+    name = type(error).__name__
+    assert caught.value.message == (f"{name}: {words}" if words else name)
+    assert (caught.value.fault, caught.value.__cause__) == ("network", error)
+
+
+async def test_the_request_of_a_handlers_own_call_is_kept() -> None:
+    with Endpoint(Reply(status=400, json={"error": {"message": "No."}})) as endpoint:
+
+        async def asking(**_: Any) -> Any:
+            return await tokenwire.acompletion("openai/m", MESSAGES, api_base=endpoint.url)
+
+        async with AsyncClient(handlers={"mine": asking}) as client:
+            with pytest.raises(tokenwire.BadRequestError, match="No") as caught:
+                await client.acompletion("mine/m", MESSAGES)
+    assert caught.value.request == tokenwire.RequestInfo("POST", f"{endpoint.url}/chat/completions")

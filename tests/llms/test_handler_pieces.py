@@ -5,10 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from tokenwire.llms import handler_source
 from tokenwire.llms.handler_items import GivenItems
 from tokenwire.llms.handler_source import HandlerSource
-from tokenwire.types import GenericStreamingChunk, ModelResponseStream, TextCompletionResponse
+from tokenwire.types import Addition, GenericStreamingChunk, ModelResponseStream, TextCompletionResponse
 
 SHAPES = (ModelResponseStream, GenericStreamingChunk, TextCompletionResponse)
 LOGPROBS = {"content": [{"token": "a", "logprob": -1.0, "bytes": None, "top_logprobs": []}], "refusal": None}
@@ -29,6 +28,18 @@ ITEMS: dict[str, Any] = {
     "usage": flat("a", usage=USAGE),
     "other-choice": flat("b", index=1),
     "call": flat(tool_use=CALL),
+    "call-of-litellm": flat(
+        tool_use={"id": None, "type": "function", "function": {"name": None, "arguments": "1"}, "index": 0}
+    ),
+    "call-named": flat(tool_use={**CALL, "id": "a", "function": {"name": "f", "arguments": "1"}}),
+    "call-of-other-choice": flat(tool_use=CALL, index=1),
+    "call-and-text": flat("a", tool_use=CALL),
+    "both": flat("a", reasoning_content="r"),
+    "seventh-unknown": flat("a", refusal="no"),
+    "logprobs-and-more": flat("a", logprobs=LOGPROBS, x=1),
+    "logprobs-of-texts": flat("a", logprobs={"tokens": ["a"], "token_logprobs": [None]}),
+    "logprobs-unsayable": flat("a", logprobs={"content": [{"token": "a", "logprob": 1j}]}),
+    "reasoning-odd": flat(reasoning_content=["r"]),
     "call-typed": flat(tool_use={**CALL, "type": None}),
     "call-elsewhere": flat(tool_use={"function": {"arguments": "1"}}),
     "new-call": flat(tool_use={"id": "b", "function": {"name": "g", "arguments": "{}"}}),
@@ -75,9 +86,28 @@ def seen(outcome: tuple[list[Any], Any]) -> Any:
 def test_a_piece_comes_to_what_the_long_way_makes_of_it(item: Any, shape: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     before = repr(item)
     quick = streamed(shape, item)
-    monkeypatch.setattr(handler_source, "_piece_of", lambda _: None)
+    monkeypatch.setattr(HandlerSource, "_quick", lambda *_: None)
     assert repr(seen(quick)) == repr(seen(streamed(shape, item)))
     assert repr(item) == before
+
+
+ADDITIONS = ["reasoning", "no-keys", "logprobs", "usage", "other-choice", "call", "call-of-litellm"]
+
+
+@pytest.mark.parametrize("name", ITEMS)
+def test_additions_come_bare_to_who_takes_them(name: str) -> None:
+    """And nothing else does; as chunks they are the same."""
+    source, plain = (HandlerSource(GivenItems([*OPENING]), "h", "m", ModelResponseStream) for _ in range(2))
+    for each in (source, plain):
+        assert each.take()
+        each._items = GivenItems([ITEMS[name]])
+    source.bare_text = True
+    bare, chunks = source.take() or [], plain.take() or []
+    assert [type(one) is Addition for one in bare] == [name in ADDITIONS] * len(chunks)
+    if name in ADDITIONS:
+        assert [one.chunk().choices for one in bare] == [chunk.choices for chunk in chunks]
+        assert [one.chunk().usage for one in bare] == [chunk.usage for chunk in chunks]
+    assert repr(source.assembler.response()).split("choices", 1)[1] == repr(plain.assembler.response()).split("choices", 1)[1]
 
 
 @pytest.mark.parametrize("shape", SHAPES[:2], ids=lambda shape: shape.__name__)

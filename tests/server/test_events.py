@@ -50,7 +50,7 @@ CHUNKS = {
 def events(include_usage: bool) -> ChatEvents:
     options = {"stream_options": {"include_usage": True}} if include_usage else {}
     body = {"model": "m", "messages": [{"role": "user", "content": "q"}], "stream": True, **options}
-    encoder = ChatEvents(Model("m", {}, frozenset({"m"})), msgspec.convert(body, ChatRequest), from_endpoint=False)
+    encoder = ChatEvents(Model("m", {}, frozenset({"m"})), msgspec.convert(body, ChatRequest))
     encoder.encode(chunk({"content": "x"}))
     encoder.encode(chunk({"content": "y"}, index=1))
     return encoder

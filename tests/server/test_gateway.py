@@ -47,6 +47,22 @@ async def test_an_endpoints_events_pass_untouched(ask: Any) -> None:
     assert answer.body == b"".join(events) + b"data: [DONE]\n\n"
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+async def test_a_long_stream_that_comes_bit_by_bit_is_the_same(ask: Any, path: str) -> None:
+    """Its later events are seen to be alike, and not decoded."""
+    texts = [*(f" {number}" for number in range(20)), " \n", ' "quoted"', " \u20ac", " last"]
+    events = [chunk(content=text) for text in texts]
+    body = {**STREAM, "max_tokens": 9} if path != "/v1/responses" else {"model": "m", "input": "Hi", "stream": True}
+    with Endpoint(Reply(events=[*events, chunk(finish_reason="stop")], event_delay=0)) as upstream:
+        answer = await ask(gateway(upstream), body, path)
+    said = [json.loads(line[6:]) for line in answer.body.decode().splitlines() if line.startswith("data: {")]
+    if path == "/v1/chat/completions":
+        assert said == [*events, chunk(finish_reason="stop")]
+    else:
+        deltas = [event["delta"] for event in said if "delta" in event["type"] and "stop_reason" not in event["delta"]]
+        assert [delta if isinstance(delta, str) else delta["text"] for delta in deltas] == texts
+
+
 async def test_an_endpoint_that_leaves_a_finished_stream_open_does_not_keep_the_client(ask: Any, clock: FakeClock) -> None:
     heartbeats = [b": ping\n\n"] * 100
     with Endpoint(Reply(events=[*chunks("Hi"), USAGE_CHUNK, *heartbeats], event_delay=1, done=False, stall=True)) as upstream:

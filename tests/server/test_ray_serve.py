@@ -17,7 +17,7 @@ import pytest
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 serve: Any = pytest.importorskip("ray.serve", reason="Ray Serve is not installed: pip install 'ray[serve]'")
-import ray  # noqa: E402
+ray: Any = pytest.importorskip("ray")
 
 pytestmark = pytest.mark.filterwarnings("default")  # Ray's own
 
@@ -42,11 +42,11 @@ def deployment(folder: str) -> Any:
         async def handler(messages: Any) -> Any:
             try:
                 yield "once"
-                while not os.path.exists(os.path.join(folder, messages[-1]["content"])):
+                while not await anyio.Path(folder, messages[-1]["content"]).exists():
                     await anyio.sleep(0.01)
                 yield " more"
             except BaseException:
-                Path(folder, "cancelled").touch()
+                Path(folder, "cancelled").touch()  # noqa: ASYNC240  (what is cancelled must not wait)
                 raise
 
         return create_app({"org/m": handler}, metrics=True)

@@ -4,7 +4,7 @@ import ast
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 import pytest
@@ -38,9 +38,9 @@ class Question(msgspec.Struct):
 class Lines:
     """Its events."""
 
-    keep_alive: ClassVar[bytes] = b"still here\n"
+    keep_alive: bytes = b"still here\n"
 
-    def __init__(self, model: Model, request: Question, *, from_endpoint: bool) -> None:
+    def __init__(self, model: Model, request: Question) -> None:
         self._model, self._lines = model, 0
 
     def encode(self, chunk: Any) -> bytes:

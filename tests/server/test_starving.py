@@ -118,6 +118,31 @@ async def test_others_are_served_beside_a_handler_that_blocks(ask: Ask, passes: 
         answered.set()
 
 
+async def test_many_handlers_that_never_wait_take_turns(passes: Callable[[float], None]) -> None:
+    """The more of them there are, the shorter is each one's turn."""
+    pieces, streams, rounds = 0, 50, list[int]()
+
+    async def endless() -> AsyncIterator[str]:
+        nonlocal pieces
+        for _ in range(MANY):
+            pieces += 1
+            passes(0.0001)
+            yield "word "
+
+    app, clients = create_app({"m": endless}), [Client() for _ in range(streams)]
+    scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": []}
+    async with anyio.create_task_group() as tasks:
+        for client in clients:
+            tasks.start_soon(app, scope, client.receive, client.send)
+        for _ in range(20):
+            before = pieces
+            await anyio.lowlevel.checkpoint()
+            rounds.append(pieces - before)
+        for client in clients:
+            client.left.set()
+    assert max(rounds[10:]) * 0.0001 < 0.1  # seconds, where each for five thousandths would take 0.25
+
+
 async def test_a_handler_that_blocks_for_long_is_named_in_the_log_once(
     ask: Ask, passes: Callable[[float], None], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,7 +37,7 @@ from tokenwire.exceptions import (
 )
 from tokenwire.types import ModelResponse
 from tokenwire.types._response import call_of
-from tokenwire.types.attempts import Attempt
+from tokenwire.types.attempts import Attempt, RequestInfo
 from tokenwire.types.headers import request_id_of
 from tokenwire.wire.errors import (
     add_headers,
@@ -45,6 +45,7 @@ from tokenwire.wire.errors import (
     error_from_exception,
     error_from_object,
     error_from_response,
+    name_request,
     parse_retry_after,
 )
 
@@ -193,7 +194,9 @@ def test_a_long_text_is_shortened_in_the_message_only() -> None:
 def test_a_redirect_says_where_to_without_secrets(location: str, shown: str) -> None:
     page = b"<html><title>Moved</title></html>"
     error = error_from_response(301, {"location": location}, page)
-    assert error.message == f"the server answered 301: what api_base names has moved to {shown}"
+    name_request(error, RequestInfo("POST", "http://here.example/v1/chat/completions"))
+    assert error.message == "the server answered 301: what api_base names has moved"
+    assert error.__notes__ == [f"The request was POST http://here.example/v1/chat/completions; it has moved to {shown}"]
 
 
 @pytest.mark.parametrize("name", ["x-request-id", "request-id", "x-amzn-requestid", "cf-ray"])

@@ -16,7 +16,7 @@ from ..exceptions import APIError, RateLimitError, ServiceUnavailableError, refu
 from ..llms.backend import Request, Senders, SharedBackend
 from ..llms.base import ChunkSource
 from ..types._response import Response
-from ..types.attempts import DeploymentStats
+from ..types.attempts import DeploymentStats, RequestInfo
 from ..wire.convert import Shape
 from .balance import Balance, Ending
 from .unknown import KNOWN, nearest
@@ -94,9 +94,18 @@ class Deployments(SharedBackend):
         )
 
     @property
+    def named(self) -> tuple[tuple[str, str | None], ...]:
+        """The models that they name, each with the `custom_llm_provider` that goes with it."""
+        return tuple((entry.model, entry.keywords.get("custom_llm_provider")) for entry in self._entries)
+
+    @property
     def models(self) -> tuple[str, ...]:
         """The deployments' models."""
         return tuple(entry.model for entry in self._entries)
+
+    def dialect_of(self, model: str) -> str:
+        """See `llms.backend.Backend`: each of them has its own."""
+        return ""
 
     def prepare(self, request: Request) -> "Unchosen":
         """See `llms.backend.Backend`."""
@@ -212,6 +221,7 @@ class Unchosen:
     """A call whose deployment is chosen for each attempt; a `Prepared` that is never sent itself."""
 
     api_base: str | None = None
+    request: RequestInfo | None = None
 
     def __init__(self, count: int) -> None:
         self.address: str = f"one of {count} deployments"

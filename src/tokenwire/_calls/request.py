@@ -16,7 +16,7 @@ from .._settings import DEFAULT_LIMITS, DEFAULT_OTEL, Hedge, Limits, OTel, Retry
 from ..exceptions import refused, unreadable, wrong
 from ..llms.backend import Backend, Callback, Kind, Options, Request, SharedBackend, refuse_control_characters
 from ..llms.bridge import Bridge
-from ..types.client_request import ClientRequest
+from ..types.client_request import ClientRequest, Original
 from . import fallbacks
 from .messages import checked_messages, refuse_unsayable
 from .routing import route
@@ -117,6 +117,9 @@ def parse_request(
     is_own = asking is None and not isinstance(backend, SharedBackend)  # else the call is a server's, for its client
     if params and is_own:
         refuse_mistakes(params, backend.keywords(stream=stream) if isinstance(backend, Bridge) else ())
+    original = _instance(given, "original_request", Original)
+    if original is not None and "additional_drop_params" in params:
+        original = None  # which names what chat completions call it
     params = _params(kind, params) if params else params
     content, asked = _content(kind, content, for_endpoint=is_own and is_endpoint), None
     is_typed = not (given.keys().isdisjoint(_keywords.TYPED) and (_TYPED_PARAMS.isdisjoint(params) or not is_own))
@@ -126,6 +129,8 @@ def parse_request(
         asked, content = ask_for(kind, content, params, given, keywords, stream=stream, usual=backend.json_mode)
     if params and is_own and is_endpoint:
         _check_values({name: params[name] for name in params.keys() - FILES} if kind == "image_edit" else params)
+    if original is not None and original.fields is not None and original.keywords["messages"] != content:
+        original = None  # somebody else's words by now
     request = Request(
         kind=kind,
         model=bare_model,
@@ -137,6 +142,7 @@ def parse_request(
         stream=stream,
         options=options,
         client_request=asking,
+        original=original,
         callbacks=_callbacks(settings, defaults.callbacks, given),
     )
 

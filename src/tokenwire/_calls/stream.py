@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypeVar
 
 from ..exceptions import APIError, APIResponseValidationError, StreamClosedError, StreamTruncatedError
 from ..results.reading import text_of
-from ..types import ChatCompletionMessageToolCall, ModelResponse, TextCompletionResponse, Usage
+from ..types import Addition, ChatCompletionMessageToolCall, ModelResponse, TextCompletionResponse, Usage
 from ..types.attempts import Attempt, Outcome, Timings
 from ..types.headers import request_id_of
 from .states import OUTCOMES, StreamState
@@ -99,13 +99,15 @@ class AsyncStream(Generic[C]):
         self._batch = chunks
         return chunks.pop()
 
-    async def pass_on(self, send: Callable[[list[C | str]], Awaitable[object]]) -> None:
+    async def pass_on(self, send: Callable[[list[C | str | Addition]], Awaitable[object]]) -> None:
         """Read the stream to its end, and await `send` with the chunks as they arrive; those that arrive together in one call.
 
         The fastest way to forward a stream, above all a handler's. The stream is closed afterwards, however it ends.
 
         Args:
-            send: called with a list of chunks, in order. A str in it is a chunk that has only that text, for choice 0.
+            send: called with a list of chunks, in order. A str in it is a chunk that has only that text, for choice 0. An
+                `Addition` is a chunk that only adds to a choice that has begun: reasoning, a tool call's arguments, or text
+                with its log probabilities.
 
         Raises:
             APIError: as iterating does.

@@ -22,7 +22,7 @@ from ..llms.backend import Request, Senders
 from ..llms.base import ChunkSource, Send
 from ..types import ModelResponse, TextCompletionResponse
 from ..types._response import call_of
-from ..types.attempts import Attempt
+from ..types.attempts import Attempt, RequestInfo
 from ..types.headers import request_id_of
 from ..wire.convert import Shape
 from ..wire.errors import add_headers
@@ -249,10 +249,11 @@ class StreamCall:
         self.state = checked(self.state, state)
         self.ended_at = time.monotonic()
         self._via = None  # so that a stream kept for its answer does not keep its client
+        request = self._request() if error is not None else None
         self._attempts.settle()
         if error is not None:
             self._add_headers(error)
-            stamp(error, self._attempts.provider, self._attempts.model)
+            stamp(error, self._attempts.provider, self._attempts.model, request)
             if committed:  # the error ends the attempt, too
                 self._attempts.failed_for_good(error)
             if error.partial is None:
@@ -298,6 +299,12 @@ class StreamCall:
         if self.ended_at is None and observer is not None:
             self.end(StreamState.CANCELLED)
             observer.give_up()
+
+    def _request(self) -> RequestInfo | None:
+        """The latest attempt's."""
+        if self.source is not None:
+            return self.source.request
+        return self._attempts.target.prepared.request
 
     def _tell_the_end(self, observer: CallObserver, state: StreamState, error: APIError | None) -> None:
         source = self.source

@@ -9,6 +9,8 @@ from .._settings import Hedge, RetryPolicy, Timeouts, retries
 from ..exceptions import APIError
 from ..llms.backend import Backend, Options, Prepared, Request
 from ..llms.bridge import Bridge
+from ..types.attempts import RequestInfo
+from ..wire.errors import name_request
 
 if TYPE_CHECKING:
     from .deployments import Deployments, Seat
@@ -123,7 +125,7 @@ def _other(request: Request, first: Options) -> Target:
 
 def with_content(target: Target, content: object) -> Target:
     """The same target with other content. Raises as `target_of`."""
-    request = msgspec.structs.replace(target.request, content=content)
+    request = msgspec.structs.replace(target.request, content=content, original=None)
     return msgspec.structs.replace(target, request=request, prepared=_backend(request).prepare(request))
 
 
@@ -138,10 +140,12 @@ def _policy(options: Options, backend: Backend) -> RetryPolicy:
     return policy if number is None else msgspec.structs.replace(policy, num_retries=number)
 
 
-def stamp(error: APIError, provider: str, model: str) -> None:
-    """Set provider and model on an error when it leaves the call: the layers below do not know them."""
+def stamp(error: APIError, provider: str, model: str, request: RequestInfo | None = None) -> None:
+    """Set provider, model and request on an error when it leaves the call: the layers below do not know them."""
     error.llm_provider = error.llm_provider or provider
     error.model = error.model or model
+    if error.request is None and request is not None:
+        name_request(error, request)
 
 
 def _mock(request: Request) -> Backend:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from ..llms.base import Send
+from ..wire.passing import chunks_in
 from .hedged import HedgedCall
 from .streamed import StreamCall
 
@@ -20,7 +21,7 @@ class _Timed(_Base):
         chunks = super().take()
         span = self.span
         if chunks and span is not None:
-            span.chunks_arrived(len(chunks))
+            span.chunks_arrived(chunks_in(chunks))
         return chunks
 
     def hand_on(self, send: Send) -> None:

@@ -69,7 +69,7 @@ async def call(request: Request, via: Senders, gate: "Gate | None" = None) -> Re
         observer = attempts.observer
         failure = error if isinstance(error, APIError) else None
         if failure is not None:
-            stamp(failure, attempts.provider, attempts.model)
+            stamp(failure, attempts.provider, attempts.model, attempts.target.prepared.request)
         if observer is not None:
             if observer.span is not None:
                 observer.span.gated = attempts.gated

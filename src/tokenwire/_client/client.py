@@ -403,10 +403,37 @@ class AsyncClient:
         """
         _, _, backend = route(model, custom_llm_provider, "text", self._handlers, module_settings())
         if isinstance(backend, SharedBackend):
-            each = [self.handler_keywords(name, stream=stream) for name in cast("Deployments", backend).models]
+            each = [
+                self.handler_keywords(name, stream=stream, custom_llm_provider=provider)
+                for name, provider in cast("Deployments", backend).named
+            ]
             named = [keywords for keywords in each if keywords is not None]
             return frozenset.intersection(*named) if named else None
         return backend.keywords(stream=stream) if isinstance(backend, Bridge) else None
+
+    def dialects(self, model: str, *, text: bool = False, custom_llm_provider: str | None = None) -> frozenset[str]:
+        """The APIs in which those are asked who may answer for a model: "chat", "text", "messages" or "responses"; "" for a handler.
+
+        For programs that answer others with what endpoints send, as a server does. Several share the calls of some models; who
+        stands in as one of `fallbacks` is not among them.
+
+        Args:
+            model: as for `acompletion`.
+            text: whether a text completion is asked for.
+            custom_llm_provider: as for `acompletion`.
+
+        Raises:
+            UnknownProviderError: no provider is known for this model.
+        """
+        kind: Kind = "text" if text else "chat"
+        bare, _, backend = route(model, custom_llm_provider, kind, self._handlers, module_settings())
+        if isinstance(backend, SharedBackend):
+            each = [
+                self.dialects(name, text=text, custom_llm_provider=provider)
+                for name, provider in cast("Deployments", backend).named
+            ]
+            return frozenset[str]().union(*each)
+        return frozenset({backend.dialect_of(bare)})
 
     @overload
     def amap(

@@ -312,6 +312,7 @@ def _taken_together(errors: list[OSError]) -> OSError:
     """One error for all. Empties the list, to which the errors' tracebacks refer: that would be a reference cycle."""
     if len(errors) == 1:
         return errors.pop()
-    reasons = dict.fromkeys(map(str, errors))
+    reasons = "; ".join(dict.fromkeys(map(str, errors))) or "the host has no address"
+    number = errors[0].errno if errors else None
     errors.clear()
-    return OSError("; ".join(reasons) or "the host has no address")
+    return OSError(reasons) if number is None else OSError(number, reasons)

@@ -71,4 +71,7 @@ def report(error: TokenwireError, call: Mapping[str, Any]) -> None:
         raise UsageError(in_options(error.message)) from None
     status = f"HTTP {error.status_code}: " if isinstance(error, APIError) and error.response is not None else ""
     message = error.message if isinstance(error, APIError) and error.fault == "caller" else str(error)
-    complain(in_options(f"{status}{message}"), secret=call.get("api_key"))
+    words = in_options(f"{status}{message}")
+    for note in getattr(error, "__notes__", ()):  # where the request went
+        words = f"{words.rstrip('.')}. {note}"
+    complain(words, secret=call.get("api_key"))

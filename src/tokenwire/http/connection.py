@@ -12,10 +12,11 @@ import msgspec
 
 from .. import _loops
 from .._reading import FOREVER, ready
-from .errors import reason_of, translated
+from .errors import translated
 from .exchange import HTTPResponse
 from .pool import Origin
 from .protocol import LAST_CHUNK, ResponseReader, State, headers_in, render_chunk
+from .reasons import reason_of
 
 DEFAULT_PORTS = {b"http": 80, b"https": 443}
 WRITE_BYTES = 1024 * 1024  # the longest single write
@@ -125,18 +126,22 @@ class Connection:
     def take(self) -> bytes | None:
         """The next bytes of the body; b"" when it is complete, None if none have arrived. Raises as `read_head` does."""
         reader = self.reader
-        while not reader.pieces:
+        pieces = reader.pieces
+        while not pieces:
             if reader.state is not State.BODY:
                 return reader.end()
             data = self.socket.take()
             if data is None:
                 return None
             try:
-                self._feed(data)
+                if data:
+                    reader.feed_data(data)
+                else:
+                    reader.feed_eof()
             except httpx.RemoteProtocolError:
-                if not reader.pieces:
+                if not pieces:
                     raise  # otherwise the next call raises, after the bytes that arrived before
-        return reader.take_body()
+        return pieces.pop() if len(pieces) == 1 else reader.take_body()
 
     def wait(self, deadline: float) -> Awaitable[bool]:
         """See `Readable.wait`."""
@@ -290,7 +295,7 @@ def origin_of(url: httpx.URL) -> Origin:
     """
     scheme = url.raw_scheme
     if scheme not in DEFAULT_PORTS:
-        raise httpx.UnsupportedProtocol(f"the URL must start with http:// or https://, not {url!r}")
+        raise httpx.UnsupportedProtocol("the URL must start with http:// or https://")
     return scheme, url.raw_host, url.port or DEFAULT_PORTS[scheme]
 
 

@@ -18,37 +18,37 @@ from ..exceptions import (
     BadRequestError,
     LimitExceededError,
     Timeout,
-    without_secrets,
 )
 from .protocol import HeadersTooLarge
+from .reasons import reason_of, shown_reason
 
-# What an exception is translated to: our class, the message with a place for the URL, and further arguments of the class.
+# What an exception is translated to: our class, the message, and further arguments of the class.
 Rule: TypeAlias = tuple[type[APIError], str, dict[str, Any]]
 
-_MISTAKE: Rule = BadRequestError, "the request can't be sent to {}", {"fault": "caller"}  # a retry would fail too
-_LATE: Rule = Timeout, "nothing arrived in time: {}", {}
+_MISTAKE: Rule = BadRequestError, "the request can't be sent", {"fault": "caller"}  # a retry would fail too
+_LATE: Rule = Timeout, "nothing arrived in time", {}
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "packet length too long")
 _NOT_TRUSTED = "CERTIFICATE_VERIFY_FAILED"
-_REST = "the request to {} failed"
+_REST = "the request failed"
 
 
 def _rules(edition: ModuleType) -> dict[type[BaseException], Rule]:
     """The rules for the exceptions of httpx, or of another edition of it."""
     return {
-        edition.ConnectTimeout: (Timeout, "no connection in time: {}", {"budget": "connect"}),
-        edition.PoolTimeout: (Timeout, "no free connection in time: {}", {"budget": "pool"}),
-        edition.WriteTimeout: (Timeout, "the request could not be sent in time: {}", {"budget": "write"}),
+        edition.ConnectTimeout: (Timeout, "no connection in time", {"budget": "connect"}),
+        edition.PoolTimeout: (Timeout, "no free connection in time", {"budget": "pool"}),
+        edition.WriteTimeout: (Timeout, "the request could not be sent in time", {"budget": "write"}),
         edition.TimeoutException: _LATE,
         edition.LocalProtocolError: _MISTAKE,
         edition.UnsupportedProtocol: _MISTAKE,
         edition.InvalidURL: _MISTAKE,
-        edition.DecodingError: (APIResponseValidationError, "cannot decompress the body from {}", {}),
-        edition.ConnectError: (APIConnectionError, "cannot connect to {}", {}),
-        edition.ProxyError: (APIConnectionError, "the proxy did not connect to {}", {}),
-        edition.RemoteProtocolError: (APIConnectionError, "no valid HTTP from {}", {}),
-        edition.NetworkError: (APIConnectionError, "the connection to {} broke", {}),
+        edition.DecodingError: (APIResponseValidationError, "cannot decompress the body", {}),
+        edition.ConnectError: (APIConnectionError, "cannot connect", {}),
+        edition.ProxyError: (APIConnectionError, "the proxy did not connect", {}),
+        edition.RemoteProtocolError: (APIConnectionError, "the answer is not valid HTTP", {}),
+        edition.NetworkError: (APIConnectionError, "the connection broke", {}),
         edition.TransportError: (APIConnectionError, _REST, {}),
-        edition.TooManyRedirects: (APIConnectionError, "redirected in circles by {}", {}),
+        edition.TooManyRedirects: (APIConnectionError, "redirected in circles", {}),
     }
 
 
@@ -70,24 +70,24 @@ def is_network_error(error: BaseException) -> bool:
 
 
 def translated(error: Exception, url: str, proxy: str | None = None) -> APIError:
-    """Our exception for one that httpx, or a layer below or above it, raised while talking to `url`.
+    """Our exception for one that httpx, or a layer below or above it, raised while talking to `url`. It names no address.
 
     Args:
         proxy: the environment variable that names the proxy, if the request goes through one.
     """
-    url = without_secrets(url) if proxy is None else f"{without_secrets(url)} through the environment's {proxy}"
     if isinstance(error, HeadersTooLarge):
-        return LimitExceededError(f"{error}: {url}", limit="max_header_bytes")
+        return LimitExceededError(str(error), limit="max_header_bytes")
     kind, text, details = _rule_of(error) or _unknown(error)
-    text = text.format(url)
-    return kind(text if kind is Timeout else f"{text}: {_explained(url, reason_of(error))}", **details)
+    through = "" if proxy is None else f" through the environment's {proxy}"
+    return kind(text + through if kind is Timeout else f"{text}{through}: {_reason(error, url)}", **details)
 
 
-def _explained(url: str, reason: str) -> str:
+def _reason(error: Exception, url: str) -> str:
     """The reason, with a hint if the server answered in plain HTTP or its certificate is not trusted: OpenSSL gives none."""
-    if url.startswith("https:") and any(words in reason for words in _NOT_TLS):
-        return f"it does not speak TLS: did you mean http://? ({reason})"
-    if _NOT_TRUSTED in reason:
+    reason, words = shown_reason(error), reason_of(error)
+    if url.startswith("https:") and any(part in words for part in _NOT_TLS):
+        return f"the server does not speak TLS: did you mean http://? ({reason})"
+    if _NOT_TRUSTED in words:
         return f'{reason}; to trust an authority of your own: ssl_verify="authorities.pem", or SSL_CERT_FILE'
     return reason
 
@@ -103,8 +103,3 @@ def failure_of(error: Exception, url: str, deadline: float, proxy: str | None = 
     if isinstance(ours, Timeout) and _loops.now() >= deadline:
         ours.budget = None  # only the caller knows which of its budgets this deadline was
     return ours
-
-
-def reason_of(error: BaseException) -> str:
-    """An exception's message, or its class's name if it has none."""
-    return str(error) or type(error).__name__

@@ -59,11 +59,6 @@ class HTTPResponse:
         self._headers: dict[str, str] | None = None
 
     @property
-    def address(self) -> str:
-        """The URL without secrets, for a message."""
-        return without_secrets(self.url)
-
-    @property
     def headers(self) -> dict[str, str]:
         """Names in lower case; several values of one name are joined by ", ". Parsed when first read."""
         if self._headers is None:
@@ -132,7 +127,7 @@ class HTTPResponse:
         return httpx.Response(self.status, headers=headers, content=body)
 
     def _late(self) -> Timeout:
-        return Timeout(f"nothing arrived in time: {self.address}")
+        return Timeout("nothing arrived in time")
 
 
 class Sender(Protocol):

@@ -22,6 +22,7 @@ from anyio import lowlevel
 
 from .. import _loops
 from .._reading import FOREVER
+from ..exceptions import without_secrets
 from . import foreign
 from .connection import WRITE_BYTES, Connection, Incoming, Outgoing, connect, origin_of
 from .decoding import inflater_for
@@ -352,4 +353,6 @@ async def warm(transport: HTTPTransport, url: str, count: int) -> None:
     try:
         await transport.warm(url, count)
     except Exception as error:
-        raise translated(error, url) from error
+        ours = translated(error, url)
+        ours.add_note(f"The connections were to {without_secrets(url)}")
+        raise ours from error

@@ -12,7 +12,8 @@ import msgspec
 from .._settings import DEFAULT_OTEL, Hedge, Limits, OTel, RetryPolicy, Timeouts
 from ..exceptions import refused
 from ..types._response import Response
-from ..types.client_request import ClientRequest
+from ..types.attempts import RequestInfo
+from ..types.client_request import ClientRequest, Original
 from ..wire.convert import Shape
 from .base import ChunkSource
 
@@ -83,6 +84,7 @@ class Request(msgspec.Struct, kw_only=True, frozen=True, eq=False, gc=False):
         asked: the type given as `response_format` and the functions given as tools, which are dicts in `params`; None if
             there are none.
         client_request: the request that a server answers by this call, None if there is none.
+        original: that request in its own API's words, None if there is none or if the call asks for something else by now.
         callbacks: the callbacks of the call, each with the name of its list.
         ask: makes the same call to another model, with other keywords; set if `backend` has several deployments.
     """
@@ -99,6 +101,7 @@ class Request(msgspec.Struct, kw_only=True, frozen=True, eq=False, gc=False):
     fallbacks: "tuple[Request, ...]" = ()
     larger: "Request | None" = None
     client_request: ClientRequest | None = None
+    original: Original | None = None
     ask: "Callable[[object, Mapping[str, Any]], Request] | None" = None
     callbacks: tuple[Callback, ...] = ()
 
@@ -142,6 +145,11 @@ class Prepared(Protocol):
     @property
     def address(self) -> str:
         """Where attempts are sent, for messages: "POST https://..." without secrets, or the handler's name."""
+        ...
+
+    @property
+    def request(self) -> RequestInfo | None:
+        """What attempts send, for an error; None where that is a handler's business."""
         ...
 
     @property
@@ -190,6 +198,10 @@ class Backend(Protocol):
     @property
     def json_mode(self) -> str:
         """The default for how a type is requested: "schema", "object" or "prompt"."""
+        ...
+
+    def dialect_of(self, model: str) -> str:
+        """The name of the dialect in which an endpoint is asked for a model; "" for a handler."""
         ...
 
     def prepare(self, request: Request) -> Prepared:

@@ -9,6 +9,7 @@ from ..wire.convert import Shape
 
 if TYPE_CHECKING:
     from ..types._source import Path
+    from ..types.attempts import RequestInfo
     from ..wire.assemble import Assembler
 
 C = TypeVar("C")
@@ -28,14 +29,15 @@ class ChunkSource(Generic[C]):
 
     Attributes:
         shape: the class of the chunks to return, set before `start`.
-        bare_text: whether `take` may return a str in place of a chunk that has only text, for choice 0. A source need not
-            use that.
+        bare_text: whether `take` may return a str in place of a chunk that has only text, for choice 0, and an `Addition` in
+            place of one that only adds to a choice that has begun. A source need not use that.
         assembler: collects the chunks that `take` returns.
         done: whether the provider has marked the stream as complete.
         had_content: whether the latest batch had content: text, reasoning or a tool call, for example.
         odd: the paths of fields whose values had another type than expected but were understood, such as ("usage", "cost").
         last_event: the name of the API's last event of a stream; None for a handler's stream, which ends with a chunk.
         status, headers: of the HTTP response that the stream reads, None and {} if there is none.
+        request: the request that the response answers, for an error; None if there is none.
     """
 
     __slots__ = ()
@@ -49,6 +51,7 @@ class ChunkSource(Generic[C]):
     last_event: str | None = None
     status: int | None = None
     headers: dict[str, str]
+    request: "RequestInfo | None" = None
 
     async def start(self, deadline: float) -> None:
         """Send the request and wait until the answer begins.

@@ -39,10 +39,9 @@ from .backend import Request, Senders
 from .base import ChunkSource
 from .blocking import watched
 from .custom_llm import NOT_IMPLEMENTED, CustomLLMError, is_missing
-from .handler_errors import cause_of, is_handlers_own, name_of, translated, unusable
-from .handler_items import is_stream, items_of
+from .handler_errors import cause_of, is_handlers_own, name_of, says_stream_twice, translated, unusable
+from .handler_items import Items, is_stream, items_of
 from .handler_source import HandlerSource, refuse_hidden_text, whole_class_of
-from .threaded_iterator import run_in_thread
 
 T = TypeVar("T")
 
@@ -75,11 +74,15 @@ class Method:
 
     Attributes:
         named: the keywords that it names.
+        streams: whether it is a method that streams.
         wants_http_client: whether `http_client` is one of them, and it is async, so that it can use it.
+        says_stream: whether it passes `stream` on itself, beside `**optional_params`, which then must not have it. Handlers
+            written for LiteLLM rely on it being there, so this is known only once the method was called.
     """
 
-    def __init__(self, function: Callable[..., Any], name: str) -> None:
+    def __init__(self, function: Callable[..., Any], name: str, *, streams: bool) -> None:
         self.function: Callable[..., Any] = function
+        self.streams: bool = streams
         self._name = name
         self.named: frozenset[str]
         self.named, self._takes_any = _keywords_of(function)
@@ -87,6 +90,7 @@ class Method:
         self.is_generator: bool = inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function)
         self._on_loop = self.is_generator or inspect.iscoroutinefunction(function)
         self.wants_http_client: bool = "http_client" in self.named and self._on_loop
+        self.says_stream: bool = False
 
     def begin(self, keywords: Mapping[str, Any]) -> object:
         """Call a method that `is_generator`: this does not wait, and none of its code runs yet."""
@@ -95,7 +99,12 @@ class Method:
     async def __call__(self, keywords: Mapping[str, Any]) -> object:
         """Call it: a sync function in a worker thread, as it may block."""
         keywords = self._taken(keywords)
-        result = self.function(**keywords) if self._on_loop else await run_in_thread(self.function, **keywords)
+        if self._on_loop:
+            result = self.function(**keywords)
+        else:
+            from .threaded_iterator import run_in_thread
+
+            result = await run_in_thread(self.function, **keywords)
         if inspect.iscoroutine(result):
             return await watched(result, self._name)
         return await result if inspect.isawaitable(result) else result
@@ -129,7 +138,11 @@ class Bridge:
         if callable(handler) and all(is_missing(getattr(handler, name, None)) for name in METHODS):
             function = handler if inspect.isroutine(handler) or isinstance(handler, partial) else handler.__call__
             self._role = _role_of(function)
-            self._methods[self._role] = Method(function, self.name)
+            self._methods[self._role] = Method(function, self.name, streams=self._role in STREAMING)
+
+    def dialect_of(self, model: str) -> str:
+        """See `Backend`."""
+        return ""
 
     def prepare(self, request: Request) -> "HandlerCall":
         """See `Backend`."""
@@ -149,7 +162,7 @@ class Bridge:
         if function is None or is_missing(function):
             return None
         if method is None or method.function != function:
-            method = self._methods[name] = Method(function, self.name)
+            method = self._methods[name] = Method(function, self.name, streams=name in STREAMING)
         return method
 
 
@@ -173,6 +186,10 @@ class HandlerCall:
         """See `Prepared`."""
         return f"the handler {self._bridge.name}"
 
+    @property
+    def request(self) -> None:
+        """See `Prepared`: a handler's requests are its own."""
+
     def traced(self, headers: Callable[[], dict[str, str]], waits: list[float]) -> "HandlerCall":
         """See `Prepared`. Nothing to add: the handler runs in the trace's context."""
         return self
@@ -186,10 +203,25 @@ class HandlerCall:
         method = self._first_method(STREAMING)
         if method is not None and method.is_generator:  # creating it does not wait
             with _ours():
-                items = items_of(method.begin(self._keywords_for(method, via)), self._bridge.name)
-                assert items is not None
-                return HandlerSource(items, self._bridge.name, self._model, shape)
+                return self._generated(method, via, shape)
         return await _in_time(self._open(via, shape, deadline), deadline)
+
+    def _generated(self, method: Method, via: Senders, shape: Shape) -> HandlerSource:
+        """What a generator function will yield."""
+        again = None if method.says_stream else partial(self._again, method, via)
+        return HandlerSource(self._items(method, via), self._bridge.name, self._model, shape, again)
+
+    def _items(self, method: Method, via: Senders) -> Items:
+        items = items_of(method.begin(self._keywords_for(method, via)), self._bridge.name)
+        assert items is not None
+        return items
+
+    def _again(self, method: Method, via: Senders, error: BaseException) -> Items | None:
+        """Its items without `stream` among its parameters, if that is what was wrong."""
+        if not says_stream_twice(error):
+            return None
+        method.says_stream = True
+        return self._items(method, via)
 
     async def _answer(self, via: Senders) -> Response:
         if self._kind == "embedding":
@@ -213,9 +245,14 @@ class HandlerCall:
     async def _completion(self, via: Senders) -> object:
         result = await self._first_of(via, *WHOLE, missing_ok=True)
         if result is MISSING:
-            return await self._collect(await self._first_of(via, *STREAMING))
-        # A function that did not look like a generator function may have returned a stream.
-        return await self._collect(result) if is_stream(result) else result
+            method = self._first_method(STREAMING)
+            if method is not None and method.is_generator:
+                return await self._collect(self._generated(method, via, ModelResponseStream))
+            result = await self._first_of(via, *STREAMING)
+        elif not is_stream(result):
+            return result
+        # Also of a function that did not look like a generator function.
+        return await self._collect(await self._source(result, ModelResponseStream, FOREVER))
 
     async def _list_models(self) -> Response:
         method = getattr(self._bridge.handler, "alist_models", None)
@@ -232,9 +269,8 @@ class HandlerCall:
             method = self._bridge.method(name)
             if method is None:
                 continue
-            keywords = self._keywords_for(method, via)
             try:
-                return in_own_terms(await method(keywords))
+                return in_own_terms(await self._result_of(method, via))
             except Exception as error:
                 # A user's base class may raise this when it is called, as on LiteLLM's page.
                 if getattr(error, "message", None) != NOT_IMPLEMENTED:
@@ -246,18 +282,32 @@ class HandlerCall:
             raise APIError(message, status_code=501, code="not_supported", fault="handler")
         raise CustomLLMError(status_code=500, message=NOT_IMPLEMENTED)
 
+    async def _result_of(self, method: Method, via: Senders) -> object:
+        try:
+            return await method(self._keywords_for(method, via))
+        except TypeError as error:
+            if method.says_stream or not says_stream_twice(error):
+                raise
+        method.says_stream = True
+        return await method(self._keywords_for(method, via))
+
     def _first_method(self, names: tuple[str, ...]) -> Method | None:
         return next((method for method in map(self._bridge.method, names) if method is not None), None)
 
     def _keywords_for(self, method: Method, via: Senders) -> Mapping[str, Any]:
         if self._has_tokens and "prompt" not in method.named:
             raise refused("prompt", NO_TOKENS)
-        keywords = self._keywords
+        keywords: dict[str, Any] = self._keywords
         if method.wants_http_client:
             keywords = {**keywords, "http_client": via.http_client(self._ssl_verify)}
         if not method.named.isdisjoint(BY_NAME):
             by_name = _by_name(self._request)
             keywords = {**keywords, **{name: by_name[name] for name in method.named & by_name.keys()}}
+        params: dict[str, Any] = keywords.get("optional_params", {})
+        if method.says_stream:
+            return {**keywords, "optional_params": {name: value for name, value in params.items() if name != "stream"}}
+        if method.streams and not self._request.stream:  # though a whole answer is made of it
+            return {**keywords, "optional_params": {**params, "stream": True}}
         return keywords
 
     async def _source(self, result: object, shape: Shape, deadline: float) -> ChunkSource[Any]:
@@ -275,8 +325,7 @@ class HandlerCall:
             raise unusable(self._bridge.name, result, "an iterator of chunks")
         return HandlerSource(items, self._bridge.name, self._model, shape)
 
-    async def _collect(self, result: object) -> object:
-        source = await self._source(result, ModelResponseStream, FOREVER)
+    async def _collect(self, source: ChunkSource[Any]) -> object:
         try:
             while await source.receive():
                 pass

@@ -20,10 +20,13 @@ def is_handlers_own(error: BaseException) -> bool:
 
 
 def translated(error: BaseException) -> APIError:
-    """Our exception for a handler's."""
+    """Our exception for a handler's; for a failed connection, its message names no address."""
     ours = error_from_exception(error)
     if ours is not error and ours.fault == "handler" and _is_network_error(error):
-        ours.fault = "network"
+        from ..http.reasons import shown_reason
+
+        name, reason = type(error).__name__, shown_reason(error)
+        return type(ours)(name if reason == name else f"{name}: {reason}", fault="network")
     return ours
 
 
@@ -36,6 +39,11 @@ def _is_network_error(error: BaseException) -> bool:
     from ..http.errors import is_network_error
 
     return is_network_error(error)
+
+
+def says_stream_twice(error: BaseException) -> bool:
+    """Whether a handler passed `stream` on beside `**optional_params`, which has it too."""
+    return isinstance(error, TypeError) and str(error).endswith("got multiple values for keyword argument 'stream'")
 
 
 def unusable(name: str, value: object, expected: str) -> APIResponseValidationError:

@@ -17,12 +17,13 @@ from .._reading import FOREVER, Readable, ready
 from ..types._record import Record
 from .blocking import BLOCKING_SECONDS, note_blocking
 from .handler_errors import is_handlers_own
-from .threaded_iterator import ThreadedIterator
 
 logger: logging.Logger = logging.getLogger("tokenwire")
 
 CLOSE_SECONDS = 5.0  # how long a handler's own clean-up may take
 MAX_SECONDS_ALONE = 0.005  # after so long without a wait in a handler, other tasks are allowed to run
+MIN_SECONDS_ALONE = 0.0005  # the same if many handlers do not wait
+ROUND_SECONDS = 0.02  # within which every task should run once
 
 Batch: TypeAlias = list[Any]
 
@@ -109,6 +110,7 @@ class AsyncItems:
         self._is_inside = False  # a step of the iterator is waiting, so it can't be closed
         self._is_closed = False
         self._alone_since = FOREVER  # when the latest series of steps without a wait began
+        self._most_alone = MAX_SECONDS_ALONE
         self._reader_left: anyio.Event | None = None
         self._close: Callable[[], Awaitable[object]] | None = getattr(iterator, "aclose", None)  # None once it is closed
 
@@ -128,7 +130,7 @@ class AsyncItems:
         wait = self._waiting
         try:
             with wait.until(deadline):
-                if self._alone_since != FOREVER and time.monotonic() - self._alone_since > MAX_SECONDS_ALONE:
+                if self._alone_since != FOREVER and time.monotonic() - self._alone_since > self._most_alone:
                     await self._let_others_run()
                 began = time.monotonic()
                 self._is_inside = True
@@ -193,7 +195,7 @@ class AsyncItems:
                         break
                     await taken
                     asked_at = clock()
-                    if asked_at - self._alone_since > MAX_SECONDS_ALONE:
+                    if asked_at - self._alone_since > self._most_alone:
                         await self._let_others_run()
                         asked_at = clock()
         except BaseException as error:
@@ -245,7 +247,11 @@ class AsyncItems:
             note_blocking(self._name, ended - began)
 
     async def _let_others_run(self) -> None:
+        """Let other tasks run once. If that takes long, other handlers may not wait either: each gets less time then."""
+        began = time.monotonic()
         await lowlevel.checkpoint()
+        share = ROUND_SECONDS / max(time.monotonic() - began, MIN_SECONDS_ALONE)
+        self._most_alone = min(max(self._most_alone * share, MIN_SECONDS_ALONE), MAX_SECONDS_ALONE)
         self._alone_since = FOREVER
 
 
@@ -253,6 +259,8 @@ class ThreadItems:
     """The items of a sync iterator, run in its own thread."""
 
     def __init__(self, items: Iterable[object]) -> None:
+        from .threaded_iterator import ThreadedIterator
+
         self._thread = ThreadedIterator(items)
         self._waiting: Waiting = waiting()
         self._thread.start()

@@ -7,8 +7,6 @@ changed.
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
-
 from .._reading import ready
 from ..exceptions import APIError
 from ..types import (
@@ -21,15 +19,17 @@ from ..types import (
     TextCompletionResponse,
 )
 from ..types._record import Record, in_own_terms, sent
-from ..types._source import has_source, source_of
+from ..types._source import source_of
+from ..types.additions import Addition
 from ..wire.assemble import Assembler
 from ..wire.chunks import has_content
-from ..wire.convert import Converter, Shape, chat_response, piece_of, response_chunks, whole_class
+from ..wire.convert import Converter, Shape, chat_response, piece_of as piece_of_response, response_chunks, whole_class
 from ..wire.fields import content_of
-from ..wire.quick import append_piece
+from ..wire.quick import append_addition, append_piece
 from .base import ChunkSource, Send
 from .handler_errors import cause_of, is_handlers_own, translated, unusable
 from .handler_items import AsyncItems, Items
+from .handler_pieces import bare_of, piece_of
 
 # Other vendors' finish reasons in OpenAI's terms; any other is kept as it is.
 FINISH_REASONS = {
@@ -38,11 +38,6 @@ FINISH_REASONS = {
     "tool_use": "tool_calls",
     **dict.fromkeys(("refusal", "SAFETY", "RECITATION", "guardrail_intervened"), "content_filter"),
 }
-
-_PLAIN_KEYS = frozenset({"text", "is_finished", "finish_reason", "usage", "index", "tool_use"})  # LiteLLM's own six
-_MORE_KEYS = _PLAIN_KEYS | {"reasoning_content", "logprobs"}
-_COUNTS = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
-_NULL = msgspec.Raw(b"null")
 
 # Names of fields that may have an answer's text by mistake, if the record has no such field.
 _TEXT_HOLDERS: dict[str, Any] = {
@@ -63,9 +58,11 @@ class HandlerSource(ChunkSource[Any]):
     Args:
         items: the handler's; closed with the source.
         name: the handler's, for messages.
+        again: given what ended the items before there was any, returns those of another try, or None.
     """
 
     __slots__ = (
+        "_again",
         "_convert",
         "_converter",
         "_ended",
@@ -83,7 +80,14 @@ class HandlerSource(ChunkSource[Any]):
         "shape",
     )
 
-    def __init__(self, items: Items, name: str, model: str, shape: Shape) -> None:
+    def __init__(
+        self,
+        items: Items,
+        name: str,
+        model: str,
+        shape: Shape,
+        again: Callable[[BaseException], Items | None] | None = None,
+    ) -> None:
         converter = Converter(shape, model)
         self.shape: Shape = shape
         self.headers: dict[str, str] = {}
@@ -91,7 +95,7 @@ class HandlerSource(ChunkSource[Any]):
         self.done: bool = False
         self.bare_text: bool = False
         self.assembler: Assembler = Assembler(whole_class(shape), **converter.head)
-        self._items = items
+        self._items, self._again = items, again
         self._name, self._model = name, model
         self._converter = converter
         self._convert, self._plain_chunk = converter.convert, converter.plain_chunk
@@ -110,6 +114,8 @@ class HandlerSource(ChunkSource[Any]):
             except BaseException as error:
                 if not is_handlers_own(error):
                     raise
+                if self._has_other_items(error):
+                    continue
                 raise translated(error) from cause_of(error)
             if items is None:
                 return None
@@ -121,6 +127,14 @@ class HandlerSource(ChunkSource[Any]):
                 return chunks
         return []
 
+    def _has_other_items(self, error: BaseException) -> bool:
+        """Whether the items of another try take the place of those that `error` ended."""
+        again, self._again = self._again, None
+        items = None if again is None else again(error)
+        if items is not None:
+            self._items = items
+        return items is not None
+
     def wait(self, deadline: float) -> Awaitable[bool]:
         """See `ChunkSource.wait`. Waits for an item, which may give no chunk."""
         return ready() if self._ended or self._failure is not None else self._items.wait(deadline)
@@ -130,20 +144,13 @@ class HandlerSource(ChunkSource[Any]):
         items = self._items
         if not isinstance(items, AsyncItems) or self._ended or self._failure is not None or self.assembler.finished:
             return None
-        assembler, bare_text = self.assembler, self.bare_text
+        quick, count = self._quick, self.assembler.count
 
         def take(item: object) -> Awaitable[object] | None:
-            text = item if type(item) is str else _plain_text(item)
-            if text and assembler.knows_choice_0:
-                self._text_only = self._text_only or item is text
-                assembler.first_text.append(text)
-                chunk = text if bare_text else item if type(item) is self.shape else self._plain_chunk(text)
-            else:
-                piece = _piece_of(item)
-                chunk = None if piece is None else self._continued(piece)
-                if chunk is None:
-                    return None
-            assembler.count(1)
+            chunk = quick(item)
+            if chunk is None:
+                return None
+            count(1)
             return send([chunk])
 
         self.had_content = True
@@ -151,11 +158,11 @@ class HandlerSource(ChunkSource[Any]):
 
     async def aclose(self) -> None:
         """Close the handler's iterator, so that its `finally` blocks run; bounded."""
-        self._ended = True
+        self._ended, self._again = True, None
         await self._items.aclose()
 
     def _chunks_of_items(self, items: list[Any]) -> list[Any]:
-        self.had_content = False
+        self.had_content, self._again = False, None
         chunks: list[Any] = []
         for item in items:
             if item is not None:
@@ -171,23 +178,17 @@ class HandlerSource(ChunkSource[Any]):
 
     def _chunks_for_caller(self, item: object) -> list[Any]:
         """The caller's chunks for one of the handler's items."""
-        text = _plain_text(item)
-        if text:
-            is_first = not self.assembler.knows_choice_0
-            if is_first:
-                self.assembler.begin_text()
+        chunk = self._quick(item)
+        if chunk is not None:
+            self.had_content = True
+            return [chunk]
+        text = item if type(item) is str else bare_of(item)
+        if text and type(text) is str and not self.assembler.knows_choice_0:
+            self.assembler.begin_text()
             self._text_only = self._text_only or item is text
             self.had_content = True
             self.assembler.first_text.append(text)
-            if is_first:
-                return [self._converter.opening(text)]
-            if self.bare_text:
-                return [text]
-            return [item if type(item) is self.shape else self._plain_chunk(text)]
-        piece = _piece_of(item)
-        if piece is not None and (chunk := self._continued(piece)) is not None:
-            self.had_content = True
-            return [chunk]
+            return [self._converter.opening(text)]
         try:
             taken: list[Any] = []
             for chunk in self._chunks_of(item):
@@ -198,12 +199,25 @@ class HandlerSource(ChunkSource[Any]):
         except (AttributeError, KeyError, TypeError, ValueError) as error:  # an item with wrong types in it
             raise unusable(self._name, item, f"{CHUNKS} ({error})") from error
 
-    def _continued(self, piece: GenericStreamingChunk) -> Any:
-        """The caller's chunk for a piece that only continues its choice; None for any other."""
-        if not self._converter.continues(piece):
+    def _quick(self, item: object) -> Any:
+        """The caller's chunk for an item that only adds to a choice that has begun; None, with nothing added, for any other."""
+        assembler = self.assembler
+        bare = item if type(item) is str else bare_of(item)
+        if type(bare) is str:
+            if not bare or assembler.begun(0) is None:
+                return None
+            self._text_only = self._text_only or item is bare
+            assembler.first_text.append(bare)
+            return bare if self.bare_text else item if type(item) is self.shape else self._plain_chunk(bare)
+        converter = self._converter
+        if type(bare) is Addition:
+            if not (converter.continues(bare.index) and append_addition(assembler, bare)):
+                return None
+            return bare if self.bare_text and self.shape is ModelResponseStream else converter.added(bare)
+        piece = piece_of(item)
+        if piece is None or not converter.continues(piece.index) or (taken := append_piece(assembler, piece)) is None:
             return None
-        taken = append_piece(self.assembler, piece)
-        return None if taken is None else self._converter.continued(taken)
+        return converter.continued(taken)
 
     def _chunks_of(self, item: object) -> list[Any]:
         if isinstance(item, str):
@@ -213,7 +227,7 @@ class HandlerSource(ChunkSource[Any]):
         if isinstance(item, dict):
             item = _record_of_dict(item)
         if isinstance(item, ModelResponse):
-            item = piece_of(item) or item
+            item = piece_of_response(item) or item
         if isinstance(item, ModelResponse | TextCompletionResponse):
             return self._chunks_of_whole(item)
         if isinstance(item, GenericStreamingChunk):
@@ -248,58 +262,6 @@ class HandlerSource(ChunkSource[Any]):
         ending = GenericStreamingChunk(is_finished=True, finish_reason="stop")
         self.assembler.add(ending)
         return self._convert(ending)
-
-
-def _plain_text(item: object) -> str | None:
-    """The text of an item that has only text, for choice 0; None for any other."""
-    if type(item) is str:
-        return item
-    if type(item) is GenericStreamingChunk:
-        is_plain = (
-            item.index == 0
-            and not (item.is_finished or item.finish_reason or item.reasoning_content)
-            and item.tool_use is None
-            and item.usage is None
-            and item.id is None
-            and item.model is None
-            and item.logprobs is None
-            and item.provider_specific_fields is None
-            and not has_source(item)
-        )
-        return item.text if is_plain and type(item.text) is str else None
-    if type(item) is dict and item.keys() <= _PLAIN_KEYS:
-        is_plain = (
-            not (item.get("is_finished") or item.get("finish_reason") or item.get("index"))
-            and item.get("tool_use") is None
-            and item.get("usage") is None
-        )
-        text = item.get("text")
-        return text if is_plain and type(text) is str else None
-    return None
-
-
-def _piece_of(item: object) -> GenericStreamingChunk | None:
-    """The flat chunk of an item that only continues its choice; None for any other.
-
-    A dict with values of the usual types does not need the slower constructor that accepts all others.
-    """
-    if type(item) is GenericStreamingChunk:
-        is_more = not (item.is_finished or item.finish_reason or item.id or item.model or item.provider_specific_fields)
-        return item if is_more and not has_source(item) and type(item.text) is str else None
-    if type(item) is not dict or not item.keys() <= _MORE_KEYS or item.get("is_finished") or item.get("finish_reason"):
-        return None
-    usage, call = item.get("usage"), item.get("tool_use")
-    if type(usage) is dict and not usage.keys() <= _COUNTS:
-        return None
-    logprobs = item.get("logprobs")
-    try:
-        piece = msgspec.convert({**item, "logprobs": _NULL}, GenericStreamingChunk)
-    except msgspec.ValidationError:
-        return None
-    piece.logprobs = logprobs
-    if type(call) is dict and piece.tool_use is not None and "type" not in call:
-        piece.tool_use.type = "function"
-    return piece
 
 
 def whole_class_of(fields: dict[str, Any]) -> type[ModelResponse] | type[TextCompletionResponse] | None:

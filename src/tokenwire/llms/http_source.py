@@ -12,19 +12,31 @@ close the connection when they abort a stream.
 
 from collections.abc import Awaitable, Callable, Collection
 from enum import Enum, auto
+from typing import TYPE_CHECKING
 
 from .. import _loops
 from .._reading import ready
 from .._settings import Limits
-from ..exceptions import APIConnectionError, APIError, APIResponseValidationError, LimitExceededError, StreamTruncatedError
+from ..exceptions import (
+    APIConnectionError,
+    APIError,
+    APIResponseValidationError,
+    LimitExceededError,
+    StreamTruncatedError,
+    without_secrets,
+)
 from ..http.exchange import HTTPResponse
 from ..types._source import Path
+from ..types.attempts import RequestInfo
 from ..wire.assemble import Assembler
 from ..wire.convert import Chunk
 from ..wire.dialect import EventDecoder
-from ..wire.errors import name_address, unusable
+from ..wire.errors import unusable
 from ..wire.sse import SSEDecoder
 from .base import ChunkSource, Send
+
+if TYPE_CHECKING:
+    from ..wire.passing import Passing
 
 END_SECONDS = 5.0  # to wait for the end of a body after `[DONE]` without any finish reason
 
@@ -48,10 +60,12 @@ class HTTPSource(ChunkSource[Chunk]):
     Args:
         response: the response, none of whose body has been taken; closed with the source.
         decoder: of the endpoint's dialect, for the caller's shape.
+        is_passed_on: whether its events are handed out as they came, as `wire.passing` has it.
     """
 
     __slots__ = (
         "_broken",
+        "_decode",
         "_decoder",
         "_events",
         "_failure",
@@ -61,24 +75,40 @@ class HTTPSource(ChunkSource[Chunk]):
         "_state",
         "_until",
         "assembler",
-        "bare_text",
         "had_content",
         "status",
     )
 
-    def __init__(self, response: HTTPResponse, decoder: EventDecoder, limits: Limits) -> None:
+    def __init__(self, response: HTTPResponse, decoder: EventDecoder, limits: Limits, *, is_passed_on: bool = False) -> None:
         self.status: int | None = response.status
         self.assembler: Assembler = decoder.assembler
         self.had_content: bool = False
         self._response = response
         self._decoder = decoder
         self._limits = limits
-        self._events = SSEDecoder(max_event_bytes=limits.max_event_bytes, names=decoder.reads_names)
+        self._events: SSEDecoder | Passing
+        if is_passed_on:
+            from ..wire import passing
+
+            self._events = passed = passing.Passing(decoder, limits.max_event_bytes)
+            self._decode = passed.decode
+        else:
+            self._events = SSEDecoder(max_event_bytes=limits.max_event_bytes, names=decoder.reads_names)
+            self._decode = decoder.decode
         self._state = State.SNIFFING
         self._received = b""  # while SNIFFING, and the bytes of a DOCUMENT
         self._broken: APIConnectionError | None = None  # the error that ended the body
         self._failure: APIError | None = None  # an error during `hand_on`
         self._until = 0.0  # the deadline for its end after `[DONE]`
+
+    @property
+    def bare_text(self) -> bool:  # type: ignore[override]
+        """See `ChunkSource`."""
+        return self._decoder.bare_text
+
+    @bare_text.setter
+    def bare_text(self, value: bool) -> None:  # type: ignore[override]
+        self._decoder.bare_text = value
 
     @property
     def done(self) -> bool:  # type: ignore[override]
@@ -100,6 +130,11 @@ class HTTPSource(ChunkSource[Chunk]):
         """The response's headers, names in lower case; parsed when first read."""
         return self._response.headers
 
+    @property
+    def request(self) -> RequestInfo:  # type: ignore[override]
+        """See `ChunkSource`."""
+        return RequestInfo("POST", without_secrets(self._response.url))
+
     def take(self) -> list[Chunk] | None:
         """The chunks that have arrived; see `ChunkSource`."""
         decoder = self._decoder
@@ -113,7 +148,7 @@ class HTTPSource(ChunkSource[Chunk]):
                     return None
                 if data and state is State.EVENTS:
                     events = self._events.feed_data(data)
-                    chunks = decoder.decode(events) if events else []
+                    chunks = self._decode(events) if events else []
                 else:
                     chunks = self._begin(data) if data else self._end()
                 if self._events.outgrown and decoder.error is None:
@@ -151,22 +186,28 @@ class HTTPSource(ChunkSource[Chunk]):
         """See `ChunkSource`. Ends at the last finish reason, after which another deadline applies."""
         if self._state is not State.EVENTS or self.assembler.finished:
             return None
+        if self.bare_text:
+            self._decoder.give_additions()
         return self._hand_on(send, clock, idle, until)
 
     async def _hand_on(self, send: Send, clock: Callable[[], float], idle: float, until: float) -> float:
+        assembler = self.assembler
         since = now = clock()
-        in_time = True
-        while not self.assembler.finished:
+        while not assembler.finished:
+            deadline = since + idle
+            if until < deadline:
+                deadline = until
+            if now >= deadline:
+                break
+            in_time = await self.wait(deadline)
             try:
                 chunks = self.take()
             except APIError as error:
                 self._failure = error  # raised by the next `take`
                 break
             if chunks is None:
-                deadline = min(since + idle, until)
-                if not in_time or now >= deadline:
+                if not in_time:
                     break
-                in_time = await self.wait(deadline)
                 now = clock()
             elif not chunks:
                 break
@@ -218,7 +259,7 @@ class HTTPSource(ChunkSource[Chunk]):
             start = (self._received + data).removeprefix(_BOM).lstrip()
             if start and not _BOM.startswith(start) and start[:1] not in b"{[<":
                 self._state, self._received = State.EVENTS, b""
-                return self._decoder.decode(self._events.feed_data(data))
+                return self._decode(self._events.feed_data(data))
             self._received = start
             if start[:1] and start[:1] in b"{[<":
                 self._state = State.DOCUMENT
@@ -242,7 +283,7 @@ class HTTPSource(ChunkSource[Chunk]):
         decoder = self._decoder
         chunks: list[Chunk] = []
         if not decoder.done:
-            chunks = decoder.decode(self._events.feed_eof())
+            chunks = self._decode(self._events.feed_eof())
             if isinstance(decoder.error, APIResponseValidationError):  # an incomplete event
                 decoder.error = None
             if decoder.done:
@@ -261,10 +302,9 @@ class HTTPSource(ChunkSource[Chunk]):
         return chunks
 
     def _take_status(self, error: APIError) -> None:
-        """Add the response's status to an error about its content, and the address if it is a web page."""
+        """Add the response's status to an error about its content."""
         if isinstance(error, APIResponseValidationError):
             error.status_code = self._response.status
-            name_address(error, self._response.address)
 
     def _outgrown(self) -> APIError | None:
         """The error of a too long event, which the decoder would raise only at its next call."""

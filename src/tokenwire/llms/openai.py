@@ -22,10 +22,12 @@ from ..http.exchange import HTTPRequest, HTTPResponse, Sender
 from ..http.tls import not_ours
 from ..types import EmbeddingResponse, ImageResponse, ModelList, TextCompletionResponse, TokenCount
 from ..types._response import Response, set_received
+from ..types.attempts import RequestInfo
+from ..types.client_request import Original
 from ..wire.bodies import decode_body
 from ..wire.convert import Shape, chat_response
 from ..wire.dialect import Dialect
-from ..wire.errors import add_headers, error_from_response, name_address
+from ..wire.errors import add_headers, error_from_response
 from ..wire.text import TEXT
 from .address import Address, address_of, placed, url_of, without_version
 from .backend import Kind, Options, Request, Senders, check_http_client, refuse_control_characters
@@ -89,6 +91,10 @@ class OpenAI:
             self._answer = partial(decode_body, cls=whole)
             if self._spoken.path.startswith(_VERSION):
                 self._path = f"{_VERSION}{self._path}"
+
+    def dialect_of(self, model: str) -> str:
+        """See `Backend`."""
+        return (self._dialect or self._spoken).name
 
     def prepare(self, request: Request) -> "EndpointCall":
         """See `Backend`.
@@ -160,6 +166,9 @@ class OpenAI:
             params = self._provider.params_of({**params})
         if self._dialect is None:
             return {"model": model, self._content_name: request.content, **params, **(extra or {})}
+        original = request.original
+        if original is not None and original.fields is not None and original.dialect == self._dialect.name:
+            return self._original_body(request, model, original.fields, _others(params, original), extra)
         content = request.content
         if self._provider.messages_of is not None and request.kind == "chat":
             content = self._provider.messages_of(content)
@@ -178,6 +187,26 @@ class OpenAI:
             body.update(self._provider.by_responses)
         if request.stream:
             body["stream"] = True
+        return body
+
+    def _original_body(
+        self,
+        request: Request,
+        model: str,
+        fields: Mapping[str, Any],
+        others: Mapping[str, Any],
+        extra: Mapping[str, Any] | None,
+    ) -> dict[str, Any]:
+        """What a server's client asks for, in its own words, with what the call says besides."""
+        assert self._dialect is not None, "only dialects have words of their own"
+        body: dict[str, Any] = {**fields, "model": model}
+        if others:
+            said = self._dialect.body(model, [], others)
+            skipped = _OF_THE_ANSWER if request.kind == "tokens" else frozenset[str]()
+            body.update((name, value) for name, value in said.items() if name not in skipped and name != self._dialect.content)
+        body.update(extra or ())
+        if self._path == _RESPONSES:
+            body.update(self._provider.by_responses)
         return body
 
     def _in_its_words(self, request: Request, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -242,7 +271,18 @@ class OpenAI:
 class EndpointCall:
     """One call to an endpoint, ready to be sent; a `Prepared`."""
 
-    __slots__ = ("_client", "_decode", "_dialect", "_kind", "_limits", "_model", "_request", "_ssl_verify", "api_base")
+    __slots__ = (
+        "_client",
+        "_decode",
+        "_dialect",
+        "_kind",
+        "_limits",
+        "_model",
+        "_passes_on",
+        "_request",
+        "_ssl_verify",
+        "api_base",
+    )
 
     def __init__(
         self,
@@ -260,11 +300,19 @@ class EndpointCall:
         self._ssl_verify = request.options.ssl_verify
         self._limits: Limits = request.options.limits
         self._kind, self._model = request.kind, request.model
+        original = request.original
+        # Whether the answer is in the words of a server's client, who is to have it as it comes.
+        self._passes_on = original is not None and dialect is not None and original.dialect == dialect.name
 
     @property
     def address(self) -> str:
         """See `Prepared`."""
-        return f"{self._request.method} {without_secrets(self._request.url)}"
+        return str(self.request)
+
+    @property
+    def request(self) -> RequestInfo:
+        """See `Prepared`."""
+        return RequestInfo(self._request.method, without_secrets(self._request.url))
 
     def traced(self, headers: Callable[[], dict[str, str]], waits: list[float]) -> "EndpointCall":
         """See `Prepared`. The caller's own headers of the same names are kept."""
@@ -287,12 +335,11 @@ class EndpointCall:
                 raise await error_of(response, deadline, self._limits)
             body = await response.read(deadline, self._limits.max_body_bytes, "max_body_bytes")
             record = self._decode(body)
-            set_received(record, response, response.status, body)
+            set_received(record, response, response.status, body, passes_on=self._passes_on)
         except APIError as error:
             add_headers(error, response.headers)
             if isinstance(error, APIResponseValidationError):
                 error.status_code = response.status
-                name_address(error, response.address)
             if body is not None:
                 error.response = response.response_with(body)
             raise
@@ -307,7 +354,8 @@ class EndpointCall:
         try:
             if not 200 <= response.status < 300:
                 raise await error_of(response, deadline, self._limits)
-            return HTTPSource(response, self._dialect.decoder(shape, self._model), self._limits)
+            decoder = self._dialect.decoder(shape, self._model)
+            return HTTPSource(response, decoder, self._limits, is_passed_on=self._passes_on)
         except BaseException:
             await response.aclose()
             raise
@@ -319,9 +367,13 @@ class EndpointCall:
 async def error_of(response: HTTPResponse, deadline: float, limits: Limits) -> APIError:
     """The exception for a response with another status than a good one."""
     body = await response.read_start(deadline, limits.max_error_body_bytes)
-    error = error_from_response(response.status, response.headers, body, response=response.response_with(body))
-    name_address(error, response.address)
-    return error
+    return error_from_response(response.status, response.headers, body, response=response.response_with(body))
+
+
+def _others(params: Mapping[str, Any], original: Original) -> dict[str, Any]:
+    """The parameters of a call that are not what its client asked for."""
+    said = original.keywords
+    return {name: value for name, value in params.items() if name not in said or said[name] is not value}
 
 
 def _setting(name: str | None) -> str | None:

@@ -142,6 +142,11 @@ class PresetEndpoint(OwnEndpoint):
     def __init__(self, name: str, preset: Mapping[str, Any]) -> None:
         self._provider = provider_of(name, preset)
 
+    def dialect_of(self, model: str) -> str:
+        """See `Backend`."""
+        bare, backend = built_in(self._provider, model, "chat")
+        return backend.dialect_of(bare)
+
     def prepare(self, request: Request) -> Prepared:
         """See `Backend`."""
         model, backend = built_in(self._provider, request.model, request.kind)

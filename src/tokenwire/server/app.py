@@ -9,7 +9,8 @@ import anyio
 from msgspec import Struct
 
 import tokenwire
-from tokenwire import APIError, BadRequestError, NotFoundError, StreamTruncatedError, Timeout
+from tokenwire import APIError, BadRequestError, NotFoundError, StreamTruncatedError, Timeout, _keywords
+from tokenwire.types import Original, body_passed_on
 
 from ..wire.responses.request import HINTS
 from . import tracing
@@ -22,8 +23,8 @@ from .models import Model, Models, models_of
 from .one import OneCall
 from .origins import Origins, origins_of
 from .plans import may_take_several, plan_of
-from .requests import parse_body
-from .route import About, ModelCall, Plain, Route, methods_at
+from .requests import json_in, parse_body
+from .route import About, ModelCall, Route, methods_at
 from .routes import FRONT, METRICS, PAGE, ROUTES, refusal_at
 from .several import Several
 from .slots import Slots, Turn, too_many
@@ -31,7 +32,9 @@ from .visit import ClientLeft, Receive, Scope, Send, Visit
 
 logger: logging.Logger = logging.getLogger("tokenwire.server")
 
-SPEAKS_MESSAGES = "anthropic"  # the provider whose endpoints take all that a request to /v1/messages can say
+HANDLER = ""  # instead of the name of a dialect
+MESSAGES = "messages"  # the dialect whose endpoints take nearly all that requests to other routes can express
+OF_MESSAGES = ("anthropic-beta", "anthropic-version")  # headers that belong to a request's meaning there
 # What clients offer unasked, as Codex does a web search: a handler knows it that names it, and others would pass on to a model
 # what many refuse. The client's own words stand in `client_request.body`.
 OFFERED = frozenset({"web_search_options"})
@@ -310,13 +313,17 @@ class App:
 
         It is run by the caller, for every chunk of a stream wakes all coroutines that wait for each other down to the handler.
         """
-        request, fields = await self._asked(visit, ask)
+        request, fields, keywords = await self._asked(visit, ask)
         model = self._models.find(fields["model"])
-        call = _call_of(model, ask.keywords(request, fields))
+        call = _call_of(model, keywords)
+        dialects = self._dialects(ask, call)
         if ask.plain is not None:
-            call = self._as_plain(visit, call, ask.plain, stream=bool(fields.get("stream")))
+            call = self._as_plain(visit, call, ask, dialects, stream=bool(fields.get("stream")))
         call["client_request"] = visit.client_request(fields)
-        if visit.client_id is not None and self._is_endpoint(call):
+        if ask.dialect and ask.dialect in dialects:
+            said = {name: call[name] for name in keywords if name in call}
+            call["original_request"] = Original(ask.dialect, fields if ask.plain is not None else None, said)
+        if visit.client_id is not None and HANDLER not in dialects:
             call["default_headers"] = {"x-request-id": visit.client_id, **(call.get("default_headers") or {})}
         visit.model = model.name
         stream, events = bool(fields.get("stream")), ask.events
@@ -328,38 +335,71 @@ class App:
             streamed = partial(calls.stream, visit, new_events)
             if self._settings.early_stream is None:
                 return streamed
-            silent = partial(new_events, from_endpoint=False)
-            return partial(opened_early, visit, self._settings.early_stream, silent, streamed)
+            return partial(opened_early, visit, self._settings.early_stream, new_events, streamed)
 
         async def whole() -> bytes:
             response = await calls.whole()
             if response.response_headers:
                 visit.relay(response.response_headers, response.request_id)
-            return ask.body(response, model, request)
+            return body_passed_on(response) or ask.body(response, model, request)
 
         return whole
 
-    async def _asked(self, visit: Visit, ask: ModelCall) -> tuple[Any, dict[str, Any]]:
-        """What the client asks for, checked, and its fields."""
+    async def _asked(self, visit: Visit, ask: ModelCall) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+        """What the client asks for, checked; its fields; and the keywords of a call that asks for it."""
         max_body = self._settings.max_body
-        if not ask.is_form:
-            return parse_body(await visit.read(max_body), ask.request)
-        from .forms import read_form
+        if ask.is_form:
+            from .forms import read_form
 
-        return await read_form(visit, max_body, ask.request)
+            request, fields = await read_form(visit, max_body, ask.request)
+            return request, fields, ask.keywords(request, fields)
+        body = await visit.read(max_body)
+        try:
+            request, fields = parse_body(body, ask.request)
+            return request, fields, ask.keywords(request, fields)
+        except BadRequestError:
+            if ask.plain is None or not isinstance(fields := json_in(body), dict) or not self._speaks(ask, fields.get("model")):
+                raise
+        from .originals import as_it_came
 
-    def _as_plain(self, visit: Visit, call: dict[str, Any], plain: Plain, *, stream: bool) -> dict[str, Any]:
+        request, keywords = as_it_came(fields, ask.request)
+        return request, fields, keywords
+
+    def _speaks(self, ask: ModelCall, model: object) -> bool:
+        """Whether nobody answers for a model but endpoints that are asked as the client asks.
+
+        Raises:
+            NotFoundError: the model is not served, which is worse than anything else that is wrong.
+        """
+        if not isinstance(model, str):
+            return False
+        call = self._models.find(model).call
+        return call.keys().isdisjoint(_keywords.FALLBACKS) and self._dialects(ask, call) == {ask.dialect}
+
+    def _dialects(self, ask: ModelCall, call: Mapping[str, Any]) -> frozenset[str]:
+        """How those are asked who may answer a call."""
+        text = ask.content == "prompt"
+        return self._client.dialects(call["model"], text=text, custom_llm_provider=call.get("custom_llm_provider"))
+
+    def _as_plain(
+        self, visit: Visit, call: dict[str, Any], ask: ModelCall, dialects: frozenset[str], *, stream: bool
+    ) -> dict[str, Any]:
         """The call as whoever answers it understands it: a handler nearly all of it, an endpoint what its dialect says."""
-        provider = call.get("custom_llm_provider")
-        named = self._client.handler_keywords(call["model"], stream=stream, custom_llm_provider=provider)
-        if named is not None:
-            return self._without(visit, call, OFFERED & call.keys() - named)
-        if _provider_of(call) == SPEAKS_MESSAGES:
-            call = self._without(visit, call, (OFFERED | HINTS) & call.keys())
-            beta = visit.headers.get(b"anthropic-beta")
-            headers = {} if beta is None else {"anthropic-beta": beta.decode("latin-1")}
-            return {**call, "extra_headers": {**headers, **(call.get("extra_headers") or {})}}
-        call, left_out = plain(call)
+        if HANDLER in dialects:
+            provider = call.get("custom_llm_provider")
+            named = self._client.handler_keywords(call["model"], stream=stream, custom_llm_provider=provider)
+            return self._without(visit, call, OFFERED & call.keys() - (named or frozenset()))
+        if MESSAGES in dialects:
+            own = {
+                name: visit.headers[name.encode()].decode("latin-1") for name in OF_MESSAGES if name.encode() in visit.headers
+            }
+            call = {**call, "extra_headers": {**own, **(call.get("extra_headers") or {})}} if own else call
+        if dialects == {ask.dialect}:
+            return call
+        if dialects == {MESSAGES}:
+            return self._without(visit, call, (OFFERED | HINTS) & call.keys())
+        assert ask.plain is not None, "the caller has checked it"
+        call, left_out = ask.plain(call)
         return self._without(visit, call, left_out)
 
     def _without(self, visit: Visit, call: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
@@ -368,11 +408,6 @@ class App:
             return call
         logger.info("%s: left out, since %s does not take it: %s", visit.request_id, call["model"], ", ".join(sorted(names)))
         return {name: value for name, value in call.items() if name not in names}
-
-    def _is_endpoint(self, call: dict[str, Any]) -> bool:
-        """Whether no handler answers a call."""
-        provider = call.get("custom_llm_provider")
-        return self._client.handler_keywords(call["model"], custom_llm_provider=provider) is None
 
     def _calls(self, ask: ModelCall, call: dict[str, Any], *, stream: bool) -> OneCall | Several:
         """What answers: one call, or several of a handler."""
@@ -383,6 +418,7 @@ class App:
             )
         if named is None:  # an endpoint knows what to do by itself
             return OneCall(made, call)
+        call.pop("original_request", None)  # what is an endpoint's may have another place among all that is answered
         return Several(made, plan_of(call, ask.content, named), self._slots)
 
 
@@ -399,11 +435,3 @@ def _call_of(model: Model, keywords: dict[str, Any]) -> dict[str, Any]:
     if "extra_body" in keywords and "extra_body" in model.call:
         keywords["extra_body"] |= model.call["extra_body"]
     return {**model.call, **keywords}
-
-
-def _provider_of(call: Mapping[str, Any]) -> str:
-    """Who answers a call that no handler does; "" where only the app knows."""
-    try:
-        return tokenwire.get_llm_provider(call["model"], call.get("custom_llm_provider"))[1]
-    except tokenwire.UnknownProviderError:
-        return ""

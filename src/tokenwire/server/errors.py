@@ -71,9 +71,7 @@ def _refusal_for(error: BaseException, request_id: str) -> Refusal:
     if isinstance(error, APIError):
         hidden = _hidden(error)
         if hidden is None:
-            return _refusal(
-                error.status_code if 400 <= error.status_code < 600 else 500, error.said, error
-            )  # no address of ours
+            return _refusal(error.status_code if 400 <= error.status_code < 600 else 500, error.message, error)
     else:
         hidden = (500, "internal error")
     logger.error("%s failed", request_id, exc_info=error)

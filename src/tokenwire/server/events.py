@@ -1,14 +1,13 @@
 """A stream's chunks → the bytes of server-sent events.
 
-What an endpoint sent goes out as it came, byte for byte. A handler's chunks are given what OpenAI's have: one id,
-creation time and model, the role once for each choice, the usage by itself at the end if it was asked for. The common
+What an endpoint sent goes out as it came. A handler's chunks are given what OpenAI's have: one id, creation time and model, the role once for each choice, the usage by itself at the end if it was asked for. The common
 chunk, a piece of text, costs one encoding in C: what stands around the text is known by its bytes, so that whatever else
 a chunk may hold is seen without a look at each field.
 """
 
 import time
 from copy import copy
-from typing import Any, ClassVar
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -20,8 +19,9 @@ from tokenwire import (
     TextCompletionResponse,
     Usage,
 )
-from tokenwire.types import has_source, own_fields
+from tokenwire.types import Addition, has_source, own_fields
 
+from ..wire.passing import Sent
 from .errors import Refusal
 from .models import Model, id_of
 from .requests import CompletionRequest
@@ -37,6 +37,9 @@ _PROBE, _OTHER_PROBE = "\x01tokenwire\x02", "\x03tokenwire\x04"
 _PROBE_JSON = _encode(_PROBE).strip(b'"')
 _OTHER_PROBE_JSON = _encode(_OTHER_PROBE)
 _MOST_FRAMES = 8  # for one stream
+
+# Before a text, after it where there are no logprobs, between it and the logprobs, and after these.
+_Around: TypeAlias = tuple[bytes, bytes, bytes, bytes]
 
 
 class _Frame:
@@ -105,37 +108,37 @@ class ChatEvents:
     Args:
         model: the one that answers.
         request: the client's, which may ask for the usage.
-        from_endpoint: whether the chunks came over HTTP, so that their bytes may be the endpoint's own.
     """
 
-    keep_alive: ClassVar[bytes] = b": keep-alive\n\n"
+    keep_alive: bytes = b": keep-alive\n\n"
     object = "chat.completion.chunk"
     id_prefix = "chatcmpl-"
 
-    def __init__(self, model: Model, request: CompletionRequest, *, from_endpoint: bool) -> None:
+    def __init__(self, model: Model, request: CompletionRequest) -> None:
         self._model = model
         self._include_usage = request.include_usage
         self._running_usage = request.running_usage
-        self._as_sent = from_endpoint
         self._usage_sent = False
+        self._is_own = True  # what an endpoint sends, where it does
         self._head: dict[str, Any] | None = None
         self._introduced: set[int] = set()  # the choices whose role has been sent
         self._frames: list[_Frame] = []  # of the choices so far
         self._around: tuple[bytes, bytes] | None = None  # and around text for choice 0, once its role has been sent
+        self._added: dict[object, _Around] = {}  # and around additions, by what they are added to
 
     def encode(self, chunk: Any) -> bytes:
-        """The event of a chunk, or of bare text for choice 0; b"" for a chunk without anything that belongs into one."""
+        """The event of a chunk, of an addition, or of bare text for choice 0; b"" for a chunk without anything that belongs into one."""
         if type(chunk) is str:
             if self._around is not None:
                 return self._around[0] + _encode(chunk)[1:-1] + self._around[1]
             chunk = self._chunk_of(chunk)
-        if self._as_sent:
-            data = chunk.raw
-            if self._head is None:
-                self._begin(chunk)
-                self._as_sent = data is not None and self._is_chunk(data)
-            if self._as_sent and data is not None:
-                return self._sent(chunk, data)
+        elif type(chunk) is Addition:
+            around = self._added.get(chunk.field if not (chunk.index or chunk.call) else _place(chunk))
+            if around is None or (self._running_usage and chunk.usage is not None):
+                return self._encode_addition(chunk)
+            if chunk.logprobs is None:
+                return around[0] + _encode(chunk.text)[1:-1] + around[1]
+            return b"".join((around[0], _encode(chunk.text)[1:-1], around[2], chunk.logprobs, around[3]))
         if self._running_usage and chunk.usage is not None:
             return self._encode_any(chunk)
         return self._encode_more(chunk) or self._encode_any(chunk)
@@ -146,6 +149,23 @@ class ChatEvents:
             return DONE
         head = self._head or self._begin(None)
         return _event({**head, "choices": [], "usage": usage.model_dump(exclude_none=True)}) + DONE
+
+    def passed_on(self, sent: Sent) -> bytes:
+        """See `Events`. Events that are not chunks stay here: pings, and a usage that was not asked for."""
+        chunks = sent.chunks
+        if not chunks:
+            return b""
+        if self._head is None:
+            self._begin(chunks[0])
+            self._is_own = self._is_chunk(chunks[0].raw)
+        if not self._is_own:
+            return b"".join(map(self.encode, chunks))
+        if type(chunks[0]) is not Addition and (len(chunks) != sent.events or b'"usage"' in sent.data):
+            return b"".join([self._sent(chunk, chunk.raw) for chunk in chunks])
+        return sent.data
+
+    def go_on(self, answer: Any, sent: bytes) -> None:
+        """See `Events`: an error looks the same at any place."""
 
     def error_event(self, refusal: Refusal) -> bytes:
         """The event that ends a stream which failed."""
@@ -171,6 +191,20 @@ class ChatEvents:
             return False
         is_other = any("message" in choice or "text" in choice for choice in event.choices or ())
         return not is_other and event.object not in ("chat.completion", "text_completion")
+
+    def _encode_addition(self, addition: Addition) -> bytes:
+        """The event of the first addition of its kind, and of one that counts usage for a client who wants that."""
+        if addition.index not in self._introduced or (self._running_usage and addition.usage is not None):
+            return self._encode_any(addition.chunk())
+        self._added[_place(addition)] = self._around_addition(addition)
+        return self.encode(addition)
+
+    def _around_addition(self, like: Addition) -> _Around:
+        """What stands around the text of additions like this one, and around their logprobs."""
+        probed = Addition(like.field, _PROBE, like.index, like.call).chunk().choices[0]
+        probed.logprobs = _OTHER_PROBE
+        first, middle, last = _taken_apart(self._encode_choice(probed, self._head or self._begin(None)))
+        return first, middle + b"null" + last, middle, last
 
     def _encode_more(self, chunk: ModelResponseStream) -> bytes:
         """The event of a chunk of one choice, which has no more than fields that structs name; b"" for any other."""
@@ -292,6 +326,12 @@ class TextEvents(ChatEvents):
 
     def _choice(self, choice: dict[str, Any], index: int) -> dict[str, Any]:
         return {"index": index, "text": "", "logprobs": None, "finish_reason": None, **choice}
+
+
+def _place(addition: Addition) -> object:
+    """What it adds to, as a key."""
+    is_usual = not (addition.index or addition.call)
+    return addition.field if is_usual else (addition.field, addition.index, addition.call)
 
 
 def _event(value: object) -> bytes:

@@ -88,7 +88,7 @@ class Guard:
         return None
 
     async def _refuse(self, visit: Visit, error: APIError) -> None:
-        logger.warning("%s: refused: %s", visit.request_id, error.said)
+        logger.warning("%s: refused: %s", visit.request_id, error.message)
         refusal = refusal_for(error, visit.request_id)
         try:
             await visit.respond(refusal.body(), refusal.status, headers=refusal.headers)

@@ -1,38 +1,52 @@
 """Anthropic's Messages: what of that API is this server's; the rest is in `wire.messages`."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
-from tokenwire import ModelResponse
+from tokenwire import ModelResponse, Usage
 from tokenwire.types import TokenCount
 
 from ..wire.messages.answers import message_fields
 from ..wire.messages.asked import MessagesRequest
 from ..wire.messages.encode import PING, EventEncoder, event
 from ..wire.messages.failures import failure_of, is_failure
+from ..wire.passing import Sent
 from .errors import Refusal
 from .models import Model, id_of
 
 
 class MessagesEvents(EventEncoder):
-    """Encodes the chunks of one answer as events; its bytes are never an endpoint's own."""
+    """Encodes the chunks of one answer as events."""
 
-    keep_alive: ClassVar[bytes] = PING
+    keep_alive: bytes = PING
 
-    def __init__(self, model: Model, request: MessagesRequest, *, from_endpoint: bool) -> None:
+    def __init__(self, model: Model, request: MessagesRequest) -> None:
         super().__init__(request.stop_sequences)
         self._model = model
+        self._is_passed_on = False
 
     def head_of(self, chunk: Any) -> tuple[str, str]:
         """See `EventEncoder`."""
         return _id_of(getattr(chunk, "id", None)), self._model.shown(getattr(chunk, "model", None))
 
+    def passed_on(self, sent: Sent) -> bytes:
+        """See `Events`."""
+        self._is_passed_on = True
+        return sent.data
+
+    def ending(self, usage: Usage | None) -> bytes:
+        """What follows the last chunk, or the last of an endpoint's events where it is not the one that ends a message."""
+        return event("message_stop", {}) if self._is_passed_on else super().ending(usage)
+
+    def go_on(self, answer: object, sent: bytes) -> None:
+        """See `Events`: an error looks the same at any place."""
+
     def error_event(self, refusal: Refusal) -> bytes:
         """The event that ends a stream which failed."""
-        _, fields = failure_of(refusal.status, refusal.error.get("message"), "")
         if is_failure(refusal.beside, refusal.error):
-            fields["error"] = refusal.error
+            return event("error", {**refusal.beside, "error": refusal.error})
+        _, fields = failure_of(refusal.status, refusal.error.get("message"), "")
         return event("error", {"error": fields["error"]})
 
 

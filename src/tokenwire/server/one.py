@@ -3,6 +3,8 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from ..wire.passing import chunks_in
+from .relay import Relay
 from .route import Events
 from .visit import Visit
 
@@ -21,17 +23,20 @@ class OneCall:
         """The whole answer."""
         return await self._call(**self._keywords)
 
-    async def stream(self, visit: Visit, new_events: Callable[..., Events]) -> None:
+    async def stream(self, visit: Visit, new_events: Callable[[], Events]) -> None:
         """Send the chunks as they come, and the end."""
         async with await self._call(**self._keywords, stream=True) as stream:
             if stream.response_headers:
                 visit.relay(stream.response_headers, stream.request_id)
-            events = visit.events = new_events(from_endpoint=bool(stream.response_headers))
-            encode, send_soon = events.encode, visit.send_soon
+            relays = "original_request" in self._keywords
+            events = visit.events = Relay(new_events, stream) if relays else new_events()
+            encode, count = events.encode, chunks_in if relays else len
+            # What an endpoint sent goes on at once: whatever comes next has to be waited for.
+            send_bytes = visit.send_now if relays else visit.send_soon
 
             def send(chunks: list[Any]) -> Awaitable[None]:
                 data = encode(chunks[0]) if len(chunks) == 1 else b"".join(map(encode, chunks))
-                return send_soon(data, len(chunks))
+                return send_bytes(data, count(chunks))
 
             await stream.pass_on(send)
             await visit.end_stream(events.ending(stream.usage))

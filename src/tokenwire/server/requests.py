@@ -149,11 +149,19 @@ def parse_body(body: bytes, cls: type[R]) -> tuple[R, dict[str, Any]]:
     Raises:
         BadRequestError: it is not JSON, or not that of a `cls`; `param` is the path of the field that is wrong.
     """
+    return checked(json_in(body), cls)
+
+
+def json_in(body: bytes) -> Any:
+    """What a request's body says.
+
+    Raises:
+        BadRequestError: it is not JSON.
+    """
     try:
-        fields = msgspec.json.decode(body.removeprefix(BYTE_ORDER_MARK))
+        return msgspec.json.decode(body.removeprefix(BYTE_ORDER_MARK))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequestError(f"the body is not valid JSON: {error}", code="invalid_json") from None
-    return checked(fields, cls)
 
 
 def checked(fields: Any, cls: type[R], *, are_texts: bool = False) -> tuple[R, dict[str, Any]]:

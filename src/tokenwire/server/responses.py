@@ -1,26 +1,44 @@
 """`POST /v1/responses`: what of the Responses API is this server's; the rest is in `wire.responses`."""
 
-from typing import Any, ClassVar
+import re
+from typing import Any, Final
 
 import msgspec
 
 from tokenwire import ModelResponse
 from tokenwire.types import TokenCount
 
+from ..wire.convert import response_chunks
+from ..wire.passing import Sent
 from ..wire.responses.events import EventEncoder
 from ..wire.responses.request import ResponsesRequest
 from .errors import Refusal
 from .models import Model, id_of
 
+_NUMBER: Final = re.compile(rb'"sequence_number"\s*:\s*(\d+)')
+
 
 class ResponsesEvents(EventEncoder):
-    """Encodes the chunks of one answer as events; its bytes are never an endpoint's own."""
+    """Encodes the chunks of one answer as events."""
 
-    keep_alive: ClassVar[bytes] = b": keep-alive\n\n"
+    keep_alive: bytes = b": keep-alive\n\n"
 
-    def __init__(self, model: Model, request: ResponsesRequest, *, from_endpoint: bool) -> None:
+    def __init__(self, model: Model, request: ResponsesRequest) -> None:
         super().__init__(request)
         self._model = model
+
+    def passed_on(self, sent: Sent) -> bytes:
+        """See `Events`."""
+        return sent.data
+
+    def go_on(self, answer: object, sent: bytes) -> None:
+        """See `Events`: what ends a response has all of it, and the next number."""
+        if isinstance(answer, ModelResponse):
+            for chunk in response_chunks(answer):
+                self.encode(chunk)
+        self.encode("")  # it has begun, whatever came of it
+        numbers = _NUMBER.findall(sent)
+        self._number = int(numbers[-1]) + 1 if numbers else self._number
 
     def error_event(self, refusal: Refusal) -> bytes:
         """The event that ends a stream which failed."""
@@ -35,7 +53,7 @@ class ResponsesEvents(EventEncoder):
 
 def response_body(response: ModelResponse, model: Model, request: ResponsesRequest) -> bytes:
     """The body of a whole answer."""
-    return ResponsesEvents(model, request, from_endpoint=False).whole(response)
+    return ResponsesEvents(model, request).whole(response)
 
 
 def response_tokens_body(count: TokenCount, *_: object) -> bytes:

@@ -4,12 +4,13 @@ The list of them is `routes.ROUTES`.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, ClassVar, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
 from tokenwire import Usage
 
+from ..wire.passing import Sent
 from .errors import Refusal
 from .models import Model, Models
 from .requests import as_keywords
@@ -26,20 +27,36 @@ Plain: TypeAlias = Callable[[dict[str, Any]], tuple[dict[str, Any], list[str]]]
 
 
 class Events(Protocol):
-    """Encodes the chunks of one stream as the events of one API; `encode` takes bare text too.
+    """Encodes the chunks of one stream as the events of one API; `encode` takes bare text and additions too.
 
     Attributes:
         keep_alive: what is sent when the handler has been silent for long; clients skip it.
     """
 
-    keep_alive: ClassVar[bytes]
+    keep_alive: bytes
 
-    def __init__(self, model: Model, request: Any, *, from_endpoint: bool) -> None: ...
     def encode(self, chunk: Any) -> bytes: ...  # noqa: D102
     def ending(self, usage: Usage | None) -> bytes: ...  # noqa: D102
 
     def error_event(self, refusal: Refusal) -> bytes:
         """What ends a stream that failed, after all that was encoded before."""
+        ...
+
+
+class PassingEvents(Events, Protocol):
+    """The same of an API that endpoints speak too, whose own events go on."""
+
+    def passed_on(self, sent: Sent) -> bytes:
+        """What goes on of events that an endpoint sent, which speaks this API."""
+        ...
+
+    def go_on(self, answer: Any, sent: bytes) -> None:
+        """Such an endpoint has failed. What `error_event` says comes after its own events.
+
+        Args:
+            answer: as much as came of it.
+            sent: the latest events that were passed on.
+        """
         ...
 
 
@@ -53,10 +70,12 @@ class ModelCall(Struct, frozen=True):
 
     Attributes:
         request: checks the request's body.
+        dialect: the API's name, for endpoints that speak the same one; "" where nothing is passed on.
         content: the name of the keyword that the model answers.
         call: what is called: a method of `AsyncClient`.
         body: encodes a whole answer, given the model and the request.
-        events: encodes a stream; None where the answer can't be streamed.
+        events: makes what encodes a stream, given the model and the request; None where the answer can't be streamed. With a
+            `dialect`, that is a `PassingEvents`.
         keywords: what is called with, given the request and its fields as they came: the content and all that goes with
             it, but for the model and `stream`. It may raise `BadRequestError` for what the call can't say.
         told: what the description says of the events.
@@ -69,11 +88,12 @@ class ModelCall(Struct, frozen=True):
     content: str
     call: Callable[..., Awaitable[Any]]
     body: Callable[[Any, Model, Any], bytes]
-    events: type[Events] | None = None
+    events: Callable[[Model, Any], Events] | None = None
     keywords: Callable[[Any, dict[str, Any]], dict[str, Any]] = as_keywords
     told: str = CHUNKS
     plain: Plain | None = None
     is_form: bool = False
+    dialect: str = ""
 
 
 class About(Struct, frozen=True):

@@ -60,8 +60,7 @@ class Several:
 
     async def stream(self, visit: Visit, new_events: Callable[..., Events]) -> None:
         """Send all chunks as they come, and the end; raises what the first call raises that fails."""
-        # What an endpoint sent may have another place among all of this.
-        events = visit.events = new_events(from_endpoint=False)
+        events = visit.events = new_events()
         relay = partial(self._relay_prompt, visit, events)
         await self._for_each_prompt([partial(relay, number, prompt) for number, prompt in enumerate(self._plan.prompts)])
         await visit.end_stream(events.ending(summed(self._usages)))

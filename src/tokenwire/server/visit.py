@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Mapping, MutableMapping
 from functools import partial
 from os import urandom
+from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 from urllib.parse import quote
 
@@ -21,6 +22,7 @@ import anyio
 from tokenwire import ClientRequest
 
 from .. import _loops
+from .._loops.steps import rest_of
 from .compression import too_large, undoing
 from .keys import SECRET_HEADERS
 from .route import ID_HEADERS, JSON, Events, Route
@@ -205,13 +207,7 @@ class Visit:
                 await self._start(200, EVENT_STREAM)
         if self._comment_sent is not None:
             await self._comment_sent.wait()
-        self._sending = True
-        try:
-            await self._send({"type": "http.response.body", "body": data, "more_body": True})
-        except OSError:
-            raise ClientLeft from None
-        self._sending = False
-        self.chunks += chunks
+        await self._rest_of_event(self._send({"type": "http.response.body", "body": data, "more_body": True}), chunks)
 
     def send_soon(self, data: bytes, chunks: int) -> Awaitable[None]:
         """As `send_event`, from the task that runs the work of `while_connected`: at the latest when this waits for something."""
@@ -224,6 +220,31 @@ class Visit:
             if self._held_bytes > MOST_HELD:
                 return self._send_enough()
         return HELD
+
+    def send_now(self, data: bytes, chunks: int) -> Awaitable[None]:
+        """As `send_soon`; where the server takes the bytes without waiting, that is done when this returns."""
+        if self.first_chunk_at is None or not data or self._comment_sent is not None or self._held:
+            return self.send_soon(data, chunks)
+        sending = self._send({"type": "http.response.body", "body": data, "more_body": True})
+        if not isinstance(sending, CoroutineType):
+            return self._rest_of_event(sending, chunks)
+        try:
+            waits_for = sending.send(None)
+        except StopIteration:
+            self.chunks += chunks
+            return HELD
+        except OSError:
+            raise ClientLeft from None
+        return self._rest_of_event(rest_of(sending, waits_for), chunks)
+
+    async def _rest_of_event(self, sending: Awaitable[None], chunks: int) -> None:
+        self._sending = True
+        try:
+            await sending
+        except OSError:
+            raise ClientLeft from None
+        self._sending = False
+        self.chunks += chunks
 
     async def open(self, events: Events) -> None:
         """Begin a stream before its first chunk, with a comment; nothing happens where it has begun.

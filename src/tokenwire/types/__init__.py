@@ -1,7 +1,9 @@
 """The structs of requests, responses and chunks; msgspec decodes straight into them."""
 
 from ._record import own_fields
+from ._response import body_passed_on
 from ._source import as_sent, has_source
+from .additions import Addition
 from .chat import (
     Choices,
     CompletionTokensDetails,
@@ -17,6 +19,7 @@ from .chat import (
     StreamingChoices,
     Usage,
 )
+from .client_request import Original
 from .embeddings import Embedding, EmbeddingResponse
 from .images import ImageObject, ImageResponse, ImageUsage
 from .logprobs import ChatCompletionTokenLogprob, ChoiceLogprobs, Logprobs, TopLogprob
@@ -31,6 +34,7 @@ from .tool_calls import (
 )
 
 __all__ = [
+    "Addition",
     "ChatCompletionDeltaToolCall",
     "ChatCompletionMessageToolCall",
     "ChatCompletionTokenLogprob",
@@ -53,6 +57,7 @@ __all__ = [
     "ModelList",
     "ModelResponse",
     "ModelResponseStream",
+    "Original",
     "ParsedChoices",
     "ParsedMessage",
     "ParsedResponse",
@@ -64,6 +69,7 @@ __all__ = [
     "TopLogprob",
     "Usage",
     "as_sent",
+    "body_passed_on",
     "has_source",
     "own_fields",
 ]

@@ -31,6 +31,7 @@ class CallDetails(msgspec.Struct):
         provider, api_base: the target that answered, and its address; None until they are set.
         status_code: the HTTP status, None if no server answered.
         body: the HTTP response's, if the answer was translated from another API; otherwise the answer has it.
+        passed_on: the same if a server's client gets it unchanged.
     """
 
     received: HasHeaders | None = None
@@ -39,6 +40,7 @@ class CallDetails(msgspec.Struct):
     api_base: str | None = None
     status_code: int | None = None
     body: bytes | None = None
+    passed_on: bytes | None = None
     _headers: dict[str, str] | None = None
     _hidden_params: Fields | None = None
 
@@ -68,7 +70,17 @@ class CallDetails(msgspec.Struct):
         return params
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return CallDetails, (None, self.attempts, None, None, self.status_code, self.body, self.headers, self.hidden_params)
+        return CallDetails, (
+            None,
+            self.attempts,
+            None,
+            None,
+            self.status_code,
+            self.body,
+            None,
+            self.headers,
+            self.hidden_params,
+        )
 
 
 def _additional_headers(headers: dict[str, str]) -> dict[str, str]:
@@ -102,10 +114,20 @@ def call_of(response: HasCall) -> CallDetails:
     return response._call
 
 
-def set_received(response: HasCall, received: HasHeaders, status_code: int, body: bytes) -> None:
-    """Set the HTTP response of a new answer, which has no call details yet."""
+def set_received(response: HasCall, received: HasHeaders, status_code: int, body: bytes, *, passes_on: bool = False) -> None:
+    """Set the HTTP response of a new answer, which has no call details yet.
+
+    Args:
+        passes_on: whether a server's client gets the body unchanged.
+    """
     translated = body if document_of(response) is None else None
-    _set_call(response, CallDetails(received, status_code=status_code, body=translated))
+    passed_on = body if passes_on else None
+    _set_call(response, CallDetails(received, status_code=status_code, body=translated, passed_on=passed_on))
+
+
+def body_passed_on(response: HasCall) -> bytes | None:
+    """The endpoint's body, if a server's client gets it unchanged; None if the answer must be encoded for the client."""
+    return call_of(response).passed_on
 
 
 def share_call(response: HasCall, other: HasCall) -> None:

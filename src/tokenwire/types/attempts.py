@@ -14,6 +14,21 @@ R = TypeVar("R", covariant=True)
 Outcome: TypeAlias = Literal["complete", "truncated", "error", "cancelled"]
 
 
+class RequestInfo(msgspec.Struct, frozen=True, gc=False):
+    """Where an attempt went: for developers and logs, for it may name machines that no user should know of.
+
+    Attributes:
+        method: such as "POST".
+        url: without user, password, query and fragment, in which keys can be.
+    """
+
+    method: str
+    url: str
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.url}"
+
+
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The result of one attempt of a call.
 

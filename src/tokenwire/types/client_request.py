@@ -1,4 +1,4 @@
-"""The HTTP request that a served handler answers."""
+"""The HTTP request that a server answers by a call."""
 
 from typing import Any
 
@@ -28,3 +28,24 @@ class ClientRequest(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"<ClientRequest {self.request_id} {self.method}>"  # without its content
+
+
+class Original(msgspec.Struct, frozen=True, gc=False):
+    """The request of a server's client, in the client's own API: for endpoints that speak the same API.
+
+    Such an endpoint gets this request, and its answer goes to the client unchanged: a stream hands out `wire.passing.Sent`
+    in place of chunks, and `body_passed_on` has the body of a whole answer.
+
+    Attributes:
+        dialect: the API, as `Dialect.name`.
+        fields: the request's body as it came; None if the call's keywords are the same.
+        keywords: the keywords that it was translated to, for all other targets. Keywords that a call has besides these, or
+            with another value, are not the client's; they are added to `fields`.
+    """
+
+    dialect: str
+    fields: dict[str, Any] | None
+    keywords: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"<Original {self.dialect}>"  # without its content

@@ -22,4 +22,4 @@ def _decoder(shape: Shape, model: str) -> ChunkDecoder:
     return ChunkDecoder(shape, text=False, model=model)
 
 
-CHAT = Dialect(path="/chat/completions", body=_body, answer=_answer, decoder=_decoder)
+CHAT = Dialect(name="chat", content="messages", path="/chat/completions", body=_body, answer=_answer, decoder=_decoder)

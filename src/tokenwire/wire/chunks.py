@@ -28,6 +28,7 @@ from ..types._source import (
     tree_of,
     unknown_fields,
 )
+from ..types.additions import Addition
 from ..types.chat import Delta, GenericStreamingChunk, ModelResponse, ModelResponseStream
 from ..types.text import TextCompletionResponse
 from .assemble import Assembler
@@ -36,12 +37,13 @@ from .convert import Chunk, Converter, Shape, response_chunks, whole_class
 from .elsewhere import is_elsewhere
 from .errors import error_from_object, malformed
 from .fields import PLACES_OF_TEXT, content_of, flat_content_of, plain_choice
-from .quick import append_chat, append_flat
+from .quick import append_addition, append_chat, append_flat
 from .sse import Event
 from .template import ENOUGH, TemplateCache
 from .undecoded import UNDECODABLE, decode_or_text, error_in, lenient_decoder, says_nothing
 
 if TYPE_CHECKING:
+    from .frames import Frames
     from .halves import Halves
 
 R = TypeVar("R", bound=Response)
@@ -86,6 +88,8 @@ class ChunkDecoder:
                 after the chunks before it have been returned.
             assembler: collects the answer.
             odd: the paths of values of another type than expected, which were converted.
+            bare_text: whether a str may be returned for a chunk with text for choice 0 and nothing else; not used here.
+            unread: how many of the latest `decode`'s events came after the last event of the stream, or after an error.
         text: as given.
     """
 
@@ -95,6 +99,7 @@ class ChunkDecoder:
     __slots__ = (
         "_append",
         "_converter",
+        "_frames",
         "_halves",
         "_is_common",
         "_is_flat",
@@ -104,11 +109,13 @@ class ChunkDecoder:
         "_templates",
         "_was_odd",
         "assembler",
+        "bare_text",
         "done",
         "error",
         "had_content",
         "odd",
         "text",
+        "unread",
     )
 
     def __init__(self, shape: Shape, *, text: bool, model: str) -> None:
@@ -121,6 +128,7 @@ class ChunkDecoder:
         self._is_open = False  # the latest delta had unknown fields
         self._started = False  # choice 0 has begun, and the id and the model are known
         self._templates: TemplateCache | None = None  # None until a read is full
+        self._frames: Frames | None = None  # None if the reader does not take additions
         self._halves: Halves = {}
         self._was_odd = False  # the latest chunk was odd, and each one since the first odd one
         self._is_mixed = False  # exact chunks have arrived after odd ones
@@ -128,21 +136,42 @@ class ChunkDecoder:
         self.done: bool = False
         self.had_content: bool = False
         self.error: APIError | None = None
+        self.unread: int = 0
+        self.bare_text: bool = False
         self.odd: set[Path] = set()
 
     def decode(self, events: list[bytes | Event]) -> list[Chunk]:
         """The chunks in `events`, in order. Also sets `done`, `had_content` and `error`."""
         self.had_content = False
         if not self._is_common:
-            chunks = self._decode_each(events)
+            chunks: list[Any] = self._decode_each(events)
         elif self._was_odd:
             chunks = self._decode_odd(events)
         elif len(events) > 1:
             chunks = self._decode_many(events)
+        elif self._frames is not None and (addition := self._addition_of(events)) is not None:
+            chunks = [addition]
         else:
             chunks = self._decode_quickly(events)
+            if self._frames is not None and len(chunks) == 1 and self._started and self.had_content:
+                self._frames.learn(chunks[0])
         self.assembler.count(len(chunks))
         return chunks
+
+    def give_additions(self) -> None:
+        """See `EventDecoder`; of events that come one by one, as they do while a model answers."""
+        if self._is_common and not self._is_flat and self._frames is None:
+            from .frames import Frames
+
+            self._frames = Frames()
+
+    def _addition_of(self, events: list[Any]) -> Addition | None:
+        assert self._frames is not None
+        addition = self._frames.addition(events[0]) if events else None
+        if addition is None or not append_addition(self.assembler, addition):
+            return None
+        self.had_content = True
+        return addition
 
     def decode_document(self, data: bytes) -> list[Chunk]:
         """The chunks of a whole completion that a server sent instead of a stream. Raises as `decode_body`."""
@@ -161,7 +190,9 @@ class ChunkDecoder:
         if len(events) <= ENOUGH or not (self._templates is None or self._templates.learns):
             return self._decode_quickly(events)
         chunks = self._decode_quickly(events[:_FEW], learn=True)
-        if not self.done and self.error is None:
+        if self.done or self.error is not None:
+            self.unread += len(events) - _FEW
+        else:
             others = self._decode_alike(events[_FEW:])
             chunks += self._decode_quickly(events[_FEW:]) if others is None else others
         return chunks
@@ -185,7 +216,8 @@ class ChunkDecoder:
         chunks: list[Any] = []
         append = chunks.append
         latest = before = None  # the latest events that only continue a choice
-        for event in events:
+        remaining = iter(events)
+        for event in remaining:
             if self._is_open and started and (added := self._add_open(event)) is not None:
                 append(added)
                 continue
@@ -204,6 +236,7 @@ class ChunkDecoder:
                     chunks += self._add_plain(chunk)
             started = self._started
             if self.error is not None or self.done:
+                self.unread = len(list(remaining))
                 break
         if latest is not None:
             self.had_content = True
@@ -216,9 +249,11 @@ class ChunkDecoder:
         """The slow path of `decode`: handles everything that an event can be."""
         decode = _decode_text if self.text else decode_chunk
         chunks: list[Any] = []
-        for event in events:
+        remaining = iter(events)
+        for event in remaining:
             chunks += self.add(self._decode_one(event, decode))
             if self.done or self.error is not None:
+                self.unread = len(list(remaining))
                 break
         return chunks
 
@@ -252,6 +287,7 @@ class ChunkDecoder:
                 return [*chunks, *self._decode_many(events[number:])]
             chunks += self._add_understood(chunk, event)
             if self.error is not None:
+                self.unread = len(events) - number - 1
                 break
         return chunks
 

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 from ..types._record import Record, build, coerce, copy_fields, from_fields, sent, stored_names
 from ..types._response import share_call
 from ..types._source import children, document_of, set_source, share_source, unknown_fields
+from ..types.additions import ARGUMENTS, CONTENT, REASONING, Addition
 from ..types.chat import (
     ChatCompletionDeltaToolCall,
     Choices,
@@ -125,10 +126,10 @@ class Converter:
             chunk.choices[0].finish_reason = reason
         return chunk
 
-    def continues(self, piece: GenericStreamingChunk) -> bool:
-        """Whether `continued` can convert a flat chunk: its choice's role has been sent, if the shape has roles."""
+    def continues(self, index: int) -> bool:
+        """Whether `continued` and `added` can convert for a choice: its role has been sent, if the shape has roles."""
         is_text = self._shape is TextCompletionResponse
-        return self._shape is GenericStreamingChunk or (not is_text and piece.index in self._introduced)
+        return self._shape is GenericStreamingChunk or (not is_text and index in self._introduced)
 
     def continued(self, piece: GenericStreamingChunk) -> Any:
         """The single chunk for a handler's flat chunk that `continues`. Made by copying."""
@@ -141,6 +142,23 @@ class Converter:
         choice.delta.reasoning_content = piece.reasoning_content
         if piece.tool_use is not None:
             choice.delta.tool_calls = [piece.tool_use]
+        return chunk
+
+    def added(self, addition: Addition) -> Any:
+        """The one chunk of an addition to a choice that `continues`."""
+        is_flat, field, text = self._shape is GenericStreamingChunk, addition.field, addition.text
+        chunk = self.plain_chunk(text if field == CONTENT else None)
+        chunk.usage = addition.usage
+        choice = chunk if is_flat else chunk.choices[0]
+        choice.index, choice.logprobs = addition.index, addition.logprobs
+        if field == REASONING:
+            (choice if is_flat else choice.delta).reasoning_content = text
+        elif field == ARGUMENTS:
+            call = addition.tool_call()
+            if is_flat:
+                choice.tool_use = call
+            else:
+                choice.delta.tool_calls = [call]
         return chunk
 
     def _to_chat(self, chunk: GenericStreamingChunk | TextCompletionResponse) -> list[ModelResponseStream]:

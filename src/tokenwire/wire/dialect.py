@@ -27,6 +27,8 @@ class EventDecoder(Protocol):
         error: the error found in the latest `decode`; to be raised after the chunks before it have been returned.
         assembler: collects the answer.
         odd: the paths of values of another type than expected, which were converted.
+        bare_text: whether a str may be returned for a chunk with text for choice 0 and nothing else.
+        unread: how many of the latest `decode`'s events came after the last event of the stream, or after an error.
         last_event: the name of the event that ends a stream.
         reads_names: whether it uses the names of events; not needed for an API that has an event's type in its data.
     """
@@ -36,6 +38,8 @@ class EventDecoder(Protocol):
     done: bool
     had_content: bool
     error: APIError | None
+    unread: int
+    bare_text: bool
 
     @property
     def assembler(self) -> Assembler: ...  # noqa: D102
@@ -45,6 +49,10 @@ class EventDecoder(Protocol):
 
     def decode(self, events: list[Payload]) -> list[Any]:
         """The chunks in `events`, in order."""
+        ...
+
+    def give_additions(self) -> None:
+        """From now on an `Addition` may stand for a chunk that adds to a choice which has begun. A decoder need not give any."""
         ...
 
     def decode_document(self, data: bytes) -> list[Any]:
@@ -60,6 +68,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
     """The formats of one API.
 
     Attributes:
+        name: the name of the API in this library.
+        content: the request's field for the conversation or the prompt.
         path: the path below the address of an endpoint. If it begins with a version, the address may end with the same.
         body: (model, content, the caller's parameters) → the request's JSON, without `stream`. Raises BadRequestError for
             what the API can't express; the message names it.
@@ -73,6 +83,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
         unsupported: parameters of chat completions that the API does not have, which `drop_params` drops.
     """
 
+    name: str
+    content: str
     path: str
     body: Callable[[str, Any, Mapping[str, Any]], dict[str, Any]]
     answer: Callable[[bytes], ModelResponse | TextCompletionResponse]

@@ -35,6 +35,7 @@ from ..exceptions import (
     UnprocessableEntityError,
     without_secrets,
 )
+from ..types.attempts import RequestInfo
 from ..types.headers import request_id_of
 
 if TYPE_CHECKING:
@@ -177,8 +178,7 @@ def error_from_response(
         decoded = text
     fields = {} if decoded is text else _fields(decoded)
     if 300 <= status < 400 and "location" in headers:
-        place = without_secrets(headers["location"])[:_MAX_SHOWN]
-        fields["message"] = f"the server answered {status}: what api_base names has moved to {place}"
+        fields["message"] = f"the server answered {status}: what api_base names has moved"
     if not _text(fields.get("message")):
         fields["message"] = _message_of_body(status, text, is_json=decoded is not text)
     return _build(status, fields, headers, body=decoded if text else None, response=response)
@@ -272,26 +272,28 @@ def _kind_of(text: str) -> str | None:
     return f"a web page ({title})" if title else "a web page"
 
 
-def name_address(error: APIError, address: str) -> None:
-    """Add the address to an error's message, if the address may be the mistake.
+def name_request(error: APIError, request: RequestInfo) -> None:
+    """Set `error.request`, and name it in a note, which tracebacks show and `str(error)` does not.
 
-    That is so for a 404, 405 or redirect without an error code of the server's, which would name the model, and for a web
-    page instead of an answer. `/v1` is easily forgotten in an address.
-
-    Args:
-        address: without secrets.
+    The note also says what may be wrong with the address: `/v1` is easily forgotten in it. That may be so for a 404 or 405
+    without an error code of the server's, which would name the model, and for a web page instead of an answer. For a
+    redirect it says where it leads.
     """
-    status = error.status_code
+    error.request = request
+    hint, status = "", error.status_code
+    if 300 <= status < 400 and "location" in error.headers:
+        hint = f"; it has moved to {without_secrets(error.headers['location'])[:_MAX_SHOWN]}"
     is_misplaced = (status in (404, 405) or 300 <= status < 400) and error.code in (None, str(status))
-    is_page = (
-        isinstance(error, APIResponseValidationError)
-        and isinstance(error.body, bytes)
-        and _is_page(error.body.decode("utf-8", "replace").strip())
-    )
-    if is_misplaced or is_page:
-        question = "" if _VERSION.search(address) else "; is /v1 missing in api_base?"
-        error.said = error.message
-        error.message = f"{error.message} (sent to {address}{question})"
+    if (is_misplaced or _has_page(error)) and not _VERSION.search(request.url):
+        hint += "; is /v1 missing in api_base?"
+    error.add_note(f"The request was {request}{hint}")
+
+
+def _has_page(error: APIError) -> bool:
+    """Whether a web page came in the place of an answer."""
+    if not isinstance(error, APIResponseValidationError) or not isinstance(error.body, bytes):
+        return False
+    return _is_page(error.body.decode("utf-8", "replace").strip())
 
 
 def add_headers(error: APIError, headers: Mapping[str, str]) -> None:

@@ -64,8 +64,9 @@ class RawPieces(list[msgspec.Raw]):
 
     def add(self, piece: object) -> None:
         """Add a piece of any type."""
-        if isinstance(piece, msgspec.Raw):
-            self.append(piece)
+        raw = piece if isinstance(piece, msgspec.Raw) else json_piece(piece)
+        if raw is not None:
+            self.append(raw)
         else:
             self.settle()
             self._grown = self._grown_so_far()
@@ -93,6 +94,20 @@ class RawPieces(list[msgspec.Raw]):
         for piece in json_of(_listed(self._blocks)):
             grow(fields, "", piece)
         return fields
+
+
+def json_piece(value: object) -> msgspec.Raw | None:
+    """A chat completion's log probabilities as JSON; None where that would not say all of them, or where they are others.
+
+    So they are encoded once, whoever gets them, and what a handler changes later is not seen.
+    """
+    if type(value) is not dict or "content" not in value:
+        return None
+    try:
+        data = _encode(value)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return None if b'"logprob":null' in data else msgspec.Raw(data)  # which an infinite one would be
 
 
 def _listed(blocks: list[bytes]) -> msgspec.Raw:

@@ -13,11 +13,12 @@ import msgspec
 
 from ..types._record import build, copy_fields, sent, stored_names
 from ..types._source import SOURCE_SLOT, children, set_source
+from ..types.additions import ARGUMENTS, CONTENT, Addition
 from ..types.chat import Delta, GenericStreamingChunk, ModelResponseStream, StreamingChoices, Usage
 from .assemble import Assembler
 from .convert import numbered
 from .fields import CHOICE, HEAD, MESSAGE, NULL, Field, Grows, names, tests
-from .growing import Pieces, RawPieces
+from .growing import Pieces, RawPieces, grown
 
 Append: TypeAlias = Callable[[Any, ModelResponseStream, bytes, dict[int, Any] | None], Any]
 
@@ -168,6 +169,27 @@ def append_piece(assembler: Assembler, piece: GenericStreamingChunk) -> GenericS
     if piece.usage is not None:
         assembler.usage = piece.usage
     return piece
+
+
+def append_addition(assembler: Assembler, addition: Addition) -> bool:
+    """The same for an addition; False, with nothing added, if its choice or tool call has not begun."""
+    state, field = assembler.begun(addition.index), addition.field
+    if state is None:
+        return False
+    if field == CONTENT:
+        state.text.append(addition.text)
+    elif field == ARGUMENTS:
+        if state.calls is None or not state.calls.add_arguments(addition.call, addition.text):
+            return False
+    else:
+        grown(state.message, field, Pieces).append(addition.text)
+    if addition.logprobs is not None:
+        if state.logprobs is None:
+            state.logprobs = RawPieces()
+        state.logprobs.append(addition.logprobs)
+    if addition.usage is not None:
+        assembler.usage = addition.usage
+    return True
 
 
 append_chat: Append = _written(is_flat=False)

@@ -37,4 +37,4 @@ def _decoder(shape: Shape, model: str) -> ChunkDecoder:
     return ChunkDecoder(shape, text=True, model=model)
 
 
-TEXT = Dialect(path="/completions", body=_body, answer=_answer, decoder=_decoder)
+TEXT = Dialect(name="text", content="prompt", path="/completions", body=_body, answer=_answer, decoder=_decoder)

@@ -132,6 +132,14 @@ class ToolCalls:
         call.add(part, {} if decoded is None else decoded)
         return call.number
 
+    def add_arguments(self, index: int, arguments: str) -> bool:
+        """Take in a piece that has arguments alone, of the call whose number is this index; False where that has none yet."""
+        call = self._known.get(index)
+        if call is None or call.arguments is None or call.number != index:
+            return False
+        call.arguments.append(arguments)
+        return True
+
     def extend(self, part: ChatCompletionDeltaToolCall, arguments: Sequence[str]) -> bool:
         """Add many common pieces of the call whose number is their index, in order.
 

@@ -23,6 +23,8 @@ class TranslatingDecoder:
         self.done: bool = False
         self.had_content: bool = False
         self.error: APIError | None = None
+        self.unread: int = 0
+        self.bare_text: bool = False
         self.odd: set[Path] = set()
         self._is_flat: bool = shape is GenericStreamingChunk
         self._converter: Converter | None = None if shape is ModelResponseStream else Converter(shape, model)

@@ -8,6 +8,8 @@ from .requests import UNSUPPORTED, request_body
 VERSION = "2023-06-01"
 
 MESSAGES = Dialect(
+    name="messages",
+    content="messages",
     path="/v1/messages",
     body=request_body,
     answer=answer_of,

@@ -12,6 +12,7 @@ import msgspec
 
 from ...types._record import build
 from ...types._source import Fields
+from ...types.additions import ARGUMENTS, CONTENT, Addition
 from ...types.chat import Delta, ModelResponseStream, StreamingChoices, Usage
 from .answers import refuse_unsayable, stop_of, usage_fields
 from .blocks import THINKING, joined
@@ -80,7 +81,7 @@ class EventEncoder:
         self._usage: Usage | None = None
 
     def encode(self, chunk: Any) -> bytes:
-        """The events of a chunk, or of bare text; b"" where nothing is in it.
+        """The events of a chunk, of an addition, or of bare text; b"" where nothing is in it.
 
         Raises:
             APIError: the answer has what Messages has no way to say.
@@ -88,6 +89,10 @@ class EventEncoder:
         if type(chunk) is str:
             around = self._around
             return self._piece("text", chunk) if around is None else around[0] + _encode(chunk)[1:-1] + around[1]
+        if type(chunk) is Addition:
+            if self._begun and not chunk.index:
+                return self._addition(chunk)
+            chunk = chunk.chunk()
         if self._open is not None and len(chunk.choices) == 1:
             choice = chunk.choices[0]
             if choice.finish_reason is None and choice.index == 0:
@@ -173,6 +178,11 @@ class EventEncoder:
             elif signature:
                 parts += [self._stop(), self._whole(block)]
         return parts
+
+    def _addition(self, addition: Addition) -> bytes:
+        if addition.field == ARGUMENTS:
+            return self._tool(addition.call, None, None, addition.text)
+        return self._piece("text" if addition.field == CONTENT else "thinking", addition.text)
 
     def _piece(self, kind: str, text: str) -> bytes:
         """The event of a piece of text or thinking, after those that begin its block."""

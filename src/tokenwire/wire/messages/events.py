@@ -8,6 +8,7 @@ A thinking block goes out as reasoning while it comes, and in `thinking_blocks` 
 """
 
 import time
+from itertools import repeat
 from typing import Any, ClassVar
 
 import msgspec
@@ -66,8 +67,12 @@ class MessageDecoder(TranslatingDecoder):
             else:
                 chunks += self._decode_one(events[at])
                 at += 1
+        self.unread = len(events) - at
         self.assembler.count(len(chunks))
         return chunks
+
+    def give_additions(self) -> None:
+        """See `EventDecoder`: it gives none."""
 
     def decode_document(self, data: bytes) -> list[Any]:
         """The chunks of a whole message; see `EventDecoder`."""
@@ -140,6 +145,8 @@ class MessageDecoder(TranslatingDecoder):
         if run.kind is Kind.TEXT:
             self._text_length += sum(map(len, pieces))
             self.assembler.first_text.extend(pieces)
+            if self.bare_text:
+                return pieces
         else:
             run.block.pieces.extend(pieces)
             choice = self.assembler.begun(0)
@@ -149,25 +156,25 @@ class MessageDecoder(TranslatingDecoder):
             elif not choice.extend_call(run.call, pieces):  # none has come before
                 choice.add_calls([call_with(run.call, "".join(pieces))], {})
         if self._is_flat:
-            return [self._flat_chunk(run, piece) for piece in pieces]
-        head, deltas = self._head or self._begun(), deltas_of(run, pieces)
-        chunks: list[Any] = []
-        for delta in deltas:
-            chunk, choice = copy_fields(head), copy_fields(_CHOICE)
+            return self._flat_chunks(run, pieces)
+        chunks = list(map(copy_fields, repeat(self._head or self._begun(), len(pieces))))
+        for chunk, choice, delta in zip(chunks, map(copy_fields, repeat(_CHOICE)), deltas_of(run, pieces), strict=False):
             choice.delta = delta
             chunk.choices = [choice]
-            chunks.append(chunk)
         return chunks
 
-    def _flat_chunk(self, run: Run, piece: str) -> GenericStreamingChunk:
-        chunk = copy_fields(self._flat)
+    def _flat_chunks(self, run: Run, pieces: list[str]) -> list[GenericStreamingChunk]:
+        chunks = list(map(copy_fields, repeat(self._flat, len(pieces))))
         if run.kind is Kind.TEXT:
-            chunk.text = piece
+            for chunk, piece in zip(chunks, pieces, strict=True):
+                chunk.text = piece
         elif run.call is None:
-            chunk.reasoning_content = piece
+            for chunk, piece in zip(chunks, pieces, strict=True):
+                chunk.reasoning_content = piece
         else:
-            chunk.tool_use = call_with(run.call, piece)
-        return chunk
+            for chunk, piece in zip(chunks, pieces, strict=True):
+                chunk.tool_use = call_with(run.call, piece)
+        return chunks
 
     def _continued(self, event: AnyEvent, data: bytes) -> list[Any]:
         """The chunk of a block's next piece."""

@@ -1,7 +1,9 @@
 """The events of a streamed message as they are decoded, and runs of those that differ in nothing but a piece of text."""
 
 from enum import Enum
-from typing import Final
+from itertools import repeat
+from operator import itemgetter
+from typing import Any, Final
 
 import msgspec
 
@@ -12,7 +14,11 @@ from .blocks import Block
 
 UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
+MANY: Final = 4  # events, which are looked at together
+
 _decode_text = msgspec.json.Decoder(str).decode
+_decode_texts = msgspec.json.Decoder(str).decode_lines
+_DELTA: Final = build(Delta)
 
 
 class Piece(msgspec.Struct, gc=False):
@@ -92,6 +98,8 @@ def pieces_in(events: list[Payload], start: int, run: Run) -> list[str]:
     pieces: list[str] = []
     if not before:
         return pieces
+    if start == 0 and len(events) >= MANY and (alike := _pieces_of_all(events, run)) is not None:
+        return alike
     for event in events if start == 0 else events[start:]:
         if not (isinstance(event, bytes) and event.startswith(before) and event.endswith(after)):
             break
@@ -100,6 +108,20 @@ def pieces_in(events: list[Payload], start: int, run: Run) -> list[str]:
         except UNDECODABLE:
             break
     return pieces
+
+
+def _pieces_of_all(events: list[Any], run: Run) -> list[str] | None:
+    """The same where all of them go on with the run, in one look; None where one does not."""
+    before, after = run.before, run.after
+    try:
+        rows = list(map(itemgetter(slice(len(before), -len(after))), events))
+        # These bytes have a line end between two events and no other: if they are the same, no event has one in it.
+        if before + (after + b"\n" + before).join(rows) + after != b"\n".join(events):
+            return None
+        pieces = _decode_texts(b"\n".join(rows))
+    except (*UNDECODABLE, TypeError):  # an event with a name
+        return None
+    return pieces if len(pieces) == len(events) else None
 
 
 def learn(run: Run, data: bytes, piece: str) -> None:
@@ -116,11 +138,17 @@ def learn(run: Run, data: bytes, piece: str) -> None:
 
 def deltas_of(run: Run, pieces: list[str]) -> list[Delta]:
     """What each of a run's pieces adds to a chat message."""
+    deltas = list(map(copy_fields, repeat(_DELTA, len(pieces))))
     if run.kind is Kind.TEXT:
-        return [build(Delta, content=piece) for piece in pieces]
-    if run.call is None:
-        return [build(Delta, _reasoning_content=piece) for piece in pieces]
-    return [build(Delta, tool_calls=[call_with(run.call, piece)]) for piece in pieces]
+        for delta, piece in zip(deltas, pieces, strict=True):
+            delta.content = piece
+    elif run.call is None:
+        for delta, piece in zip(deltas, pieces, strict=True):
+            delta._reasoning_content = piece
+    else:
+        for delta, piece in zip(deltas, pieces, strict=True):
+            delta.tool_calls = [call_with(run.call, piece)]
+    return deltas
 
 
 def call_with(call: ChatCompletionDeltaToolCall, arguments: str) -> ChatCompletionDeltaToolCall:

@@ -6,6 +6,8 @@ from .reading import ResponseDecoder
 from .request import UNSUPPORTED, responses_body
 
 RESPONSES = Dialect(
+    name="responses",
+    content="input",
     path="/responses",
     tokens_path="/responses/input_tokens",
     body=responses_body,

@@ -23,6 +23,7 @@ import msgspec
 
 from ...exceptions import InternalServerError
 from ...types._source import Fields
+from ...types.additions import Addition
 from ...types.chat import (
     ChatCompletionDeltaToolCall,
     Delta,
@@ -65,7 +66,9 @@ class EventEncoder:
         self._finish_reason: str | None = None
 
     def encode(self, chunk: object) -> bytes:
-        """The events of a chunk, or of bare text; b"" where it brings nothing."""
+        """The events of a chunk, of an addition, or of bare text; b"" where it brings nothing."""
+        if type(chunk) is Addition:
+            chunk = chunk.chunk()
         text = chunk if type(chunk) is str else only_text(chunk)
         open_ = self._open
         if text and open_ is not None and open_.kind is TEXT:

@@ -8,6 +8,7 @@ The last event says how the answer ended. Without it, it was cut short.
 """
 
 from collections.abc import Callable
+from itertools import repeat
 from typing import Any, ClassVar, Final
 
 import msgspec
@@ -116,23 +117,34 @@ class ResponseDecoder(TranslatingDecoder):
         """The chunks in `events`, in order; see `done`, `had_content` and `error` for what else was there."""
         self.had_content = False
         chunks: list[Any] = []
-        for event in events:
+        texts: list[str] = []  # of the latest item, which are no chunks yet
+        remaining = iter(events)
+        for event in remaining:
             data = event if isinstance(event, bytes) else event.data
             try:
                 piece = _decode_piece(data)
                 text = piece.delta
                 if piece.type == _TEXT and type(text) is str and not piece.logprobs and piece.item_id == self._latest.id:
-                    chunks.append(self._text(text))
+                    texts.append(text)
                     continue
                 decoded = _decode(data)
             except _UNDECODABLE as error:
                 self._not_an_event(data, error)
             else:
+                if texts:
+                    chunks += self._texts(texts)
+                    texts = []
                 chunks += self._decode_rare(decoded, event)
             if self.error is not None or self.done:
+                self.unread = len(list(remaining))
                 break
+        if texts:
+            chunks += self._texts(texts)
         self.assembler.count(len(chunks))
         return chunks
+
+    def give_additions(self) -> None:
+        """See `EventDecoder`: it gives none."""
 
     def decode_document(self, data: bytes) -> list[Any]:
         """The chunks of a whole response; see `EventDecoder`."""
@@ -143,18 +155,25 @@ class ResponseDecoder(TranslatingDecoder):
         if data.strip() not in (b"", b"[DONE]"):
             self.error = malformed("an event of the stream", data, str(error))
 
-    def _text(self, text: str) -> Any:
-        """The chunk of a piece of the latest item's text, which is part of the answer."""
+    def _texts(self, texts: list[Any]) -> list[Any]:
+        """The chunks of pieces of the latest item's text, which are part of the answer."""
         self._latest.streamed = self.had_content = True
-        self.assembler.first_text.append(text)
+        self.assembler.first_text.extend(texts)
+        if self.bare_text:
+            return texts
         if self._is_flat:
-            chunk = copy_fields(self._flat)
-            chunk.text = text
-            return chunk
-        delta = copy_fields(_DELTA)
-        delta.content = text
-        chunk = self._chunk(delta)
-        return chunk if self._converter is None else self._converter.convert(chunk)[0]
+            pieces = list(map(copy_fields, repeat(self._flat, len(texts))))
+            for piece, text in zip(pieces, texts, strict=True):
+                piece.text = text
+            return pieces
+        assert self._head is not None, "events come after the beginning"
+        chunks = list(map(copy_fields, repeat(self._head, len(texts))))
+        copies = zip(chunks, map(copy_fields, repeat(_CHOICE)), map(copy_fields, repeat(_DELTA)), texts, strict=False)
+        for chunk, choice, delta, text in copies:
+            delta.content = text
+            choice.delta = delta
+            chunk.choices = [choice]
+        return chunks if self._converter is None else [self._converter.convert(chunk)[0] for chunk in chunks]
 
     def _decode_rare(self, event: _Event, payload: Payload) -> list[Any]:
         kind = event.type or (payload.event if isinstance(payload, Event) else "")

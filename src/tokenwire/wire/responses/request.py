@@ -216,13 +216,10 @@ def chat_keywords(request: InputTokensRequest, _: object = None) -> Fields:
 HINTS: Final = frozenset({"prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "safety_identifier"})
 # What endpoints that speak chat are not sent: some refuse what they do not know.
 _NOTES: Final = ("phase", "reasoning_items", "thinking_blocks")
-_ITS_OWN: Final = ("responses/", "openai/responses/")  # models whose endpoints speak the Responses API themselves
 
 
 def plain(call: Fields) -> tuple[Fields, list[str]]:
     """The call for an endpoint, and the names of what was left out of it."""
-    if call["model"].startswith(_ITS_OWN):
-        return call, []
     left_out = {"web_search_options"} & call.keys()
     messages: list[Fields] = []
     for message in call["messages"]:
