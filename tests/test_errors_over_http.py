@@ -527,3 +527,4 @@ async def test_a_certificate_that_is_not_trusted_says_how_to_trust_it() -> None:
     with Endpoint(Reply(text="Hello"), tls=True) as endpoint:
         with pytest.raises(tokenwire.APIConnectionError, match=r'ssl_verify="authorities\.pem", or SSL_CERT_FILE'):
             await stream(api_base=endpoint.url, num_retries=0)
+    assert caught.value.message.startswith("cannot connect: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
