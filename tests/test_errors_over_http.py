@@ -525,5 +525,6 @@ async def test_https_to_a_server_without_tls_is_said_in_words() -> None:
 
 async def test_a_certificate_that_is_not_trusted_says_how_to_trust_it() -> None:
     with Endpoint(Reply(text="Hello"), tls=True) as endpoint:
-        with pytest.raises(tokenwire.APIConnectionError, match=r'ssl_verify="authorities\.pem", or SSL_CERT_FILE'):
+        with pytest.raises(tokenwire.APIConnectionError, match=r'ssl_verify="authorities\.pem", or SSL_CERT_FILE') as caught:
             await stream(api_base=endpoint.url, num_retries=0)
+    assert caught.value.message.startswith("cannot connect: [SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")

@@ -42,6 +42,8 @@ def refusal(endpoint: Endpoint, messages: Any = MESSAGES, model: str = "openai/m
         ("streem", "stream"),
         ("apikey", "api_key"),
         ("API_KEY", "api_key"),
+        ("top_P", "top_p"),
+        ("N", "n"),
         ("api_bas", "api_base"),
         ("respons_format", "response_format"),
         ("tools_choice", "tool_choice"),
@@ -153,6 +155,8 @@ def test_what_litellm_keeps_for_its_logs(endpoint: Endpoint) -> None:
         ({"role": "tool", "tool_call_id": "a"}, "no content"),
         ({"role": "assistant"}, "no content"),
         ({"role": "user", "content": b"Hi"}, "bytes as content"),
+        ({"role": "user", "content": float("nan")}, "has nan as content"),
+        ({"role": "user", "content": 5}, "has 5 as content: expected a str or a list of parts"),
         (
             {"role": "user", "content": [{"type": "image_url", "image_url": {"url": b"a"}}]},
             "content[0].image_url.url has bytes",

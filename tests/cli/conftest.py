@@ -109,9 +109,13 @@ def serve(process: Callable[..., Any]) -> Callable[..., Served]:
 class Terminal:
     """The command line on a terminal of its own, which the test types at."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, *arguments: str, columns: int = 0) -> None:
         pty = pytest.importorskip("pty")
         self._screen, theirs = pty.openpty()
+        if columns:
+            import termios
+
+            termios.tcsetwinsize(theirs, (24, columns))
         _keep_output_at_ctrl_c(theirs)
         command = [sys.executable, "-W", "error", "-c", ON_TERMINAL, *arguments]
         environment = os.environ | {"TERM": "xterm", "NO_COLOR": "1"}
@@ -176,8 +180,8 @@ def _keep_output_at_ctrl_c(terminal: int) -> None:
 def terminal() -> Iterator[Callable[..., Terminal]]:
     started: list[Terminal] = []
 
-    def start(*arguments: str) -> Terminal:
-        started.append(Terminal(*arguments))
+    def start(*arguments: str, columns: int = 0) -> Terminal:
+        started.append(Terminal(*arguments, columns=columns))
         return started[-1]
 
     yield start

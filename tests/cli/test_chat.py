@@ -193,8 +193,9 @@ def test_the_key_is_never_shown(chat: Callable[..., Any], monkeypatch: pytest.Mo
         (["-m", "m", "--retries", "-1"], "--retries: must be 0 or more"),
         (["-m", "m", "--timeout", "0"], "--timeout: must be above 0"),
         (["-m", "m", "--json", "--markdown"], "not allowed with"),
-        (["-m", "m", "--api-ky", KEY], "there is no option --api-ky"),
-        (["-m", "m", f"--api-ky={KEY}"], "there is no option --api-ky"),
+        (["-m", "m", "--api-ky", KEY], "there is no option --api-ky: did you mean --api-key?"),
+        (["-m", "m", f"--api-ky={KEY}"], "there is no option --api-ky: did you mean --api-key?"),
+        (["-m", "m", "--verbosity", "Hi"], "there is no option --verbosity ("),
         (["Hi", "-m", "m", KEY], "put the PROMPT in quotes"),
     ],
 )

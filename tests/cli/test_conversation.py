@@ -120,6 +120,17 @@ def test_markdown_is_formatted(terminal: Callable[..., Any]) -> None:
     assert "*much*" not in shown.rpartition("So")[2]
 
 
+def test_messages_are_broken_between_words(terminal: Callable[..., Any]) -> None:
+    with Endpoint(Reply(status=400, json={"error": {"message": "one two " * 12}})) as endpoint:
+        screen = terminal("chat", "-m", "m", "--api-base", endpoint.url, "Hi", columns=40)
+        lines = screen.wait_for("/chat/completions").splitlines()
+        assert screen.wait_for_end() == 1
+    told = [line for line in lines if "one" in line]
+    assert len(told) >= 3
+    assert all(len(line) <= 40 for line in told)
+    assert sum(line.split().count("one") for line in told) == 12  # none of them is split
+
+
 def test_commands(terminal: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "a b.gif").write_bytes(b"GIF89a")
     with Endpoint([Reply(events=chunks(f"answer {number}.")) for number in range(3)]) as endpoint:
@@ -127,6 +138,7 @@ def test_commands(terminal: Callable[..., Any], tmp_path: Path) -> None:
         for typed, shown in (
             ("/help", "/attach IMAGE"),
             ("/nonsense", "there is no command /nonsense"),
+            ("/attach", "name a PNG, JPEG, GIF or WebP file"),
             (f"/attach {tmp_path}/none.gif", "No such file"),
             (f"/attach {tmp_path}/a b.gif", PROMPT),
             ("/usr/bin is what?", "answer 0."),

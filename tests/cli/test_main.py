@@ -37,10 +37,14 @@ def test_no_command(tokenwire: Callable[..., Any]) -> None:
 
 
 def test_an_unknown_command(tokenwire: Callable[..., Any]) -> None:
-    run = tokenwire("chta")
-    assert run.status == 2
-    assert "'chta'" in run.err
-    assert run.err.count("\n") == 1
+    run = tokenwire("sk-secret")
+    assert (run.status, run.err) == (2, "tokenwire: there is no such command (try tokenwire --help)\n")  # it might be a key
+
+
+def test_a_misspelled_command(tokenwire: Callable[..., Any]) -> None:
+    run = tokenwire("chta", "Hi")
+    assert (run.status, run.out) == (2, "")
+    assert run.err == "tokenwire: there is no such command: did you mean chat? (try tokenwire --help)\n"
 
 
 def test_help_and_version_load_little() -> None:

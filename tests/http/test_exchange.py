@@ -673,6 +673,8 @@ class TestProxies:
         with Endpoint(Reply(status=407, body=b"who are you?")) as proxy:
             monkeypatch.setenv("HTTPS_PROXY", proxy.url.removesuffix("/v1"))
             async with tokenwire.AsyncClient(api_base="https://model.example/v1", api_key="key", num_retries=0) as client:
-                with pytest.raises(APIConnectionError, match="the proxy did not connect: 407"):
+                with pytest.raises(
+                    APIConnectionError, match="the proxy did not connect through the environment's https_proxy: 407"
+                ):
                     await client.acompletion("openai/m", MESSAGES)
             assert [received.method for received in proxy.requests] == ["CONNECT"]

@@ -178,8 +178,8 @@ def test_a_proxy_that_nobody_reaches_is_named(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(tokenwire.APIConnectionError) as caught:
         ask("https://model.example/v1")
 
-    start = "cannot connect to https://model.example/v1/chat/completions through the environment's https_proxy: "
-    assert caught.value.message.startswith(start)
+    assert caught.value.message == "cannot connect through the environment's https_proxy: Connection refused"
+    assert caught.value.request == tokenwire.RequestInfo("POST", "https://model.example/v1/chat/completions")
     assert "secret" not in str(caught.value)
 
 

@@ -302,7 +302,7 @@ async def test_what_a_handler_is_asked(ask: Any) -> None:
         "parallel_tool_calls": False,
         "context_management": {"edits": []},
         "service_tier": "default",
-        "stream": True,  # of the method that answers
+        "stream": True,  # the handler's only method streams
     }
 
 

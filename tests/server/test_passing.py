@@ -132,8 +132,16 @@ async def test_a_request_that_everybody_could_answer_passes_too(speaks: Speaks, 
             "messages": [{"role": "user", "content": [{"type": "text", "text": "Hi", "citations": None}]}],
             "max_tokens": 5,
             "stop_sequences": ["x"],
+            "tools": [{"type": "custom", "name": "f", "input_schema": {"type": "object"}}],
         },
-        "responses": {"input": "Hi", "max_output_tokens": 5, "store": True, "truncation": "auto", "include": []},
+        "responses": {
+            "input": "Hi",
+            "max_output_tokens": 5,
+            "store": True,
+            "truncation": "auto",
+            "include": [],
+            "text": {"format": {"type": "json_schema", "name": "n", "schema": {}, "strict": None}},
+        },
     }
     asked = {"model": "m", **turns[speaks.path.rpartition("/")[2]]}
     with Endpoint(Reply(json=speaks.whole)) as upstream:
@@ -366,6 +374,22 @@ async def test_who_stands_in_is_asked_in_its_own_words(ask: Any) -> None:
     assert answer.json()["content"] == [{"type": "text", "text": "Hello"}]
     assert upstream.requests[0].json() == {**asked, "model": "up"}
     assert other.requests[0].json() == {"model": "b", "messages": HI, "max_tokens": 9, "stop": ["x"]}
+
+
+@one_loop
+async def test_what_a_fallback_says_for_itself_comes_before_the_clients_words(ask: Any) -> None:
+    speaks = EACH["messages"]
+    asked = {"model": "m", "messages": HI, "max_tokens": 9, "top_k": 2}
+    failing = Reply(status=500, json={"type": "error", "error": {"type": "api_error", "message": "no"}})
+    others = [{"role": "user", "content": "Ho"}]
+    with Endpoint(failing) as upstream, Endpoint([failing, Reply(json=speaks.whole)]) as other:
+        own = {"model": "anthropic/b", "api_base": other.url, "num_retries": 0}
+        fallbacks = [{**own, "max_tokens": 3}, {**own, "messages": others}]
+        answer = await ask(served((speaks, upstream), fallbacks=fallbacks), asked, speaks.path)
+    assert answer.json()["id"] == "msg_1"
+    first, second = (request.json() for request in other.requests)
+    assert first == {**asked, "model": "b", "max_tokens": 3}
+    assert second == {**asked, "model": "b", "messages": others}
 
 
 @one_loop

@@ -76,6 +76,8 @@ def _check(name: str, message: dict[str, Any]) -> None:
     if isinstance(content, list):
         for place, part in enumerate(content):
             refuse_unsayable("messages", f"{name}.content[{place}]", part)
+    elif isinstance(content, int | float):
+        raise refused("messages", f"{name} has {content!r} as content: expected a str or a list of parts")
 
 
 def refuse_unsayable(param: str, name: str, value: object) -> None:

@@ -150,7 +150,7 @@ def refuse_misspelled_setting(name: str) -> None:
 
 @lru_cache(1000)
 def _meant(name: str) -> str | None:
-    meant = nearest(name, _MEANT)
+    meant = name.lower() if name.lower() in _MEANT else nearest(name, _MEANT)
     return None if meant is None else f"did you mean {meant}?"
 
 

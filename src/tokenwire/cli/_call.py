@@ -73,5 +73,5 @@ def report(error: TokenwireError, call: Mapping[str, Any]) -> None:
     message = error.message if isinstance(error, APIError) and error.fault == "caller" else str(error)
     words = in_options(f"{status}{message}")
     for note in getattr(error, "__notes__", ()):  # where the request went
-        words = f"{words.rstrip('.')}. {note}"
+        words = f"{words.rstrip('. ')}. {note}"
     complain(words, secret=call.get("api_key"))

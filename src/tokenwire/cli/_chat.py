@@ -24,7 +24,7 @@ from ._terminal import UsageError, complain, is_terminal, remark
 ENDINGS = {"length": "the reply ends here because it may not be longer", "content_filter": "the reply ends at a content filter"}
 
 HELP = """\
-/attach IMAGE  send a PNG, JPEG, GIF or WebP file along with the next message
+/attach IMAGE  send an image along with the next message
 /new           start a new conversation; --system stays
 /help          show this
 exit           leave, as Ctrl-D does; Ctrl-C stops a reply"""
@@ -210,6 +210,8 @@ def _command(conversation: Conversation, typed: str) -> bool:
             remark("it goes along with the next message")
         except UsageError as error:
             complain(str(error))
+    elif name == "/attach":
+        complain("name a PNG, JPEG, GIF or WebP file: /attach IMAGE")
     elif name == "/new":
         conversation.forget()
         remark("this is a new conversation")

@@ -5,6 +5,8 @@ import os
 import sys
 from typing import TextIO
 
+from ._wrap import Wrapper
+
 LEAST_SECRET = 4  # characters; who has "x" for a key would read no message
 MOST_CHARACTERS = 1000  # of one error; servers have been seen to answer with a page
 
@@ -17,13 +19,13 @@ class UsageError(Exception):
 
 
 def complain(text: str, *, secret: str | None = None) -> None:
-    """One line on standard error.
+    """One line on standard error, which is broken between words on a terminal.
 
     Args:
         text: what went wrong.
         secret: what must not be shown, even if a server repeats it; nor are the keys in the environment.
     """
-    print(f"tokenwire: {one_line(without_keys(text, secret))}", file=sys.stderr, flush=True)
+    print(_wrapped(f"tokenwire: {one_line(without_keys(text, secret))}"), file=sys.stderr, flush=True)
 
 
 def without_keys(text: str, secret: str | None) -> str:
@@ -42,7 +44,13 @@ def _keys_in_environment() -> list[str]:
 def remark(text: str) -> None:
     """One line beside the reply, of less weight than an error. On a terminal it covers the "^C" that may stand there."""
     start = "\r" if is_terminal(sys.stderr) else ""
-    print(start + dim(f"({one_line(text)})", sys.stderr), file=sys.stderr, flush=True)
+    print(start + dim(_wrapped(f"({one_line(text)})"), sys.stderr), file=sys.stderr, flush=True)
+
+
+def _wrapped(text: str) -> str:
+    """The text with its lines broken between words where standard error is a terminal; elsewhere a message stays one line."""
+    columns = columns_of(sys.stderr) if sys.stderr is not None else None
+    return text if columns is None else Wrapper().feed(text, columns)
 
 
 def one_line(text: str) -> str:

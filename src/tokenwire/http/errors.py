@@ -70,7 +70,7 @@ def is_network_error(error: BaseException) -> bool:
 
 
 def translated(error: Exception, url: str, proxy: str | None = None) -> APIError:
-    """Our exception for one that httpx, or a layer below or above it, raised while talking to `url`. It names no address.
+    """Our exception for one that httpx, or a layer below or above it, raised while talking to `url`. It has no address in it.
 
     Args:
         proxy: the environment variable that names the proxy, if the request goes through one.
@@ -78,16 +78,17 @@ def translated(error: Exception, url: str, proxy: str | None = None) -> APIError
     if isinstance(error, HeadersTooLarge):
         return LimitExceededError(str(error), limit="max_header_bytes")
     kind, text, details = _rule_of(error) or _unknown(error)
-    through = "" if proxy is None else f" through the environment's {proxy}"
-    return kind(text + through if kind is Timeout else f"{text}{through}: {_reason(error, url)}", **details)
+    if proxy is not None:
+        text = f"{text} through the environment's {proxy}"
+    return kind(text if kind is Timeout else f"{text}: {_explained(error, url)}", **details)
 
 
-def _reason(error: Exception, url: str) -> str:
+def _explained(error: Exception, url: str) -> str:
     """The reason, with a hint if the server answered in plain HTTP or its certificate is not trusted: OpenSSL gives none."""
-    reason, words = shown_reason(error), reason_of(error)
-    if url.startswith("https:") and any(part in words for part in _NOT_TLS):
+    reason, said = shown_reason(error), reason_of(error)
+    if url.startswith("https:") and any(words in said for words in _NOT_TLS):
         return f"the server does not speak TLS: did you mean http://? ({reason})"
-    if _NOT_TRUSTED in words:
+    if _NOT_TRUSTED in said:
         return f'{reason}; to trust an authority of your own: ssl_verify="authorities.pem", or SSL_CERT_FILE'
     return reason
 

@@ -37,7 +37,7 @@ class ChunkSource(Generic[C]):
         odd: the paths of fields whose values had another type than expected but were understood, such as ("usage", "cost").
         last_event: the name of the API's last event of a stream; None for a handler's stream, which ends with a chunk.
         status, headers: of the HTTP response that the stream reads, None and {} if there is none.
-        request: the request that the response answers, for an error; None if there is none.
+        request: what that response answers, for an error; None if there is none.
     """
 
     __slots__ = ()

@@ -74,10 +74,10 @@ class Method:
 
     Attributes:
         named: the keywords that it names.
-        streams: whether it is a method that streams.
+        streams: whether it returns a stream.
         wants_http_client: whether `http_client` is one of them, and it is async, so that it can use it.
-        says_stream: whether it passes `stream` on itself, beside `**optional_params`, which then must not have it. Handlers
-            written for LiteLLM rely on it being there, so this is known only once the method was called.
+        says_stream: whether it passes `stream` itself, beside `**optional_params`, which must not have it then. Handlers
+            written for LiteLLM rely on `stream` being there, so this is found out when the method is first called.
     """
 
     def __init__(self, function: Callable[..., Any], name: str, *, streams: bool) -> None:

@@ -53,11 +53,11 @@ class CustomLLM(BaseLLM):
 
     The four completion methods are called with keywords only, LiteLLM's sixteen: `model` (without the provider's
     prefix), `messages`, `optional_params` (the caller's OpenAI parameters and every keyword this library does not
-    know; with `stream` for a method that streams, unless it passes `stream` on itself), `litellm_params`, `api_key`,
+    know; with `stream` for a method that streams, unless it passes `stream` itself), `litellm_params`, `api_key`,
     `api_base`, `headers`, `timeout` (seconds, enforced by the library as well), `client`, `model_response` (an empty
     `ModelResponse` to fill in), `acompletion`, `logging_obj`, `print_verbose`, `logger_fn`, `custom_prompt_dict`,
-    `encoding`. Embedding methods get `input`, image methods `prompt`, in place of `messages`; image editing methods also
-    get `image`, a list of the caller's bytes, open files, paths, or tuples of a name and one of these. A method without
+    `encoding`. Embedding methods get `input`, image methods `prompt`, in place of `messages`; image editing methods also get
+    `image`, a list of the caller's bytes, open files, paths, or tuples of a name and one of these. A method without
     `**kwargs` is passed only the keywords it names.
 
     An async method that also names `http_client` gets an `httpx.AsyncClient` for its own requests, over the connections of

@@ -20,7 +20,7 @@ def is_handlers_own(error: BaseException) -> bool:
 
 
 def translated(error: BaseException) -> APIError:
-    """Our exception for a handler's; for a failed connection, its message names no address."""
+    """Our exception for a handler's. What the network did is told without an address."""
     ours = error_from_exception(error)
     if ours is not error and ours.fault == "handler" and _is_network_error(error):
         from ..http.reasons import shown_reason

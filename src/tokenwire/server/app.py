@@ -65,9 +65,9 @@ def create_app(
 
     Args:
         models: by the name that clients ask for: a handler (whatever `tokenwire.register` takes), a model string such as
-            "openai/gpt-4o-mini" (what the endpoint sends is passed through untouched), or a mapping of keywords for the
-            call, `{"model": "openai/m", "api_base": ..., "api_key": ...}`. Or a list of such strings and mappings, which
-            share the calls as `tokenwire.Deployments` says, or one of those.
+            "openai/gpt-4o-mini" (what an endpoint sends in the client's own API is passed on unchanged), or a mapping of
+            keywords for the call, `{"model": "openai/m", "api_base": ..., "api_key": ...}`. Or a list of such strings and
+            mappings, which share the calls as `tokenwire.Deployments` says, or one of those.
         handlers: by provider, what answers for the model strings "<provider>/..." in `models`; whatever
             `tokenwire.register` takes.
         api_keys: clients must send one of them, as their bearer token or in the header `api-key` or `x-api-key`; with none,

@@ -273,11 +273,11 @@ def _kind_of(text: str) -> str | None:
 
 
 def name_request(error: APIError, request: RequestInfo) -> None:
-    """Set `error.request`, and name it in a note, which tracebacks show and `str(error)` does not.
+    """Set an error's `request`, and add a note about it: tracebacks show notes, `str(error)` does not.
 
-    The note also says what may be wrong with the address: `/v1` is easily forgotten in it. That may be so for a 404 or 405
-    without an error code of the server's, which would name the model, and for a web page instead of an answer. For a
-    redirect it says where it leads.
+    The note also has a hint if the address may be the mistake: that `/v1` may be missing, for a 404, 405 or redirect
+    without an error code of the server's, which would name the model, and for a web page instead of an answer; and where
+    a redirect leads.
     """
     error.request = request
     hint, status = "", error.status_code

@@ -1,7 +1,8 @@
 """The arguments of the command line, a module for each command. A wrong one ends the program with one line and status 2."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 from tokenwire import __version__
 
@@ -9,6 +10,16 @@ from . import batch, bench, chat, completion, demo, embed, models, serve
 from .parser import Parser
 
 DESCRIPTION = "Call language models, and stream what they say."
+COMMANDS = {
+    "chat": chat,
+    "embed": embed,
+    "models": models,
+    "batch": batch,
+    "bench": bench,
+    "serve": serve,
+    "demo": demo,
+    "completion": completion,
+}
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace | None:
@@ -18,10 +29,15 @@ def parse(argv: Sequence[str]) -> argparse.Namespace | None:
         SystemExit: they are wrong, and it was said how; or `--help` and `--version` have done their work.
     """
     root = parser()
+    if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
+        root.error(_did_you_mean("there is no such command", argv[0], COMMANDS))
     arguments, unknown = root.parse_known_args(argv)
     if unknown:
         options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
-        arguments.parser.error(f"there is no option {options[0]}" if options else arguments.excess)
+        if not options:
+            arguments.parser.error(arguments.excess)
+        known = arguments.parser._option_string_actions
+        arguments.parser.error(_did_you_mean(f"there is no option {options[0]}", options[0], known))
     if arguments.check is not None:
         arguments.check(arguments)
     return arguments if arguments.command else None
@@ -33,6 +49,11 @@ def parser() -> Parser:
     root.add_argument("--version", action="version", version=f"tokenwire {__version__}")
     root.set_defaults(command=None, parser=root, check=None, excess="there is an argument too many")
     commands = root.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
-    for command in (chat, embed, models, batch, bench, serve, demo, completion):
+    for command in COMMANDS.values():
         command.add(commands)
     return root
+
+
+def _did_you_mean(words: str, typed: str, known: Iterable[str]) -> str:
+    nearest = get_close_matches(typed, known, n=1)
+    return f"{words}: did you mean {nearest[0]}?" if nearest else words
