@@ -1,7 +1,7 @@
-"""What a handler's item adds to an answer that has begun, seen without making a chunk of it.
+"""Recognizes a handler's items that only add to an answer that has begun, without making a chunk of them.
 
-Nearly all items of a stream do nothing else. Whatever else an item may be or hold is None here, and is looked at closely in
-`handler_source`.
+Nearly all items of a stream are such. For any other item the functions here return None, and `handler_source` checks every
+field.
 """
 
 from operator import itemgetter
@@ -26,16 +26,16 @@ Fields = dict[str, Any]
 
 
 def bare_of(item: object) -> str | Addition | None:
-    """What an item adds: a str where that is text for choice 0, perhaps an empty one."""
+    """What an item adds: a str (perhaps an empty one) if it is text for choice 0, else an `Addition`; None for any other item."""
     if type(item) is dict:
         return _bare_of_dict(item)
     return _text_of_flat(item) if type(item) is GenericStreamingChunk else None
 
 
 def piece_of(item: object) -> GenericStreamingChunk | None:
-    """A flat chunk that adds to an answer and does not end it, and has no other field; None of any other item.
+    """The flat chunk of an item that only continues its choice; None for any other.
 
-    A dict with the usual types of values needs no constructor that understands every other.
+    A dict with values of the usual types does not need the slower constructor that accepts all others.
     """
     if type(item) is GenericStreamingChunk:
         is_more = not (item.is_finished or item.finish_reason or item.id or item.model or item.provider_specific_fields)
@@ -64,7 +64,7 @@ def _bare_of_dict(item: Fields) -> str | Addition | None:
         return _bare_of_dict({**_NOTHING, **item})
     if len(item) > 6:
         reasoning, logprobs = item.get("reasoning_content"), item.get("logprobs")
-        has_one = (reasoning is None) != (logprobs is None)  # which then is the seventh
+        has_one = (reasoning is None) != (logprobs is None)  # then seven keys are all known
         if not (has_one and len(item) == 7) and not item.keys() <= _KEYS:
             return None
     if type(text) is not str or is_finished or reason:
@@ -87,7 +87,7 @@ def _bare_of_dict(item: Fields) -> str | Addition | None:
 
 
 def _of_call(call: object, index: int, logprobs: msgspec.Raw | None, usage: Usage | None) -> Addition | None:
-    """Of a piece of a tool call that has arguments alone."""
+    """The addition of a tool call's piece that has only arguments; None for any other piece."""
     if type(call) is not dict or not call.keys() <= _CALL_KEYS:
         return None
     number, function = call.get("index"), call.get("function")
@@ -109,7 +109,7 @@ def _usage_of(usage: object) -> Usage | None:
 
 
 def _text_of_flat(item: GenericStreamingChunk) -> str | None:
-    """The text of a flat chunk that brings text for choice 0 and nothing else."""
+    """The text of a flat chunk that has only text, for choice 0; None for any other."""
     is_plain = (
         item.index == 0
         and not (item.is_finished or item.finish_reason or item.reasoning_content)

@@ -1,4 +1,4 @@
-"""What one chunk adds to an answer that has begun, without the chunk around it."""
+"""The part of a chunk that adds to an answer that has begun, without the rest of the chunk."""
 
 import msgspec
 
@@ -9,15 +9,15 @@ CONTENT, REASONING, ARGUMENTS = "content", "reasoning_content", "arguments"
 
 
 class Addition(msgspec.Struct, gc=False):
-    """Text that a chunk adds to a choice which has begun, where it adds nothing else: `AsyncStream.pass_on` gives some.
+    """Stands for a chunk that only adds text to a choice that has begun. `AsyncStream.pass_on` hands some out.
 
     Attributes:
-        field: to what: "content", "reasoning_content", or "arguments" of a tool call.
+        field: what the text is added to: "content", "reasoning_content", or "arguments" of a tool call.
         text: not empty.
         index: the choice's.
-        call: the index of the tool call, whose id and name have come before.
+        call: the index of the tool call, whose id and name were in an earlier chunk.
         logprobs: log probabilities of the text's tokens, as JSON.
-        usage: tokens used so far, where the handler counts as it goes.
+        usage: the tokens used so far; None if the chunk has no usage.
     """
 
     field: str
@@ -28,12 +28,12 @@ class Addition(msgspec.Struct, gc=False):
     usage: Usage | None = None
 
     def tool_call(self) -> ChatCompletionDeltaToolCall:
-        """The piece of a tool call that it is, where it adds to arguments."""
+        """The tool call's piece, for an addition to "arguments"."""
         function = build(DeltaFunction, arguments=self.text)
         return build(ChatCompletionDeltaToolCall, index=self.call, type="function", function=function)
 
     def chunk(self) -> ModelResponseStream:
-        """The same as a chunk, without an id, a creation time and a model."""
+        """The chunk. Its id, creation time and model are None."""
         delta = build(Delta)
         if self.field == ARGUMENTS:
             delta.tool_calls = [self.tool_call()]

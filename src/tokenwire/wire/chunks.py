@@ -159,7 +159,7 @@ class ChunkDecoder:
         return chunks
 
     def give_additions(self) -> None:
-        """See `EventDecoder`; of events that come one by one, as they do while a model answers."""
+        """See `EventDecoder`. Only events that arrive one by one become additions."""
         if self._is_common and not self._is_flat and self._frames is None:
             from .frames import Frames
 

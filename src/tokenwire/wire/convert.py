@@ -145,7 +145,7 @@ class Converter:
         return chunk
 
     def added(self, addition: Addition) -> Any:
-        """The one chunk of an addition to a choice that `continues`."""
+        """The single chunk for an addition to a choice that `continues`."""
         is_flat, field, text = self._shape is GenericStreamingChunk, addition.field, addition.text
         chunk = self.plain_chunk(text if field == CONTENT else None)
         chunk.usage = addition.usage

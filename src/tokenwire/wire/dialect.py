@@ -52,7 +52,7 @@ class EventDecoder(Protocol):
         ...
 
     def give_additions(self) -> None:
-        """From now on an `Addition` may stand for a chunk that adds to a choice which has begun. A decoder need not give any."""
+        """From now on, `decode` may return an `Addition` for a chunk that only adds to a choice that has begun. Optional."""
         ...
 
     def decode_document(self, data: bytes) -> list[Any]:

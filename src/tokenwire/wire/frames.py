@@ -1,7 +1,7 @@
-"""What stands around the text of a stream's events that bring a piece of text and no more.
+"""Recognizes events of a stream that differ from an earlier one only in their text.
 
-For readers that hand events on as they came: an event that is like an earlier one but for its text need not be decoded to
-know what it adds to the answer. Any other is decoded, and shows what those after it may look like.
+For readers that forward events as they arrived. The bytes before and after the text (the frame) are compared, and only the
+text is decoded. An event with another frame is decoded in full, and its frame is then remembered.
 """
 
 from typing import Any
@@ -13,8 +13,8 @@ from ..types.additions import ARGUMENTS, CONTENT, REASONING, Addition
 from ..types.chat import ModelResponseStream
 from .fields import NULL, OF_EVENTS
 
-EARLY = 8  # so many events are decoded first: a short stream would not win back what learning costs
-LEARNS = 8  # how often the events of a stream may begin to look otherwise: reasoning, text, tool calls
+EARLY = 8  # events that are decoded in full first: learning a frame would cost a short stream more than it saves
+LEARNS = 8  # frames that are learned for one stream: reasoning, text, each tool call
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(ModelResponseStream).decode
@@ -31,12 +31,12 @@ class Frames:
 
     def __init__(self) -> None:
         self._early, self._learns = EARLY, LEARNS
-        self._field, self._index, self._call = "", 0, 0  # what the events add to, as an `Addition` has it
-        self._before = self._after = b""  # around the text; nothing is known yet
-        self._middle = b""  # between the text and padding that varies as well, where there is some
+        self._field, self._index, self._call = "", 0, 0  # the `Addition`'s fields
+        self._before = self._after = b""  # the bytes around the text; empty until a frame is known
+        self._middle = b""  # between the text and padding that varies too; empty without padding
 
     def addition(self, event: Any) -> Addition | None:
-        """What an event adds; None for one that is not like the latest, or whose text has to be decoded."""
+        """What an event with the known frame adds; None for any other event, and for a text with escapes."""
         before, after = self._before, self._after
         if not before or type(event) is not bytes or not (event.startswith(before) and event.endswith(after)):
             return None
@@ -56,7 +56,7 @@ class Frames:
         return Addition(self._field, text, self._index, self._call)
 
     def learn(self, chunk: ModelResponseStream) -> None:
-        """Look at a chunk whose event was decoded, and which adds to a choice that has begun."""
+        """Remember the frame of a chunk's event, if the chunk only adds text to a choice that has begun."""
         event = chunk.raw
         if (
             not self._learns
@@ -69,7 +69,7 @@ class Frames:
         if place is None:
             return
         field, index, call, text = place
-        if b"\n" in event:  # it came as several lines, and would have to go as several
+        if b"\n" in event:  # several `data:` lines, which must be sent as several
             return
         before, quoted, after = event.partition(_encode(text))
         if not quoted or quoted in after:
@@ -77,16 +77,16 @@ class Frames:
         before, after = before + b'"', b'"' + after
         try:
             probed = _place_of(_decode(before + _PROBE.encode() + after))
-        except msgspec.DecodeError:  # it has fields that no struct names
+        except msgspec.DecodeError:  # the delta has unknown fields
             return
-        if probed is None or probed[3] != _PROBE:  # the text is written in another way, and this is something else
+        if probed is None or probed[3] != _PROBE:  # the text is escaped in the event, and these bytes are another field's
             return
         self._field, self._index, self._call = field, index, call
         self._before, self._middle, self._after = before, *_with_padding(after)
 
 
 def _with_padding(after: bytes) -> tuple[bytes, bytes]:
-    """What comes after the text up to padding, and after that; b"" and all where there is none."""
+    """The bytes between the text and padding, and those after the padding; b"" and all bytes if there is no padding."""
     for name in OF_EVENTS:
         middle, found, rest = after.partition(b'"%b":"' % name.encode())
         padding, _, last = rest.partition(b'"')
@@ -96,7 +96,7 @@ def _with_padding(after: bytes) -> tuple[bytes, bytes]:
 
 
 def _place_of(chunk: ModelResponseStream) -> tuple[str, int, int, str] | None:
-    """To which field, choice and call a chunk adds which text, if it adds nothing else."""
+    """The field, the choice's and the call's index, and the text, of a chunk that adds nothing else; None for any other."""
     if len(chunk.choices) != 1 or not own_fields(chunk).keys() <= _OF_CHUNK:
         return None
     choice = chunk.choices[0]

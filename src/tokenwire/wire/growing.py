@@ -97,9 +97,9 @@ class RawPieces(list[msgspec.Raw]):
 
 
 def json_piece(value: object) -> msgspec.Raw | None:
-    """A chat completion's log probabilities as JSON; None where that would not say all of them, or where they are others.
+    """A chat completion's log probabilities as JSON; None if they are of another kind, or JSON would lose a value.
 
-    So they are encoded once, whoever gets them, and what a handler changes later is not seen.
+    Encoding at once also protects the answer from changes that the handler makes to the dict later.
     """
     if type(value) is not dict or "content" not in value:
         return None
@@ -107,7 +107,7 @@ def json_piece(value: object) -> msgspec.Raw | None:
         data = _encode(value)
     except (TypeError, ValueError, RecursionError):
         return None
-    return None if b'"logprob":null' in data else msgspec.Raw(data)  # which an infinite one would be
+    return None if b'"logprob":null' in data else msgspec.Raw(data)  # an infinite number is encoded as null
 
 
 def _listed(blocks: list[bytes]) -> msgspec.Raw:

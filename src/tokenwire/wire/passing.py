@@ -40,6 +40,8 @@ class Sent(msgspec.Struct, gc=False):
 
 def chunks_in(parts: list[Any]) -> int:
     """How many chunks a batch has, of which some may have come as an endpoint's events."""
+    if len(parts) == 1 and type(parts[0]) is Sent:  # the usual case
+        return len(parts[0].chunks)
     return sum([len(part.chunks) if type(part) is Sent else 1 for part in parts])
 
 

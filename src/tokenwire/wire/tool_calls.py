@@ -133,7 +133,7 @@ class ToolCalls:
         return call.number
 
     def add_arguments(self, index: int, arguments: str) -> bool:
-        """Take in a piece that has arguments alone, of the call whose number is this index; False where that has none yet."""
+        """Add a piece that has only arguments; False, with nothing added, if no call with this index as its number has any yet."""
         call = self._known.get(index)
         if call is None or call.arguments is None or call.number != index:
             return False
