@@ -53,6 +53,7 @@ _FEW = 8  # events of a full read decoded one by one, to make a template for the
 WHOLE_OBJECT = "chat.completion"  # the `object` of the event with which some servers end their streams
 
 _UNKNOWN = "Object contains unknown field"  # the beginning of msgspec's error for an unknown field of a sealed class
+_NOT_UTF8 = "Invalid UTF-8"  # msgspec 0.23; before, a UnicodeDecodeError
 
 _decode_chat = msgspec.json.Decoder(ModelResponseStream).decode
 _decode_open = msgspec.json.Decoder(OpenChunk).decode
@@ -262,7 +263,7 @@ class ChunkDecoder:
         if not isinstance(event, bytes) or not event.startswith(b"{"):
             return self._add_rare(self._decode_one(event, decode_chunk))
         chunk: Any = None
-        if not isinstance(error, msgspec.DecodeError) or str(error).startswith(_UNKNOWN):
+        if not isinstance(error, msgspec.DecodeError) or str(error).startswith((_UNKNOWN, _NOT_UTF8)):
             try:
                 chunk = _decode_unsealed(event)
                 self._is_open = True
@@ -455,7 +456,7 @@ def decode_chunk(data: bytes) -> ModelResponseStream:
     """
     try:
         return _decode_chat(data)
-    except (msgspec.ValidationError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return _decode_unsealed(data)
 
 
