@@ -67,7 +67,7 @@ class MessageDecoder(TranslatingDecoder):
             else:
                 chunks += self._decode_one(events[at])
                 at += 1
-        self.unread = len(events) - at
+        self.unread: int = len(events) - at
         self.assembler.count(len(chunks))
         return chunks
 

@@ -136,7 +136,7 @@ class ResponseDecoder(TranslatingDecoder):
                     texts = []
                 chunks += self._decode_rare(decoded, event)
             if self.error is not None or self.done:
-                self.unread = len(list(remaining))
+                self.unread: int = len(list(remaining))
                 break
         if texts:
             chunks += self._texts(texts)
