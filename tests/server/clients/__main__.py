@@ -16,7 +16,7 @@ from pathlib import Path
 
 from .table import CLIENTS, HERE, THROUGH, Client, run, served
 
-INSTALL_SECONDS = 900
+INSTALL_SECONDS = 1800  # guidellm brings gigabytes
 
 
 def main() -> int:
@@ -61,17 +61,17 @@ def _tried(client: Client, folder: Path, python: str, url: str) -> tuple[str, st
 
 
 def _installed(client: Client, folder: Path, python: str) -> str:
-    """Install a client, unless it is there; its version."""
+    """Install a client, as far as it is not there; its version."""
     package = client.packages[0].partition("[")[0]
     if client.is_python:
         pip = [folder / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "-q"]
-        if not folder.exists():
-            try:
+        try:
+            if not folder.exists():
                 subprocess.run([python, "-m", "venv", folder], check=True, capture_output=True)
-                subprocess.run([*pip, "install", *client.packages], check=True, capture_output=True, timeout=INSTALL_SECONDS)
-            except BaseException:
-                shutil.rmtree(folder, ignore_errors=True)  # half of an environment is none
-                raise
+            subprocess.run([*pip, "install", *client.packages], check=True, capture_output=True, timeout=INSTALL_SECONDS)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)  # half of an environment is none
+            raise
         say = f"import importlib.metadata as m; print(m.version({package!r}))"
         return subprocess.run([folder / "bin" / "python", "-c", say], check=True, capture_output=True, text=True).stdout.strip()
     if not (folder / "node_modules" / client.module).exists():

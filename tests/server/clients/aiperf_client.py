@@ -6,40 +6,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tokenizers import Tokenizer
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import Whitespace
-from transformers import PreTrainedTokenizerFast
+from measuring import save_tokenizer
 
 REQUESTS = 4
 
 with tempfile.TemporaryDirectory() as folder:
-    # In place of one that would be fetched.
-    words = Tokenizer(WordLevel({"?": 0, "Hi": 1}, unk_token="?"))
-    words.pre_tokenizer = Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=words, unk_token="?", eos_token="?").save_pretrained(f"{folder}/tokenizer")
     prompts = Path(folder, "prompts.jsonl")
-    prompts.write_text(json.dumps({"text": "Hi"}) + "\n")
+    prompts.write_text('{"text": "Hi"}\n')
     command = [Path(sys.executable).with_name("aiperf"), "profile", "--model", "words", "--url", sys.argv[1], "--streaming"]
-    command += [
-        "--endpoint-type",
-        "chat",
-        "--api-key",
-        "sk-key",
-        "--tokenizer",
-        f"{folder}/tokenizer",
-        "--use-server-token-count",
-    ]
-    command += [
-        "--input-file",
-        prompts,
-        "--custom-dataset-type",
-        "single_turn",
-        "--ui",
-        "none",
-        "--artifact-dir",
-        f"{folder}/found",
-    ]
+    command += ["--endpoint-type", "chat", "--api-key", "sk-key", "--use-server-token-count"]
+    command += ["--tokenizer", save_tokenizer(f"{folder}/tokenizer"), "--ui", "none", "--artifact-dir", f"{folder}/found"]
+    command += ["--input-file", prompts, "--custom-dataset-type", "single_turn"]
     command += ["--request-count", REQUESTS, "--concurrency", 2]
     done = subprocess.run([str(word) for word in command], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -200,7 +200,7 @@ error: nobody NotFoundError 404
 broken: Once APIError
 """
 
-AIPERF = """\
+MEASURED = """\
 requests: 4 errors: 0
 tokens: 3.0
 first token: True
@@ -224,7 +224,8 @@ CLIENTS = (
     Client("openai", ("openai",), "openai", "openai_client.py", OPENAI),
     Client("any-llm", ("any-llm-sdk", "openai", "anthropic"), "any_llm", "any_llm_client.py", ANY_LLM),
     Client("openai-agents", ("openai-agents",), "agents", "agents_client.py", AGENTS),
-    Client("aiperf", ("aiperf",), "aiperf", "aiperf_client.py", AIPERF),
+    Client("aiperf", ("aiperf",), "aiperf", "aiperf_client.py", MEASURED),
+    Client("guidellm", ("guidellm",), "guidellm", "guidellm_client.py", MEASURED),
     Client("Codex CLI", ("@openai/codex",), "@openai/codex", "codex_client.mjs", AGENT),
     Client("Claude Code", ("@anthropic-ai/claude-code",), "@anthropic-ai/claude-code", "claude_code_client.mjs", AGENT),
     Client("openai (npm)", ("openai",), "openai", "openai_client.mjs", OPENAI_NPM),
