@@ -202,7 +202,17 @@ def test_workers_end_without_the_process_that_watches_over_them(both: Served, fo
             both.wait_for("waiting for ")
         (folder / "go on").touch()
         assert {stream.rest()[-1] for stream in streams} == {END}
-    both.process.stderr.read()  # comes to its end when all who may write to it have ended
+    both.process.communicate(timeout=SECONDS)  # ends when all who may write to its pipes have ended
+
+
+def test_workers_end_also_where_nobody_reads_what_they_say(both: Served, folder: Path) -> None:
+    """As after `tokenwire serve ... 2>&1 | head`: that they wait for requests is not worth failing for."""
+    with streams_of_both(both) as streams:
+        both.process.stderr.close()
+        both.process.kill()
+        (folder / "go on").touch()
+        assert {stream.rest()[-1] for stream in streams} == {END}
+    both.process.communicate(timeout=SECONDS)
 
 
 def test_workers_that_can_not_start_end_the_command(process: Callable[..., Any]) -> None:

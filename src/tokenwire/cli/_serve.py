@@ -123,7 +123,8 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let the requests that run finish, within uvicorn's bound."""
         if running := len(self.server_state.tasks):
-            remark(f"waiting for {running} request{'s' if running > 1 else ''}; Ctrl-C again ends them at once")
+            with suppress(OSError):  # nobody may read it any more, and the requests are to finish all the same
+                remark(f"waiting for {running} request{'s' if running > 1 else ''}; Ctrl-C again ends them at once")
         await super().shutdown(sockets=sockets)
 
 
