@@ -1,8 +1,9 @@
 """Several processes that serve at one address, and the process that watches over them.
 
 On Linux each worker listens with a socket of its own, and the system spreads connections over these (SO_REUSEPORT in
-socket(7)). With one socket for all, which is what other systems get, the first worker to wake accepts a whole burst of
-connections: when clients opened 32 at once, it nearly always had all 32, and kept them for as long as they lived.
+socket(7)). With one socket for all, which is what other systems get, a burst of connections goes to whichever worker wakes
+first, where the other is busy: of 32 that clients opened at once, one worker of two mostly had all 32 on a machine with other
+work to do (on a quiet one they were spread), and kept them for as long as they lived.
 
 The watching process serves nothing. It holds the sockets, so that connections which a killed worker had not accepted wait
 for the next one. It starts another worker for each that ends, and hands on signals. Where a worker ends before all have
