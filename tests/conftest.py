@@ -181,8 +181,8 @@ def _portals() -> dict[threading.Thread, float]:
     """The threads of the sync face, and the processor time that each has used."""
     if not hasattr(time, "pthread_getcpuclockid"):
         return {}
-    portals = [thread for thread in threading.enumerate() if thread.name == PORTAL_THREAD]
-    return {thread: time.clock_gettime(time.pthread_getcpuclockid(thread.ident or 0)) for thread in portals}
+    portals = [(thread, thread.ident) for thread in threading.enumerate() if thread.name == PORTAL_THREAD]
+    return {thread: time.clock_gettime(time.pthread_getcpuclockid(ident)) for thread, ident in portals if ident}
 
 
 def _still_running(threads: set[threading.Thread]) -> list[threading.Thread]:
@@ -191,12 +191,13 @@ def _still_running(threads: set[threading.Thread]) -> list[threading.Thread]:
     left = [thread for thread in threads if _is_judged(thread)]
     while left and time.monotonic() < until:
         left[0].join(0.05)  # trio's workers don't end: they are renamed when they are idle again
-        left = [thread for thread in left if thread.is_alive() and _is_judged(thread)]
+        left = [thread for thread in left if _is_judged(thread)]
     return left
 
 
 def _is_judged(thread: threading.Thread) -> bool:
-    return thread.name != PORTAL_THREAD and not thread.name.startswith(CACHED_THREADS)
+    """A thread is listed a moment before it runs, when it can't be joined yet."""
+    return thread.is_alive() and thread.name != PORTAL_THREAD and not thread.name.startswith(CACHED_THREADS)
 
 
 def _sockets() -> set[str]:

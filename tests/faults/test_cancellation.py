@@ -75,7 +75,8 @@ async def test_a_call_cancelled_anywhere(way: str) -> None:
 async def test_a_call_over_tls_cancelled_anywhere(secure: Endpoint, streamed: bool) -> None:
     """To a name, which is looked up in a thread, and by a new connection each time: the handshake is cancelled too."""
     transport = HTTPTransport(ssl_context=secure.ssl_context, max_keepalive=0)
-    assert await cancel_everywhere(secure, secure.url.replace("127.0.0.1", "localhost"), streamed, transport) >= 5
+    waits = await cancel_everywhere(secure, secure.url.replace("127.0.0.1", "localhost"), streamed, transport)
+    assert waits >= 4  # looking up, connecting, the handshake, and an answer that a slow machine reads at once
 
 
 async def cancel_everywhere(endpoint: Endpoint, url: str, streamed: bool, transport: HTTPTransport) -> int:
