@@ -5,6 +5,7 @@ import gc
 import importlib.util
 import logging
 import os
+import signal
 import socket
 import stat
 import sys
@@ -95,8 +96,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """The programs that tests start are not in the development mode if these are: what they print is looked at."""
+    """The programs that tests start are not in the development mode if these are: what they print is looked at.
+
+    And Ctrl-C reaches them: a shell's background jobs ignore it, and all that these start would, too.
+    """
     os.environ.pop("PYTHONDEVMODE", None)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="module")
