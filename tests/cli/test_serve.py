@@ -94,7 +94,7 @@ WRONG = {
     "one too many": (["my_module:handler", "my_module:waiting"], "there is an argument too many"),
     "no handler's name": (["my_module"], "'my_module' must be MODULE:HANDLER"),
     "no module": (["nowhere:handler"], "there is no module 'nowhere'"),
-    "no attribute": (["my_module:nothing"], "the module 'my_module' has no 'nothing'"),
+    "no attribute": (["my_module:nothing"], "the module 'my_module' has no attribute 'nothing'"),
     "no handler": (["my_module:number"], "my_module.number is not a handler"),
     "no file": (["--config", "nowhere.yaml"], "nowhere.yaml: No such file or directory"),
     "no YAML": (["--config", "my_module.py"], "my_module.py, line 1: this is not YAML"),

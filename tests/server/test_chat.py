@@ -537,7 +537,7 @@ async def test_a_request_may_take_so_long_and_no_longer(body: dict[str, Any], as
 
 
 async def test_a_reader_that_never_reads_on_is_let_go_in_time(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tokenwire.server.app.PARTING_SECONDS", 0.05)
+    monkeypatch.setattr("tokenwire.server.app.CLOSING_SECONDS", 0.05)
     async with visit(create_app({"m": says_hello}, request_timeout=0.05), STREAM) as v:
         await v.take()
         await v.ended.wait()

@@ -114,8 +114,8 @@ WRONG = {
     "no UTF-8": (b"\xff", "this is not UTF-8"),
     "empty": ("", "a mapping with model_list was expected"),
     "no models": ("litellm_settings: {}", "Object missing required field model_list"),
-    "an empty list": ("model_list: []", "model_list: there is no model"),
-    "a section nobody knows": (MODELS + "model_lists: []", "there is no section 'model_lists'"),
+    "an empty list": ("model_list: []", "model_list: at least one model was expected"),
+    "a section nobody knows": (MODELS + "model_lists: []", "the section 'model_lists' is not known"),
     "a wrong type": (MODELS.replace("my-llm/any", "7"), r"model_list\[0\].litellm_params.model: Expected str, got int"),
     "a key that is none": (
         MODELS.replace("any}", "any, api_key: 1234}"),
@@ -125,11 +125,11 @@ WRONG = {
     "an unknown field": (MODELS + "    param: {}", r"model_list\[0\]: Object contains unknown field param"),
     "an unset variable": (
         MODELS.replace("any}", "any, api_key: os.environ/NO_KEY}"),
-        r"model_list\[0\].litellm_params.api_key: the environment has no NO_KEY",
+        r"model_list\[0\].litellm_params.api_key: the environment variable NO_KEY is not set",
     ),
     "an unset master key": (
         MODELS + "general_settings: {master_key: os.environ/NO_KEY}",
-        "general_settings.master_key: the environment has no NO_KEY",
+        "general_settings.master_key: the environment variable NO_KEY is not set",
     ),
     "an empty master key": (MODELS + "general_settings: {master_key: ''}", "general_settings.master_key: this key is empty"),
     "a wildcard": (MODELS.replace("my-llm/any", '"openai/*"'), r"model_list\[0\]: wildcards are not served"),
@@ -186,7 +186,7 @@ def test_a_handlers_module_is_found_beside_the_file_first(tmp_path: Path, monkey
 
 NO_HANDLERS = {
     "no module": ("nowhere_at_all", "x", "there is no module 'nowhere_at_all' in"),
-    "no attribute": ("fine", "x", "the module 'fine' has no 'x'"),
+    "no attribute": ("fine", "x", "the module 'fine' has no attribute 'x'"),
     "no handler": ("fine", "number", "fine.number is not a handler"),
     "a class": ("fine", "Class", "fine.Class is a class; name an instance of it"),
     "what it imports is missing": (
@@ -194,7 +194,7 @@ NO_HANDLERS = {
         "x",
         r"ModuleNotFoundError: No module named 'nowhere_else' \(.*lacking.py, line 2\)$",
     ),
-    "litellm is missing": ("proxied", "x", "tokenwire has under the same names$"),
+    "litellm is missing": ("proxied", "x", "import from tokenwire instead, which has the same names$"),
     "it fails": ("failing", "x", r"the module 'failing' can't be imported: ZeroDivisionError: .*failing.py, line 1\)$"),
     "its syntax is wrong": ("unwritten", "x", r"SyntaxError: .*\(unwritten.py, line 1\)$"),
 }

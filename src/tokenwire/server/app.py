@@ -1,4 +1,4 @@
-"""The ASGI app: who may ask, for what, how much at once; and who answers."""
+"""The ASGI app: checks who may ask for what and how much at once, and makes the calls that answer."""
 
 import logging
 from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
@@ -27,7 +27,7 @@ from .requests import json_in, parse_body
 from .route import About, ModelCall, Route, methods_at
 from .routes import FRONT, METRICS, PAGE, ROUTES, refusal_at
 from .several import Several
-from .slots import Slots, Turn, too_many
+from .slots import Slots, Waiter, too_many
 from .visit import ClientLeft, Receive, Scope, Send, Visit
 
 logger: logging.Logger = logging.getLogger("tokenwire.server")
@@ -35,11 +35,11 @@ logger: logging.Logger = logging.getLogger("tokenwire.server")
 HANDLER = ""  # instead of the name of a dialect
 MESSAGES = "messages"  # the dialect whose endpoints take nearly all that requests to other routes can express
 OF_MESSAGES = ("anthropic-beta", "anthropic-version")  # headers that belong to a request's meaning there
-# What clients offer unasked, as Codex does a web search: a handler knows it that names it, and others would pass on to a model
-# what many refuse. The client's own words stand in `client_request.body`.
+# Options that clients send by default, as Codex does for web search. Only a handler that names them gets them: others would
+# pass them on to a model, and many models refuse them. The client's own fields are in `client_request.body`.
 OFFERED = frozenset({"web_search_options"})
-MAX_BODY = 32 * 1024 * 1024  # room for a few pictures
-PARTING_SECONDS = 5.0  # how long the last words to a client may take whose time has run out
+MAX_BODY = 32 * 1024 * 1024  # enough for a few pictures
+CLOSING_SECONDS = 5.0  # to send an error to a client, and for the last calls to end at shutdown
 
 
 def create_app(
@@ -60,42 +60,43 @@ def create_app(
 ) -> "App":
     """An OpenAI-compatible endpoint as an ASGI app, for any ASGI server or to mount in another app.
 
-    It answers OpenAI's requests for chat and text completions, responses, embeddings, images and models, with and without `/v1` in
-    front of their paths, says whether it runs, and describes itself as OpenAPI has it; `server/routes.py` lists the paths.
+    It answers OpenAI's requests for chat and text completions, responses, embeddings, images and models, and Anthropic's for
+    messages, with and without `/v1` in front of their paths. It has a health check and an OpenAPI description;
+    `server/routes.py` lists the paths.
 
     Args:
-        models: by the name that clients ask for: a handler (whatever `tokenwire.register` takes), a model string such as
-            "openai/gpt-4o-mini" (what an endpoint sends in the client's own API is passed on unchanged), or a mapping of
-            keywords for the call, `{"model": "openai/m", "api_base": ..., "api_key": ...}`. Or a list of such strings and
-            mappings, which share the calls as `tokenwire.Deployments` says, or one of those.
-        handlers: by provider, what answers for the model strings "<provider>/..." in `models`; whatever
+        models: by the name that clients ask for: a handler (anything that `tokenwire.register` takes), a model string such as
+            "openai/gpt-4o-mini" (an endpoint's answer in the client's own API is passed on unchanged), or a mapping of
+            keywords for the call, `{"model": "openai/m", "api_base": ..., "api_key": ...}`. Or a `tokenwire.Deployments`, or a
+            list of such strings and mappings to make one of, which share the calls.
+        handlers: by provider, the handlers for the model strings "<provider>/..." in `models`; anything that
             `tokenwire.register` takes.
-        api_keys: clients must send one of them, as their bearer token or in the header `api-key` or `x-api-key`; with none,
-            anybody is served.
-        max_concurrency: how many calls of models may be under way; one more is refused with 429. None is no limit. Answers
-            then say how much room there is, as OpenAI's do: `x-ratelimit-limit-requests` and those beside it.
-        max_queue: how many more may wait for their turn, first come, first served; one more is refused with 429.
-        queue_seconds: how long one may wait; after that it is refused with 429.
-        max_body: bytes that a request's body may have.
-        keepalive_seconds: a stream that has begun is never silent for longer, None for as long as it likes. A comment is
-            sent that clients skip. Before the first chunk nothing is sent, since the status is not known.
-        early_stream: seconds after which a stream that has no chunk yet begins all the same, with such a comment, since proxies
-            hang up on an answer that does not begin. An error after that is an event in a stream of status 200. None: never.
-        request_timeout: seconds that a request may take in all, None for as long as it likes.
+        api_keys: clients must send one of them, as their bearer token or in the header `api-key` or `x-api-key`; without
+            keys, every client is served.
+        max_concurrency: how many calls of models may run at the same time; one more is refused with 429. None: no limit. With
+            a limit, answers have OpenAI's headers that say how many more are possible: `x-ratelimit-limit-requests` and others.
+        max_queue: how many more calls may wait, first come, first served; one more is refused with 429.
+        queue_seconds: how long a call may wait; after that it is refused with 429.
+        max_body: the most bytes that a request's body may have.
+        keepalive_seconds: the longest silence in a stream that has begun: after it a comment is sent, which clients skip.
+            Before the first chunk nothing is sent, since the status is not known yet. None: no limit.
+        early_stream: seconds after which a stream without a chunk begins with such a comment, since proxies give up on an
+            answer that does not begin. An error after that is an event in a stream of status 200. None: never.
+        request_timeout: the most seconds that a request may take in all; None: no limit.
         cors: origins of web pages that may read the answers, such as "https://chat.example", or "*" for all; their browsers'
             preflight requests are answered.
-        metrics: serve figures for Prometheus too.
-        page: show a page at the front on which the models can be tried.
+        metrics: also serve metrics for Prometheus.
+        page: show a page at `/` on which the models can be tried.
 
-    The answer to a stream begins with the first chunk, so an error before it has its own status; a later one is an event
-    in the stream. A client that leaves cancels the handler at once, and one that reads slowly slows it.
+    A streamed answer begins with its first chunk: an error before that has a status of its own, a later one is an event in the
+    stream. When a client leaves, its handler is cancelled at once; a client that reads slowly slows its handler down.
 
-    A handler answers one prompt. Several, and choices of `n` that its answer lacks, are as many calls, up to eight at a time
-    and as far as `max_concurrency` has room; `server/plans.py` says what becomes of parameters that a handler may not know.
+    A call of a handler has one prompt. Several prompts, and choices of `n` that an answer lacks, take a call each, up to eight
+    at a time and as far as `max_concurrency` allows; `server/plans.py` describes the parameters that a handler may not know.
 
-    Handlers that are given here answer this app's clients alone, and are not registered.
+    Handlers that are given here answer only this app's clients, and are not registered.
 
-    The app's connections to other endpoints are closed by its lifespan; where that does not run, when the event loop ends.
+    The app's connections to other endpoints are closed at the end of its lifespan; without one, when the event loop ends.
 
     Raises:
         BadRequestError: an argument is wrong; the message names it.
@@ -114,7 +115,7 @@ def create_app(
         page=page,
     )
     if settings.max_queue and settings.max_concurrency is None:
-        raise BadRequestError("max_queue goes with max_concurrency: without a limit nobody waits", param="max_queue")
+        raise BadRequestError("max_queue needs max_concurrency: without a limit no call waits", param="max_queue")
     return App(models_of(models, handlers), settings)
 
 
@@ -150,7 +151,7 @@ def _more_than_0(value: object, name: str) -> Any:
 
 
 class Settings(Struct, frozen=True):
-    """What `create_app` was told, checked; see there."""
+    """The arguments of `create_app`, checked; see there."""
 
     api_keys: tuple[bytes, ...]
     max_concurrency: int | None
@@ -171,9 +172,9 @@ class App:
     def __init__(self, models: Models, settings: Settings) -> None:
         self._models, self._settings = models, settings
         self._slots = Slots(settings.max_concurrency, settings.max_queue)
-        self._http = CORS(self._visited, settings.cors) if settings.cors else self._visited
+        self._http = CORS(self._serve, settings.cors) if settings.cors else self._serve
         self._recorder = Recorder(metrics=settings.metrics)
-        # Makes the calls. The lifespan ends the one that it began with, and what comes later has another.
+        # Makes the calls. A lifespan has a client of its own and closes it; calls after that use a new one.
         self._new_client = partial(tokenwire.AsyncClient, handlers=models.handlers)
         self._client = self._new_client()
         routes = (*ROUTES, PAGE if settings.page else FRONT, *((METRICS,) if settings.metrics else ()))
@@ -182,7 +183,7 @@ class App:
 
     @property
     def in_flight(self) -> int:
-        """How many calls of models are under way."""
+        """How many calls of models are running."""
         return self._slots.taken
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -190,12 +191,12 @@ class App:
         if scope["type"] == "http":
             await self._http(scope, receive, send)
         elif scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._run_lifespan(receive, send)
         elif scope["type"] == "websocket":
             await receive()
             await send({"type": "websocket.close"})
 
-    async def _visited(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         visit = Visit(scope, receive, send)
         self._recorder.begin()
         span = tracing.begin(visit)
@@ -214,12 +215,12 @@ class App:
             if span is not None:
                 tracing.end(span, visit)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         async with self._new_client() as self._client:
             await send({"type": "lifespan.startup.complete"})
             await receive()
-            with anyio.move_on_after(PARTING_SECONDS):  # the server cancels what takes too long: let it clean up
+            with anyio.move_on_after(CLOSING_SECONDS):  # calls that the server has cancelled may still clean up
                 await self._slots.until_idle()
         self._client = self._new_client()
         await send({"type": "lifespan.shutdown.complete"})
@@ -238,12 +239,12 @@ class App:
                 await visit.respond(body, media_type=media_type, headers=route.headers)
             else:
                 try:
-                    turn = self._slots.take()
+                    waiter = self._slots.acquire()
                 finally:
                     visit.room = self._slots.headers()
                 try:
-                    if turn is not None:
-                        await self._wait_for(turn, visit)
+                    if waiter is not None:
+                        await self._wait_in_queue(waiter, visit)
                     work = await self._work_for(visit, route.answer)
                     whole = await visit.while_connected(work, self._settings.keepalive_seconds)
                     if visit.has_left:
@@ -251,16 +252,16 @@ class App:
                     if whole is not None:
                         await visit.respond(whole)
                 finally:
-                    self._slots.end(turn)
+                    self._slots.release(waiter)
         except ClientLeft:
             raise
-        except BaseException as error:  # the boundary: whatever went wrong, the client is told
+        except BaseException as error:  # the boundary: whatever went wrong, the client gets an answer
             if _is_ending(error):
                 raise
             if visit.has_left:
                 raise ClientLeft from None
             await self._refuse(visit, error)
-            if not isinstance(error, Exception):  # such as Ctrl-C: the server may have to know
+            if not isinstance(error, Exception):  # such as KeyboardInterrupt, which the server may need to see
                 raise
         else:
             visit.end("complete")
@@ -269,7 +270,7 @@ class App:
         if isinstance(error, APIError):
             visit.relay(error.headers, error.request_id)
         refusal = refusal_for(error, visit.request_id)
-        with anyio.move_on_after(PARTING_SECONDS):
+        with anyio.move_on_after(CLOSING_SECONDS):
             if visit.status is None:
                 refuse = visit.route.refusal if visit.route else refusal_at(visit.path, visit.headers)
                 status, body = refuse(refusal, visit.request_id)
@@ -279,10 +280,10 @@ class App:
         visit.end("truncated" if isinstance(error, StreamTruncatedError) else "error")
 
     def _route_of(self, visit: Visit) -> Route:
-        """The route that answers, once the client may take it.
+        """The route of a request, which its client may use.
 
         Raises:
-            APIError: nothing is there, or the client may not ask.
+            APIError: there is no route, it does not take the method, or the client sent no valid key.
         """
         path, method = visit.path, visit.method
         by_method = self._by_path.get(path) or methods_at(path, self._about.routes)
@@ -298,22 +299,28 @@ class App:
             check_key(visit.headers, self._settings.api_keys)
         return route
 
-    async def _wait_for(self, turn: Turn, visit: Visit) -> None:
-        """Wait until there is room for one more call, or the client has left."""
+    async def _wait_in_queue(self, waiter: Waiter, visit: Visit) -> None:
+        """Wait for a slot.
+
+        Raises:
+            RateLimitError: none became free in time.
+            ClientLeft: the client did not wait.
+        """
         await visit.read_ahead(self._settings.max_body)
         with anyio.move_on_after(self._settings.queue_seconds):
-            await visit.while_connected(turn.come)
+            await visit.while_connected(waiter.wait)
         if visit.has_left:
             raise ClientLeft
-        if not turn.has_come:
+        if not waiter.has_slot:
             raise too_many(f"no other request ended within {self._settings.queue_seconds:.3g} s; try again later")
 
     async def _work_for(self, visit: Visit, ask: ModelCall) -> Callable[[], Coroutine[Any, Any, bytes | None]]:
-        """What a request asks for, to be run once: it returns the body of a whole answer, or sends a stream.
+        """The work that answers a request, to be run once: it returns the body of a whole answer, or sends a stream.
 
-        It is run by the caller, for every chunk of a stream wakes all coroutines that wait for each other down to the handler.
+        The caller runs it, when this method has returned: each chunk of a stream resumes every coroutine between the caller and
+        the handler.
         """
-        request, fields, keywords = await self._asked(visit, ask)
+        request, fields, keywords = await self._parsed(visit, ask)
         model = self._models.find(fields["model"])
         call = _call_of(model, keywords)
         dialects = self._dialects(ask, call)
@@ -321,8 +328,8 @@ class App:
             call = self._as_plain(visit, call, ask, dialects, stream=bool(fields.get("stream")))
         call["client_request"] = visit.client_request(fields)
         if ask.dialect and ask.dialect in dialects:
-            said = {name: call[name] for name in keywords if name in call}
-            call["original_request"] = Original(ask.dialect, fields if ask.plain is not None else None, said)
+            kept = {name: call[name] for name in keywords if name in call}
+            call["original_request"] = Original(ask.dialect, fields if ask.plain is not None else None, kept)
         if visit.client_id is not None and HANDLER not in dialects:
             call["default_headers"] = {"x-request-id": visit.client_id, **(call.get("default_headers") or {})}
         visit.model = model.name
@@ -345,8 +352,8 @@ class App:
 
         return whole
 
-    async def _asked(self, visit: Visit, ask: ModelCall) -> tuple[Any, dict[str, Any], dict[str, Any]]:
-        """What the client asks for, checked; its fields; and the keywords of a call that asks for it."""
+    async def _parsed(self, visit: Visit, ask: ModelCall) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+        """The request, checked; its fields as they came; and the keywords of the call that answers it."""
         max_body = self._settings.max_body
         if ask.is_form:
             from .forms import read_form
@@ -358,18 +365,20 @@ class App:
             request, fields = parse_body(body, ask.request)
             return request, fields, ask.keywords(request, fields)
         except BadRequestError:
-            if ask.plain is None or not isinstance(fields := json_in(body), dict) or not self._speaks(ask, fields.get("model")):
+            if ask.plain is None or not isinstance(fields := json_in(body), dict):
+                raise
+            if not self._has_same_dialect(ask, fields.get("model")):
                 raise
         from .originals import as_it_came
 
         request, keywords = as_it_came(fields, ask.request)
         return request, fields, keywords
 
-    def _speaks(self, ask: ModelCall, model: object) -> bool:
-        """Whether nobody answers for a model but endpoints that are asked as the client asks.
+    def _has_same_dialect(self, ask: ModelCall, model: object) -> bool:
+        """Whether only endpoints that speak the client's dialect answer for a model.
 
         Raises:
-            NotFoundError: the model is not served, which is worse than anything else that is wrong.
+            NotFoundError: the model is not served, which is reported before any other mistake.
         """
         if not isinstance(model, str):
             return False
@@ -377,14 +386,14 @@ class App:
         return call.keys().isdisjoint(_keywords.FALLBACKS) and self._dialects(ask, call) == {ask.dialect}
 
     def _dialects(self, ask: ModelCall, call: Mapping[str, Any]) -> frozenset[str]:
-        """How those are asked who may answer a call."""
+        """The dialects of all that may answer a call; `HANDLER` stands for a handler."""
         text = ask.content == "prompt"
         return self._client.dialects(call["model"], text=text, custom_llm_provider=call.get("custom_llm_provider"))
 
     def _as_plain(
         self, visit: Visit, call: dict[str, Any], ask: ModelCall, dialects: frozenset[str], *, stream: bool
     ) -> dict[str, Any]:
-        """The call as whoever answers it understands it: a handler nearly all of it, an endpoint what its dialect says."""
+        """The call with what its target understands: a handler nearly everything, an endpoint what its dialect has."""
         if HANDLER in dialects:
             provider = call.get("custom_llm_provider")
             named = self._client.handler_keywords(call["model"], stream=stream, custom_llm_provider=provider)
@@ -403,27 +412,27 @@ class App:
         return self._without(visit, call, left_out)
 
     def _without(self, visit: Visit, call: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
-        """The call without these, as the log says."""
+        """The call without these keywords, which are logged."""
         if not names:
             return call
         logger.info("%s: left out, since %s does not take it: %s", visit.request_id, call["model"], ", ".join(sorted(names)))
         return {name: value for name, value in call.items() if name not in names}
 
     def _calls(self, ask: ModelCall, call: dict[str, Any], *, stream: bool) -> OneCall | Several:
-        """What answers: one call, or several of a handler."""
+        """The calls that answer: one, or several of a handler."""
         made, named = partial(ask.call, self._client), None
         if ask.events is not None and may_take_several(call, ask.content):
             named = self._client.handler_keywords(
                 call["model"], stream=stream, custom_llm_provider=call.get("custom_llm_provider")
             )
-        if named is None:  # an endpoint knows what to do by itself
+        if named is None:  # an endpoint answers any request with one call
             return OneCall(made, call)
-        call.pop("original_request", None)  # what is an endpoint's may have another place among all that is answered
+        call.pop("original_request", None)  # choices get new indexes, so an endpoint's events can't be passed on
         return Several(made, plan_of(call, ask.content, named), self._slots)
 
 
 def _is_ending(error: BaseException) -> bool:
-    """Whether an error says that the task which answers is cancelled or closed, and nothing is to be awaited."""
+    """Whether an error means that the answering task is cancelled or closed, and must not await anything more."""
     cancelled = anyio.get_cancelled_exc_class()
     if isinstance(error, BaseExceptionGroup):
         return error.subgroup(cancelled) is not None
@@ -431,7 +440,7 @@ def _is_ending(error: BaseException) -> bool:
 
 
 def _call_of(model: Model, keywords: dict[str, Any]) -> dict[str, Any]:
-    """The keywords of the call that a request asks for, with the model's own."""
+    """The keywords of a call: the model's own, and the request's, which replace them except in `extra_body`."""
     if "extra_body" in keywords and "extra_body" in model.call:
         keywords["extra_body"] |= model.call["extra_body"]
     return {**model.call, **keywords}

@@ -1,7 +1,7 @@
 """Whole answers → the bytes of responses.
 
-What an endpoint sent goes out as it came, if it still is what the answer says: a handler may have changed what it got
-from one. All else is given the fields that OpenAI's answers always have.
+An endpoint's answer is sent as it came, unless it was changed since: a handler may change an answer that it got from an
+endpoint. All others get the fields that OpenAI's answers always have.
 """
 
 import sys
@@ -34,7 +34,7 @@ def text_body(response: TextCompletionResponse, model: Model, _: object) -> byte
 
 
 def embedding_body(response: EmbeddingResponse, model: Model, request: EmbeddingRequest) -> bytes:
-    """The body of embeddings; floats become base64 text (of little-endian 32-bit floats) where that was asked for."""
+    """The body of embeddings; vectors become base64 text (of little-endian 32-bit floats) if the request asks for it."""
     sent = as_sent(response)
     if sent is not None:
         return sent
@@ -44,7 +44,7 @@ def embedding_body(response: EmbeddingResponse, model: Model, request: Embedding
         item["embedding"] = _as_json(item["embedding"])
         if request.encoding_format == "base64" and _is_vector(item["embedding"]):
             item["embedding"] = _base64(item["embedding"])
-    usage = {"prompt_tokens": 0, "total_tokens": 0}  # OpenAI's clients look for it
+    usage = {"prompt_tokens": 0, "total_tokens": 0}  # OpenAI's clients expect it
     fields["model"] = model.shown(fields.get("model"))
     return _encode({"usage": usage, **fields}, enc_hook=_as_json)
 
@@ -80,14 +80,14 @@ def _text_choice(position: int, choice: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_json(value: Any) -> Any:
-    """A vector as JSON has it. A handler may give arrays, buffers and numbers of numpy's, which all know their lists."""
+    """A vector that JSON can have, as a list: a handler may return arrays, buffers, or numpy's arrays and numbers."""
     if isinstance(value, str | dict | list):
         return value
     return value.tolist() if hasattr(value, "tolist") else list(value)
 
 
 def _is_vector(value: object) -> bool:
-    """Whether it is one list of numbers, not a list for each token or type."""
+    """Whether it is one list of numbers, not one list for each token or type."""
     return isinstance(value, list) and all(isinstance(number, int | float | Real) for number in value)
 
 

@@ -1,4 +1,4 @@
-"""Bodies that clients have compressed."""
+"""Decompresses the bodies of requests."""
 
 from collections.abc import Awaitable, Callable
 
@@ -8,35 +8,33 @@ from anyio import lowlevel
 from tokenwire import BadRequestError
 from tokenwire.http.decoding import ACCEPTED_ENCODINGS, Inflater, inflater_for
 
-FED_BYTES = 8 * 1024  # at once, without letting others run: they can stand for 8 MiB, or for hundreds of gzip's members
+FED_BYTES = 8 * 1024  # between two checkpoints: so many can become 8 MiB, or be hundreds of gzip members
 
 
 def undoing(encoding: str, max_bytes: int) -> Callable[[bytes], Awaitable[bytes]]:
-    """What undoes a `content-encoding`: a coroutine function of the whole body.
+    """A coroutine function that removes a `content-encoding` from a whole body.
 
-    It raises BadRequestError for a body that is not what the encoding says, or is longer than `max_bytes` without it (413).
+    It raises BadRequestError for a body that is not encoded that way, or is longer than `max_bytes` decompressed (413).
 
     Raises:
-        BadRequestError: nothing here undoes it (415; RFC 9110, 15.5.16).
+        BadRequestError: the encoding is not supported (415; RFC 9110, 15.5.16).
     """
     try:
         inflater = inflater_for(encoding)
     except httpx.DecodingError:
-        message = (
-            f"the request's body has the content-encoding {encoding:.80}, which is not known here; {ACCEPTED_ENCODINGS} are"
-        )
+        message = f"the content-encoding {encoding:.80} is not supported; supported are {ACCEPTED_ENCODINGS}"
         raise BadRequestError(
             message, status_code=415, code="unsupported_encoding", headers={"accept-encoding": ACCEPTED_ENCODINGS}
         ) from None
 
-    async def undo(body: bytes) -> bytes:
+    async def decompress(body: bytes) -> bytes:
         return body if inflater is None else await _inflated(inflater, body, max_bytes)
 
-    return undo
+    return decompress
 
 
 def too_large(max_bytes: int) -> BadRequestError:
-    """The error for a body that is longer than bodies may be."""
+    """The error for a body of more than `max_bytes`."""
     return BadRequestError(f"the request's body is larger than {max_bytes} bytes", status_code=413, code="request_too_large")
 
 

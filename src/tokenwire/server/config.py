@@ -1,4 +1,4 @@
-"""A LiteLLM `config.yaml`, as far as it says which model goes where: `model_list` and `custom_provider_map`.
+"""Reads from a LiteLLM `config.yaml` what answers for each model: `model_list` and `custom_provider_map`.
 
 ::
 
@@ -6,16 +6,16 @@
       - model_name: my-model                  # what clients ask for
         litellm_params:
           model: my-llm/any                   # what is called: a handler's model, or "openai/gpt-4o-mini"
-          api_key: os.environ/MY_KEY          # looked up in the environment, as every text here can be
-          temperature: 0.2                    # every other keyword goes into the call
+          api_key: os.environ/MY_KEY          # read from the environment; any text here can be
+          temperature: 0.2                    # any other keyword of the call
     litellm_settings:
       custom_provider_map:
-        - {provider: my-llm, custom_handler: custom_handler.my_custom_llm}   # custom_handler.py beside this file
+        - {provider: my-llm, custom_handler: custom_handler.my_custom_llm}   # custom_handler.py in this file's folder
     general_settings:
       master_key: os.environ/MASTER_KEY       # clients must send it
 
-Whatever else LiteLLM's proxy reads there is skipped and named in `Config.skipped`; what it would not know either is an
-error. So is what can't be done here: a wildcard. Several models of one name share its calls, by their `weight`.
+Anything else that LiteLLM's proxy reads is skipped and listed in `Config.skipped`; what the proxy does not know either is an
+error. A wildcard is an error too: it is not supported here. Several models of one name share its calls, by their `weight`.
 """
 
 import sys
@@ -31,7 +31,7 @@ from tokenwire import BadRequestError, CustomLLM, Deployments, _keywords
 METHODS = tuple(name for name in dir(CustomLLM) if not name.startswith("_"))  # a handler has one of them, or is a function
 ENVIRONMENT = "os.environ/"
 
-# The parts of the file that LiteLLM's proxy knows and this server has no use for.
+# The sections that LiteLLM's proxy reads and this server does not use.
 OTHER_SECTIONS = frozenset(
     """
     agent_list agents assistant_settings callback_settings credential_list default_vertex_config environment_variables
@@ -42,16 +42,16 @@ OTHER_SECTIONS = frozenset(
 
 
 class ConfigError(Exception):
-    """What the server was told to serve can't be served; the message says why, in one line."""
+    """The models or handlers can't be served; the message says why, in one line."""
 
 
 class Config(msgspec.Struct, frozen=True):
-    """What is served, to whom.
+    """The models that are served, and the keys of those who may use them.
 
     Attributes:
         models, handlers: as `create_app` takes them.
-        api_keys: the keys that clients may send; empty where none is asked for.
-        skipped: the parts of the file that have no meaning here, as paths such as "router_settings".
+        api_keys: the keys that clients may send; empty if clients need none.
+        skipped: the parts of the file that this server does not use, as paths such as "router_settings".
     """
 
     models: dict[str, Any]
@@ -96,11 +96,11 @@ def read_config(path: Path, environ: Mapping[str, str]) -> Config:
     """Read a file, and import the handlers that it names.
 
     Args:
-        path: the file. The modules of its handlers are looked for in its folder first.
-        environ: what `os.environ/NAME` stands for.
+        path: the file. Its folder is the first to be searched for the modules of its handlers.
+        environ: the environment, for `os.environ/NAME`.
 
     Raises:
-        ConfigError: the file can't be read, or says something wrong: the message has the path of it.
+        ConfigError: the file can't be read, or something in it is wrong; the message has the path of that.
     """
     given = _load(path)
     try:
@@ -108,7 +108,7 @@ def read_config(path: Path, environ: Mapping[str, str]) -> Config:
             raise ConfigError("a mapping with model_list was expected")
         unknown = [str(name) for name in given if name not in _File.__struct_fields__ and name not in OTHER_SECTIONS]
         if unknown:
-            raise ConfigError(f"there is no section {unknown[0]!r:.80}")
+            raise ConfigError(f"the section {unknown[0]!r:.80} is not known")
         file = _typed(given)
         return Config(
             models=_models(file.model_list, given["model_list"], environ),
@@ -161,12 +161,12 @@ def _models(entries: list[_Entry], given: list[dict[str, Any]], environ: Mapping
         else:
             models[entry.model_name] = resolved
     if not models:
-        raise ConfigError("model_list: there is no model")
+        raise ConfigError("model_list: at least one model was expected")
     return models
 
 
 def _resolved(value: object, path: str, environ: Mapping[str, str]) -> Any:
-    """The value with what the environment holds in the places that refer to it."""
+    """The value, with each `os.environ/NAME` replaced by that variable of the environment."""
     if isinstance(value, dict):
         return {name: _resolved(item, f"{path}.{name}", environ) for name, item in value.items()}
     if isinstance(value, list):
@@ -175,18 +175,18 @@ def _resolved(value: object, path: str, environ: Mapping[str, str]) -> Any:
         return value
     name = value.removeprefix(ENVIRONMENT)
     if not environ.get(name):
-        raise ConfigError(f"{path}: the environment has no {name}")
+        raise ConfigError(f"{path}: the environment variable {name} is not set")
     return environ[name]
 
 
 def _shared(entries: list[_Entry]) -> set[str]:
-    """The names of which there are several."""
+    """The names that several entries have."""
     names = [entry.model_name for entry in entries]
     return {name for name in names if names.count(name) > 1}
 
 
 def _check(path: str, params: dict[str, Any]) -> None:
-    """Check one of several of a name, where it still has a place in the file."""
+    """Check one of several entries of a name, while its path in the file is known."""
     try:
         Deployments([params])
     except BadRequestError as error:
@@ -221,7 +221,7 @@ def _handlers(settings: _LiteLLMSettings, folder: Path) -> dict[str, Any]:
 
 
 def _skipped(given: dict[str, Any]) -> Iterator[str]:
-    """The parts of the file that nothing above looked at."""
+    """The parts of the file that nothing above uses."""
     yield from (name for name in given if name in OTHER_SECTIONS)
     for section, known in (("litellm_settings", _LiteLLMSettings), ("general_settings", _GeneralSettings)):
         yield from (f"{section}.{name}" for name in given.get(section) or {} if name not in known.__struct_fields__)
@@ -234,15 +234,15 @@ def _skipped(given: dict[str, Any]) -> Iterator[str]:
 
 
 def import_handler(module: str, attribute: str, folder: Path) -> Any:
-    """A handler, by the names of its module and of the attribute there.
+    """Import a handler.
 
     Args:
         module: such as "my_module" or "my_package.my_module".
         attribute: such as "handler".
-        folder: where the module is looked for before the usual places.
+        folder: is searched for the module before the usual places.
 
     Raises:
-        ConfigError: there is no such module or attribute, the module fails, or what is there answers no calls.
+        ConfigError: there is no such module or attribute, the module can't be imported, or the attribute is not a handler.
     """
     place = str(folder.resolve())
     if place not in sys.path:
@@ -251,13 +251,13 @@ def import_handler(module: str, attribute: str, folder: Path) -> Any:
         found = import_module(module)
     except ModuleNotFoundError as error:
         if error.name is not None and f"{module}.".startswith(f"{error.name}."):
-            raise ConfigError(f"there is no module {error.name!r} in {place} or among the installed ones") from None
+            raise ConfigError(f"there is no module {error.name!r} in {place} or among the installed modules") from None
         raise ConfigError(_failure(module, error)) from error
     except Exception as error:
         raise ConfigError(_failure(module, error)) from error
     handler = getattr(found, attribute, None)
     if handler is None:
-        raise ConfigError(f"the module {module!r} has no {attribute!r}")
+        raise ConfigError(f"the module {module!r} has no attribute {attribute!r}")
     if isinstance(handler, type):
         raise ConfigError(f"{module}.{attribute} is a class; name an instance of it")
     if not callable(handler) and not any(hasattr(handler, name) for name in METHODS):
@@ -266,13 +266,13 @@ def import_handler(module: str, attribute: str, folder: Path) -> Any:
 
 
 def _failure(module: str, error: Exception) -> str:
-    """What a module's own error says, and the place in the code where it came up."""
+    """The message about a module that can't be imported: its error, and the line that raised it."""
     place, traceback = "", error.__traceback__
     while traceback is not None:
         place = f" ({traceback.tb_frame.f_code.co_filename}, line {traceback.tb_lineno})"
         traceback = traceback.tb_next
-    if isinstance(error, SyntaxError):  # its text has the place, for no code of the module ran
+    if isinstance(error, SyntaxError):  # its text has the line, since no code of the module ran
         place = ""
     if isinstance(error, ModuleNotFoundError) and str(error.name).partition(".")[0] == "litellm":
-        place += "; what handlers import from litellm, tokenwire has under the same names"
+        place += "; import from tokenwire instead, which has the same names"
     return f"the module {module!r} can't be imported: {type(error).__name__}: {error}{place}"

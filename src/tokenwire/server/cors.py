@@ -1,7 +1,7 @@
-"""Cross-origin requests of web pages: the headers by which a browser lets a page read an answer (the Fetch standard, 3.3).
+"""Cross-origin requests (CORS): the headers with which a browser lets a web page read an answer (the Fetch standard, 3.3).
 
-It stands around the app, so that refusals and streams have them as well. A request without an `Origin` passes as it is.
-Cookies are of no use here, and credentials are not allowed: pages send their key in a header, as other clients do.
+The app is wrapped, so that refusals and streams have these headers too. A request without an `Origin` is passed on unchanged.
+Credentials are not allowed, since cookies have no use here: pages send their key in a header, as other clients do.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -16,17 +16,17 @@ ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 ASKED_METHOD, ASKED_HEADERS = b"access-control-request-method", b"access-control-request-headers"
 PREFLIGHT = (
     (b"access-control-allow-methods", b"GET, HEAD, POST"),
-    (b"access-control-max-age", b"7200"),  # as long as Chromium remembers at most
+    (b"access-control-max-age", b"7200"),  # seconds; Chromium remembers an answer for no longer
     (b"vary", b"access-control-request-headers"),
 )
 
 
 class CORS:
-    """An app whose answers the pages of some origins may read.
+    """An ASGI app around another, whose answers the pages of some origins may then read.
 
     Args:
-        app: what answers.
-        origins: those.
+        app: the other app.
+        origins: the origins of these pages.
     """
 
     def __init__(self, app: ASGIApp, origins: Origins) -> None:
@@ -61,7 +61,7 @@ class CORS:
 
 
 def header_of(scope: Scope, name: bytes) -> bytes | None:
-    """The value of a request's header; None where it has none. `name` is in lower case."""
+    """The value of a request's header; None if there is none. `name` is in lower case."""
     for known, value in scope["headers"]:
         if known == name:
             return value
@@ -69,9 +69,9 @@ def header_of(scope: Scope, name: bytes) -> bytes | None:
 
 
 async def _answer_preflight(scope: Scope, send: Send, headers: list[tuple[bytes, bytes]]) -> None:
-    """Say that the request which a browser asks about may be made, with the headers that it asks about."""
+    """Allow the request that a browser asks about, with the headers that it asks about."""
     wanted = header_of(scope, ASKED_HEADERS)
-    if wanted is not None and is_safe(wanted.decode("latin-1")):  # by name: `*` would not stand for `authorization`
+    if wanted is not None and is_safe(wanted.decode("latin-1")):  # by name: `*` does not include `authorization`
         headers = [*headers, (b"access-control-allow-headers", wanted)]
     await send({"type": "http.response.start", "status": 204, "headers": [*headers, *PREFLIGHT]})
     await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,4 +1,4 @@
-"""A byte before the first token: proxies hang up on an answer that does not begin, and a model may think for minutes."""
+"""Begins streams before the first token: proxies give up on an answer that does not begin, and models may think for long."""
 
 from collections.abc import Awaitable, Callable
 
@@ -9,15 +9,15 @@ from .visit import ClientLeft, Visit
 
 
 async def opened_early(visit: Visit, seconds: float, events: Callable[[], Events], work: Callable[[], Awaitable[None]]) -> None:
-    """Run `work`, which streams; where it has sent nothing after `seconds`, begin the answer with a comment.
+    """Run `work`, which streams; if it has sent nothing after `seconds`, begin the answer with a comment.
 
-    The answer's status is 200 from then on: an error of `work` is an event in the stream.
+    From then on the status is 200, and an error of `work` is an event in the stream.
 
     Args:
-        visit: the client's.
-        seconds: how long it may be silent.
-        events: makes what encodes comments, and an error before there are chunks.
-        work: raises what it likes.
+        visit: the client's request.
+        seconds: how long the answer may take to begin.
+        events: makes the encoder of the comment, and of an error before the first chunk.
+        work: its errors are raised as they are.
     """
     failure: Exception | None = None
 
@@ -26,7 +26,7 @@ async def opened_early(visit: Visit, seconds: float, events: Callable[[], Events
         try:
             await visit.open(events())
         except ClientLeft:
-            pass  # whoever runs this sees it as well
+            pass  # the caller's `while_connected` notices it too
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(open_in_time)

@@ -1,9 +1,9 @@
-"""From what went wrong to what the client is told of it: a status, headers, and OpenAI's error object. An endpoint's own is
-passed on as it came, with what stood beside it.
+"""Errors → refusals: a status, headers, and OpenAI's error object. An endpoint's error object is passed on as it came, with
+the fields next to it.
 
-Words that were meant for the caller pass: a server's own refusals, those of an endpoint behind it, and the message of a
-handler's exception that has an HTTP status. Everything else (a bug in a handler, a wrong setting of this server, an
-endpoint that can't be reached) is logged in full and told in general words.
+A message that was meant for the caller is sent: those of this server's refusals, of an endpoint's, and of a handler's
+exception that has an HTTP status. Any other error (a bug in a handler, a wrong setting of this server, an endpoint that can't
+be reached) is logged in full, and the client gets a general message.
 """
 
 import logging
@@ -27,18 +27,18 @@ _TYPES = {
     429: "rate_limit_error",
 }
 
-_HEADERS_OF = {405: ("allow",), 415: ("accept-encoding",)}  # what such a refusal says in its headers
+_HEADERS_OF = {405: ("allow",), 415: ("accept-encoding",)}  # the headers that such a refusal has
 
 
 class Refusal(msgspec.Struct, frozen=True):
-    """What the client is told.
+    """What the client gets instead of an answer.
 
     Attributes:
         status: 400 to 599.
         error: OpenAI's error object, with message, type, param and code, or an endpoint's as it came.
-        headers: those that the status calls for.
-        beside: what an endpoint sent beside its error object.
-        sent: the body that an endpoint sent, where it can be passed on as it came.
+        headers: those that belong to the status.
+        beside: the fields that an endpoint sent next to its error object.
+        sent: the body that an endpoint sent, if it can be passed on as it came.
     """
 
     status: int
@@ -52,12 +52,12 @@ class Refusal(msgspec.Struct, frozen=True):
         return self.sent or msgspec.json.encode({**self.beside, "error": self.error})
 
     def event(self) -> dict[str, Any]:
-        """The value of an event that ends a stream: its code is the status where there is none, for it has no other place."""
+        """The data of an event that ends a stream. If the error has no code, the status is its code: events have no status."""
         return {**self.beside, "error": {**self.error, "code": self.error.get("code") or str(self.status)}}
 
 
 def refusal_for(error: BaseException, request_id: str) -> Refusal:
-    """What to tell of `error`; what is kept from the client is logged under the request's id."""
+    """The refusal for an error. What the client may not see is logged under the request's id."""
     refusal = _refusal_for(error, request_id)
     try:
         msgspec.json.encode((refusal.beside, refusal.error))
@@ -97,31 +97,31 @@ def _hidden(error: APIError) -> tuple[int, str] | None:
 
 def _refusal(status: int, message: str, error: APIError | None = None) -> Refusal:
     headers: list[tuple[bytes, bytes]] = []
-    said = {} if error is None else error.headers
-    if error is not None and error.retry_after is not None and not is_safe(said.get("retry-after", "\n")):
+    sent = {} if error is None else error.headers
+    if error is not None and error.retry_after is not None and not is_safe(sent.get("retry-after", "\n")):
         headers.append((b"retry-after", b"%d" % math.ceil(error.retry_after)))
-    names = [name for name in _HEADERS_OF.get(status, ()) if name in said]
-    headers += [(name.encode(), said[name].encode("latin-1", "replace")) for name in names]
+    names = [name for name in _HEADERS_OF.get(status, ()) if name in sent]
+    headers += [(name.encode(), sent[name].encode("latin-1", "replace")) for name in names]
     if status == 401:
         headers.append((b"www-authenticate", b"Bearer"))
     kind = _TYPES.get(status) or ("invalid_request_error" if status < 500 else "server_error")
-    told: dict[str, Any] = {"message": message, "type": kind, "param": None, "code": None}
+    fields: dict[str, Any] = {"message": message, "type": kind, "param": None, "code": None}
     if error is None:
-        return Refusal(status, told, tuple(headers))
-    told |= {"type": error.type or kind, "param": error.param, "code": error.code}
-    own, beside = _as_endpoint_said(error)
+        return Refusal(status, fields, tuple(headers))
+    fields |= {"type": error.type or kind, "param": error.param, "code": error.code}
+    own, beside = _endpoints_own(error)
     if "message" not in own:
-        return Refusal(status, {**told, **own}, tuple(headers), beside)
+        return Refusal(status, {**fields, **own}, tuple(headers), beside)
     return Refusal(status, own, tuple(headers), beside, None if error.response is None else error.response.content)
 
 
-def _as_endpoint_said(error: APIError) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The fields of an endpoint's error object, and what it sent beside that; empty where it said it in another way."""
+def _endpoints_own(error: APIError) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The fields of an endpoint's error object, and those next to it; empty if its error has another form."""
     body = error.body
     if not isinstance(body, dict):
         return {}, {}
     beside = {name: value for name, value in body.items() if name != "error"}
     if isinstance(body.get("error"), dict):
         return body["error"], beside
-    # An exception of another client's, raised by a handler, may have the error object alone.
+    # An exception of another client library, raised by a handler, may have the error object alone.
     return ({}, beside) if error.response is not None or "message" not in body else (beside, {})

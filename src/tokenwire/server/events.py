@@ -1,8 +1,10 @@
 """A stream's chunks → the bytes of server-sent events.
 
-What an endpoint sent goes out as it came. A handler's chunks are given what OpenAI's have: one id, creation time and model, the role once for each choice, the usage by itself at the end if it was asked for. The common
-chunk, a piece of text, costs one encoding in C: what stands around the text is known by its bytes, so that whatever else
-a chunk may hold is seen without a look at each field.
+An endpoint's events are sent as they came. A handler's chunks get what OpenAI's have: one id, creation time and model, the role
+once for each choice, and the usage in a chunk of its own at the end if the client asks for it.
+
+The common chunk, a piece of text, costs one encoding in C. The bytes before and after the text are known from an earlier
+chunk: if they are the same, the chunk has only its text, and its fields need no check.
 """
 
 import time
@@ -28,8 +30,8 @@ from .requests import CompletionRequest
 
 DONE = b"data: [DONE]\n\n"
 
-_ADDING = frozenset({"index", "delta", "logprobs"})  # what a choice has that adds to an answer
-_ENDING = _ADDING | {"finish_reason"}  # and one that may end it
+_ADDING = frozenset({"index", "delta", "logprobs"})  # the fields of a choice that adds to an answer
+_ENDING = _ADDING | {"finish_reason"}  # and of one that may end it
 
 _encode = msgspec.json.Encoder().encode
 
@@ -38,16 +40,16 @@ _PROBE_JSON = _encode(_PROBE).strip(b'"')
 _OTHER_PROBE_JSON = _encode(_OTHER_PROBE)
 _MOST_FRAMES = 8  # for one stream
 
-# Before a text, after it where there are no logprobs, between it and the logprobs, and after these.
+# The bytes before a text, after it if there are no logprobs, between it and the logprobs, and after the logprobs.
 _Around: TypeAlias = tuple[bytes, bytes, bytes, bytes]
 
 
 class _Frame:
-    """What stands around the text and the logprobs of a choice, as it is encoded by itself, and in its event.
+    """The bytes around the text and the logprobs of a choice: where it is encoded by itself, and in its event.
 
     Args:
-        choice: one whose text is `_PROBE`, and whose logprobs, if it has any, are `_OTHER_PROBE`.
-        event: its event.
+        choice: its text is `_PROBE`, and its logprobs, if it has any, are `_OTHER_PROBE`.
+        event: the event of this choice.
     """
 
     def __init__(self, choice: StreamingChoices, event: bytes) -> None:
@@ -55,11 +57,11 @@ class _Frame:
         self._event_first, self._event_middle, self._event_last = _taken_apart(event)
 
     def event(self, data: bytes) -> bytes:
-        """The event of an encoded choice that adds to it, and has nothing else; b"" for any other."""
+        """The event of an encoded choice that differs from the frame's only in text and logprobs; b"" for any other."""
         if not (data.startswith(self._first) and data.endswith(self._last)):
             return b""
         inside = data[len(self._first) : -len(self._last)]
-        if self._middle:  # which has quotes, as no text has in JSON
+        if self._middle:  # it has quotes, which are escaped inside a text
             text, middle, logprobs = inside.partition(self._middle)
             if not middle or logprobs == b"null":
                 return b""
@@ -68,14 +70,14 @@ class _Frame:
 
 
 def _taken_apart(data: bytes) -> tuple[bytes, bytes, bytes]:
-    """What stands before, between and after the probes; the second of these is b"" where there is one."""
+    """The bytes before, between and after the probes; if there is only one, those between are b""."""
     first, last = data.split(_PROBE_JSON)
     middle, probe, rest = last.partition(_OTHER_PROBE_JSON)
     return (first, middle, rest) if probe else (first, b"", last)
 
 
 def _probed(choice: StreamingChoices) -> StreamingChoices | None:
-    """The choice with a probe in place of its text, and one for its logprobs; None where it has no text, or two."""
+    """The choice with a probe as its text, and another as its logprobs; None if it has no text, or two."""
     delta = copy(choice.delta)
     texts = [name for name in ("content", "reasoning_content") if getattr(delta, name) is not None]
     if delta.tool_calls:
@@ -96,7 +98,7 @@ def _probed(choice: StreamingChoices) -> StreamingChoices | None:
 
 
 class _Shape(msgspec.Struct):
-    """As much of a body as tells what it is."""
+    """The fields of a body that show what kind it is."""
 
     choices: list[dict[str, Any]] | None = None
     object: Any = None
@@ -106,8 +108,8 @@ class ChatEvents:
     """Encodes the chunks of one chat completion.
 
     Args:
-        model: the one that answers.
-        request: the client's, which may ask for the usage.
+        model: the model that answers.
+        request: the client's; it may ask for the usage.
     """
 
     keep_alive: bytes = b": keep-alive\n\n"
@@ -119,15 +121,15 @@ class ChatEvents:
         self._include_usage = request.include_usage
         self._running_usage = request.running_usage
         self._usage_sent = False
-        self._is_own = True  # what an endpoint sends, where it does
+        self._is_own = True  # whether an endpoint's events are of this API
         self._head: dict[str, Any] | None = None
         self._introduced: set[int] = set()  # the choices whose role has been sent
         self._frames: list[_Frame] = []  # of the choices so far
-        self._around: tuple[bytes, bytes] | None = None  # and around text for choice 0, once its role has been sent
-        self._added: dict[object, _Around] = {}  # and around additions, by what they are added to
+        self._around: tuple[bytes, bytes] | None = None  # the bytes around text for choice 0, once its role has been sent
+        self._added: dict[object, _Around] = {}  # the bytes around additions, by the field they add to
 
     def encode(self, chunk: Any) -> bytes:
-        """The event of a chunk, of an addition, or of bare text for choice 0; b"" for a chunk without anything that belongs into one."""
+        """The event of a chunk, of an addition, or of bare text for choice 0; b"" for a chunk with nothing to send."""
         if type(chunk) is str:
             if self._around is not None:
                 return self._around[0] + _encode(chunk)[1:-1] + self._around[1]
@@ -151,7 +153,7 @@ class ChatEvents:
         return _event({**head, "choices": [], "usage": usage.model_dump(exclude_none=True)}) + DONE
 
     def passed_on(self, sent: Sent) -> bytes:
-        """See `Events`. Events that are not chunks stay here: pings, and a usage that was not asked for."""
+        """See `PassingEvents`. Not passed on are events that are not chunks: pings, and a usage that was not asked for."""
         chunks = sent.chunks
         if not chunks:
             return b""
@@ -165,14 +167,14 @@ class ChatEvents:
         return sent.data
 
     def go_on(self, answer: Any, sent: bytes) -> None:
-        """See `Events`: an error looks the same at any place."""
+        """See `PassingEvents`: the event of an error does not depend on those before it."""
 
     def error_event(self, refusal: Refusal) -> bytes:
         """The event that ends a stream which failed."""
         return _event(refusal.event())
 
     def _sent(self, chunk: Any, data: bytes) -> bytes:
-        """An endpoint's event as it came."""
+        """An endpoint's event as it came; b"" for a usage that was not asked for."""
         if chunk.usage is not None:
             if not chunk.choices and not self._include_usage:
                 return b""
@@ -182,7 +184,7 @@ class ChatEvents:
         return b"data: " + data + b"\n\n"
 
     def _is_chunk(self, data: bytes) -> bool:
-        """Whether these bytes are an event's, not those of another shape that the chunk was made of."""
+        """Whether these bytes are a chunk of this API, and not an answer of another form that the chunk was made from."""
         if b'"delta"' in data:
             return True
         try:
@@ -193,21 +195,21 @@ class ChatEvents:
         return not is_other and event.object not in ("chat.completion", "text_completion")
 
     def _encode_addition(self, addition: Addition) -> bytes:
-        """The event of the first addition of its kind, and of one that counts usage for a client who wants that."""
+        """The event of the first addition of its kind, or of one with a usage that the client wants in every chunk."""
         if addition.index not in self._introduced or (self._running_usage and addition.usage is not None):
             return self._encode_any(addition.chunk())
         self._added[_place(addition)] = self._around_addition(addition)
         return self.encode(addition)
 
     def _around_addition(self, like: Addition) -> _Around:
-        """What stands around the text of additions like this one, and around their logprobs."""
+        """The bytes around the text and the logprobs of additions like this one."""
         probed = Addition(like.field, _PROBE, like.index, like.call).chunk().choices[0]
         probed.logprobs = _OTHER_PROBE
         first, middle, last = _taken_apart(self._encode_choice(probed, self._head or self._begin(None)))
         return first, middle + b"null" + last, middle, last
 
     def _encode_more(self, chunk: ModelResponseStream) -> bytes:
-        """The event of a chunk of one choice, which has no more than fields that structs name; b"" for any other."""
+        """The event of a chunk with one choice and only fields that structs name; b"" for any other."""
         if len(chunk.choices) != 1 or chunk.system_fingerprint is not None or chunk.service_tier is not None:
             return b""
         choice = chunk.choices[0]
@@ -230,7 +232,7 @@ class ChatEvents:
         return event
 
     def _encode_choice(self, choice: StreamingChoices, head: dict[str, Any]) -> bytes:
-        """The event of a choice; b"" where it has fields that no struct names."""
+        """The event of a choice; b"" if it has fields that no struct names."""
         own, delta = own_fields(choice), own_fields(choice.delta)
         if choice.index is None or not own.keys() <= _ENDING:
             return b""
@@ -251,7 +253,7 @@ class ChatEvents:
         return _event({**head, "choices": [shown], **({"usage": None} if self._include_usage else {})})
 
     def _begin(self, chunk: Any) -> dict[str, Any]:
-        """The stream's id, creation time and model: the first chunk's, where it has them."""
+        """Choose the stream's id, creation time and model: the first chunk's, if it has them."""
         self._head = {
             "id": id_of(getattr(chunk, "id", None), self.id_prefix),
             "object": self.object,
@@ -262,10 +264,10 @@ class ChatEvents:
 
     def _encode_any(self, chunk: Any) -> bytes:
         head = self._head or self._begin(chunk)
-        logprobs = [own_fields(choice).get("logprobs") for choice in chunk.choices]  # as they came; a dump looks into them
+        logprobs = [own_fields(choice).get("logprobs") for choice in chunk.choices]  # as they came: a dump would decode them
         fields = chunk.model_dump(exclude_none=True)
         usage = fields.pop("usage", None)
-        indexes = [choice.index or 0 for choice in chunk.choices]  # understood, whatever was sent
+        indexes = [choice.index or 0 for choice in chunk.choices]  # as read from whatever was sent
         choices = list(map(self._choice, fields.pop("choices"), indexes))
         for choice, own in zip(choices, logprobs, strict=True):
             choice["logprobs"] = own
@@ -273,14 +275,14 @@ class ChatEvents:
             return b""
         event = {**head, "choices": choices, **fields, **head}
         if self._include_usage:
-            # As OpenAI has it: on the last chunk alone, unless those before it were asked for as well.
+            # As OpenAI does: only the last chunk has it, unless the client asks for it in every chunk.
             event["usage"] = usage if self._running_usage else None
         if self._around is None:
             self._prepare(head)
         return _event(event)
 
     def _prepare(self, head: dict[str, Any]) -> None:
-        """Make what stands around a text, if the role has been sent that comes before it."""
+        """Make the bytes around text, if the role has been sent, which comes first."""
         if 0 in self._introduced:
             self._around = self._frame(head, delta={"content": _PROBE})
 
@@ -298,7 +300,7 @@ class ChatEvents:
         return {"index": index, "logprobs": None, "finish_reason": None, **choice, "delta": delta}
 
     def _with_role(self, delta: dict[str, Any], index: int) -> dict[str, Any]:
-        """The fields of a delta, with the role if they are the first of their choice, and without it if they are not."""
+        """The fields of a delta: with the role in the first of its choice, without it in later ones."""
         role = delta.pop("role", None) or "assistant"
         if index in self._introduced:
             return delta
@@ -313,10 +315,10 @@ class TextEvents(ChatEvents):
     id_prefix = "cmpl-"
 
     def _is_chunk(self, data: bytes) -> bool:
-        return True  # an endpoint's whole text completion is a piece of one as well
+        return True  # a whole text completion has the form of a chunk
 
     def _encode_more(self, chunk: Any) -> bytes:
-        return b""  # an older protocol, whose chunks go the long way, unless they are bare text
+        return b""  # an older API: only bare text has a fast way
 
     def _prepare(self, head: dict[str, Any]) -> None:
         self._around = self._frame(head, text=_PROBE)

@@ -1,7 +1,7 @@
 """Requests with files in them: `multipart/form-data`, read as it arrives.
 
-A file stays in memory up to a size and goes to a temporary file beyond it, which the system deletes when it is closed; what
-has gone there is written in a worker thread. The body as a whole may be as long as any other, and has so many parts at most.
+A file of up to `SPOOLED_BYTES` stays in memory. A larger one moves to a temporary file, which a worker thread writes, and which
+the system deletes when it is closed. The body may be as long as any other, and may have `MOST_PARTS` parts.
 """
 
 from collections.abc import Callable
@@ -29,7 +29,7 @@ class Upload(SpooledTemporaryFile[bytes]):
 
     Attributes:
         name: what the client calls it.
-        content_type: what the client says it is; None where it says nothing.
+        content_type: as the client gives it; None if it gives none.
     """
 
     def __init__(self, name: str, content_type: str | None) -> None:
@@ -42,8 +42,8 @@ class Upload(SpooledTemporaryFile[bytes]):
         """See the class."""
         return self._shown
 
-    async def take(self, data: bytes) -> None:
-        """Add to it; what goes to the disk does so in a worker thread."""
+    async def append(self, data: bytes) -> None:
+        """Write data at the end; in a worker thread if it goes to the disk."""
         if self.tell() + len(data) > SPOOLED_BYTES:
             await anyio.to_thread.run_sync(self.write, data)
         else:
@@ -51,7 +51,7 @@ class Upload(SpooledTemporaryFile[bytes]):
 
 
 class _Part:
-    """One part of a form, as far as it has come."""
+    """One part of a form, as far as it has arrived."""
 
     def __init__(self) -> None:
         self.header = b""
@@ -63,13 +63,12 @@ class _Part:
 
 
 class _Form:
-    """The parts of a form, told by a parser's callbacks.
+    """Collects the parts of a form from a parser's callbacks.
 
     Attributes:
-        fields: those that have come whole: texts, files, and lists of these under names that came several times, or end
-            with "[]".
-        arrived: what has come of files since it was last looked at.
-        ended: whether the last boundary has come.
+        fields: the complete fields: texts and files, and lists of these for a name that is repeated or ends with "[]".
+        arrived: pieces of files that are still to be written.
+        ended: whether the last boundary has arrived.
     """
 
     def __init__(self, keep: Callable[[Upload], None], options_of: Callable[[str], tuple[bytes, dict[bytes, bytes]]]) -> None:
@@ -117,7 +116,7 @@ class _Form:
             raise BadRequestError("a part of the form has no name in its content-disposition", code="invalid_form")
         is_file, given = part.name.removesuffix("[]") in FILES, options.get(b"filename")
         if is_file != (given is not None):
-            expected = "a file, with a filename" if is_file else "a text, and no file"
+            expected = "a file, with a filename" if is_file else "a text, not a file"
             raise BadRequestError(f"{part.name:.80} must be {expected}", param=part.name.removesuffix("[]"))
         if given is not None:
             content_type = part.headers.get(b"content-type")
@@ -145,7 +144,7 @@ class _Form:
             self.fields[name] = value
         elif isinstance(self.fields[name], list):
             self.fields[name].append(value)
-        else:  # how forms have lists
+        else:  # forms repeat a field for a list
             self.fields[name] = [self.fields[name], value]
 
     def _end(self) -> None:
@@ -155,12 +154,12 @@ class _Form:
 async def read_form(visit: Visit, max_bytes: int, cls: type[R]) -> tuple[R, dict[str, Any]]:
     """A request's form, as a `cls` and as its fields; numbers and the like are read from their texts.
 
-    The files live as long as the visit.
+    The files stay open until the request has ended.
 
     Raises:
-        BadRequestError: it is not a form (415), too long (413), or not that of a `cls`.
+        BadRequestError: it is not a form (415), too long (413), or does not fit a `cls`.
         APIError: this server can't read forms (501).
-        ClientLeft: the form never came to its end.
+        ClientLeft: the client left before the end of the form.
     """
     try:
         from python_multipart.exceptions import MultipartParseError
@@ -185,7 +184,7 @@ async def read_form(visit: Visit, max_bytes: int, cls: type[R]) -> tuple[R, dict
         except MultipartParseError as error:
             raise BadRequestError(f"the body is not a form: {error}", code="invalid_form") from None
         for file, piece in form.arrived:
-            await file.take(piece)
+            await file.append(piece)
         form.arrived.clear()
     if not form.ended:
         raise BadRequestError("the body is not a form: its last boundary is missing", code="invalid_form")

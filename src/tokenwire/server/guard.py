@@ -1,15 +1,15 @@
-"""A web page must not spend: what `tokenwire serve` refuses before anything runs.
+"""Keeps foreign web pages from using the models: `tokenwire serve` refuses their requests before a handler runs.
 
-Any page that a user looks at can make the browser send requests to a server on the user's machine. It can't read the
-answers, but a handler would have run for them. So, of requests that say which page they come from (`Origin`):
+Any page that a user opens can make the browser send requests to a server on the user's machine. It can't read the answers,
+but a handler would have run for them. So a request from a page, which has its `Origin`, is checked:
 
-- that page must be one of this server's own, or have an origin that was allowed (`--cors`);
-- a server on a loopback address must be called by a name of that address or one that was allowed (`--allow-host`): another
-  name can be of a page's own domain, which has come to mean this machine (DNS rebinding), and looks like the page's own server;
-- a body must say that it is JSON, which a browser doesn't send to another origin without asking first.
+- the page must be one of this server's own, or have an origin that was allowed (`--cors`);
+- a server on a loopback address must be called by a loopback name or one that was allowed (`--allow-host`): any other name can
+  be of the page's own domain, which now resolves to this machine (DNS rebinding), so that the page seems to be this server's;
+- a body must be declared as JSON, which a browser does not send to another origin without asking first.
 
-Other clients send no `Origin`, and none of this concerns them. An app that is mounted elsewhere has its own rules, so
-`create_app` knows nothing of this.
+Other clients send no `Origin`, and are not checked. An app that is mounted elsewhere has rules of its own, so `create_app` does
+not check anything of this.
 """
 
 import logging
@@ -30,13 +30,13 @@ BODILESS = ("GET", "HEAD", "OPTIONS")
 
 
 class Guard:
-    """An app that answers web pages only where they may ask.
+    """An ASGI app around another, which refuses requests of web pages that are not allowed.
 
     Args:
-        app: what answers.
-        origins: whose pages may ask, beside the server's own.
-        hosts: names by which pages reach this server, in lower case, beside those of the loopback interface.
-        loopback: whether it can be reached from this machine alone.
+        app: the other app.
+        origins: the origins whose pages are allowed, in addition to the server's own.
+        hosts: names by which pages may call this server, in lower case, in addition to those of the loopback interface.
+        loopback: whether only this machine can reach the server.
     """
 
     def __init__(self, app: ASGIApp, origins: Origins, hosts: Iterable[str] = (), *, loopback: bool) -> None:
@@ -53,26 +53,26 @@ class Guard:
             await self._refuse(Visit(scope, receive, send), error)
 
     def _objection(self, scope: Scope) -> APIError | None:
-        """What speaks against a request; None where nothing does."""
+        """The reason to refuse a request; None if there is none."""
         origin, site = None, None
         for name, value in scope["headers"]:
             if name == b"origin":
                 origin = value
             elif name == b"sec-fetch-site":
                 site = value
-        if origin is None and site is None:  # no browser
+        if origin is None and site is None:  # not a browser
             return None
         if origin is not None and not self._origins.has(origin):
             host = (header_of(scope, b"host") or b"").decode("latin-1")
-            if error := self._stranger(origin.decode("latin-1"), host):
+            if error := self._objection_to_page(origin.decode("latin-1"), host):
                 return error
         if scope["method"] in BODILESS or _is_json(header_of(scope, b"content-type") or b""):
             return None
         message = "a web page must send its request as content-type application/json"
         return BadRequestError(message, status_code=415, code="json_expected")
 
-    def _stranger(self, origin: str, host: str) -> APIError | None:
-        """What speaks against a page of an origin that was not allowed, on a server that it called by this host."""
+    def _objection_to_page(self, origin: str, host: str) -> APIError | None:
+        """The reason to refuse a page of an origin that was not allowed; `host` is the name by which it called this server."""
         scheme, _, netloc = origin.partition("://")
         page, called = host_and_port(netloc, scheme), host_and_port(host, scheme)
         if page[0] in self._hosts and page[0]:  # a proxy may have called this server by another name
@@ -99,7 +99,7 @@ class Guard:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or an address in lower case is one of the loopback interface, which DNS can't give to anybody else."""
+    """Whether a name or address, in lower case, is always the loopback interface's, whatever DNS answers."""
     if host == "localhost" or host.endswith(".localhost"):  # RFC 6761, 6.3
         return True
     try:

@@ -1,27 +1,27 @@
-"""The keys that clients send: where they stand, and whether one of them is known."""
+"""The keys that clients send: which headers have them, and whether one of them is valid."""
 
 from collections.abc import Iterable, Mapping
 from hmac import compare_digest
 
 from tokenwire import AuthenticationError
 
-# OpenAI's, and with a scheme; Azure's; Anthropic's.
+# The headers of OpenAI, whose value begins with a scheme; of Azure; and of Anthropic.
 BEARER, PLAIN = b"authorization", (b"api-key", b"x-api-key")
-# What a client shows to nobody but the server.
+# The headers that handlers do not get to see.
 SECRET_HEADERS = frozenset((BEARER, *PLAIN, b"cookie", b"proxy-authorization"))
 
 
 def check_key(headers: Mapping[bytes, bytes], known: Iterable[bytes]) -> None:
-    """Refuse a request whose headers have none of the keys that are `known`.
+    """Check that the headers of a request have one of the `known` keys.
 
     Raises:
-        AuthenticationError: see above.
+        AuthenticationError: they have none.
     """
     given = _keys_in(headers)
     if not given:
         message = "no API key: send one as `Authorization: Bearer KEY`, or as `api-key` or `x-api-key`"
         raise AuthenticationError(message, code="missing_api_key")
-    matches = [compare_digest(key, one) for key in known for one in given]  # all, so that the time it takes says nothing
+    matches = [compare_digest(key, one) for key in known for one in given]  # all, so that the time does not depend on the key
     if not any(matches):
         raise AuthenticationError("this API key is not known here", code="invalid_api_key")
 

@@ -1,4 +1,4 @@
-"""Anthropic's Messages: what of that API is this server's; the rest is in `wire.messages`."""
+"""Anthropic's Messages: the server's part of that API; requests, events and errors are in `wire.messages`."""
 
 from typing import Any
 
@@ -31,16 +31,16 @@ class MessagesEvents(EventEncoder):
         return _id_of(getattr(chunk, "id", None)), self._model.shown(getattr(chunk, "model", None))
 
     def passed_on(self, sent: Sent) -> bytes:
-        """See `Events`."""
+        """See `PassingEvents`."""
         self._is_passed_on = True
         return sent.data
 
     def ending(self, usage: Usage | None) -> bytes:
-        """What follows the last chunk, or the last of an endpoint's events where it is not the one that ends a message."""
+        """The events after the last chunk; after an endpoint's events, the one that ends a message, which has not come."""
         return event("message_stop", {}) if self._is_passed_on else super().ending(usage)
 
     def go_on(self, answer: object, sent: bytes) -> None:
-        """See `Events`: an error looks the same at any place."""
+        """See `PassingEvents`: the event of an error does not depend on those before it."""
 
     def error_event(self, refusal: Refusal) -> bytes:
         """The event that ends a stream which failed."""
@@ -58,12 +58,12 @@ def message_body(response: ModelResponse, model: Model, request: MessagesRequest
 
 
 def message_tokens_body(count: TokenCount, *_: object) -> bytes:
-    """The body of a number of tokens."""
+    """The body of a token count."""
     return msgspec.json.encode({"input_tokens": count.input_tokens})
 
 
 def messages_refusal(refusal: Refusal, request_id: str) -> tuple[int, bytes]:
-    """What went wrong, as Anthropic says it; what an endpoint says in the same way goes on as it came."""
+    """A refusal in Anthropic's form, as status and body; an endpoint's error in that form is passed on as it came."""
     if is_failure(refusal.beside, refusal.error) and refusal.sent is not None:
         return refusal.status, refusal.sent
     status, fields = failure_of(refusal.status, refusal.error.get("message"), request_id)

@@ -1,9 +1,9 @@
-"""What the server tells about itself: a log line for each request, and figures for Prometheus.
+"""What the server reports about itself: a log line for each request, and metrics for Prometheus.
 
-Both are made once, of a `Visit` that has ended: a chunk costs nothing here. Neither holds a prompt, a reply or a key.
+Both are recorded once, when a request has ended: a chunk costs nothing here. Neither contains a prompt, a reply or a key.
 
-The figures are prometheus_client's, in a registry of their own: several apps in one process don't mix. Those of several
-processes are added up as prometheus_client has it, when PROMETHEUS_MULTIPROC_DIR named a folder before it was imported.
+prometheus_client keeps the metrics, in a registry for each app, so that several apps in one process do not mix. It adds up
+those of several processes if PROMETHEUS_MULTIPROC_DIR named a folder before it was imported.
 """
 
 import logging
@@ -18,49 +18,49 @@ from .visit import Visit
 
 logger: logging.Logger = logging.getLogger("tokenwire.server.access")
 
-# The label `endpoint` has the paths of routes, and this one: what clients ask for can be anything.
+# The label `endpoint` is the path of a route, or this for all other paths: clients can ask for any.
 OTHER = "other"
 FIRST_TOKEN_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 CHUNKS_PER_SECOND = (1, 2.5, 5, 10, 20, 30, 50, 75, 100, 150, 200, 500, 1000, 10000)
 
 
 class Recorder:
-    """Notes the visits of one app.
+    """Records the requests of one app.
 
     Args:
-        metrics: whether figures are kept, which `exposition` gives; that needs prometheus_client.
+        metrics: whether to keep metrics, which `exposition` returns; needs prometheus_client.
     """
 
     def __init__(self, *, metrics: bool = False) -> None:
-        self._figures = _Figures() if metrics else None
+        self._metrics = _Metrics() if metrics else None
 
     def begin(self) -> None:
-        """A request has come."""
-        if self._figures is not None:
-            self._figures.in_flight.inc()
+        """Record that a request has begun."""
+        if self._metrics is not None:
+            self._metrics.in_flight.inc()
 
     def end(self, visit: Visit) -> None:
-        """It is answered, or will never be: to be called once for each that has begun."""
+        """Record that a request has ended, answered or not. To be called once for each."""
         ended_at = time.monotonic() if visit.ended_at is None else visit.ended_at
-        if self._figures is not None:
-            self._figures.in_flight.dec()
-            self._figures.note(visit, ended_at)
+        if self._metrics is not None:
+            self._metrics.in_flight.dec()
+            self._metrics.note(visit, ended_at)
         if logger.isEnabledFor(logging.INFO):
             logger.info("%s", _line(visit, ended_at), extra={"visit": visit})
 
     def exposition(self) -> tuple[bytes, str]:
-        """The figures so far: a body in Prometheus's text format, and its media type.
+        """The metrics so far: a body in Prometheus's text format, and its media type.
 
         Raises:
-            RuntimeError: no figures are kept.
+            RuntimeError: no metrics are kept.
         """
-        if self._figures is None:
-            raise RuntimeError("this Recorder keeps no figures: make it with metrics=True")
-        return self._figures.exposition()
+        if self._metrics is None:
+            raise RuntimeError("this Recorder keeps no metrics: make it with metrics=True")
+        return self._metrics.exposition()
 
 
 def _line(visit: Visit, ended_at: float) -> str:
-    """Such as `POST /path 200 complete 0.812s first_token=0.093s chunks=41 model=m request_id=req_1`.
+    """The line in the log, such as `POST /path 200 complete 0.812s first_token=0.093s chunks=41 model=m request_id=req_1`.
 
     A dash stands for the status of a request that was never answered.
     """
@@ -71,17 +71,17 @@ def _line(visit: Visit, ended_at: float) -> str:
     if visit.model is not None:
         words.append(f"model={_word(visit.model)}")
     words.append(f"request_id={_word(visit.request_id)}")
-    if visit.client_id not in (None, visit.request_id):  # the endpoint behind this one has another
+    if visit.client_id not in (None, visit.request_id):  # an endpoint behind this server gave it another id
         words.append(f"client_request_id={_word(visit.client_id)}")
     return " ".join(words)
 
 
 def _word(text: str) -> str:
-    """The text without spaces, line breaks and control characters: with them, a client could write lines of its own."""
+    """The text with spaces, line breaks and control characters escaped: a client could forge lines with them."""
     return quote(text, safe="/:@!$&'()*+,;=[]~{}|<>#?")
 
 
-class _Figures:
+class _Metrics:
     """The metrics. Their names begin with `tokenwire_`."""
 
     def __init__(self) -> None:
@@ -136,13 +136,13 @@ class _Figures:
         return generate_latest(self._all_processes() or self._registry), CONTENT_TYPE_LATEST
 
     def _all_processes(self) -> Any:
-        """The figures of all processes that share a folder; None where this one is alone."""
+        """The metrics of all processes that share a folder; None if no folder is named."""
         from prometheus_client import CollectorRegistry
         from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
         registry = CollectorRegistry()
         for process in filter(_has_ended, _processes_with_gauges()):
-            mark_process_dead(process)  # what it had under way is not any longer
+            mark_process_dead(process)  # its requests in flight have ended with it
         try:
             MultiProcessCollector(registry)
         except ValueError:  # no folder is named
@@ -151,19 +151,19 @@ class _Figures:
 
 
 def _processes_with_gauges() -> set[int]:
-    """The processes that have left what they have under way, as prometheus_client names its files."""
+    """The processes that have written their requests in flight, from the names of prometheus_client's files."""
     folder = environment("PROMETHEUS_MULTIPROC_DIR")
     numbers = (path.stem.rpartition("_")[2] for path in Path(folder).glob("gauge_live*.db")) if folder else ()
     return {int(number) for number in numbers if number.isdigit()}
 
 
 def _has_ended(process: int) -> bool:
-    if os.name != "posix":  # where this would send it an interrupt
+    if os.name != "posix":  # Windows would interrupt the process
         return False
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return True
     except OSError:
-        pass  # somebody else's now, or a system that can't say
+        pass  # another user's process has the number now, or the system can't tell
     return False

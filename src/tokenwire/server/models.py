@@ -1,4 +1,4 @@
-"""Who answers for which name: what `create_app` was given, as keywords of a call, and what the model is called in answers."""
+"""The models that are served: for each name, the keywords of the call that answers, and the name in answers."""
 
 import time
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from msgspec import Struct, field
 
 from tokenwire import BadRequestError, Deployments, NotFoundError, get_llm_provider
 
-_IN_RESPONSES = "responses/"  # of a model whose endpoint is asked in that dialect: not part of the name that it answers with
+_IN_RESPONSES = "responses/"  # before a model's name for an endpoint of that dialect; not in its answers
 
 
 def id_of(given: object, prefix: str) -> str:
-    """The id for an answer of the kind whose ids begin with `prefix`: the one that it has, or a new one."""
+    """The id of an answer whose kind has ids with this prefix: the one that it has, or a new one."""
     known = "" if given is None else str(given)
-    if prefix != "chatcmpl-" and known.startswith("chatcmpl-"):  # what the answer was made of, but is not
+    if prefix != "chatcmpl-" and known.startswith("chatcmpl-"):  # the answer was made from a chat completion, but is not one
         return prefix + known.removeprefix("chatcmpl-")
     return known or prefix + urandom(16).hex()
 
@@ -27,7 +27,7 @@ class Model(Struct, frozen=True):
     Attributes:
         name: what clients ask for.
         call: the keywords of the call that answers them.
-        called: its name in that call, and so in the answers of a handler that names no model; several where deployments
+        called: its name in that call, and so in answers of a handler that names no model; several names if deployments
             share the calls.
     """
 
@@ -36,17 +36,17 @@ class Model(Struct, frozen=True):
     called: frozenset[str]
 
     def shown(self, given: str | None) -> str:
-        """The name for an answer that has the name `given`: clients expect the one that they asked for."""
+        """The model's name for an answer that has the name `given`: clients expect the one that they asked for."""
         return given if given and given not in self.called else self.name
 
 
 class Models(Struct, frozen=True):
-    """What is served.
+    """All models that are served.
 
     Attributes:
         by_name: the models, by the name that clients know.
-        handlers: those that the calls need, by provider; the app's own, and nobody else's.
-        created: when, in seconds since 1970.
+        handlers: those that the calls need, by provider; only this app uses them.
+        created: when this was made, in seconds since 1970.
     """
 
     by_name: dict[str, Model]
@@ -72,7 +72,7 @@ class Models(Struct, frozen=True):
         return {**own, "type": "model", "display_name": model.name, "created_at": created_at}
 
     def entries(self) -> dict[str, Any]:
-        """All models as they list them: on one page, whatever page was asked for."""
+        """All models as OpenAI and Anthropic list them; on one page, whatever page was asked for."""
         listed = [self.entry(model) for model in self.by_name.values()]
         return {
             "object": "list",
@@ -84,7 +84,7 @@ class Models(Struct, frozen=True):
 
 
 def models_of(models: Mapping[str, Any], handlers: Mapping[str, Any] | None) -> Models:
-    """What `create_app` was given; see there for what the arguments may hold.
+    """The models that `create_app` is given; see there for the arguments.
 
     Raises:
         BadRequestError: something in it can't be served; the message names it.
@@ -102,7 +102,7 @@ def models_of(models: Mapping[str, Any], handlers: Mapping[str, Any] | None) -> 
             call = {str(keyword): value for keyword, value in keywords.items() if value is not None}
             called = frozenset({_called(name, call, served.handlers)})
         else:
-            provider = f"{number}:{name.replace('/', '-')}"  # a name that nobody registers
+            provider = f"{number}:{name.replace('/', '-')}"  # a name that is never registered
             deployments = _deployments(name, model) if isinstance(model, list | tuple | Deployments) else None
             served.handlers[provider] = deployments or model
             call, called = {"model": name, "custom_llm_provider": provider}, frozenset({name})
@@ -113,7 +113,7 @@ def models_of(models: Mapping[str, Any], handlers: Mapping[str, Any] | None) -> 
 
 
 def _deployments(name: str, given: Any) -> Deployments:
-    """Several that share the calls of one name."""
+    """The deployments that share the calls of one name."""
     if isinstance(given, Deployments):
         return given
     try:

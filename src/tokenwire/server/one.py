@@ -1,4 +1,4 @@
-"""The call that answers one request, as nearly every request is answered."""
+"""One call that answers one request, as is usual; see `several` for the other case."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -13,7 +13,7 @@ class OneCall:
     """One call of a model.
 
     Args:
-        call: what is called with these keywords.
+        call: is called with these keywords.
     """
 
     def __init__(self, call: Callable[..., Awaitable[Any]], keywords: Mapping[str, Any]) -> None:
@@ -24,14 +24,14 @@ class OneCall:
         return await self._call(**self._keywords)
 
     async def stream(self, visit: Visit, new_events: Callable[[], Events]) -> None:
-        """Send the chunks as they come, and the end."""
+        """Send the chunks as they come, and the end of the stream."""
         async with await self._call(**self._keywords, stream=True) as stream:
             if stream.response_headers:
                 visit.relay(stream.response_headers, stream.request_id)
             relays = "original_request" in self._keywords
             events = visit.events = Relay(new_events, stream) if relays else new_events()
             encode, count = events.encode, chunks_in if relays else len
-            # What an endpoint sent goes on at once: whatever comes next has to be waited for.
+            # An endpoint's events are sent at once: the next ones have to be waited for anyway.
             send_bytes = visit.send_now if relays else visit.send_soon
 
             def send(chunks: list[Any]) -> Awaitable[None]:
@@ -40,4 +40,4 @@ class OneCall:
 
             await stream.pass_on(send)
             await visit.end_stream(events.ending(stream.usage))
-            visit.end("complete")  # here: that the client closes the connection now is its good right
+            visit.end("complete")  # now, since a client that closes the connection from here on is not an error

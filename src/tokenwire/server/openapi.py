@@ -1,7 +1,7 @@
-"""The description of the endpoint, as OpenAPI 3.1 has it.
+"""The description of the endpoint in OpenAPI 3.1.
 
-Requests are described by the structs that check them. Responses are described by hand: by what every one of them has,
-for a handler or an endpoint behind this one may add fields of its own.
+The schemas of requests are made from the structs that check them. Those of responses are written here, with only the fields
+that every response has: a handler or an endpoint may add others.
 """
 
 from typing import Any
@@ -36,7 +36,7 @@ def _one_of(*values: str) -> dict[str, Any]:
 
 _TOKENS = _list(WHOLE) | {"minItems": 1}
 _SEVERAL = {"minItems": 1, "maxItems": MOST_PROMPTS}
-_PROMPT = {"anyOf": [TEXT, _list(TEXT) | _SEVERAL, _TOKENS, _list(_TOKENS) | _SEVERAL]}  # msgspec's types can't say that
+_PROMPT = {"anyOf": [TEXT, _list(TEXT) | _SEVERAL, _TOKENS, _list(_TOKENS) | _SEVERAL]}  # msgspec's types can't express this
 _MODEL = _object(id=TEXT, object=_one_of("model"), created=WHOLE, owned_by=TEXT)
 _MESSAGE = _object(role=TEXT, content=MAYBE_TEXT)
 _CHAT_CHOICE = _object(index=WHOLE, message=_MESSAGE, finish_reason=MAYBE_TEXT)
@@ -137,7 +137,7 @@ def _operation(route: Route, returns: Schema) -> dict[str, Any]:
         sent_as = "multipart/form-data" if route.answer.is_form else JSON
         operation["requestBody"] = {"required": True, "content": _content(route.answer.request.__name__, sent_as)}
         if route.answer.events is not None:
-            success["description"] += f" {route.answer.told}"
+            success["description"] += f" {route.answer.about_events}"
             success["content"]["text/event-stream"] = {}
     return operation
 

@@ -1,7 +1,7 @@
-"""Web pages by their origins: which of them may ask, as whoever serves has said.
+"""The origins of web pages, and which of them may send requests.
 
 An origin is `scheme://host[:port]`, or `null` for a page that has none (a file, a sandboxed frame). Browsers put it into the
-header `Origin` (RFC 6454; the Fetch standard, "origin header") of every request that is not a GET or HEAD of a page's own.
+header `Origin` (RFC 6454; the Fetch standard, "origin header") of every request but a GET or HEAD to the page's own origin.
 """
 
 import re
@@ -18,10 +18,10 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?\.?|\[[0-9a-f:.]+\]")
 
 
 class Origins(Struct, frozen=True):
-    """The origins whose pages may ask.
+    """The origins whose pages may send requests.
 
     Attributes:
-        any: whether all may.
+        any: whether the pages of all may.
         named: those that were named, as browsers write them.
     """
 
@@ -32,12 +32,12 @@ class Origins(Struct, frozen=True):
         return self.any or bool(self.named)
 
     def has(self, origin: bytes) -> bool:
-        """Whether pages of this origin may ask."""
+        """Whether pages of this origin may send requests."""
         return self.any or origin.lower() in self.named
 
 
 def origins_of(given: Iterable[str], param: str) -> Origins:
-    """What was given as origins: `*` for all, `null`, and those such as `https://chat.example:8443`.
+    """Parse origins: `*` for all, `null`, and such as `https://chat.example:8443`.
 
     Raises:
         BadRequestError: one of them is not an origin; `param` names the argument.
@@ -61,7 +61,7 @@ def is_host(text: str) -> bool:
 
 
 def host_and_port(netloc: str, scheme: str) -> tuple[str, int | None]:
-    """The two of `host[:port]`, with the port that the scheme stands for; ("", None) where it is nothing of the kind."""
+    """Split `host[:port]`; the default port is the scheme's. ("", None) for a text of another form."""
     try:
         parts = urlsplit(f"//{netloc.lower()}")
         return (parts.hostname or "").removesuffix("."), parts.port or DEFAULT_PORTS.get(scheme)

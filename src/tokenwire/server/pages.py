@@ -1,7 +1,7 @@
-"""The pages of the server: one file each, of our own, that loads nothing from anywhere else.
+"""The web pages of the server: one file each, which loads nothing from anywhere else.
 
-A page holds no model, key or answer: what it shows it asks this server for, as any client does. Its policy (CSP Level 3)
-allows the very script and style that it has, and requests to this server.
+A page contains no model, key or answer: it requests what it shows from this server, as any client does. Its policy (CSP
+Level 3) allows only its own script and style, and requests to this server.
 """
 
 import re
@@ -19,19 +19,19 @@ class Page(Struct, frozen=True):
 
     Attributes:
         body: its HTML.
-        headers: those that it is sent with.
+        headers: those of its response.
     """
 
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...]
 
     def answer(self, *_: object) -> tuple[bytes, str]:
-        """The page as a route answers with it."""
+        """What its route answers: the body and its media type."""
         return self.body, HTML
 
 
 def page_of(name: str) -> Page:
-    """The page in the file of that name, beside this one."""
+    """The page in the file of that name, in this folder."""
     body = Path(__file__).with_name(name).read_bytes()
     policy = "; ".join(
         (
@@ -57,6 +57,6 @@ def page_of(name: str) -> Page:
 
 
 def _hash_of(body: bytes, element: bytes) -> str:
-    """What a policy calls the content of the page's one element of that name."""
+    """The source in a policy that allows the content of the page's only element of that name."""
     (content,) = re.findall(rb"<%b>(.*?)</%b>" % (element, element), body, re.DOTALL)
     return f"'sha256-{b64encode(sha256(content).digest()).decode()}'"

@@ -1,12 +1,14 @@
-"""What is asked of a handler, and what is done here: which of OpenAI's parameters a handler knows can't be seen from outside.
+"""Which calls of a handler answer a request, and what the server does itself.
 
-- `prompt`: a call for each. The choices of prompt `p` have the indexes from `p * n`.
-- `n`: the handler is told. Each choice that its answer lacks is another call's, which has no `n`.
-- `logprobs`: the handler is told. An answer with text and without log probabilities is an error.
-- `echo`: a method that has a parameter of this name is told. For others, the prompt is put in front of the answer here.
-- `best_of`: a method that has a parameter of this name is told. For others, it can only be what `n` is.
+The server can't know which of OpenAI's parameters a handler supports, so:
 
-The calls themselves are in `several`.
+- `prompt`: there is a call for each prompt. The choices of prompt `p` have the indexes from `p * n`.
+- `n`: the handler gets it. For each choice that its answer lacks there is another call, without `n`.
+- `logprobs`: the handler gets it. An answer with text but without log probabilities is an error.
+- `echo`: a method with a parameter of this name gets it. For others, the server puts the prompt in front of the answer.
+- `best_of`: a method with a parameter of this name gets it. For others, it must be the same as `n`.
+
+`several` makes the calls.
 """
 
 from collections.abc import Mapping
@@ -20,14 +22,14 @@ from .requests import MOST_CHOICES, MOST_PROMPTS
 
 
 class Plan(Struct, frozen=True):
-    """What is to be asked of a handler.
+    """The calls of a handler that answer one request.
 
     Attributes:
-        keywords: of every call, without the content.
-        content: the name of that.
+        keywords: the keywords of every call, without its content.
+        content: the name of the content's keyword.
         prompts: the content of each call.
-        n: how many choices each has.
-        echo: whether they are put in front of the answers here.
+        n: how many choices each prompt gets.
+        echo: whether the server puts the prompts in front of the answers.
         logprobs: whether answers must have log probabilities.
     """
 
@@ -40,22 +42,22 @@ class Plan(Struct, frozen=True):
 
 
 def may_take_several(call: Mapping[str, Any], content: str) -> bool:
-    """Whether a call asks for what a handler may not do by itself."""
+    """Whether a call asks for something that a handler may not do by itself."""
     if call.get("n") or call.get("best_of") or call.get("echo") or _is_asked(call.get("logprobs")):
         return True
     return content == "prompt" and not isinstance(call[content], str)
 
 
 def plan_of(call: Mapping[str, Any], content: str, named: frozenset[str]) -> Plan:
-    """What is to be asked of a handler.
+    """The calls of a handler that answer a request.
 
     Args:
-        call: the keywords that it was to be called with.
-        content: the name of what is to be answered: "messages" or "prompt".
-        named: the keywords that its method names.
+        call: the keywords of a single call for the request.
+        content: the name of the content's keyword: "messages" or "prompt".
+        named: the keywords that the handler's method names.
 
     Raises:
-        BadRequestError: neither the handler nor the server can do it; `param` says what.
+        BadRequestError: neither the handler nor the server can do what the request asks for; `param` names it.
     """
     keywords = {name: value for name, value in call.items() if name != content}
     n = keywords.get("n") or 1
@@ -74,7 +76,7 @@ def plan_of(call: Mapping[str, Any], content: str, named: frozenset[str]) -> Pla
 
 
 def _is_asked(logprobs: object) -> bool:
-    return logprobs is not None and logprobs is not False  # 0 asks for those of the tokens that were chosen
+    return logprobs is not None and logprobs is not False  # 0 asks for those of the chosen tokens only
 
 
 def _prompts_in(prompt: str | list[Any]) -> list[Any]:

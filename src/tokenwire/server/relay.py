@@ -1,4 +1,4 @@
-"""A stream of which an endpoint may send the events, as it speaks the client's API: these go on as they came."""
+"""A stream whose endpoint may speak the client's API: the events of such an endpoint are passed on as they came."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
@@ -17,15 +17,15 @@ class Relay:
     """Encodes one stream; an `Events`.
 
     Args:
-        new_events: makes what encodes chunks as the client's API has them.
-        stream: where the chunks come from.
+        new_events: makes the encoder of chunks for the client's API.
+        stream: the call's stream.
     """
 
     def __init__(self, new_events: Callable[[], Events], stream: AsyncStream[Any]) -> None:
         self._events = cast("PassingEvents", new_events())
         self._stream = stream
-        self._latest = b""  # of the endpoint's own events
-        self._last = b""  # the one that ends the stream
+        self._latest = b""  # the latest of the endpoint's own events
+        self._last = b""  # the endpoint's event that ends the stream
         self.keep_alive: bytes = self._events.keep_alive
 
     def encode(self, chunk: Any) -> bytes:

@@ -1,6 +1,6 @@
-"""What clients send: OpenAI's request bodies, checked.
+"""OpenAI's request bodies, checked.
 
-The structs name the fields whose types are checked; a field that no struct names passes to the handler as it came.
+The structs name the fields whose types are checked; a field that no struct names reaches the handler as it came.
 """
 
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
@@ -12,13 +12,13 @@ from tokenwire import BadRequestError, _keywords
 
 R = TypeVar("R", bound=Struct)
 
-# Keywords that mean something to this library beside what OpenAI's do. They are the server's to set: a client that could
-# would send the server's key where it likes. A client's own fields of these names travel in `extra_body`.
+# The keywords of this library that are not OpenAI's. Only the server sets them: a client that could set `api_base` would send
+# the server's key to any address. A client's fields of these names are put into `extra_body`.
 SERVERS_OWN = _keywords.OURS - {"stream"} | {"additional_drop_params", "extra_body", "extra_query"}
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some clients on Windows begin with it; it may be ignored (RFC 8259, 8.1)
-_METHODS_OWN = frozenset({"self", "kind", "content"})  # names that the methods called have taken
+_METHODS_OWN = frozenset({"self", "kind", "content"})  # parameters of the methods that are called
 
-# Of a handler, in one request. They are described, and not checked here: an endpoint has limits of its own.
+# The limits of a request to a handler. They are described, but not checked here: endpoints have limits of their own.
 MOST_CHOICES, MOST_PROMPTS = 128, 2048
 
 Count: TypeAlias = Annotated[int, Meta(ge=1)]
@@ -64,12 +64,12 @@ class CompletionRequest(Struct, kw_only=True):
 
     @property
     def include_usage(self) -> bool:
-        """Whether the stream's last chunk shall say how many tokens were used."""
+        """Whether the client wants the usage in the stream's last chunk."""
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
     @property
     def running_usage(self) -> bool:
-        """Whether each chunk shall say how many were used so far, as vLLM has it; that goes with `include_usage`."""
+        """Whether it wants the usage so far in every chunk, as in vLLM's API; needs `include_usage`."""
         return self.include_usage and self.stream_options is not None and bool(self.stream_options.continuous_usage_stats)
 
 
@@ -147,13 +147,13 @@ def parse_body(body: bytes, cls: type[R]) -> tuple[R, dict[str, Any]]:
     """A request's body, as a `cls` and as it came.
 
     Raises:
-        BadRequestError: it is not JSON, or not that of a `cls`; `param` is the path of the field that is wrong.
+        BadRequestError: it is not JSON, or does not fit a `cls`; `param` is the path of the field that is wrong.
     """
     return checked(json_in(body), cls)
 
 
 def json_in(body: bytes) -> Any:
-    """What a request's body says.
+    """Decode a request's body.
 
     Raises:
         BadRequestError: it is not JSON.
@@ -165,10 +165,10 @@ def json_in(body: bytes) -> Any:
 
 
 def checked(fields: Any, cls: type[R], *, are_texts: bool = False) -> tuple[R, dict[str, Any]]:
-    """Fields as a `cls`, and as they came; where they came as texts, those that a `cls` names as what they stand for.
+    """Fields as a `cls`, and as they came; but if `are_texts`, those that a `cls` names are converted from texts in both.
 
     Raises:
-        BadRequestError: they are not those of a `cls`.
+        BadRequestError: they do not fit a `cls`.
     """
     try:
         request = msgspec.convert(fields, cls, strict=not are_texts)
@@ -176,12 +176,12 @@ def checked(fields: Any, cls: type[R], *, are_texts: bool = False) -> tuple[R, d
             fields |= {name: getattr(request, name) for name in cls.__struct_fields__ if name in fields}
         return request, fields
     except (msgspec.ValidationError, RecursionError) as error:
-        param, message = _complaint(str(error))
+        param, message = _param_and_message(str(error))
         raise BadRequestError(message, param=param) from None
 
 
 def as_keywords(_: Struct, fields: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a body that says things as calls do, as keywords for one, but for the model and the stream, which are the server's to see to."""
+    """The keywords of a call for a body whose fields have the same names; `model` and `stream` are the server's to set."""
     keywords: dict[str, Any] = {}
     others: dict[str, Any] = {}
     for name, value in fields.items():
@@ -194,7 +194,7 @@ def as_keywords(_: Struct, fields: dict[str, Any]) -> dict[str, Any]:
     return keywords
 
 
-def _complaint(text: str) -> tuple[str | None, str]:
+def _param_and_message(text: str) -> tuple[str | None, str]:
     """msgspec's sentence, such as "Expected `str`, got `int` - at `$.messages[0].role`", as (field's path, message)."""
     what, _, where = text.partition(" - at `$")
     path = where.removesuffix("`").removeprefix(".")

@@ -1,4 +1,4 @@
-"""`POST /v1/responses`: what of the Responses API is this server's; the rest is in `wire.responses`."""
+"""`POST /v1/responses`: the server's part of the Responses API; requests and events are in `wire.responses`."""
 
 import re
 from typing import Any, Final
@@ -28,15 +28,15 @@ class ResponsesEvents(EventEncoder):
         self._model = model
 
     def passed_on(self, sent: Sent) -> bytes:
-        """See `Events`."""
+        """See `PassingEvents`."""
         return sent.data
 
     def go_on(self, answer: object, sent: bytes) -> None:
-        """See `Events`: what ends a response has all of it, and the next number."""
+        """See `PassingEvents`: the event that ends a response has all of the response, and the next number."""
         if isinstance(answer, ModelResponse):
             for chunk in response_chunks(answer):
                 self.encode(chunk)
-        self.encode("")  # it has begun, whatever came of it
+        self.encode("")  # the response has begun, even if nothing of it arrived
         numbers = _NUMBER.findall(sent)
         self._number = int(numbers[-1]) + 1 if numbers else self._number
 
@@ -57,5 +57,5 @@ def response_body(response: ModelResponse, model: Model, request: ResponsesReque
 
 
 def response_tokens_body(count: TokenCount, *_: object) -> bytes:
-    """The body of a number of tokens."""
+    """The body of a token count."""
     return msgspec.json.encode({"object": "response.input_tokens", "input_tokens": count.input_tokens})

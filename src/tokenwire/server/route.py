@@ -1,6 +1,6 @@
-"""What a route is: one path of the endpoint, and what the app, the figures and the description need to know of it.
+"""A route: one path of the endpoint, and what the app, the metrics and the description need to know about it.
 
-The list of them is `routes.ROUTES`.
+`routes.ROUTES` lists them all.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -30,7 +30,7 @@ class Events(Protocol):
     """Encodes the chunks of one stream as the events of one API; `encode` takes bare text and additions too.
 
     Attributes:
-        keep_alive: what is sent when the handler has been silent for long; clients skip it.
+        keep_alive: is sent when the handler has been silent for long; clients skip it.
     """
 
     keep_alive: bytes
@@ -39,29 +39,29 @@ class Events(Protocol):
     def ending(self, usage: Usage | None) -> bytes: ...  # noqa: D102
 
     def error_event(self, refusal: Refusal) -> bytes:
-        """What ends a stream that failed, after all that was encoded before."""
+        """The event that ends a stream which failed, after all that was encoded before."""
         ...
 
 
 class PassingEvents(Events, Protocol):
-    """The same of an API that endpoints speak too, whose own events go on."""
+    """The same for an API that endpoints speak too: their events are passed on."""
 
     def passed_on(self, sent: Sent) -> bytes:
-        """What goes on of events that an endpoint sent, which speaks this API."""
+        """The bytes to send for an endpoint's events; the endpoint speaks this API."""
         ...
 
     def go_on(self, answer: Any, sent: bytes) -> None:
-        """Such an endpoint has failed. What `error_event` says comes after its own events.
+        """Prepare for `error_event` after an endpoint's own events: such an endpoint has failed.
 
         Args:
-            answer: as much as came of it.
+            answer: the endpoint's answer, as far as it arrived.
             sent: the latest events that were passed on.
         """
         ...
 
 
 def plain_refusal(refusal: Refusal, _: str) -> tuple[int, bytes]:
-    """A refusal as OpenAI has it."""
+    """A refusal in OpenAI's form, as status and body."""
     return refusal.status, refusal.body()
 
 
@@ -71,17 +71,17 @@ class ModelCall(Struct, frozen=True):
     Attributes:
         request: checks the request's body.
         dialect: the API's name, for endpoints that speak the same one; "" where nothing is passed on.
-        content: the name of the keyword that the model answers.
-        call: what is called: a method of `AsyncClient`.
+        content: the name of the keyword for what the model answers, such as "messages".
+        call: the method of `AsyncClient` that is called.
         body: encodes a whole answer, given the model and the request.
-        events: makes what encodes a stream, given the model and the request; None where the answer can't be streamed. With a
-            `dialect`, that is a `PassingEvents`.
-        keywords: what is called with, given the request and its fields as they came: the content and all that goes with
-            it, but for the model and `stream`. It may raise `BadRequestError` for what the call can't say.
-        told: what the description says of the events.
+        events: makes the encoder of a stream, given the model and the request; None if the answer can't be streamed. With a
+            `dialect`, the encoder is a `PassingEvents`.
+        keywords: makes the call's keywords, without `model` and `stream`, given the request and its fields as they came. It may
+            raise `BadRequestError` for what a call can't express.
+        about_events: what the description says about the events.
         is_form: whether requests are forms, with files in them.
-        plain: the same keywords for an endpoint that speaks another dialect, which may refuse what it does not know, and
-            the names of what was left out; None where that is never so.
+        plain: makes from these keywords the ones for an endpoint of another dialect, which may refuse what it does not know,
+            and the names of those that were left out; None if all endpoints get the same keywords.
     """
 
     request: type[Struct]
@@ -90,29 +90,29 @@ class ModelCall(Struct, frozen=True):
     body: Callable[[Any, Model, Any], bytes]
     events: Callable[[Model, Any], Events] | None = None
     keywords: Callable[[Any, dict[str, Any]], dict[str, Any]] = as_keywords
-    told: str = CHUNKS
+    about_events: str = CHUNKS
     plain: Plain | None = None
     is_form: bool = False
     dialect: str = ""
 
 
 class About(Struct, frozen=True):
-    """What an app can tell about itself.
+    """What the app's own answers, such as its description, are made from.
 
     Attributes:
-        models, routes: those that it has.
+        models, routes: those of the app.
         with_keys: whether clients must send a key.
-        figures: what Prometheus reads: a body and its media type.
+        metrics: returns what Prometheus reads: a body and its media type.
     """
 
     models: Models
     routes: "tuple[Route, ...]"
     with_keys: bool
-    figures: Callable[[], tuple[bytes, str]]
+    metrics: Callable[[], tuple[bytes, str]]
 
 
 class Schema(Struct, frozen=True):
-    """What a response holds, as JSON Schema has it, under a name."""
+    """The content of a response, as a JSON Schema with a name."""
 
     name: str
     definition: dict[str, Any]
@@ -145,18 +145,18 @@ class Route(Struct, frozen=True):
     """One method of one path.
 
     Attributes:
-        path: without a version prefix; a last part in braces stands for any text, slashes included. The figures have it as
-            their label.
-        answer: a model's, or the app's own: a function of the app and of the text for the part in braces, which returns a
-            body and its media type.
-        operation: its name in the description.
-        summary: one sentence.
-        returns: None for a route that is not described.
-        needs_key: whether clients must send a key, where the app has keys.
-        refusal: how its clients are told what went wrong: the status and the body, given the refusal and the request's id.
-        failure: what its refusals hold.
-        id_headers: where they look for the request's id.
-        headers: those of an answer of the app's own.
+        path: without a version prefix; a last part in braces stands for any text, slashes included. It is a label of the
+            metrics.
+        answer: a model's; or the app's own: a function that is given the app's `About` and the text for the part in braces, and
+            returns a body and its media type.
+        operation: the route's name in the description.
+        summary: one sentence for the description.
+        returns: the content of an answer; None for a route that is not in the description.
+        needs_key: whether clients must send a key, if the app has keys.
+        refusal: encodes an error: returns the status and the body, given the refusal and the request's id.
+        failure: the content of the body of such an error.
+        id_headers: the headers of the response that have the request's id.
+        headers: further headers of the app's own answer.
     """
 
     method: str
@@ -176,11 +176,11 @@ class Route(Struct, frozen=True):
         """The path up to the part in braces."""
         return self.path.partition("{")[0]
 
-    def leads_from(self, path: str) -> bool:
+    def matches(self, path: str) -> bool:
         """Whether this is a route of that path."""
         return path == self.path or (self.path.endswith("}") and path.startswith(self.prefix))
 
 
 def methods_at(path: str, routes: Iterable[Route]) -> dict[str, Route]:
     """The routes of a path, by their methods."""
-    return {route.method: route for route in routes if route.leads_from(path)}
+    return {route.method: route for route in routes if route.matches(path)}

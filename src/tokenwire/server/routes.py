@@ -1,5 +1,5 @@
-"""All routes of the endpoint. Each path is written here and nowhere else: the app finds its way by this list, the figures
-take their labels from it, and the description is made of it.
+"""All routes of the endpoint. Each path is written only here: the app, the labels of the metrics and the description are made
+from this list.
 
 A new endpoint is one more route, with a struct that checks its requests (`requests`) and encoders for its answers
 (`bodies`, `events`).
@@ -52,7 +52,7 @@ def _json(value: object) -> tuple[bytes, str]:
 
 
 def refusal_at(path: str, headers: Mapping[bytes, bytes]) -> Callable[[Refusal, str], tuple[int, bytes]]:
-    """How clients are told what went wrong where no route leads: as those of the API have it whose paths these would be."""
+    """The encoder of errors for a path without a route: that of the API to which the path or the headers belong."""
     is_messages = path.startswith("/messages/") or b"anthropic-version" in headers
     return messages_refusal if is_messages else plain_refusal
 
@@ -172,7 +172,7 @@ ROUTES = (
         "/images/edits",
         ModelCall(ImageEditRequest, "prompt", AsyncClient.aimage_edit, image_body, is_form=True),
         "editImage",
-        "Change images, or make new ones of them.",
+        "Change images, or make new ones from them.",
         IMAGES,
     ),
     Route(
@@ -183,18 +183,20 @@ ROUTES = (
         "/models/{model}",
         lambda app, name: _json(app.models.entry(app.models.find(name))),
         "retrieveModel",
-        "One of them.",
+        "One of the models that are served.",
         MODEL,
     ),
     Route("GET", "/health", lambda *_: _ALIVE, "health", "Whether the server runs.", HEALTH, needs_key=False),
-    Route("GET", "/ping", lambda *_: _ALIVE, "ping", "Whether the server runs, for who has a key.", HEALTH),
+    Route("GET", "/ping", lambda *_: _ALIVE, "ping", "Whether the server runs; needs a key.", HEALTH),
     Route("GET", "/version", lambda *_: _json({"version": __version__}), "version", "The version of this server.", VERSION),
     Route("GET", "/openapi.json", lambda app, _: _json(describe(app)), "describe", "This description.", None),
-    Route("GET", "/docs", _DOCS.answer, "docs", "This description, to be read.", None, needs_key=False, headers=_DOCS.headers),
+    Route(
+        "GET", "/docs", _DOCS.answer, "docs", "This description, as a web page.", None, needs_key=False, headers=_DOCS.headers
+    ),
 )
 
-# What is at the front: some clients look there whether anybody is in.
-FRONT = Route("GET", "/", lambda *_: _json({"name": "tokenwire"}), "front", "What this is.", None, needs_key=False)
+# The answer at `/`: some clients check there whether a server runs.
+FRONT = Route("GET", "/", lambda *_: _json({"name": "tokenwire"}), "front", "The name of this server.", None, needs_key=False)
 PAGE = Route("GET", "/", _PAGE.answer, "page", "A page to try the models on.", None, needs_key=False, headers=_PAGE.headers)
 
-METRICS = Route("GET", "/metrics", lambda app, _: app.figures(), "metrics", "Figures, as Prometheus reads them.", FIGURES)
+METRICS = Route("GET", "/metrics", lambda app, _: app.metrics(), "metrics", "Metrics, as Prometheus reads them.", FIGURES)

@@ -1,7 +1,7 @@
-"""The calls that answer one request, when it takes several; `plans` says which.
+"""Several calls that answer one request; `plans` decides which.
 
-They run in task groups of the request's own task, a few at a time, in the order of the prompts. When one fails, the others
-are cancelled, and the request fails.
+They run in task groups of the request's own task, a few at a time, and begin in the order of the prompts. When one fails, the
+others are cancelled, and the request fails.
 """
 
 from collections.abc import Awaitable, Callable, Iterable
@@ -32,11 +32,11 @@ AT_ONCE = 8  # calls for one request
 
 
 class Several:
-    """The calls of one plan, to be made once.
+    """Makes the calls of one plan, once.
 
     Args:
-        call: what is called with the plan's keywords.
-        slots: one of them is taken for the first call; how many are free says how many may run at the same time.
+        call: is called with the plan's keywords.
+        slots: the request holds one of them, for its first call; as many more calls may run at the same time as are free.
     """
 
     def __init__(self, call: Callable[..., Awaitable[Any]], plan: Plan, slots: Slots) -> None:
@@ -45,11 +45,11 @@ class Several:
         self._places = anyio.CapacityLimiter(1)
         self._sending = anyio.Lock()
         self._usages: list[Usage | None] = []
-        self._begun: set[int] = set()  # the choices of which there is something
-        self._proven: set[int] = set()  # those that have log probabilities
+        self._begun: set[int] = set()  # the indexes of choices that have begun
+        self._proven: set[int] = set()  # the indexes of choices that have log probabilities
 
     async def whole(self) -> Any:
-        """All answers as one; raises what the first call raises that fails."""
+        """All answers as one. Raises the error of the first call that fails."""
         answers = await self._for_each_prompt([partial(self._answers, prompt) for prompt in self._plan.prompts])
         parts = [part for of_prompt in answers for part in of_prompt]
         placed = [choice for number, of_prompt in enumerate(answers) for choice in self._placed_whole(number, of_prompt)]
@@ -59,7 +59,7 @@ class Several:
         return parts[0].model_copy(update={"choices": placed, "usage": usage})
 
     async def stream(self, visit: Visit, new_events: Callable[..., Events]) -> None:
-        """Send all chunks as they come, and the end; raises what the first call raises that fails."""
+        """Send all chunks as they come, and the end of the stream. Raises the error of the first call that fails."""
         events = visit.events = new_events()
         relay = partial(self._relay_prompt, visit, events)
         await self._for_each_prompt([partial(relay, number, prompt) for number, prompt in enumerate(self._plan.prompts)])
@@ -67,7 +67,7 @@ class Several:
         visit.end("complete")
 
     async def _answers(self, prompt: object, place: "Place") -> list[Any]:
-        """Those to one prompt, with `n` choices in all."""
+        """The answers to one prompt, with `n` choices in all."""
         first = await self._answer(prompt, place)
         missing = self._plan.n - max(len(first.choices), 1)
         return [first, *await self._together(partial(self._answer, prompt, n=None) for _ in range(missing))]
@@ -100,13 +100,13 @@ class Several:
         return {**self._plan.keywords, self._plan.content: prompt, **others}
 
     def _placed_whole(self, number: int, parts: list[Any]) -> list[Any]:
-        """The choices of one prompt's answers, numbered. What a handler leaves at 0 stands where it stands."""
+        """The choices of one prompt's answers, numbered. Those that a handler leaves at index 0 stay in their order."""
         choices = [choice for part in parts for choice in sorted(part.choices, key=lambda choice: choice.index or 0)]
         start = number * self._plan.n
         return [self._placed(number, choice, start + position) for position, choice in enumerate(choices)]
 
     def _placed(self, number: int, choice: Any, index: int) -> Any:
-        """A choice, or the next piece of one, at its place among all; the handler's own object is not changed."""
+        """A copy of a choice, or of the next piece of one, with its index among all choices."""
         plan = self._plan
         if len(plan.prompts) > 1 and index // plan.n != number:
             raise APIResponseValidationError(f"an answer to one of several prompts has more than n={plan.n} choices")
@@ -132,7 +132,7 @@ class Several:
             return await self._together(works)
 
     async def _together(self, works: Iterable[Callable[["Place"], Awaitable[T]]]) -> list[T]:
-        """What they return, in order; each is begun when there is a place for its first call.
+        """Run all works, each as soon as there is a place for its first call. Returns their results, in order.
 
         When one fails, the others are cancelled, and its error is raised.
         """
@@ -149,7 +149,7 @@ class Several:
         async with anyio.create_task_group() as tasks:
             for index, work in enumerate(works):
                 place = Place(self._places)
-                await self._places.acquire_on_behalf_of(place)  # here, for tasks begin in any order
+                await self._places.acquire_on_behalf_of(place)  # here, since tasks begin in any order
                 results.append(None)
                 tasks.start_soon(run, work, place, index)
         if failures:
@@ -158,7 +158,7 @@ class Several:
 
 
 class Place:
-    """Room for one call, given back at the end of the context."""
+    """A place for one call, given back at the end of the context."""
 
     def __init__(self, places: anyio.CapacityLimiter) -> None:
         self._places = places
@@ -170,13 +170,13 @@ class Place:
 
 
 def summed(usages: list[Usage | None]) -> Usage | None:
-    """What all have used; None where one does not say."""
-    said = [usage.model_dump(exclude_none=True) for usage in usages if usage is not None]
-    return Usage(**_sum(said)) if said and len(said) == len(usages) else None
+    """The sum of all usages; None if one is missing."""
+    known = [usage.model_dump(exclude_none=True) for usage in usages if usage is not None]
+    return Usage(**_sum(known)) if known and len(known) == len(usages) else None
 
 
 def _sum(values: list[Any]) -> Any:
-    """The sum of numbers, and of objects field by field; None where one has no number."""
+    """The sum of numbers, and of objects field by field; None if a value is not a number."""
     if all(isinstance(value, dict) for value in values):
         fields = {name: _sum([value.get(name) for value in values]) for name in values[0]}
         return {name: value for name, value in fields.items() if value is not None}

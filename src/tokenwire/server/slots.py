@@ -1,7 +1,7 @@
-"""How many calls of models are under way, how many may be, and how many may wait for their turn.
+"""Limits how many calls of models run at the same time, and how many wait.
 
-A place that becomes free is handed to the one that has waited longest; nobody who comes later finds it free. Who leaves
-the queue, whenever that is, takes no place with them.
+A slot that becomes free is handed to the call that has waited longest, so that no later call can take it. A call that leaves
+the queue, at whatever time, leaves no slot occupied.
 """
 
 from collections import OrderedDict
@@ -16,7 +16,7 @@ RETRY_AFTER = 1.0  # seconds
 
 
 class Slots:
-    """Room for the calls of one app.
+    """The slots for the calls of one app; each call that runs holds one.
 
     Args:
         most: how many there are; None for no limit.
@@ -29,36 +29,36 @@ class Slots:
     def __init__(self, most: int | None, most_waiting: int = 0) -> None:
         self.taken: int = 0
         self._most, self._most_waiting = most, most_waiting
-        self._queue: OrderedDict[Turn, None] = OrderedDict()
-        self._became_idle: anyio.Event | None = None  # while somebody waits for it
+        self._queue: OrderedDict[Waiter, None] = OrderedDict()
+        self._became_idle: anyio.Event | None = None  # None until `until_idle` waits for it
 
-    def take(self) -> "Turn | None":
-        """Take one, which `end` gives back; or, where none is free, a place in the queue, with which it is to be called.
+    def acquire(self) -> "Waiter | None":
+        """Take a slot and return None; if none is free, join the queue. Pass what this returns to `release`.
 
         Raises:
-            RateLimitError: too many wait already.
+            RateLimitError: too many calls wait already.
         """
         if self._most is None or self.taken < self._most:
             self.taken += 1
             return None
         if len(self._queue) >= self._most_waiting:
             raise too_many("too many requests are under way; try again in a moment")
-        turn = Turn()
-        self._queue[turn] = None
-        return turn
+        waiter = Waiter()
+        self._queue[waiter] = None
+        return waiter
 
     @contextmanager
     def up_to(self, count: int) -> Generator[int, None, None]:
-        """Take as many of `count` as are free, which may be none, and say how many."""
+        """Hold up to `count` slots, as many as are free, and return how many."""
         taken = count if self._most is None else min(count, max(self._most - self.taken, 0))
         self.taken += taken
         try:
             yield taken
         finally:
-            self.give_back(taken)
+            self._give_back(taken)
 
     def headers(self) -> tuple[tuple[bytes, bytes], ...]:
-        """What tells clients how much room there is, under the names that OpenAI has for it; empty where there is no limit."""
+        """OpenAI's headers that say how many calls are possible now; empty if there is no limit."""
         if self._most is None:
             return ()
         free = max(self._most - self.taken, 0)
@@ -69,49 +69,49 @@ class Slots:
         )
 
     async def until_idle(self) -> None:
-        """Wait until none is taken."""
+        """Wait until no call runs."""
         if self.taken:
             self._became_idle = anyio.Event()
             await self._became_idle.wait()
 
-    def end(self, turn: "Turn | None") -> None:
-        """A call is over, or will not wait any longer."""
-        if turn is None or turn.has_come:
-            self.give_back()
+    def release(self, waiter: "Waiter | None") -> None:
+        """Give a call's slot back, or leave the queue."""
+        if waiter is None or waiter.has_slot:
+            self._give_back(1)
         else:
-            del self._queue[turn]
+            del self._queue[waiter]
 
-    def give_back(self, count: int = 1) -> None:
-        """So many are free again: those that have waited longest have them first."""
+    def _give_back(self, count: int) -> None:
+        """Hand slots to the calls that have waited longest; the others are free again."""
         while count and self._queue:
-            self._queue.popitem(last=False)[0].begin()
+            self._queue.popitem(last=False)[0].give_slot()
             count -= 1
         self.taken -= count
         if not self.taken and self._became_idle is not None:
             self._became_idle.set()
 
 
-class Turn:
-    """A call's place in the queue.
+class Waiter:
+    """A call in the queue.
 
     Attributes:
-        has_come: whether it has a slot.
+        has_slot: whether it has been given a slot.
     """
 
     def __init__(self) -> None:
-        self.has_come: bool = False
-        self._came = anyio.Event()
+        self.has_slot: bool = False
+        self._got_slot = anyio.Event()
 
-    def begin(self) -> None:
-        """Take the slot that was somebody else's."""
-        self.has_come = True
-        self._came.set()
+    def give_slot(self) -> None:
+        """Give it a slot, and wake it."""
+        self.has_slot = True
+        self._got_slot.set()
 
-    async def come(self) -> None:
-        """Wait until it has one."""
-        await self._came.wait()
+    async def wait(self) -> None:
+        """Wait until it has a slot."""
+        await self._got_slot.wait()
 
 
 def too_many(message: str) -> RateLimitError:
-    """The error for a call that there is no room for now."""
+    """The error for a call for which no slot is free now."""
     return RateLimitError(message, code="too_many_requests", retry_after=RETRY_AFTER)

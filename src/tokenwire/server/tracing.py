@@ -1,4 +1,4 @@
-"""OpenTelemetry's span of a request, where the application has set that up."""
+"""OpenTelemetry's span of a request, if the application has set OpenTelemetry up."""
 
 import logging
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ logger: logging.Logger = logging.getLogger("tokenwire.server")
 
 
 def begin(visit: Visit) -> "ServerSpan | None":
-    """The span of a request that has come, which is the current one until it ends; None where there is to be none."""
+    """Begin the span of a request, which is the current one until it ends; None if there is to be none."""
     if not opentelemetry_is_loaded():
         return None
     from .._otel.server import server_span
@@ -27,7 +27,7 @@ def begin(visit: Visit) -> "ServerSpan | None":
 
 
 def end(span: "ServerSpan", visit: Visit) -> None:
-    """The request is answered, or will never be."""
+    """End the span of a request, answered or not."""
     version = "/v1" if "/v1/" in visit.asked else ""
     route = None if visit.route is None else f"{version}{visit.route.path}"
     span.end(route, visit.status, visit.outcome or "cancelled")

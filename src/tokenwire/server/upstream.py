@@ -1,14 +1,14 @@
-"""What of an endpoint's response goes on to the client, beside the body."""
+"""The headers of an endpoint's response that are passed on to the client."""
 
 from collections.abc import Mapping
 
-# Headers by which clients pace themselves, retry, and are found again; names in lower case.
+# Headers about rate limits, retries and the request's id; names in lower case.
 _PREFIXES = ("x-ratelimit-", "x-rate-limit-", "anthropic-ratelimit-", "ratelimit")
 _NAMES = frozenset("retry-after retry-after-ms x-should-retry request-id x-amzn-requestid apim-request-id".split())
 
 
 def passed_on(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """Those of an endpoint's headers that say as much to the client."""
+    """The endpoint's headers that are also true for the client."""
     return [
         (name.encode("latin-1"), value.encode("latin-1", "replace"))
         for name, value in headers.items()
@@ -17,5 +17,5 @@ def passed_on(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
 
 
 def is_safe(text: str) -> bool:
-    """Whether a text can stand in a response's head: a handler may have made it up."""
+    """Whether a text can be sent in a header: it may come from a handler."""
     return text.isascii() and text.isprintable()

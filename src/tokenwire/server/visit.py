@@ -1,12 +1,12 @@
-"""The client at the other end of one HTTP request, as ASGI has it.
+"""One HTTP request and its client, over ASGI.
 
-It can leave at any moment: what takes long is run by `while_connected`, beside one task that waits for the
-client's leaving and, once a stream has begun, sends a comment whenever the handler has been silent for long. That task
-is the only thing a request costs beyond its own work, and begins when this first waits for something: before, nobody could
-tell that the client has left. A chunk costs no task, timer or lock.
+The client can leave at any moment. So `while_connected` runs the work that takes long, and next to it a task that waits until
+the client leaves and, once a stream has begun, sends a comment whenever the handler has been silent for long. This task is all
+that a request costs beyond its own work. It begins when the work first waits for something: before that, nothing could notice
+that the client has left. A chunk costs no task, timer or lock.
 
-The first chunk of a stream is sent at once. Those that a handler makes after it without waiting for anything are sent
-together when it waits: each would cost a system call, which is more than all else that is done for it.
+The first chunk of a stream is sent at once. Those that a handler makes after it without waiting are sent together when it
+waits: a system call for each would cost more than everything else that is done for it.
 """
 
 import time
@@ -36,7 +36,7 @@ T = TypeVar("T")
 CLIENTS_ID, MOST_ID = b"x-request-id", 200  # characters
 ROOM = b"x-ratelimit-"
 MOST_HELD = 16 * 1024  # bytes of a stream's chunks that wait to be sent together
-OPENING_SECONDS = 5.0  # how long the head of an answer may take that is sent before its first chunk
+OPENING_SECONDS = 5.0  # to send the head of an answer before its first chunk
 
 Scope: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -46,12 +46,12 @@ Outcome: TypeAlias = Literal["complete", "truncated", "error", "cancelled"]
 EVENT_STREAM = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
-    (b"x-accel-buffering", b"no"),  # nginx would hold the events back
+    (b"x-accel-buffering", b"no"),  # nginx would buffer the events
 )
 
 
 class _Held:
-    """What is awaited where there is nothing to wait for."""
+    """An awaitable that is already done."""
 
     def __await__(self) -> Generator[Any, Any, None]:
         return
@@ -62,29 +62,28 @@ HELD = _Held()
 
 
 class ClientLeft(Exception):
-    """The client has closed the connection; there is nobody to answer."""
+    """The client has closed the connection, and can't be answered."""
 
 
 class Visit:
-    """One client's request, and what has become of it.
+    """One client's request, and how far it has been answered.
 
     Attributes:
         scope: the request's, as ASGI has it.
-        method, path: of the request; the path without a version prefix and without where the app is mounted.
-        asked: the path as the client has it.
+        method, path: the request's; the path without a version prefix and without the path at which the app is mounted.
+        asked: the path as the client sent it.
         headers: the request's, names in lower case; of several with one name the last.
-        client_id: the client's own id for the request, its `x-request-id`; None where it sent none that can be sent on.
-        request_id: sent as `x-request-id`: the client's own, or a new one; that of the endpoint behind this one, once it has
-            answered with one.
-        room: headers that tell the client how much room there is, sent where no endpoint says so.
-        route: the one that the path leads to, None until it is known, or where nothing is there.
-        model: the model asked for, None until it is known to be one that is served: a client can ask for anything.
-        events: encodes the stream that answers; None until there is one.
+        client_id: the client's own id for the request, its `x-request-id`; None if it sent none, or one that can't be sent on.
+        request_id: sent as `x-request-id`: the client's own, or a new one; an endpoint's, once it has answered with one.
+        room: headers that say how many calls are possible now, sent unless an endpoint has sent its own.
+        route: the route of the path; None until it is known, and if there is none.
+        model: the model that is asked for; None until it is known to be served, since a client can ask for any name.
+        events: the encoder of the stream that answers; None until there is one.
         status: of the response, None until it has begun.
         started_at, first_chunk_at, ended_at: `time.monotonic()` values, None for what has not happened.
-        uploads: the files that the request brought; closed when it ends.
+        uploads: the files in the request; closed when it ends.
         chunks: how many chunks of a stream have been sent.
-        has_left: whether the client was seen to leave.
+        has_left: whether the client is known to have left.
         outcome: "complete", "truncated", "error" or "cancelled" (the client left), None while it goes on.
     """
 
@@ -112,13 +111,13 @@ class Visit:
         self._body: bytes | None = None  # once it has been read ahead
         self._passed_on: list[tuple[bytes, bytes]] = []
         self._sending = self._is_ending = False
-        self._comment_sent: anyio.Event | None = None  # while a comment is on its way
+        self._comment_sent: anyio.Event | None = None  # set when it has been sent; None while no comment is being sent
         self._held: list[bytes] = []  # chunks to be sent before the work of `while_connected` waits
         self._held_bytes = 0
         self._may_hold = False
 
     def client_request(self, body: dict[str, Any]) -> ClientRequest:
-        """What a handler may know of the client."""
+        """What a handler may know about the client."""
         scope, client = self.scope, self.scope.get("client")
         headers = {
             name.decode("latin-1"): text.decode("latin-1") for name, text in self.headers.items() if name not in SECRET_HEADERS
@@ -131,30 +130,30 @@ class Visit:
         return ClientRequest(self.request_id, self.method, url, headers, client[0] if client else None, body)
 
     def relay(self, headers: Mapping[str, str], request_id: str | None) -> None:
-        """Answer with what an endpoint says in its headers, names in lower case, and with its id for the request."""
+        """Answer with the headers that an endpoint sent, names in lower case, and with its id for the request."""
         self._passed_on = passed_on(headers)
         if request_id is not None and is_safe(request_id):
             self.request_id = request_id
 
     def end(self, outcome: Outcome) -> None:
-        """Say how it ended; the first word counts."""
+        """Set how it ended, unless that is set already."""
         if self.outcome is None:
             self.outcome, self.ended_at = outcome, time.monotonic()
 
     async def read_ahead(self, max_bytes: int) -> None:
-        """Read the body before it is needed, so that the client's leaving can be waited for; as `read`."""
+        """Read the body before it is needed: the client's leaving can only be noticed after the body. Raises as `read`."""
         self._body = await self.read(max_bytes)
 
     async def read(self, max_bytes: int) -> bytes:
         """The request's body, decompressed.
 
         Raises:
-            BadRequestError: it is longer than `max_bytes`, as it came or decompressed (413), compressed in a way that is not
-                known here (415), or not what its `content-encoding` says.
-            ClientLeft: it never came to its end.
+            BadRequestError: it is longer than `max_bytes`, as it came or decompressed (413), has a `content-encoding` that is
+                not supported (415), or is not encoded that way.
+            ClientLeft: the client left before the end of the body.
         """
         if self._body is not None:
-            body, self._body = self._body, None  # it need not stay as long as the answer takes
+            body, self._body = self._body, None  # free it: the answer may take long
             return body
         length, encoding = self.headers.get(b"content-length", b""), self.headers.get(b"content-encoding")
         if length.isdigit() and int(length) > max_bytes:
@@ -175,7 +174,7 @@ class Visit:
         return body if undo is None else await undo(body)
 
     async def next_piece(self, max_bytes: int) -> tuple[bytes, bool]:
-        """The next bytes of the request's body, and whether there are more; all at once where the client compressed them.
+        """The next bytes of the request's body, and whether there are more; all at once if the client compressed them.
 
         Raises: as `read`.
         """
@@ -195,9 +194,9 @@ class Visit:
         await self._send_body(body, more=False)
 
     async def send_event(self, data: bytes, chunks: int = 1) -> None:
-        """Send the bytes of a stream's next chunks, if there are any; waits for a slow reader.
+        """Send the bytes of a stream's next chunks, if there are any; waits for a client that reads slowly.
 
-        The response's head is sent before the first.
+        The response's head is sent before the first of them.
         """
         if not data:
             return
@@ -210,7 +209,7 @@ class Visit:
         await self._rest_of_event(self._send({"type": "http.response.body", "body": data, "more_body": True}), chunks)
 
     def send_soon(self, data: bytes, chunks: int) -> Awaitable[None]:
-        """As `send_event`, from the task that runs the work of `while_connected`: at the latest when this waits for something."""
+        """As `send_event`, but at the latest when the work of `while_connected` waits. Only for the task of that work."""
         if self.first_chunk_at is None or not self._may_hold:
             return self.send_event(data, chunks)
         if data:
@@ -222,7 +221,7 @@ class Visit:
         return HELD
 
     def send_now(self, data: bytes, chunks: int) -> Awaitable[None]:
-        """As `send_soon`; where the server takes the bytes without waiting, that is done when this returns."""
+        """As `send_soon`; but if the ASGI server takes the bytes without waiting, they are sent when this returns."""
         if self.first_chunk_at is None or not data or self._comment_sent is not None or self._held:
             return self.send_soon(data, chunks)
         sending = self._send({"type": "http.response.body", "body": data, "more_body": True})
@@ -247,9 +246,9 @@ class Visit:
         self.chunks += chunks
 
     async def open(self, events: Events) -> None:
-        """Begin a stream before its first chunk, with a comment; nothing happens where it has begun.
+        """Begin a stream before its first chunk, with a comment; does nothing if it has begun.
 
-        Once begun it is done to the end, as nobody could tell how much of it was sent, but that may not take long.
+        Cancellation does not interrupt this, for at most `OPENING_SECONDS`: it would be unknown how much was sent.
         """
         if self.status is not None:
             return
@@ -264,7 +263,7 @@ class Visit:
             self._comment_sent = None
 
     async def end_stream(self, data: bytes) -> None:
-        """Send the last bytes of a stream. After that, servers say that the client has left."""
+        """Send the last bytes of a stream. After that, ASGI servers report that the client has left."""
         if self.status is None:
             await self._start(200, EVENT_STREAM)
         if self._comment_sent is not None:
@@ -275,17 +274,17 @@ class Visit:
     def while_connected(
         self, work: Callable[[], Coroutine[Any, Any, T]], keepalive_seconds: float | None = None
     ) -> Awaitable[T | None]:
-        """Run `work` for as long as the client is there; it is cancelled at once when the client leaves, and `has_left` says so.
+        """Run `work`, and return its result. When the client leaves, cancel it at once, set `has_left` and return None.
 
         Args:
-            work: raises what it likes.
-            keepalive_seconds: a stream that has begun is never silent for longer than this; None lets it be.
+            work: its errors are raised as they are.
+            keepalive_seconds: the longest silence in a stream that has begun: after it a comment is sent; None for no limit.
         """
         self._may_hold = _loops.sees_waits()
         return _loops.run_unless(partial(self._attend, keepalive_seconds), work, self._held, self._send_held)
 
     async def _send_held(self) -> bool:
-        """False where the client has left."""
+        """Send the chunks that are held. Returns False if the client has left."""
         if self._comment_sent is not None:
             await self._comment_sent.wait()
         self._sending = True
@@ -309,14 +308,14 @@ class Visit:
         return data
 
     async def _attend(self, keepalive_seconds: float | None) -> None:
-        """Wait until the client has left; twice in `keepalive_seconds`, look whether the stream has moved on."""
+        """Wait until the client has left; twice in `keepalive_seconds`, send a comment if no chunk was sent since."""
         tick = None if keepalive_seconds is None else keepalive_seconds / 2
         chunks_seen = 0
         while True:
             with anyio.move_on_after(tick):
                 message = await self._receive()
                 if message["type"] == "http.disconnect":
-                    if self._is_ending:  # all is said, and some servers report that while they send the last of it
+                    if self._is_ending:  # some servers report this while they send the last bytes
                         await anyio.sleep_forever()
                     self.has_left = True
                     return
@@ -336,7 +335,7 @@ class Visit:
 
     async def _start(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.status = status
-        self._sending = True  # no comment comes beside the head
+        self._sending = True  # no comment is sent before the head is
         id_headers = ID_HEADERS if self.route is None else self.route.id_headers
         request_id = self.request_id.encode()
         head = [*headers, *[(name, request_id) for name in id_headers]]
@@ -359,14 +358,14 @@ class Visit:
 
 
 def _id_in(headers: Mapping[bytes, bytes]) -> str | None:
-    """The id that a client gave to its request; None where it is none, or can't be sent."""
+    """The id that a client gave to its request; None if it gave none, or one that can't be sent."""
     given = headers.get(CLIENTS_ID, b"").decode("latin-1").strip()
     return given if 0 < len(given) <= MOST_ID and is_safe(given) else None
 
 
 def _path_of(scope: Scope) -> str:
     path: str = scope["path"]
-    mounted_at: str = scope.get("root_path", "").rstrip("/")  # ASGI has it in front of the path as well
+    mounted_at: str = scope.get("root_path", "").rstrip("/")  # in ASGI, the path begins with it too
     if path.startswith(f"{mounted_at}/"):
         path = path[len(mounted_at) :]
     return path.removeprefix("/v1") if path.startswith("/v1/") else path
