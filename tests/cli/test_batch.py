@@ -42,7 +42,7 @@ def test_all_lines_are_answered(lines: Any, tokenwire: Any, tmp_path: Path) -> N
         assert {request.json()["model"] for request in endpoint.requests} == {"m"}
         again = tokenwire(*lines(5), *to(endpoint, "-m", "m"))
         assert (again.status, len(endpoint.requests)) == (0, 5)
-    assert "5 were there before" in again.err
+    assert "5 were done before" in again.err
     assert sorted(result["custom_id"] for result in results(tmp_path)) == ["1", "2", "3", "4", "5"]
 
 
@@ -59,7 +59,7 @@ def test_failed_and_truncated_ones(lines: Any, tokenwire: Any, tmp_path: Path) -
     assert run.status == 1
     assert "1 failed, 1 truncated" in run.err
     assert "sk-secret" not in run.err
-    assert "the first that failed, line 2: openai/m: no" in run.err
+    assert "the first failure: line 2: openai/m: no" in run.err
     assert "--retry-failed" in run.err
     (failed,) = map(json.loads, (tmp_path / "errors.jsonl").read_text().splitlines())
     assert (failed["custom_id"], failed["response"]["status_code"]) == ("2", 400)
@@ -82,8 +82,8 @@ def test_failures_of_an_earlier_run(lines: Any, tokenwire: Any) -> None:
     with Endpoint(Reply(status=400, json={"error": {"message": "no"}})) as endpoint:
         tokenwire(*lines(1), *to(endpoint, "-m", "m"))
         run = tokenwire(*lines(1), *to(endpoint, "-m", "m"))
-    assert "the first that failed" not in run.err
-    assert "(--retry-failed asks again the lines that failed)" in run.err
+    assert "the first failure" not in run.err
+    assert "(run it again with --retry-failed to repeat the calls that failed)" in run.err
 
 
 def test_a_lines_own_model(lines: Any, tokenwire: Any) -> None:
@@ -125,7 +125,7 @@ def test_standard_streams(process: Any, tmp_path: Path) -> None:
         out, err = run.communicate(timeout=60)
     assert run.returncode == 0
     assert (json.loads(out)["label"], json.loads(out)["error"]) == (5, None)
-    assert b"standard output can't be gone on with" in err
+    assert b"a run that writes to standard output can't be resumed" in err
 
 
 # Ctrl-C.

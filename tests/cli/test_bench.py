@@ -92,7 +92,7 @@ def test_nothing_is_measured_where_the_warm_up_fails(tokenwire: Any, tmp_path: P
     with Endpoint(REFUSED) as endpoint:
         run = tokenwire(*to(endpoint, "--save", str(tmp_path / "found")))
         assert (run.status, len(endpoint.requests), run.out) == (1, 1, "")
-    assert run.err == "tokenwire: warm-up: nothing is measured, for it failed: openai/m: no such key: ***\n"
+    assert run.err == "tokenwire: the warm-up failed, so nothing is measured: openai/m: no such key: ***\n"
     assert [path.read_text() for path in tmp_path.iterdir()] == ["of another day"]
 
 
@@ -114,13 +114,13 @@ def test_a_missing_key_is_said(tokenwire: Any) -> None:
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        ([], "name either a model to measure (-m), or two results to --compare"),
+        ([], "name either a model to measure (-m MODEL), or two results to compare"),
         (["-m", "openai/m", "--compare", "a", "b"], "name either a model"),
-        (["--compare", "a", "b", "--save", "c"], "goes with no other option"),
-        (["-m", "openai/m", "--arrivals", "constant"], "--arrivals says how a --rate is spread"),
+        (["--compare", "a", "b", "--save", "c"], "--compare measures nothing, so no other option may be given with it"),
+        (["-m", "openai/m", "--arrivals", "constant"], "--arrivals needs --rate"),
         (["-m", "openai/m", "--concurrency", "0"], "argument --concurrency: must be 1 or more"),
         (["-m", "openai/m", "--rate", "1,x"], "argument --rate: must be a number, not 'x'"),
-        (["-m", "openai/m", "--rate", "1,2", "--concurrency", "1,2"], "either --concurrency or --rate"),
+        (["-m", "openai/m", "--rate", "1,2", "--concurrency", "1,2"], "only one of --concurrency and --rate"),
         (["-m", "openai/m", "--requests", "1", "--duration", "1"], "not allowed with argument"),
         (["-m", "openai/m", "--extra-body", "[]"], "must be a JSON object, not '[]'"),
         (["-m", "openai/m", "--goodput", "ttfb:3"], "ttft, tpot or e2el with milliseconds"),

@@ -101,7 +101,7 @@ def test_a_handler_answers(tokenwire: Callable[..., Any]) -> None:
     "events, out, remark",
     [
         ([chunk(finish_reason="stop")], "", "the reply is empty; finish reason: stop"),
-        (chunks("cut", finish_reason="length"), "cut\n", "the reply ends here because it may not be longer"),
+        (chunks("cut", finish_reason="length"), "cut\n", "the reply has reached its length limit"),
     ],
     ids=["empty", "length"],
 )
@@ -180,8 +180,8 @@ def test_the_key_is_never_shown(chat: Callable[..., Any], monkeypatch: pytest.Mo
     "arguments, said",
     [
         ([], "name a model: -m MODEL"),
-        (["-m", "opnai/gpt-5", "Hi"], "nobody answers for the model 'opnai/gpt-5'. Did you mean \"openai/gpt-5\"?"),
-        (["-m", "nonsense", "Hi"], "nobody answers for the model 'nonsense': say where, by --api-base URL"),
+        (["-m", "opnai/gpt-5", "Hi"], "no provider is known for the model 'opnai/gpt-5'. Did you mean \"openai/gpt-5\"?"),
+        (["-m", "nonsense", "Hi"], "no provider is known for the model 'nonsense': give its address with --api-base URL"),
         (["-m", "", "Hi"], "--model must be"),
         (["-m", "m", "--api-base", "localhost:1", "Hi"], "--api-base must be the base URL"),
         (["-m", "m", "--api-base", "http://h/v1/chat/completions", "Hi"], "without /chat/completions"),

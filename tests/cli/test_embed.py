@@ -68,7 +68,7 @@ def test_a_vector_that_is_missing_is_an_error(embed: Callable[..., Any]) -> None
     few = Reply(json={"object": "list", "model": "m", "data": [{"object": "embedding", "index": 0, "embedding": [1]}]})
     status, lines, err, _ = embed("one", "two", script=few)
     assert (status, lines) == (1, [])
-    assert "2 texts were sent, and 1 vectors came" in err
+    assert "2 texts were sent, but 1 vectors came back" in err
 
 
 def test_the_model_may_come_from_the_environment(tokenwire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

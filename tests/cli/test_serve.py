@@ -91,21 +91,21 @@ def run(tokenwire: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Calla
 WRONG = {
     "nothing": ([], "name either MODULE:HANDLER or --config FILE"),
     "two things": (["my_module:handler", "--config", "c.yaml"], "name either MODULE:HANDLER or --config FILE"),
-    "one too many": (["my_module:handler", "my_module:waiting"], "there is an argument too many"),
+    "one too many": (["my_module:handler", "my_module:waiting"], "there is one argument too many"),
     "no handler's name": (["my_module"], "'my_module' must be MODULE:HANDLER"),
     "no module": (["nowhere:handler"], "there is no module 'nowhere'"),
     "no attribute": (["my_module:nothing"], "the module 'my_module' has no attribute 'nothing'"),
     "no handler": (["my_module:number"], "my_module.number is not a handler"),
     "no file": (["--config", "nowhere.yaml"], "nowhere.yaml: No such file or directory"),
     "no YAML": (["--config", "my_module.py"], "my_module.py, line 1: this is not YAML"),
-    "a name for a file's models": (["--config", "c.yaml", "--model", "m"], "--model goes with MODULE:HANDLER"),
+    "a name for a file's models": (["--config", "c.yaml", "--model", "m"], "--model is only for MODULE:HANDLER"),
     "no host": (["my_module:handler", "--host", "nowhere.invalid"], "nowhere.invalid:8000 can't be listened at: "),
     "no port": (["my_module:handler", "--port", "65536"], "--port: must be 65535 or less"),
     "no key": (["my_module:handler", "--api-key", " "], "--api-key: this key is empty"),
     "no keys": (["my_module:handler", "--api-key-file", "/dev/null"], "--api-key-file: /dev/null has no key"),
     "no origin": (["my_module:handler", "--cors", "a.example/b"], "--cors must be origins such as "),
     "no name of a host": (["my_module:handler", "--allow-host", "a:80"], "--allow-host must be a host's name or address"),
-    "nothing to wait for": (["my_module:handler", "--max-queue", "1"], "--max-queue goes with --max-concurrency"),
+    "nothing to wait for": (["my_module:handler", "--max-queue", "1"], "--max-queue needs --max-concurrency"),
     "no file of keys": (["my_module:handler", "--api-key-file", "keys"], "--api-key-file: keys: No such file or directory"),
 }
 
@@ -261,7 +261,9 @@ def test_a_file_of_litellms_proxy_is_served(serve: Callable[..., Served], folder
     served = serve("--config", "config.yaml")
     assert served.ask(model="mine")["choices"][0]["message"]["content"] == "any"
     skipped = served.wait_for("skipped")
-    assert "config.yaml: skipped, for they have no meaning here: router_settings, model_list[0].litellm_params.rpm" in skipped
+    assert (
+        "config.yaml: skipped, since this server does not use it: router_settings, model_list[0].litellm_params.rpm" in skipped
+    )
 
 
 def ask_for_a_stream(served: Served, client: httpx.Client) -> Any:

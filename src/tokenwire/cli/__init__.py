@@ -2,7 +2,7 @@
 
 ::
 
-    tokenwire demo                                        a reply, streamed over HTTP on this machine, and its figures
+    tokenwire demo                                        a reply, streamed over HTTP on this machine, and its speed
     tokenwire chat -m MODEL --api-base URL "Why?"         one question, one reply
     git diff | tokenwire chat -m MODEL "Sum this up"      the question, and what it is about
     tokenwire chat -m MODEL                               a conversation
@@ -12,12 +12,12 @@
     tokenwire bench -m MODEL --api-base URL               an endpoint, measured under load
     tokenwire serve my_module:handler                     a handler as an OpenAI-compatible endpoint
 
-`main` parses the arguments (`_arguments`) and runs one of the commands, which use the package as any other program would: by
-its public names. Replies go to standard output, as plain text where that is not a terminal;
-everything else, errors included, goes to standard error (`_terminal`). Only `bench` and `chat --markdown` need rich.
+`main` parses the arguments (`_arguments`) and runs one of the commands, which use only public names of the package, as any
+other program would. Replies go to standard output, as plain text if that is not a terminal; everything else, errors included,
+goes to standard error (`_terminal`). Only `bench` and `chat --markdown` need rich.
 
-What the process exits with: 0 after success, 1 after a failure, 2 when the arguments are wrong (nothing was sent or served
-then), 130 after Ctrl-C, 141 when whoever read the output stopped reading.
+The exit status is 0 after success, 1 after a failure, 2 if the arguments are wrong (nothing was sent or served then), 130 after
+Ctrl-C, and 141 if the reader of the output has stopped reading.
 """
 
 import sys
@@ -27,7 +27,7 @@ from typing import Any
 
 __all__ = ["main"]
 
-# The modules of the commands, whose names their functions have too; each is imported when it is run.
+# The module of each command, which has a function of the command's name. It is imported when the command runs.
 COMMANDS = {
     "batch": "._batch",
     "bench": "._bench",
@@ -39,7 +39,7 @@ COMMANDS = {
     "serve": "._serve",
 }
 
-FAILED, WRONG_USAGE, INTERRUPTED, NOBODY_READS = 1, 2, 130, 141
+FAILED, WRONG_USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after the program's name; those of this process by default.
 
     Returns:
-        What the process should exit with.
+        The exit status.
 
     Raises:
         SystemExit: as argparse does, after `--help` and `--version` and for arguments that it refuses.
@@ -66,14 +66,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         from ._terminal import silence_stdout
 
         silence_stdout()
-        return NOBODY_READS
+        return BROKEN_PIPE
 
 
 def _run(argv: Sequence[str] | None) -> int:
     from ._arguments import parse, parser
-    from ._terminal import UsageError, complain, forgive_encodings, silence_stdout
+    from ._terminal import UsageError, complain, replace_unencodable, silence_stdout
 
-    forgive_encodings()
+    replace_unencodable()
     arguments = parse(sys.argv[1:] if argv is None else argv)
     if arguments is None:
         parser().print_help(sys.stderr)
@@ -84,7 +84,7 @@ def _run(argv: Sequence[str] | None) -> int:
     try:
         status = _command(arguments.command)(arguments)
         if sys.stdout is not None:
-            sys.stdout.flush()  # here, where somebody deals with what goes wrong
+            sys.stdout.flush()  # here, so that its error is handled below
     except UsageError as error:
         complain(str(error))
         return WRONG_USAGE
@@ -93,7 +93,7 @@ def _run(argv: Sequence[str] | None) -> int:
         return FAILED
     except BrokenPipeError:
         raise
-    except OSError as error:  # the library lets none out: it is standard output that failed
+    except OSError as error:  # not from a call: the output could not be written
         silence_stdout()
         complain(error.strerror or str(error))
         return FAILED

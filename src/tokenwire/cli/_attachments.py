@@ -1,4 +1,4 @@
-"""Images that a prompt brings along."""
+"""Images that are sent with a prompt."""
 
 from base64 import b64encode
 from pathlib import Path
@@ -6,12 +6,12 @@ from typing import Any
 
 from ._terminal import UsageError
 
-# What the formats that models read begin with.
+# The first bytes of the image formats that models read.
 BEGINNINGS = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
 
 
 def image_part(path: str) -> dict[str, Any]:
-    """The part of a message that has an image, in OpenAI's form: a data URL.
+    """An image as a part of a message, in OpenAI's form: a data URL.
 
     Args:
         path: of a PNG, JPEG, GIF or WebP file.

@@ -18,7 +18,7 @@ from . import FAILED, INTERRUPTED
 from ._call import in_options
 from ._terminal import UsageError, complain, is_terminal, remark
 
-SECONDS_OF_LINES = 10.0  # between two lines of progress, where there is no terminal
+SECONDS_OF_LINES = 10.0  # between two lines of progress, if there is no terminal
 SECONDS_OF_TERMINAL = 0.25
 
 
@@ -26,7 +26,7 @@ def batch(arguments: argparse.Namespace) -> int:
     """Run the command.
 
     Returns:
-        What to exit with.
+        The exit status.
 
     Raises:
         UsageError: an argument or a line is wrong.
@@ -55,7 +55,7 @@ async def _batch(arguments: argparse.Namespace) -> int:
             **({"sync_seconds": 0.0} if arguments.sync_each else {}),
         )
         if arguments.output == "-":
-            remark("standard output can't be gone on with: a run that is stopped begins anew")
+            remark("a run that writes to standard output can't be resumed: the next one begins from the start")
         progress = await _watched(run)
     if progress is None:
         return INTERRUPTED
@@ -65,15 +65,15 @@ async def _batch(arguments: argparse.Namespace) -> int:
 
 
 def _explain_failures(progress: Progress, *, secret: str | None) -> None:
-    """Say why a line failed, for often all of them have one reason, and what to do about it."""
+    """Print why the first failed line failed, since often all fail for the same reason, and what to do about it."""
     if progress.first_failure is not None:
-        complain(f"the first that failed, {in_options(progress.first_failure)}", secret=secret)
+        complain(f"the first failure: {in_options(progress.first_failure)}", secret=secret)
     if progress.failed:
-        remark("--retry-failed asks again the lines that failed")
+        remark("run it again with --retry-failed to repeat the calls that failed")
 
 
 def _provider(arguments: argparse.Namespace) -> str | None:
-    """What everybody speaks, where an address is named and the models' names say nothing."""
+    """OpenAI's, if there is an address, unless the model's name has a provider; otherwise None."""
     if not (arguments.api_base or os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")):
         return None
     if arguments.model is not None:
@@ -86,11 +86,11 @@ def _provider(arguments: argparse.Namespace) -> str | None:
 
 
 async def _watched(run: Batch) -> Progress | None:
-    """Run it, with its progress on standard error; None where it was stopped by a second Ctrl-C."""
+    """Run it, with its progress on standard error. Returns None if a second Ctrl-C stopped it."""
     progress: Progress | None = None
     failure: Exception | None = None
     async with anyio.create_task_group() as group:
-        group.start_soon(_heed_signals, run, group.cancel_scope)
+        group.start_soon(_handle_signals, run, group.cancel_scope)
         with _display() as show:
             group.start_soon(_show, run, show)
             try:
@@ -104,7 +104,7 @@ async def _watched(run: Batch) -> Progress | None:
     return progress
 
 
-async def _heed_signals(run: Batch, scope: anyio.CancelScope) -> None:
+async def _handle_signals(run: Batch, scope: anyio.CancelScope) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for _ in signals:
             if run.draining:
@@ -122,7 +122,7 @@ async def _show(run: Batch, show: Any) -> None:
 
 @contextmanager
 def _display() -> Generator[Any, None, None]:
-    """What shows progress: a line that changes on a terminal, where rich is installed; plain lines elsewhere."""
+    """A function that shows progress: in a line that changes on a terminal, if rich is installed; otherwise in plain lines."""
     try:
         from rich.console import Console
         from rich.live import Live
@@ -137,7 +137,7 @@ def _display() -> Generator[Any, None, None]:
 
 
 def line(progress: Progress) -> str:
-    """How far it is, in one line."""
+    """The progress, in one line."""
     seconds = progress.seconds or 1e-9
     done = progress.earlier + progress.done
     speed = progress.done / seconds
@@ -150,8 +150,8 @@ def line(progress: Progress) -> str:
 
 
 def summary(progress: Progress) -> str:
-    """How it went."""
-    words = f"{progress.done} calls in {_clock(progress.seconds)}, {progress.earlier} were there before;"
+    """The result of the run, in one line."""
+    words = f"{progress.done} calls in {_clock(progress.seconds)}, {progress.earlier} were done before;"
     return f"{words} {progress.failed} failed, {progress.truncated} truncated" + (", stopped early" if progress.drained else "")
 
 

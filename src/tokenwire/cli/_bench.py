@@ -1,7 +1,7 @@
 """`tokenwire bench`: an endpoint under load.
 
-uvloop runs the requests where it is installed, for it needs less CPU. Ctrl-C ends the run that is under way; what was
-measured is summed up and saved.
+The requests run on uvloop if it is installed, since it needs less CPU. Ctrl-C ends the current run; what was measured is
+summarized and saved.
 """
 
 import argparse
@@ -32,14 +32,14 @@ from ._call import in_options, provider_of
 from ._terminal import UsageError, complain, remark, without_keys
 
 CONCURRENCY, REQUESTS = 8, 100
-SPARE_FILES = 100  # beside one for each connection
+SPARE_FILES = 100  # in addition to one for each connection
 
 
 def bench(arguments: argparse.Namespace) -> int:
     """Run the command.
 
     Returns:
-        What to exit with.
+        The exit status.
 
     Raises:
         UsageError: an argument is wrong; nothing was sent.
@@ -52,7 +52,7 @@ def bench(arguments: argparse.Namespace) -> int:
         return anyio.run(Bench(arguments).run, backend_options=options)
     except BadRequestError as error:
         raise UsageError(in_options(error.message)) from None
-    except APIError as error:  # there is no key
+    except APIError as error:  # there is no API key
         error.message = in_options(error.message)
         raise
 
@@ -79,7 +79,7 @@ class Bench:
         self._provider = provider_of(arguments)
         self._targets = goodput(arguments.goodput)
         self._secret = arguments.api_key
-        self._prompts = _given(arguments)
+        self._prompts = _prompts_of(arguments)
         self._loads = loads_of(arguments)
         self._files = None if arguments.save is None else Files(arguments.save)
         self._results: list[tuple[Run, Summary]] = []
@@ -89,10 +89,10 @@ class Bench:
         _allow_files(max(load.concurrency or REQUESTS for load in self._loads))
 
     async def run(self) -> int:
-        """Measure, and say what came of it.
+        """Measure, and print the results.
 
         Returns:
-            What to exit with.
+            The exit status.
         """
         arguments = self._arguments
         keywords = {"api_base": arguments.api_base, "api_key": arguments.api_key, "timeout": arguments.timeout}
@@ -100,7 +100,7 @@ class Bench:
         async with AsyncClient(num_retries=arguments.retries, **keywords) as client:
             self._check(client)
             async with anyio.create_task_group() as group:
-                group.start_soon(self._heed_signals)
+                group.start_soon(self._handle_signals)
                 try:
                     good = await self._warm_up(client)
                     if good:
@@ -120,7 +120,7 @@ class Bench:
         return 0 if good and all(each.complete for _, each in self._results) else FAILED
 
     def _check(self, client: AsyncClient) -> None:
-        """Find what is wrong with the calls before any is made: a stream sends nothing before it is iterated."""
+        """Find mistakes in the calls before any is sent: a stream sends nothing before it is iterated."""
         for prompt in self._prompts or [prompts.made(1, 0)(0)]:
             client.astreaming(self._arguments.model, prompt.messages, **{**self._params(), **prompt.params})
 
@@ -134,7 +134,7 @@ class Bench:
         return asking(client, arguments.model, source, max_tokens=arguments.max_tokens, first=first, **self._params())
 
     async def _warm_up(self, client: AsyncClient) -> bool:
-        """Make some calls that are not measured. False where they tell that there is nothing to measure."""
+        """Make some calls that are not measured. Returns False if all failed, or Ctrl-C was pressed."""
         count = self._arguments.warmup
         if not count:
             return True
@@ -143,9 +143,8 @@ class Bench:
         await self._run.run()
         failed = [record for record in self._run.records if record.outcome in ("failed", "truncated")]
         if failed and len(failed) == len(self._run.records):
-            words = f"nothing is measured, for {'it' if count == 1 else 'all of it'} failed"
             self._hide_secrets(failed)
-            complain(f"warm-up: {words}: {in_options(failed[0].message or '')}")
+            complain(f"the warm-up failed, so nothing is measured: {in_options(failed[0].message or '')}")
             return False
         return not self._stopped
 
@@ -155,7 +154,7 @@ class Bench:
             if self._stopped:
                 return
             self._run = run = Run(self._asking(client, first), load)
-            with _without_garbage():
+            with _without_collection():
                 async with anyio.create_task_group() as group:
                     with Display(run) as display:
                         group.start_soon(display.follow)
@@ -172,11 +171,11 @@ class Bench:
                 remark(found.warning)
 
     def _hide_secrets(self, records: list[Record]) -> None:
-        """A server may repeat the key that it refuses."""
+        """Replace keys in error messages: a server may repeat the key that it refuses."""
         for record in records:
             record.message = record.message and without_keys(record.message, self._secret)
 
-    async def _heed_signals(self) -> None:
+    async def _handle_signals(self) -> None:
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async for _ in signals:
                 self._stopped = True
@@ -185,10 +184,10 @@ class Bench:
 
 
 class Files:
-    """Where results are saved: what is there is replaced, but not before there are any.
+    """The files of the results. Existing files are replaced once there are results.
 
     Raises:
-        UsageError: one can't be written; it is better to hear that before an hour of measuring.
+        UsageError: one can't be written; this is checked before the measurement, which may take an hour.
     """
 
     def __init__(self, name: str) -> None:
@@ -207,7 +206,7 @@ class Files:
         self._has_lines = True
 
     def save(self, results: list[tuple[Run, Summary]], model: str, base: str | None, at: datetime) -> None:
-        """Write what the runs came to."""
+        """Write the results of all runs."""
         fields = [saved.fields_of(found, model=model, base=base, at=at) for _, found in results]
         self._json.write_bytes(saved.encode(fields))
         if self._draws:
@@ -227,7 +226,7 @@ def _check_writable(path: Path) -> None:
 
 
 def loads_of(arguments: argparse.Namespace) -> list[Load]:
-    """What is measured, one load after the other."""
+    """The loads to measure, one after the other."""
     requests = None if arguments.duration else arguments.requests or REQUESTS
     rates = arguments.rate or [None]
     at_once = arguments.concurrency or [None if arguments.rate else CONCURRENCY]
@@ -244,16 +243,16 @@ def loads_of(arguments: argparse.Namespace) -> list[Load]:
     ]
 
 
-def _given(arguments: argparse.Namespace) -> list[Prompt] | None:
-    """The prompts that were given; None where they are to be made up."""
+def _prompts_of(arguments: argparse.Namespace) -> list[Prompt] | None:
+    """The prompts of the arguments; None if they are to be made up."""
     if arguments.prompt:
         return prompts.given(arguments.prompt)
     return None if arguments.prompts is None else prompts.read(arguments.prompts)
 
 
 @contextlib.contextmanager
-def _without_garbage() -> Generator[None, None, None]:
-    """Spare the garbage collector what is there already, which it would walk in the middle of a measurement."""
+def _without_collection() -> Generator[None, None, None]:
+    """Exclude existing objects from garbage collection, which would traverse them in the middle of a measurement."""
     gc.collect()
     gc.freeze()
     try:
@@ -263,7 +262,7 @@ def _without_garbage() -> Generator[None, None, None]:
 
 
 def _allow_files(connections: int) -> None:
-    """Have as many open files as it takes, if the system lets us."""
+    """Raise the limit of open files as far as is needed and the system allows."""
     if sys.platform == "win32":
         return
     import resource
@@ -274,4 +273,4 @@ def _allow_files(connections: int) -> None:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
         if most < wanted:
-            remark(f"only {most} files may be open at once here, and each request under way is one: see ulimit -n")
+            remark(f"only {most} files may be open at the same time, and each request in flight needs one: see ulimit -n")

@@ -1,4 +1,4 @@
-"""What `tokenwire bench` shows: a line that changes while it measures, and tables."""
+"""What `tokenwire bench` shows: a line of progress while it measures, and tables."""
 
 import statistics
 import sys
@@ -19,13 +19,13 @@ from tokenwire.bench.report import Table
 
 from ._terminal import is_terminal, printable
 
-SECONDS_OF_LINES = 10.0  # between two lines, where there is no terminal
+SECONDS_OF_LINES = 10.0  # between two lines, if there is no terminal
 SECONDS_OF_TERMINAL = 0.5
-LATEST = 100  # requests, whose first tokens are shown
+LATEST = 100  # requests, for the median time to the first token
 
 
 class Display:
-    """How far a run is, on standard error."""
+    """Shows the progress of a run on standard error."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -43,7 +43,7 @@ class Display:
             self._live.stop()
 
     async def follow(self) -> None:
-        """Show it again and again, until it is cancelled."""
+        """Update what is shown, until cancelled."""
         while True:
             await anyio.sleep(SECONDS_OF_LINES if self._live is None else SECONDS_OF_TERMINAL)
             line = self.line()
@@ -53,7 +53,7 @@ class Display:
                 self._live.update(Text(line), refresh=True)
 
     def line(self) -> str:
-        """How far it is, in one line; the pace is that since the last line."""
+        """The progress, in one line; the pace is the one since the last line."""
         run = self._run
         done, under_way = len(run.records) - len(run.under_way), len(run.under_way)
         of = f"/{run.load.requests}" if run.load.requests else ""

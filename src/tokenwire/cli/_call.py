@@ -1,4 +1,4 @@
-"""What the commands that call a model share: the keywords that their options mean, and how a failure is reported."""
+"""What the commands that call a model share: the keywords for their options, and the report of a failure."""
 
 import argparse
 import os
@@ -33,7 +33,7 @@ def call_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def provider_of(arguments: argparse.Namespace) -> dict[str, str]:
-    """The keyword that names the model's provider, where the model's name does not.
+    """The keyword that names the model's provider, if the model's name does not.
 
     Raises:
         UsageError: no provider is known for the model.
@@ -42,20 +42,20 @@ def provider_of(arguments: argparse.Namespace) -> dict[str, str]:
         get_llm_provider(arguments.model)
     except UnknownProviderError as error:
         if not (arguments.api_base or os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")):
-            nobody = f"nobody answers for the model {arguments.model!r}"
+            unknown = f"no provider is known for the model {arguments.model!r}"
             if "Did you mean" in error.message:
-                raise UsageError(f"{nobody}. {error.message.partition('. ')[2]}") from None
+                raise UsageError(f"{unknown}. {error.message.partition('. ')[2]}") from None
             raise UsageError(
-                f"{nobody}: say where, by --api-base URL, or name it openai/{arguments.model} if it is OpenAI's"
+                f"{unknown}: give its address with --api-base URL, or name it openai/{arguments.model} if it is OpenAI's"
             ) from None
-        return {"custom_llm_provider": "openai"}  # a named address most likely speaks what every server speaks
+        return {"custom_llm_provider": "openai"}  # nearly every server speaks OpenAI's API
     except BadRequestError as error:
         raise UsageError(in_options(error.message)) from None
     return {}
 
 
 def in_options(message: str) -> str:
-    """A message of the library about its parameters, with the command line's options in their place."""
+    """A message of the library, with options of the command line in place of parameters."""
     for param, option in PARAMS.items():
         message = message.replace(f"{param}=", option).replace(f"{param} must", f"{option} must")
     return message

@@ -1,7 +1,7 @@
 """`tokenwire chat`: one reply, or a conversation.
 
-The prompt waits in plain blocking code, where Ctrl-C ends `input`. A reply is a coroutine on an event loop that goes on
-from reply to reply, and so do its connections; Ctrl-C cancels the coroutine alone. `asyncio.Runner` does just that.
+Prompts are read in blocking code, where Ctrl-C ends `input`. A reply is a coroutine on an event loop that lives on between
+replies, as its connections do; Ctrl-C cancels only the coroutine. `asyncio.Runner` does exactly that.
 """
 
 import argparse
@@ -20,11 +20,11 @@ from ._call import call_of, in_options, report
 from ._output import JSONOutput, Output, TextOutput
 from ._terminal import UsageError, complain, is_terminal, remark
 
-# Why a reply ended, where that is worth a remark.
-ENDINGS = {"length": "the reply ends here because it may not be longer", "content_filter": "the reply ends at a content filter"}
+# The finish reasons that are worth a remark.
+ENDINGS = {"length": "the reply has reached its length limit", "content_filter": "a content filter stopped the reply"}
 
 HELP = """\
-/attach IMAGE  send an image along with the next message
+/attach IMAGE  send an image with the next message
 /new           start a new conversation; --system stays
 /help          show this
 exit           leave, as Ctrl-D does; Ctrl-C stops a reply"""
@@ -36,7 +36,7 @@ def chat(arguments: argparse.Namespace) -> int:
     """Run the command.
 
     Returns:
-        What to exit with.
+        The exit status.
 
     Raises:
         UsageError: an argument is wrong; nothing was sent.
@@ -60,7 +60,7 @@ def chat(arguments: argparse.Namespace) -> int:
 
 
 class Conversation:
-    """The messages so far, and the way to the next one.
+    """Keeps the messages so far, and makes the next reply.
 
     Args:
         call: the keywords of every call.
@@ -85,11 +85,11 @@ class Conversation:
         self._images.append(image_part(path))
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Start a new conversation."""
         self.messages, self._images = self._beginning, []
 
     def check(self) -> None:
-        """Find what is wrong with the arguments before anybody types a prompt.
+        """Find mistakes in the arguments before anybody types a prompt.
 
         Raises:
             UsageError: an argument is wrong.
@@ -105,7 +105,7 @@ class Conversation:
             raise
 
     async def reply(self, prompt: str) -> None:
-        """Show the reply to a prompt as it comes. Whatever ends it, what came of it stays in the conversation.
+        """Show the reply to a prompt as it comes. However it ends, what has arrived of it stays in the conversation.
 
         Raises:
             APIError: the call failed.
@@ -117,11 +117,11 @@ class Conversation:
                 async for chunk in stream:
                     self._output.write(chunk)
             finally:
-                if said := _content(stream.response):
-                    self.messages, self._images = [*messages, {"role": "assistant", "content": said}], []
+                if text := _content(stream.response):
+                    self.messages, self._images = [*messages, {"role": "assistant", "content": text}], []
                 self._output.end()
-        if remarkable := _ending(stream.response):
-            remark(remarkable)
+        if ending := _ending(stream.response):
+            remark(ending)
 
     def report(self, error: TokenwireError) -> None:
         """Print what went wrong, without the key."""
@@ -145,10 +145,10 @@ def _output(arguments: argparse.Namespace) -> Output:
 
 
 def _prompt(arguments: argparse.Namespace) -> str | None:
-    """What to ask, None for a conversation.
+    """The prompt; None for a conversation.
 
     Raises:
-        UsageError: there is neither a prompt nor anybody to type one.
+        UsageError: there is no prompt, and no terminal to type one.
     """
     words = " ".join(arguments.prompt)
     if is_terminal(sys.stdin) and not arguments.prompt:
@@ -172,7 +172,7 @@ def _content(response: object) -> str:
 
 
 def _ending(response: object) -> str | None:
-    """Why the reply is not what it might have been, None where there is nothing to say about it."""
+    """Why the reply is not complete; None if it is."""
     reason = response.choices[0].finish_reason if isinstance(response, ModelResponse) and response.choices else None
     if reason in ENDINGS:
         return ENDINGS[reason]
@@ -199,7 +199,7 @@ def _converse(runner: asyncio.Runner, conversation: Conversation) -> int:
 
 
 def _command(conversation: Conversation, typed: str) -> bool:
-    """Do what was typed, if it is a command."""
+    """Run what was typed, if it is a command. Returns whether it is one."""
     found = COMMAND.match(typed)
     if found is None:
         return False
@@ -207,7 +207,7 @@ def _command(conversation: Conversation, typed: str) -> bool:
     if name == "/attach" and rest:
         try:
             conversation.attach(rest)
-            remark("it goes along with the next message")
+            remark("the image will be sent with the next message")
         except UsageError as error:
             complain(str(error))
     elif name == "/attach":
@@ -218,7 +218,7 @@ def _command(conversation: Conversation, typed: str) -> bool:
     elif name in ("/help", "/?"):
         print(HELP, file=sys.stderr)
     else:
-        complain(f"there is no command {typed}; /help lists those there are, and a space before the / makes it a message")
+        complain(f"there is no command {typed}; /help lists the commands, and a space before the / makes it a message")
     return True
 
 
@@ -229,15 +229,15 @@ def _prepare_editing() -> None:
         readline: object = import_module("readline")  # once it is loaded, `input` edits lines
     except ImportError:
         return  # Windows, whose console edits lines itself
-    readline.parse_and_bind("set enable-bracketed-paste on")  # pasted line breaks are text, and send nothing
+    readline.parse_and_bind("set enable-bracketed-paste on")  # a pasted line break is text, and does not send the prompt
 
 
 def _ask() -> str | None:
-    """What is typed next; None when whoever types leaves."""
+    """The next line that is typed; None if the user leaves."""
     try:
         if is_terminal(sys.stdout):
             return input("> ")
-        print("> ", end="", file=sys.stderr, flush=True)  # standard output is for the replies, and goes elsewhere
+        print("> ", end="", file=sys.stderr, flush=True)  # standard output is not the terminal, and is for the replies only
         if line := sys.stdin.readline():
             return line.rstrip("\n")
         raise EOFError

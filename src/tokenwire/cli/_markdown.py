@@ -1,7 +1,7 @@
-"""A reply's Markdown, formatted on a terminal as it comes. The one module that needs rich.
+"""A reply's Markdown, formatted on a terminal as it comes. Needs rich.
 
-A finished block is printed and stays; the block that is still growing is drawn anew with each piece, but never so often
-that drawing takes more than a fraction of the time: the effort stays linear for all but blocks of absurd length.
+A finished block is printed and stays. The block that is still growing is drawn again with each piece, but drawing takes no more
+than a fraction of the time: the cost stays linear for all but blocks of absurd length.
 """
 
 import time
@@ -17,7 +17,7 @@ from tokenwire import ModelResponseStream
 from ._output import pieces_of
 from ._terminal import printable
 
-SHARE = 4  # drawing gets at most one part in so many of the time
+SHARE = 4  # drawing takes at most one part in so many of the time
 
 
 class MarkdownOutput:
@@ -46,8 +46,9 @@ class MarkdownOutput:
 
     def _print(self, text: str) -> None:
         if self._live is not None:
-            self._live.update(Text(), refresh=True)  # wipes away what it drew, as far as that went: see below
-            self._live.stop()  # draws it once more, in full, and wipes away that: what has left the screen would stay
+            # `stop` draws the text once more, in full, and erases that, but not the lines that have scrolled off the screen.
+            self._live.update(Text(), refresh=True)
+            self._live.stop()
             self._live = None
         if text.strip():
             self._console.print(Markdown(text))
@@ -69,7 +70,7 @@ class MarkdownOutput:
 class Blocks:
     """Cuts Markdown into blocks while it arrives. No I/O.
 
-    A block ends at a blank line, unless code is fenced around it.
+    A block ends at a blank line that is not in fenced code.
 
     Attributes:
         growing: what has arrived of the block that is not finished.
@@ -82,11 +83,11 @@ class Blocks:
 
     @property
     def growing(self) -> str:
-        """See above."""
+        """See the class."""
         return "".join(self._lines) + self._line
 
     def feed_data(self, text: str) -> str:
-        """Take the next piece; what it finishes is returned, "" if nothing."""
+        """Add the next piece. Returns the blocks that it finishes, "" if there are none."""
         finished: list[str] = []
         *lines, self._line = (self._line + text).split("\n")
         for line in lines:

@@ -16,7 +16,7 @@ def models(arguments: argparse.Namespace) -> int:
     """Run the command.
 
     Returns:
-        What to exit with.
+        The exit status.
 
     Raises:
         UsageError: an argument is wrong; nothing was sent.

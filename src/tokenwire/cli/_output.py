@@ -1,4 +1,4 @@
-"""Where the chunks of a reply go: as text, or as JSON."""
+"""Prints the chunks of a reply, as text or as JSON."""
 
 from typing import Protocol, TextIO
 
@@ -9,14 +9,14 @@ from ._wrap import Wrapper
 
 
 class Output(Protocol):
-    """Takes the chunks of one reply after the other."""
+    """Shows replies, one after the other."""
 
     def write(self, chunk: ModelResponseStream) -> None:
         """Show what the chunk adds, at once."""
         ...
 
     def end(self) -> None:
-        """The reply is over, whatever ended it."""
+        """The reply has ended, for whatever reason."""
         ...
 
 
@@ -24,7 +24,7 @@ class TextOutput:
     """The reply's text as it comes; on a terminal its reasoning too, in a fainter colour.
 
     Args:
-        stream: where to. If it is a terminal, control characters are kept from it, and its lines are broken between words.
+        stream: where to write. On a terminal, control characters are replaced, and lines are broken between words.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -63,7 +63,7 @@ class TextOutput:
 
 
 class JSONOutput:
-    """Each chunk as a line of JSON, with what the server sent and no struct names."""
+    """Prints each chunk as a line of JSON, with the fields that no struct names too."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -77,7 +77,7 @@ class JSONOutput:
 
 
 def pieces_of(chunk: ModelResponseStream) -> tuple[str, str]:
-    """What a chunk adds to the first choice: to its reasoning, and to its text (a refusal is text to its reader)."""
+    """What a chunk adds to the first choice: to its reasoning, and to its text (a refusal counts as text)."""
     for choice in chunk.choices:
         if not choice.index:
             delta = choice.delta

@@ -1,9 +1,9 @@
 """`tokenwire serve`: a handler, or what a LiteLLM `config.yaml` names, as an OpenAI-compatible endpoint.
 
-What is wrong with the arguments is found before anything is served: the handler is imported, the file read, and the
-address taken in this process, also when it only watches over `--workers`, which then do so again; see `_workers`.
+Mistakes in the arguments are found before anything is served: this process imports the handler, reads the file and binds the
+address, even if it then only supervises `--workers`, which import and read again; see `_workers`.
 
-uvicorn does the serving. Ctrl-C and SIGTERM let requests finish for `--grace-seconds`; a second Ctrl-C does not.
+uvicorn is the server. Ctrl-C and SIGTERM let requests finish for `--grace-seconds`; a second Ctrl-C does not.
 """
 
 import argparse
@@ -47,7 +47,7 @@ from ._terminal import UsageError, printable, remark
 from ._workers import run_workers
 
 KEYS_VARIABLE = "TOKENWIRE_API_KEYS"
-EVERY_INTERFACE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (no addresses to call, but these are)
+EVERY_INTERFACE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (clients call the second of each pair)
 LIMITS = (
     "max_concurrency",
     "max_queue",
@@ -57,8 +57,8 @@ LIMITS = (
     "early_stream",
     "request_timeout",
 )
-BACKLOG = 8192  # connections that wait to be accepted, as far as the system lets there be so many
-IDLE_SECONDS = 75  # for a connection between requests: longer than clients keep theirs, so that none is closed under a request
+BACKLOG = 8192  # connections that may wait to be accepted; the system may allow fewer
+IDLE_SECONDS = 75  # to keep an idle connection: longer than clients do, so that none is closed while a request is on its way
 
 logger = logging.getLogger("tokenwire.server")
 
@@ -79,17 +79,17 @@ def serve(arguments: argparse.Namespace) -> int:
     """Run the command, until a signal ends it.
 
     Returns:
-        What to exit with: 1 where uvicorn gave up.
+        The exit status: 1 if a worker could not start.
 
     Raises:
-        UsageError: an argument is wrong, or the address can't be had; nothing was served.
+        UsageError: an argument is wrong, or the address can't be listened at; nothing was served.
         KeyboardInterrupt: Ctrl-C ended it.
     """
     logging.config.dictConfig(LOGGING)
     _allow_more_files()
     served = _served(arguments)
     if served.skipped:
-        logger.warning("%s: skipped, for they have no meaning here: %s", arguments.config, ", ".join(served.skipped))
+        logger.warning("%s: skipped, since this server does not use it: %s", arguments.config, ", ".join(served.skipped))
     app = _app(arguments, served)
     with _listen(arguments.host, arguments.port) as listener:
         announcement = _announcement(arguments, listener.getsockname()[1], served)
@@ -101,38 +101,38 @@ def serve(arguments: argparse.Namespace) -> int:
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, which also tells whoever started it that it serves, and what it waits for at its end."""
+    """uvicorn's server, which also reports that it serves, and at its end what it waits for."""
 
     def __init__(self, config: uvicorn.Config, has_started: Callable[[], None]) -> None:
         super().__init__(config)
         self._has_started = has_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and then say so."""
+        """Start, then report it."""
         await super().startup(sockets=sockets)
         if self.started:
             self._has_started()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Note a signal. The second Ctrl-C ends the requests, for which uvicorn would wait on some event loops even then."""
+        """Note a signal. A second Ctrl-C cancels the requests: on some event loops, uvicorn would still wait for them."""
         super().handle_exit(sig, frame)
         if self.force_exit:
             for task in self.server_state.tasks:
                 task.cancel()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Let the requests that run finish, within uvicorn's bound."""
+        """Let running requests finish, within uvicorn's time limit."""
         if running := len(self.server_state.tasks):
-            with suppress(OSError):  # nobody may read it any more, and the requests are to finish all the same
+            with suppress(OSError):  # standard error may be closed, and the requests must finish all the same
                 remark(f"waiting for {running} request{'s' if running > 1 else ''}; Ctrl-C again ends them at once")
         await super().shutdown(sockets=sockets)
 
 
 def _served(arguments: argparse.Namespace) -> Config:
-    """What is served, to whom: what the arguments, the environment and the files they name say.
+    """The models and keys that the arguments, the environment and the files they name give.
 
     Raises:
-        UsageError: they say something wrong.
+        UsageError: something in them is wrong.
     """
     keys = tuple(_keys(arguments))
     try:
@@ -193,39 +193,39 @@ def _app(arguments: argparse.Namespace, served: Config) -> Any:
 
 
 def _is_on_loopback(host: str) -> bool:
-    """Whether a server that listens there can be reached from this machine alone."""
+    """Whether only this machine can reach a server that listens there."""
     try:
         addresses = {entry[4][0] for entry in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)}
     except (OSError, UnicodeError):
-        return False  # and nobody will listen there
+        return False  # `_listen` will fail there too
     return all(is_loopback(str(address)) for address in addresses)
 
 
 def _allow_more_files() -> None:
-    """Have as many connections as the system lets this process have; a thousand is what many systems begin with."""
+    """Raise the limit of open files, and so of connections, to the system's maximum; many systems start at a thousand."""
     if resource is not None:
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        with suppress(OSError, ValueError):  # systems where the most is more than they give
+        with suppress(OSError, ValueError):  # some systems name a maximum that they do not grant
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there already, before anything is promised to anybody.
+    """A socket that listens at an address, before the address is announced.
 
     Raises:
-        UsageError: it can't be had.
+        UsageError: the address is in use, or can't be listened at.
     """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address, family=family, backlog=BACKLOG)
-    except (OSError, UnicodeError) as error:  # no name at all is a UnicodeError
+    except (OSError, UnicodeError) as error:  # an impossible name is a UnicodeError
         reason = "is in use" if isinstance(error, OSError) and error.errno == errno.EADDRINUSE else "can't be listened at"
         detail = "" if reason == "is in use" else f": {getattr(error, 'strerror', None) or error}"
         raise UsageError(f"{_address(host, port)} {reason}{detail}") from None
 
 
 def _announcement(arguments: argparse.Namespace, port: int, served: Config) -> str:
-    """Where what is served, and a command that tries it."""
+    """The address and what is served there, and a command to try it."""
     host: str = arguments.host
     url = f"http://{_address(EVERY_INTERFACE.get(host, host), port)}/v1"
     asked = {"model": next(iter(served.models)), "messages": [{"role": "user", "content": "Hi"}], "stream": True}
@@ -237,7 +237,7 @@ def _announcement(arguments: argparse.Namespace, port: int, served: Config) -> s
     if not arguments.no_page:
         lines.append(f"  or open {url.removesuffix('v1')} in a browser")
     if not served.api_keys and not _is_on_loopback(host):
-        lines.append("There is no API key: whoever can reach this machine can use the models.")
+        lines.append("There is no API key: anybody who can reach this machine can use the models.")
     return "\n".join(map(printable, lines))
 
 
@@ -246,13 +246,13 @@ def _address(host: str, port: int) -> str:
 
 
 def _options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What uvicorn is told, of one process or of many."""
+    """uvicorn's settings, for one process or several."""
     return {
         "lifespan": "on",
         "http": HTTPProtocol,
         "ws": "none",
         "log_config": LOGGING,
-        "access_log": False,  # the app writes its own, with what only it knows
+        "access_log": False,  # the app writes its own, which has more
         "server_header": False,
         "backlog": BACKLOG,
         "timeout_keep_alive": IDLE_SECONDS,
@@ -262,18 +262,18 @@ def _options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _serve_by_workers(arguments: argparse.Namespace, listener: socket.socket, announce: Callable[[], None]) -> int:
     with ExitStack() as stack:
-        if arguments.metrics and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:  # where the workers add up their figures
+        if arguments.metrics and "PROMETHEUS_MULTIPROC_DIR" not in os.environ:  # for the sum of the workers' metrics
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(tempfile.TemporaryDirectory())
         number = run_workers(_work, listener, arguments.workers, BACKLOG, announce)
     if number == signal.SIGINT:
         raise KeyboardInterrupt
-    if number == signal.SIGTERM:  # end as it would have ended without a handler, as uvicorn does with one process
+    if number == signal.SIGTERM:  # end by the signal, as uvicorn does with one process
         signal.raise_signal(number)
     return FAILED
 
 
 def _work(listener: socket.socket, has_started: Callable[[], None]) -> None:
-    """Serve, in one of several worker processes: what the same command line names, which multiprocessing hands down."""
+    """Serve, in one of several worker processes; multiprocessing gives it the same command line."""
     logging.config.dictConfig(LOGGING)
     arguments = parse(sys.argv[1:])
     assert arguments is not None
@@ -281,24 +281,24 @@ def _work(listener: socket.socket, has_started: Callable[[], None]) -> None:
 
 
 class WorkersServer(Server):
-    """One that ends when the process that watches over the workers has."""
+    """A worker's server, which shuts down when the parent process has ended."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and watch over the other process too."""
+        """Start, and watch the parent process."""
         await super().startup(sockets=sockets)
-        watching = multiprocessing.parent_process()
-        if watching is not None and os.name == "posix":
+        parent = multiprocessing.parent_process()
+        if parent is not None and os.name == "posix":
             loop = asyncio.get_running_loop()
 
             def end() -> None:
-                loop.remove_reader(watching.sentinel)
+                loop.remove_reader(parent.sentinel)
                 self.handle_exit(signal.SIGTERM, None)
 
-            loop.add_reader(watching.sentinel, end)
+            loop.add_reader(parent.sentinel, end)
 
 
 class NoCancellations(logging.Filter):
-    """Drops what uvicorn says of a request that it cancelled itself, when the time for requests to finish was over."""
+    """Drops records about requests that uvicorn itself cancelled, when the time for them to finish was over."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the record is kept."""

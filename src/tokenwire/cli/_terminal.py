@@ -1,4 +1,4 @@
-"""What the command says to a person, and how: the standard streams, and text that is safe to show on a terminal."""
+"""Messages to the user: the standard streams, and text that is safe to show on a terminal."""
 
 import io
 import os
@@ -7,10 +7,10 @@ from typing import TextIO
 
 from ._wrap import Wrapper
 
-LEAST_SECRET = 4  # characters; who has "x" for a key would read no message
-MOST_CHARACTERS = 1000  # of one error; servers have been seen to answer with a page
+LEAST_SECRET = 4  # characters; to hide a key such as "x" would make messages unreadable
+MOST_CHARACTERS = 1000  # of one error; some servers answer with a whole page
 
-# What a server sends must not move the cursor, or worse. U+FFFD stands where a control character was.
+# Text from a server must not move the cursor, or worse: U+FFFD replaces control characters.
 _CONTROLS = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), "\ufffd") | {ord("\n"): "\n", ord("\t"): "\t", ord("\r"): ""}
 
 
@@ -19,11 +19,11 @@ class UsageError(Exception):
 
 
 def complain(text: str, *, secret: str | None = None) -> None:
-    """One line on standard error, which is broken between words on a terminal.
+    """Print an error as one line on standard error, which is broken between words on a terminal.
 
     Args:
         text: what went wrong.
-        secret: what must not be shown, even if a server repeats it; nor are the keys in the environment.
+        secret: is not shown, even if a server repeats it; nor are the keys in the environment.
     """
     print(_wrapped(f"tokenwire: {one_line(without_keys(text, secret))}"), file=sys.stderr, flush=True)
 
@@ -36,19 +36,19 @@ def without_keys(text: str, secret: str | None) -> str:
 
 
 def _keys_in_environment() -> list[str]:
-    """Those of every provider; the longest first, since one may begin as another."""
+    """The keys of all providers; the longest first, since one may be the beginning of another."""
     keys = {value for name, value in os.environ.items() if name.endswith("_API_KEY") and len(value) >= LEAST_SECRET}
     return sorted(keys, key=len, reverse=True)
 
 
 def remark(text: str) -> None:
-    """One line beside the reply, of less weight than an error. On a terminal it covers the "^C" that may stand there."""
+    """Print a note, less important than an error, as one line on standard error. On a terminal it overwrites a "^C"."""
     start = "\r" if is_terminal(sys.stderr) else ""
     print(start + dim(_wrapped(f"({one_line(text)})"), sys.stderr), file=sys.stderr, flush=True)
 
 
 def _wrapped(text: str) -> str:
-    """The text with its lines broken between words where standard error is a terminal; elsewhere a message stays one line."""
+    """The text with its lines broken between words if standard error is a terminal; elsewhere a message stays one line."""
     columns = columns_of(sys.stderr) if sys.stderr is not None else None
     return text if columns is None else Wrapper().feed(text, columns)
 
@@ -65,18 +65,18 @@ def printable(text: str) -> str:
 
 
 def dim(text: str, stream: TextIO) -> str:
-    """The text in a fainter colour, where the stream is a terminal and has colours."""
+    """The text in a fainter colour, if the stream is a terminal with colours."""
     plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb" or os.name == "nt" or not is_terminal(stream)
     return text if plain else f"\033[2m{text}\033[22m"
 
 
 def is_terminal(stream: TextIO | None) -> bool:
-    """Whether there is a person at the other end. A closed stream (`tokenwire <&-`) is None."""
+    """Whether the stream is a terminal. A closed stream (`tokenwire <&-`) is None."""
     return stream is not None and stream.isatty()
 
 
 def columns_of(stream: TextIO) -> int | None:
-    """How wide a terminal is on which the cursor can be moved; None for another one, and for a file."""
+    """The width of a terminal that can move its cursor; None for another terminal, and for a file."""
     if os.environ.get("TERM", "dumb") == "dumb" or os.name == "nt" or not is_terminal(stream):
         return None
     try:
@@ -85,8 +85,8 @@ def columns_of(stream: TextIO) -> int | None:
         return None
 
 
-def forgive_encodings() -> None:
-    """Let no character fail that a standard stream's encoding does not have: a replacement stands for it."""
+def replace_unencodable() -> None:
+    """Replace characters that a standard stream's encoding does not have, instead of failing."""
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -95,7 +95,7 @@ def forgive_encodings() -> None:
 
 
 def silence_stdout() -> None:
-    """Nobody reads standard output any more: keep the interpreter from writing what is left there, and complaining."""
+    """Discard what is left in standard output, whose reader has gone: the interpreter would fail to write it at its end."""
     try:
         descriptor = sys.stdout.fileno()
     except (OSError, ValueError):  # not a file, in a test

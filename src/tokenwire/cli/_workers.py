@@ -1,13 +1,13 @@
-"""Several processes that serve at one address, and the process that watches over them.
+"""Several worker processes that serve at one address, and the parent process that supervises them.
 
 On Linux each worker listens with a socket of its own, and the system spreads connections over these (SO_REUSEPORT in
-socket(7)). With one socket for all, which is what other systems get, a burst of connections goes to whichever worker wakes
-first, where the other is busy: of 32 that clients opened at once, one worker of two mostly had all 32 on a machine with other
-work to do (on a quiet one they were spread), and kept them for as long as they lived.
+socket(7)). On other systems all workers share one socket: a burst of connections then goes to whichever worker wakes first
+while the others are busy. Of 32 that clients opened at once, one worker of two mostly had all 32 on a machine with other work
+to do (on an idle one they were spread), and kept them for as long as they lived.
 
-The watching process serves nothing. It holds the sockets, so that connections which a killed worker had not accepted wait
-for the next one. It starts another worker for each that ends, and hands on signals. Where a worker ends before all have
-started, everything ends, since another would fare no better. A worker whose watching process is gone ends as at SIGTERM.
+The parent serves nothing. It holds the sockets, so that connections which a killed worker had not accepted wait for the next
+one. It starts another worker for each that ends, and passes signals on. If a worker ends before all have started, everything
+ends, since another one would fail too. A worker whose parent has ended shuts down as after SIGTERM.
 """
 
 import logging
@@ -23,26 +23,26 @@ from multiprocessing.connection import Connection, wait
 
 logger: logging.Logger = logging.getLogger("tokenwire.server")
 
-PAUSE_SECONDS = 1.0  # before a worker starts in the place of one that could not start
+PAUSE_SECONDS = 1.0  # before a worker replaces one that could not start
 
 HasStarted = Callable[[], None]
 Work = Callable[[socket.socket, HasStarted], None]
 
 
 def run_workers(work: Work, listener: socket.socket, count: int, backlog: int, announce: Callable[[], None]) -> int:
-    """Have so many processes work until a signal comes, and wait until all of them have ended.
+    """Run `count` worker processes until a signal comes, and wait until all of them have ended.
 
     Args:
-        work: what each runs, with a socket that listens, and what it is to call once it serves. It is pickled.
-        listener: listens, and nobody else does at its address.
+        work: what each runs, given a socket that listens and a function to call once it serves. It is pickled.
+        listener: listens, as the only socket at its address.
         backlog: connections that may wait at each socket.
-        announce: is called once all have started.
+        announce: is called when all have started.
 
     Returns:
-        The signal's number; 0 where a worker could not start.
+        The signal's number; 0 if a worker could not start.
     """
     with ExitStack() as stack:
-        listeners = [listener, *(stack.enter_context(_beside(listener, backlog)) for _ in range(count - 1))]
+        listeners = [listener, *(stack.enter_context(_further_listener(listener, backlog)) for _ in range(count - 1))]
         with _signals() as signals:
             return _Workers(work, listeners, announce).watch(signals)
 
@@ -55,23 +55,23 @@ class _Workers:
         self._workers: dict[object, _Worker] = {}  # by their connections
 
     def watch(self, signals: socket.socket) -> int:
-        """Start them and see to them until there are none; returns what `run_workers` does."""
+        """Start the workers, and supervise them until all have ended. Returns as `run_workers`."""
         for listener in self._listeners:
             self._start(listener)
         while self._workers:
             for ready in wait([signals, *(worker.connection for worker in self._workers.values())]):
                 if ready is signals:
-                    self._end_with(signals.recv(64))
+                    self._stop(signals.recv(64))
                 else:
-                    self._see_to(self._workers[ready])
+                    self._note_change(self._workers[ready])
         return self._ended_by or 0
 
     def _start(self, listener: socket.socket, pause: float = 0.0) -> None:
         worker = _Worker(self._work, listener, pause)
         self._workers[worker.connection] = worker
 
-    def _see_to(self, worker: "_Worker") -> None:
-        """It has started, or ended."""
+    def _note_change(self, worker: "_Worker") -> None:
+        """A worker has started, or ended."""
         if worker.has_ended():
             del self._workers[worker.connection]
             self._replace(worker)
@@ -86,18 +86,16 @@ class _Workers:
         if self._is_announced:
             self._start(worker.listener, 0.0 if worker.has_started else PAUSE_SECONDS)
         else:
-            self._end_with([0])
+            self._stop([0])
 
-    def _end_with(self, numbers: Iterable[int]) -> None:
-        """Have all workers end: with the first signal when their requests have, with the next one as it says."""
+    def _stop(self, numbers: Iterable[int]) -> None:
+        """Stop the workers: at the first signal, when their requests have ended; later signals are passed on as they are."""
         for number in numbers:
             if self._ended_by is None:
-                self._ended_by, number = (
-                    number,
-                    signal.SIGTERM,
-                )  # a terminal sends them SIGINT itself, and two would be too many
+                # A terminal sends SIGINT to the workers itself, and a second one would end their requests.
+                self._ended_by, number = number, signal.SIGTERM
                 for listener in self._listeners:
-                    listener.close()  # where nobody accepts any longer
+                    listener.close()  # connections must not wait where no worker accepts them
             for worker in self._workers.values():
                 worker.send_signal(number)
 
@@ -106,9 +104,9 @@ class _Worker:
     """One process.
 
     Attributes:
-        process: it is started.
-        listener: its socket, which is held here too.
-        connection: is ready when it has started, and again when it has ended.
+        process: the process, which has been started.
+        listener: its socket, which the parent holds too.
+        connection: is readable when it has started serving, and again when it has ended.
     """
 
     def __init__(self, work: Work, listener: socket.socket, pause: float) -> None:
@@ -118,10 +116,10 @@ class _Worker:
         self.connection, theirs = spawn.Pipe(duplex=False)
         self.process = spawn.Process(target=_run_worker, args=(work, listener, theirs, pause))
         self.process.start()
-        theirs.close()  # the worker's own is then the only one, and ends with it
+        theirs.close()  # the worker then has the only one, which closes when it ends
 
     def has_ended(self) -> bool:
-        """Whether it has, when its connection is ready; or else it has started."""
+        """Whether it has ended; if not, it has started. To be called when its connection is readable."""
         try:
             self.connection.recv_bytes()
         except EOFError:
@@ -132,9 +130,9 @@ class _Worker:
         return False
 
     def send_signal(self, number: int) -> None:
-        """Send it one; on Windows, where Ctrl-C reaches all processes of a console, none is needed."""
+        """Send it a signal; not on Windows, where Ctrl-C reaches all processes of a console anyway."""
         if os.name == "posix" and self.process.pid is not None:
-            os.kill(self.process.pid, number)  # it is not reaped before `join`, so that the number is its own
+            os.kill(self.process.pid, number)  # it is not reaped before `join`, so the number is still its own
 
 
 def _run_worker(work: Work, listener: socket.socket, connection: Connection, pause: float) -> None:
@@ -146,12 +144,12 @@ def _run_worker(work: Work, listener: socket.socket, connection: Connection, pau
 
 
 @contextmanager
-def _beside(listener: socket.socket, backlog: int) -> Generator[socket.socket, None, None]:
-    """One more socket at the same address, or, where connections would not be spread, the same one."""
+def _further_listener(listener: socket.socket, backlog: int) -> Generator[socket.socket, None, None]:
+    """Another socket at the same address; or the same one, on systems that would not spread connections over both."""
     if not sys.platform.startswith("linux"):
         yield listener
         return
-    # Not before it was bound: a port where another program, or another `tokenwire serve`, listens would have been taken.
+    # Set only after it was bound: with it, a port at which another program or `tokenwire serve` listens could have been bound.
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     with socket.create_server(listener.getsockname(), family=listener.family, backlog=backlog, reuse_port=True) as another:
         yield another
@@ -159,7 +157,7 @@ def _beside(listener: socket.socket, backlog: int) -> Generator[socket.socket, N
 
 @contextmanager
 def _signals() -> Generator[socket.socket, None, None]:
-    """A socket at which the numbers of the signals come that would end this process."""
+    """A socket that receives the numbers of signals that would otherwise end this process."""
     reader, writer = socket.socketpair()
     with reader, writer:
         writer.setblocking(False)

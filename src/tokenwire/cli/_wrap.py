@@ -1,7 +1,7 @@
-"""Lines broken between words, while the text arrives. No I/O.
+"""Breaks lines between words while the text arrives. No I/O.
 
-A terminal breaks a line wherever its edge is. Text is shown the moment it comes, so a word may have begun before it is known
-that it does not fit: its beginning is then erased and written again on the next line.
+A terminal breaks a line at its edge, even inside a word. Text is shown as soon as it comes, so the beginning of a word may be
+on the screen before it is known that the word does not fit: it is then erased and written again on the next line.
 """
 
 from unicodedata import category, east_asian_width
@@ -17,7 +17,7 @@ class Wrapper:
     """
 
     def __init__(self) -> None:
-        self._start = ""  # of the line, as far as it tells a fence
+        self._start = ""  # its first characters, as many as a fence has
         self._fenced = False
         self._column = 0  # of the cursor
         self._word = ""  # what was written of the last word
@@ -31,7 +31,7 @@ class Wrapper:
             columns: the terminal's width.
         """
         written = ""
-        shown = self._word  # of the last word, on the screen; the rest of it can be put right before it is written
+        shown = self._word  # what the screen has of the last word; only this needs erasing
         for character in text:
             if len(self._start) < len(FENCES[0]):
                 self._start += character

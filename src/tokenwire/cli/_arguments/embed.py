@@ -8,9 +8,9 @@ from .values import count, seconds, whole
 MODEL_VARIABLE = "TOKENWIRE_EMBEDDING_MODEL"
 
 DESCRIPTION = """\
-Print a vector for each text, as lines of JSON: {"text": ..., "embedding": [...]}, or with "file" in place of "text".
+Print a vector for each text, as a line of JSON: {"text": ..., "embedding": [...]}, or with "file" in place of "text".
 
-Without TEXT, --file and --lines, what is piped in is one text.
+Without TEXT, --file and --lines, all of the standard input is one text.
 """
 
 EXAMPLES = """\
@@ -20,27 +20,31 @@ examples:
   tokenwire embed -m nomic-embed-text --api-base http://localhost:11434/v1 --file README.md
 
 environment:
-  TOKENWIRE_EMBEDDING_MODEL  the model, where -m is not given
-  and as for chat
+  TOKENWIRE_EMBEDDING_MODEL  the model, if -m is not given
+  the other variables are those of `tokenwire chat`, except TOKENWIRE_MODEL
 """
 
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    embed = command_of(commands, "embed", words="vectors of texts", description=DESCRIPTION, epilog=EXAMPLES)
-    embed.add_argument("text", metavar="TEXT", nargs="*", help="what to embed, each by itself")
-    words = "such as openai/text-embedding-3-small, or a bare name with --api-base"
+    embed = command_of(commands, "embed", words="print vectors of texts", description=DESCRIPTION, epilog=EXAMPLES)
+    embed.add_argument("text", metavar="TEXT", nargs="*", help="the texts to embed")
+    words = "the model, such as openai/text-embedding-3-small, or a bare name with --api-base"
     add_model(embed, words, from_environment(MODEL_VARIABLE))
     embed.add_argument(
-        "--file", metavar="FILE", action="append", default=[], help="a whole file is a text, repeatable; - for standard input"
+        "--file", metavar="FILE", action="append", default=[], help="a file that is one text, repeatable; - for standard input"
     )
     embed.add_argument(
-        "--lines", metavar="FILE", action="append", default=[], help="each of its lines is a text; - for standard input"
+        "--lines",
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="a file with a text on each line, repeatable; - for standard input",
     )
-    embed.add_argument("--dimensions", metavar="COUNT", type=count, help="of each vector, where the model has a choice")
-    embed.add_argument("--batch", metavar="COUNT", type=count, default=64, help="texts in one request (default: %(default)s)")
+    embed.add_argument("--dimensions", metavar="COUNT", type=count, help="the length of each vector, if the model has a choice")
+    embed.add_argument("--batch", metavar="COUNT", type=count, default=64, help="texts in a request (default: %(default)s)")
     embed.add_argument("--timeout", metavar="SECONDS", type=seconds, help="the longest that a request may take")
-    embed.add_argument("--retries", metavar="COUNT", type=whole, help="further attempts of a request (default: 2)")
+    embed.add_argument("--retries", metavar="COUNT", type=whole, help="how often to repeat a failed request (default: 2)")
     embed.set_defaults(check=check)
 
 

@@ -1,4 +1,4 @@
-"""argparse, as this command line has it, and the arguments that several commands share."""
+"""The parser of this command line, and the arguments that several commands share."""
 
 import argparse
 import os
@@ -6,10 +6,10 @@ from typing import NoReturn, TypeAlias
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse's parser, with errors of one line that don't repeat a word they can't place: it might be a key."""
+    """argparse's parser, whose errors have one line and don't repeat an unexpected word: it might be a key."""
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, and exit with status 2."""
+        """Print what is wrong, and exit with status 2."""
         self.exit(2, f"{self.prog}: {message} (try {self.prog} --help)\n")
 
 
@@ -17,7 +17,7 @@ Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 
 
 def command_of(commands: Commands, name: str, *, words: str, description: str, epilog: str = "") -> Parser:
-    """A further command's parser."""
+    """Add a command. Returns its parser."""
     command = commands.add_parser(
         name,
         help=words,
@@ -31,13 +31,15 @@ def command_of(commands: Commands, name: str, *, words: str, description: str, e
 
 
 def add_endpoint(command: Parser) -> None:
-    """Add where the model is."""
-    command.add_argument("--api-base", metavar="URL", help="the endpoint, such as http://localhost:8000/v1")
-    command.add_argument("--api-key", metavar="KEY", help="other users may see it here; the environment is more discreet")
+    """Add the options for the endpoint's address and key."""
+    command.add_argument("--api-base", metavar="URL", help="the endpoint's address, such as http://localhost:8000/v1")
+    command.add_argument(
+        "--api-key", metavar="KEY", help="the API key; other users can see it here, but not in the environment"
+    )
 
 
 def add_model(command: Parser, words: str, default: str | None) -> None:
-    """Add the model, and where it is."""
+    """Add the options for the model and its endpoint."""
     command.add_argument("-m", "--model", default=default, help=words)
     add_endpoint(command)
 
@@ -49,5 +51,5 @@ def require_model(arguments: argparse.Namespace, variable: str) -> None:
 
 
 def from_environment(variable: str) -> str | None:
-    """An option's default; an empty one is none."""
+    """An option's default; None if the variable is not set, or empty."""
     return os.environ.get(variable) or None

@@ -1,4 +1,4 @@
-"""What an argument's text may be. Each of these is an argparse `type`: it raises `ArgumentTypeError` in words of its own."""
+"""The values of arguments. Each function is an argparse `type`, which raises `ArgumentTypeError` with a message of its own."""
 
 import argparse
 import math
