@@ -111,7 +111,7 @@ async def _handle_signals(run: Batch, scope: anyio.CancelScope) -> None:
                 scope.cancel()
                 return
             run.drain()
-            remark(f"waiting for {run.progress.in_flight} calls; Ctrl-C again stops at once")
+            remark(f"waiting for {_calls(run.progress.in_flight)}; Ctrl-C again stops at once")
 
 
 async def _show(run: Batch, show: Any) -> None:
@@ -151,8 +151,12 @@ def line(progress: Progress) -> str:
 
 def summary(progress: Progress) -> str:
     """The result of the run, in one line."""
-    words = f"{progress.done} calls in {_clock(progress.seconds)}, {progress.earlier} were done before;"
+    words = f"{_calls(progress.done)} in {_clock(progress.seconds)}, {progress.earlier} were done before;"
     return f"{words} {progress.failed} failed, {progress.truncated} truncated" + (", stopped early" if progress.drained else "")
+
+
+def _calls(count: int) -> str:
+    return f"{count} call{'s' if count != 1 else ''}"
 
 
 def _clock(seconds: float) -> str:
