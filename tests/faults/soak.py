@@ -29,6 +29,7 @@ from tokenwire import APIError, AsyncClient, HTTPTransport, RateLimitError, Stre
 from tokenwire.exceptions import APIResponseValidationError
 from tokenwire.testing import Endpoint, Received, Reply, chunk, error, event
 
+from ..conftest import CACHED_THREADS
 from .running import LOOPS, open_sockets
 
 ROOT = Path(__file__).parents[2]
@@ -294,7 +295,7 @@ async def _counts() -> dict[str, float]:
     return {
         "sockets": len(open_sockets()),
         "tasks": len(anyio.get_running_tasks()),
-        "threads": threading.active_count(),
+        "threads": sum(not thread.name.startswith(CACHED_THREADS) for thread in threading.enumerate()),
         "objects": len(gc.get_objects()),
         "megabytes": _resident_megabytes(),
     }
