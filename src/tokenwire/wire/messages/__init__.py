@@ -1,4 +1,4 @@
-"""Anthropic's "Create a message" (`/v1/messages`), as its documentation has it for `anthropic-version: 2023-06-01`."""
+"""Anthropic's "Create a message" (`/v1/messages`), as documented for `anthropic-version: 2023-06-01`."""
 
 from ..dialect import Dialect
 from .answers import answer_of

@@ -1,11 +1,11 @@
-"""What went wrong, as Messages says it: `{"type": "error", "error": {"type", "message"}}`."""
+"""Errors in the format of Messages: `{"type": "error", "error": {"type", "message"}}`."""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 from ...types._source import Fields
 
-# The API's names, by status. Both 503 and 529 are "overloaded", which has one status here.
+# The API's error types, by status. An "overloaded_error" always has 529, so 503 becomes 529.
 _TYPES: Final = {
     401: "authentication_error",
     402: "billing_error",
@@ -21,7 +21,7 @@ _OVERLOADED: Final = 529
 
 
 def failure_of(status: int, message: object, request_id: str) -> tuple[int, Fields]:
-    """The status and the JSON of a failure."""
+    """The status and the JSON for an error."""
     status = _OVERLOADED if status == 503 else status
     kind = _TYPES.get(status) or ("invalid_request_error" if status < 500 else "api_error")
     return status, {
@@ -32,5 +32,5 @@ def failure_of(status: int, message: object, request_id: str) -> tuple[int, Fiel
 
 
 def is_failure(beside: Mapping[str, Any], error: Mapping[str, Any]) -> bool:
-    """Whether an error object, and what stood beside it, is this API's own already."""
+    """Whether an error object, and the fields beside it, already have this API's format."""
     return beside.get("type") == "error" and isinstance(error.get("type"), str)

@@ -1,4 +1,4 @@
-"""What people and tools say, both ways: the parts of a chat message's content ↔ content blocks."""
+"""The content of users' and tools' messages: the parts of a chat message ↔ content blocks."""
 
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from ...exceptions import refused
 from ...types._source import Fields
 from .blocks import Block
 
-# Blocks in the API's own words, which go as they are.
+# The API's own types of blocks, which are sent unchanged.
 _OWN: Final = frozenset(
     "container_upload document image mid_conv_system redacted_thinking search_result server_tool_use thinking tool_reference "
     "tool_result tool_use".split()
@@ -18,14 +18,14 @@ _BASE64_DOCUMENTS: Final = frozenset({"application/pdf"})
 
 
 def content_of(where: str, message: Mapping[str, Any]) -> str | list[Block]:
-    """The content of a message as blocks, or as the text that it is.
+    """The content of a message as blocks; a text remains a text.
 
     Args:
-        where: names the message in what is raised.
-        message: its `cache_control` is its last block's.
+        where: the message's path, for errors.
+        message: its `cache_control` becomes that of its last block.
 
     Raises:
-        BadRequestError: a part has no block that says it.
+        BadRequestError: no block can express a part.
     """
     content, mark = message.get("content"), message.get("cache_control")
     if content is None or isinstance(content, str):
@@ -45,15 +45,15 @@ def _block(where: str, part: object) -> Block:
     if not isinstance(part, Mapping):
         raise refused("messages", f"{where} must be an object, not {type(part).__name__}")
     kind = part.get("type")
-    say = _SAID.get(kind) if isinstance(kind, str) else None
-    if say is not None:
-        block = say(where, part)
+    convert = _CONVERTERS.get(kind) if isinstance(kind, str) else None
+    if convert is not None:
+        block = convert(where, part)
         if part.get("cache_control") is not None:
             block["cache_control"] = part["cache_control"]
         return block
     if isinstance(kind, str) and (kind in _OWN or kind.endswith("_tool_result")):
         return dict(part)
-    raise refused("messages", f"{where}: Anthropic's API has nothing for a part of type {kind!r:.40}")
+    raise refused("messages", f"{where}: Anthropic's API does not accept a part of type {kind!r:.40}")
 
 
 def _text(where: str, part: Mapping[str, Any]) -> Block:
@@ -81,7 +81,7 @@ def _file(where: str, part: Mapping[str, Any]) -> Block:
     kind = source.get("media_type")
     if source["type"] == "base64" and kind not in _BASE64_DOCUMENTS:
         if kind is not None and not kind.startswith("text/"):
-            raise refused("messages", f"{where}.file: Anthropic's API has nothing for files of type {kind:.60}")
+            raise refused("messages", f"{where}.file: Anthropic's API does not accept files of type {kind:.60}")
         text = b64decode(source["data"]).decode("utf-8", "replace")
         source = {"type": "text", "media_type": "text/plain", "data": text}
     return {"type": "document", "source": source, **title}
@@ -100,7 +100,7 @@ def _source(where: str, url: str) -> Fields:
     return {"type": "base64", "media_type": media_type or "text/plain", "data": data}
 
 
-_SAID: Final[dict[str, Callable[[str, Mapping[str, Any]], Block]]] = {
+_CONVERTERS: Final[dict[str, Callable[[str, Mapping[str, Any]], Block]]] = {
     "text": _text,
     "input_text": _text,
     "image_url": _image,

@@ -1,9 +1,8 @@
 """A chat call → the body of a request.
 
-What Messages has no way to say is refused by name; what is said as Messages itself says it (blocks of its own types, tools
-with an `input_schema`, `thinking`, `top_k`, ...) goes as it is. These notes beside a conversation are left out: a message's
-`name`, an image's `detail`, what a received message says beside its text, calls and signed thinking, and reasoning that
-another model has not signed.
+What Messages can't express is refused by name; what already has the format of Messages (blocks of its own types, tools with
+an `input_schema`, `thinking`, `top_k`, ...) is sent unchanged. Left out are a message's `name`, an image's `detail`,
+reasoning that is not in signed thinking blocks, and fields of a received message other than its text and its calls.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,7 +13,7 @@ from ...types._source import Fields
 from .blocks import Block, blocks_of
 from .parts import content_of
 
-# Parameters that Messages has nothing for; those values of theirs that ask for nothing.
+# Parameters that Messages does not have, and those of their values that change nothing.
 UNSUPPORTED: Final[dict[str, tuple[Any, ...]]] = {
     "audio": (),
     "frequency_penalty": (0,),
@@ -41,15 +40,15 @@ _TOOL_FIELDS: Final = frozenset({"name", "description", "parameters", "strict"})
 
 
 def request_body(model: str, messages: object, params: Mapping[str, Any]) -> Fields:
-    """The request for a chat call: all but `stream`.
+    """The body of the request for a chat call: all but `stream`.
 
     Raises:
-        BadRequestError: Messages has no way to say something; the message says where it stands.
+        BadRequestError: Messages can't express something; the message names it.
     """
     body: Fields = {"model": model}
     for name, value in params.items():
         _add_param(body, name, value)
-    _mind_parallel_calls(body, params)
+    _add_parallel_calls(body, params)
     system, turns = _conversation(messages)
     if system:
         body["system"] = _system_of(system)
@@ -58,18 +57,18 @@ def request_body(model: str, messages: object, params: Mapping[str, Any]) -> Fie
 
 
 def _add_param(body: Fields, name: str, value: object) -> None:
-    """Say one parameter; null asks for nothing."""
+    """Add one parameter."""
     if name in UNSUPPORTED:
-        if not any(value == nothing and isinstance(value, bool) == isinstance(nothing, bool) for nothing in UNSUPPORTED[name]):
+        if not any(value == usual and isinstance(value, bool) == isinstance(usual, bool) for usual in UNSUPPORTED[name]):
             raise _unsupported(name)
-    elif (say := _PARAMS.get(name)) is not None:
-        say(body, value)
+    elif (convert := _PARAMS.get(name)) is not None:
+        convert(body, value)
     else:
         body[name] = value
 
 
 def _unsupported(name: str, more: str = "") -> BadRequestError:
-    message = f"{name}: Anthropic's API has nothing for it{more}; leave it out, or name it in additional_drop_params"
+    message = f"{name}: Anthropic's API does not support it{more}; leave it out, or name it in additional_drop_params"
     return UnsupportedParamsError(message, param=name.partition(".")[0], fault="caller")
 
 
@@ -89,7 +88,7 @@ def _metadata(body: Fields, value: object) -> None:
     if not isinstance(value, Mapping):
         raise wrong("metadata", "a mapping", value)
     if others := sorted(map(str, value.keys() - {"user_id"})):
-        raise _unsupported(f"metadata.{others[0]}", ", only for user_id")
+        raise _unsupported(f"metadata.{others[0]}", ", only user_id")
     body["metadata"] = {**body.get("metadata", {}), **value}
 
 
@@ -115,7 +114,7 @@ def _response_format(body: Fields, value: Any) -> None:
     if kind == "text":
         return
     if kind != "json_schema":
-        raise _unsupported("response_format", f" of type {kind!r:.40}, only for json_schema")
+        raise _unsupported("response_format", f" with type {kind!r:.40}, only with json_schema")
     schema = value.get("json_schema")
     schema = schema.get("schema") if isinstance(schema, Mapping) else value.get("schema")
     if not isinstance(schema, Mapping):
@@ -124,7 +123,7 @@ def _response_format(body: Fields, value: Any) -> None:
 
 
 def _stream_options(body: Fields, value: object) -> None:
-    """Nothing to say: the usage is always sent."""
+    """Adds nothing: the usage is always sent."""
     if not isinstance(value, Mapping):
         raise wrong("stream_options", "a mapping", value)
 
@@ -142,14 +141,14 @@ def _tool(where: str, tool: object) -> Fields:
     if not isinstance(function, Mapping):
         if "input_schema" not in tool and (kind is None or kind in ("custom", "function")):
             what = "custom tools" if kind == "custom" else "this tool"
-            raise refused("tools", f"{where}: Anthropic's API has nothing for {what}: it wants a function, or an input_schema")
+            raise refused("tools", f"{where}: Anthropic's API does not support {what}: send a function, or an input_schema")
         return dict(tool)  # Anthropic's own
-    said = {name: value for name, value in tool.items() if name not in ("type", "function")}
+    made = {name: value for name, value in tool.items() if name not in ("type", "function")}
     if others := sorted(function.keys() - _TOOL_FIELDS):
-        raise refused("tools", f"{where}.function.{others[0]}: Anthropic's API has nothing for it")
-    said["name"] = function.get("name")
-    said["input_schema"] = function.get("parameters") or {"type": "object", "properties": {}}
-    return said | {name: function[name] for name in ("description", "strict") if function.get(name) is not None}
+        raise refused("tools", f"{where}.function.{others[0]}: Anthropic's API does not support it")
+    made["name"] = function.get("name")
+    made["input_schema"] = function.get("parameters") or {"type": "object", "properties": {}}
+    return made | {name: function[name] for name in ("description", "strict") if function.get(name) is not None}
 
 
 def _tool_choice(body: Fields, value: object) -> None:
@@ -162,7 +161,7 @@ def _tool_choice(body: Fields, value: object) -> None:
     elif isinstance(value, Mapping) and value.get("type") in ("auto", "any", "none", "tool"):
         body["tool_choice"] = dict(value)
     else:
-        raise wrong("tool_choice", '"auto", "required", "none", or a function\'s name as chat says it', value)
+        raise wrong("tool_choice", '"auto", "required", "none", or a function as in chat completions', value)
 
 
 def _parallel(body: Fields, value: object) -> None:
@@ -170,8 +169,8 @@ def _parallel(body: Fields, value: object) -> None:
         raise wrong("parallel_tool_calls", "True or False", value)
 
 
-def _mind_parallel_calls(body: Fields, params: Mapping[str, Any]) -> None:
-    """Messages says it in the tool choice."""
+def _add_parallel_calls(body: Fields, params: Mapping[str, Any]) -> None:
+    """Messages has this parameter in the tool choice."""
     asked = params.get("parallel_tool_calls")
     if asked is False and body.get("tools"):
         choice = body.get("tool_choice") or {"type": "auto"}
@@ -197,10 +196,10 @@ _PARAMS: Final[dict[str, Callable[[Fields, Any], None]]] = {
 
 
 def _conversation(messages: Any) -> tuple[list[Fields], list[Fields]]:
-    """The system messages in front, and the turns: results of tools stand in one turn, with what the user says after them."""
+    """The system messages at the beginning, and the turns. Results of tools share a turn with the user's message after them."""
     system: list[Fields] = []
     turns: list[Fields] = []
-    results: list[Block] | None = None  # of the turn that began with some
+    results: list[Block] | None = None  # those of the latest turn, if it is of results
     for index, message in enumerate(messages):
         where, role = f"messages[{index}]", message["role"]
         if role in _SYSTEM and not turns:
@@ -236,22 +235,22 @@ def _turn(where: str, message: Fields, role: str) -> Fields:
     if role == "assistant":
         return {"role": role, "content": _assistant(where, message)}
     if role not in ("user", *_SYSTEM):
-        raise refused("messages", f"{where}.role: Anthropic's API knows no role {role!r:.40}")
+        raise refused("messages", f"{where}.role: Anthropic's API does not have the role {role!r:.40}")
     return {"role": "system" if role in _SYSTEM else role, "content": content_of(where, message)}
 
 
 def _assistant(where: str, message: Fields) -> str | list[Block]:
-    """What the assistant said: its text alone, or blocks."""
+    """The content of an assistant's message: only its text, or blocks."""
     if message.get("audio"):
-        raise refused("messages", f"{where}.audio: Anthropic's API has nothing for it")
-    _check_said(where, message)
+        raise refused("messages", f"{where}.audio: Anthropic's API does not support it")
+    _check_assistant(where, message)
     content = message.get("content")
     if isinstance(content, list) and any(_is_more_than_text(part) for part in content):
-        said = blocks_of({**message, "content": None})
-        place = sum(block.get("type") != "tool_use" for block in said)
+        others = blocks_of({**message, "content": None})
+        place = sum(block.get("type") != "tool_use" for block in others)
         blocks = content_of(where, message)
         assert isinstance(blocks, list), "a list of parts is a list of blocks"
-        return [*said[:place], *blocks, *said[place:]]
+        return [*others[:place], *blocks, *others[place:]]
     blocks = blocks_of(message)
     is_text = len(blocks) == 1 and blocks[0].keys() == {"type", "text"}
     mark = message.get("cache_control")
@@ -260,8 +259,8 @@ def _assistant(where: str, message: Fields) -> str | list[Block]:
     return blocks[0]["text"] if is_text else blocks or ""
 
 
-def _check_said(where: str, message: Fields) -> None:
-    """Refuse calls and thinking that are not as chat has them."""
+def _check_assistant(where: str, message: Fields) -> None:
+    """Refuse calls and thinking that do not have chat's format."""
     for name in ("thinking_blocks", "tool_calls"):
         value = message.get(name)
         if value is not None and not (isinstance(value, list) and all(isinstance(item, dict) for item in value)):
@@ -282,10 +281,10 @@ def _is_more_than_text(part: object) -> bool:
 
 
 def _result(where: str, message: Fields) -> Block:
-    """What a tool answered."""
+    """The block for a tool's result."""
     call_id = message.get("tool_call_id")
     if not isinstance(call_id, str) or not call_id:
-        raise refused("messages", f"{where}.tool_call_id must name the call that this is the result of")
+        raise refused("messages", f"{where}.tool_call_id must be the id of the call that this is the result of")
     content = content_of(where, {**message, "cache_control": None})
     block: Block = {"type": "tool_result", "tool_use_id": call_id, "content": content}
     for name in ("is_error", "toolset_name", "cache_control"):

@@ -1,4 +1,4 @@
-"""The events of a streamed message as they are decoded, and runs of those that differ in nothing but a piece of text."""
+"""The events of a streamed message, and runs of events that differ only in a piece of text."""
 
 from enum import Enum
 from itertools import repeat
@@ -14,7 +14,7 @@ from .blocks import Block
 
 UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
-MANY: Final = 4  # events, which are looked at together
+MANY: Final = 4  # so many events are decoded together
 
 _decode_text = msgspec.json.Decoder(str).decode
 _decode_texts = msgspec.json.Decoder(str).decode_lines
@@ -22,7 +22,7 @@ _DELTA: Final = build(Delta)
 
 
 class Piece(msgspec.Struct, gc=False):
-    """The `delta` of an event, whatever it is of."""
+    """The `delta` of any event."""
 
     type: str = ""
     text: str | None = None
@@ -46,16 +46,16 @@ class AnyEvent(msgspec.Struct, gc=False):
     message: object = None
     usage: object = None
     error: object = None
-    choices: object = None  # no event of this API has them
+    choices: object = None  # only chunks of chat completions have them
 
 
 class Open(msgspec.Struct, gc=False):
     """A content block that has begun.
 
     Attributes:
-        fields: its own, as they came.
-        start: where its text starts in that of the whole answer.
-        call: its number among the tool calls, -1 where it is none.
+        fields: its own, as they arrived.
+        start: where its text starts in the text of the whole answer.
+        call: its number among the tool calls, -1 if it is not a call.
         pieces: of its thinking, or of its input.
     """
 
@@ -66,7 +66,7 @@ class Open(msgspec.Struct, gc=False):
 
 
 class Kind(Enum):
-    """What a block's pieces are of an answer."""
+    """What the pieces of a block are."""
 
     TEXT = "text"
     THINKING = "thinking"
@@ -77,11 +77,11 @@ KINDS: Final = (Kind.TEXT, Kind.THINKING, Kind.INPUT)
 
 
 class Run(msgspec.Struct, gc=False):
-    """A run of events that bring pieces of one block.
+    """A run of events, each with a piece of one block.
 
     Attributes:
-        before, after: what stands around the piece in each of them.
-        call: a piece of the tool call that they continue, without anything in it; None where it is none.
+        before, after: the bytes around the piece in each event.
+        call: an empty piece of the tool call that they continue; None if they do not continue one.
     """
 
     kind: Kind
@@ -92,7 +92,7 @@ class Run(msgspec.Struct, gc=False):
 
 
 def pieces_in(events: list[Payload], start: int, run: Run) -> list[str]:
-    """The pieces of the events that go on with a run: they differ in nothing else."""
+    """The pieces of the events, from `start`, that continue a run: those that differ only in their piece."""
     before, after = run.before, run.after
     head, tail = len(before), len(after)
     pieces: list[str] = []
@@ -111,11 +111,11 @@ def pieces_in(events: list[Payload], start: int, run: Run) -> list[str]:
 
 
 def _pieces_of_all(events: list[Any], run: Run) -> list[str] | None:
-    """The same where all of them go on with the run, in one look; None where one does not."""
+    """The pieces if all events continue the run, decoded together; None if one does not."""
     before, after = run.before, run.after
     try:
         rows = list(map(itemgetter(slice(len(before), -len(after))), events))
-        # These bytes have a line end between two events and no other: if they are the same, no event has one in it.
+        # These bytes have line ends only between events. So if they are equal, no event has one in it.
         if before + (after + b"\n" + before).join(rows) + after != b"\n".join(events):
             return None
         pieces = _decode_texts(b"\n".join(rows))
@@ -125,7 +125,7 @@ def _pieces_of_all(events: list[Any], run: Run) -> list[str] | None:
 
 
 def learn(run: Run, data: bytes, piece: str) -> None:
-    """Remember what stands around a piece: JSON has no other place for it if what stands there says the same."""
+    """Remember the bytes around a piece, if what is between them decodes to the piece."""
     name = b'"%b":' % run.kind.value.encode()
     start, end = data.find(name) + len(name), data.rfind(b'"') + 1
     start += data[start:end].find(b'"')
@@ -137,7 +137,7 @@ def learn(run: Run, data: bytes, piece: str) -> None:
 
 
 def deltas_of(run: Run, pieces: list[str]) -> list[Delta]:
-    """What each of a run's pieces adds to a chat message."""
+    """A delta for each of a run's pieces."""
     deltas = list(map(copy_fields, repeat(_DELTA, len(pieces))))
     if run.kind is Kind.TEXT:
         for delta, piece in zip(deltas, pieces, strict=True):
@@ -152,7 +152,7 @@ def deltas_of(run: Run, pieces: list[str]) -> list[Delta]:
 
 
 def call_with(call: ChatCompletionDeltaToolCall, arguments: str) -> ChatCompletionDeltaToolCall:
-    """The piece of a tool call that brings these arguments."""
+    """The piece of a tool call with these arguments."""
     call = copy_fields(call)
     call.function = build(DeltaFunction, arguments=arguments)
     return call

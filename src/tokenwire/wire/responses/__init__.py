@@ -1,5 +1,5 @@
-"""OpenAI's Responses API: requests, events, answers and errors, read and written.
+"""OpenAI's Responses API: requests, events, answers and errors, decoded and encoded.
 
-`request`, `items`, `tools` and `parts` are what is asked, `events` and `resource` what is answered. The server is at no
-state: a request has the whole conversation, and what would need stored responses is refused by name.
+`request`, `items`, `tools` and `parts` convert requests; `answers` and `reading` decode answers, `events` and `resource`
+encode them. Nothing is stored: a request has the whole conversation, and what needs stored responses is refused by name.
 """

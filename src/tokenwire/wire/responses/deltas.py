@@ -1,4 +1,4 @@
-"""What a chunk of a chat completion brings, for those who encode it."""
+"""What `events` needs of a chat completion's chunks."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from ..fields import CHOICE, MESSAGE, tests
 
 
 def tokens_of(choice: StreamingChoices) -> list[Fields]:
-    """The log probabilities of a chunk's tokens, with all the fields that the API's have."""
+    """The log probabilities of a chunk's tokens, with all fields that the API requires."""
     found: Any = choice.logprobs
     tokens: Any = (found.model_dump(exclude_none=True) if isinstance(found, ChoiceLogprobs) else found) or {}
     content = tokens.get("content") if isinstance(tokens, dict) else None
@@ -27,7 +27,7 @@ def tokens_of(choice: StreamingChoices) -> list[Fields]:
 
 
 def _compiled() -> Callable[[Any], str | None]:
-    """`only_text`, written out as `fields.plain_choice` is, and for the same reason."""
+    """`only_text`, as generated code, for the reason of `fields.plain_choice`."""
     delta = tests("delta", Delta, [row for row in MESSAGE if row.name not in ("content", "role")])
     choice = tests("choice", StreamingChoices, [row for row in CHOICE if row.name not in ("index", "delta")])
     source = f"""
@@ -47,4 +47,4 @@ def only_text(chunk):
 
 
 only_text: Callable[[Any], str | None] = _compiled()
-"""The text of a chunk that brings text for choice 0 and no more; None for any other."""
+"""The text of a chunk that has only text for choice 0; None for any other chunk."""

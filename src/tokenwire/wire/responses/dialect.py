@@ -1,4 +1,4 @@
-"""The Responses API as endpoints speak it."""
+"""The Responses API as a dialect of endpoints."""
 
 from ..dialect import Dialect
 from .answers import answer_of

@@ -1,4 +1,4 @@
-"""The items of an answer that is being encoded, and the texts that grow in them."""
+"""The items of an answer while it is encoded, and the growing texts in them."""
 
 from typing import Final
 
@@ -12,16 +12,16 @@ _PROBE_JSON: Final = _encode(_PROBE)[1:-1]
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """A text that grows.
+    """A kind of growing text.
 
     Attributes:
-        item, id_prefix: the type of the item that it belongs to, and how such items' ids begin.
-        field: what the text is called where it is whole.
-        event: what the events are called that bring it.
-        part: the type of the part that it is; "" where it is a field of the item itself.
-        place: the item's list of such parts.
-        part_event: what the events are called that say when such a part begins and ends.
-        index: the name of the part's number.
+        item, id_prefix: the type of its item, and the prefix of the item's id.
+        field: the name of the field with the whole text.
+        event: the prefix of the names of its events.
+        part: the type of its part; "" if the text is a field of the item itself.
+        place: the name of the item's list of such parts.
+        part_event: the prefix of the names of the events at the part's begin and end.
+        index: the name of the field with the part's index.
     """
 
     item: str
@@ -63,9 +63,9 @@ class Item:
     """An item of the answer.
 
     Attributes:
-        number: its place.
-        fields: all that is not in a part.
-        texts: those that it has.
+        number: its `output_index`.
+        fields: its fields, without the growing texts.
+        texts: its growing texts.
     """
 
     __slots__ = ("fields", "number", "texts")
@@ -76,12 +76,12 @@ class Item:
         self.texts: list[Text] = []
 
     def ended(self, status: str) -> None:
-        """Say how it ended, if items of its kind do."""
+        """Set its status, if items of its type have one."""
         if "status" in self.fields:
             self.fields["status"] = status
 
     def so_far(self) -> Fields:
-        """The item with its texts."""
+        """The item, with its texts so far."""
         shown = dict(self.fields)
         for text in self.texts:
             if text.kind.place:
@@ -95,12 +95,12 @@ class Text:
     """A text that is growing.
 
     Attributes:
-        kind, item: what it is, and of which item.
-        where: how events say which text they are about.
-        before, between, after: what stands around the number and the text in an event that adds to it.
-        pieces: as they stand in JSON.
-        extra: what a part has beside its text.
-        meant: the text in the place of its pieces, where these repeat it.
+        kind, item: its kind and its item.
+        where: the fields by which events identify it.
+        before, between, after: the bytes around the sequence number and the piece in an event that adds to it.
+        pieces: its pieces as JSON, without the quotes.
+        extra: the part's fields other than the text.
+        meant: the text instead of the pieces, if these repeat it.
     """
 
     __slots__ = ("after", "before", "between", "extra", "item", "kind", "meant", "pieces", "where")
@@ -123,9 +123,9 @@ class Text:
         item.texts.append(self)
 
     def whole(self) -> object:
-        """The text, as it will be encoded."""
+        """The whole text so far, to be encoded."""
         return msgspec.Raw(b'"%b"' % b"".join(self.pieces)) if self.meant is None else self.meant
 
     def part(self) -> Fields:
-        """The part of the item that it is."""
+        """Its part of the item."""
         return {"type": self.kind.part, self.kind.field: self.whole(), **self.extra}

@@ -1,9 +1,9 @@
-"""Tools and the choice among them, both ways.
+"""Tools and the choice among them ↔ those of chat completions.
 
-A namespace, which is a group of tools, becomes its tools under joined names; `Names` leads from such a name back to the
-group and the tool's own name. A web search becomes chat completions' `web_search_options`: who answers may know them.
-A search for tools that the client runs is left out: every tool is offered at once.
-The other tools that OpenAI's servers run by themselves can't be asked for in a chat completion.
+A namespace, which is a group of tools, becomes its tools with joined names; `Names` has the namespace and the own name for
+each joined name. A web search becomes chat completions' `web_search_options`, which a handler or an endpoint may support.
+A search for tools that the client runs is left out: all tools are offered at once. Chat completions have none of the other
+tools that OpenAI's servers run, so those are refused.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,12 +14,12 @@ from ...types._source import Fields
 from .parts import bad, beside, kind_of, no_more_than, text_in
 
 Names: TypeAlias = dict[str, tuple[str | None, str]]
-"""The namespace and the own name of each tool, by its name in chat completions."""
+"""The namespace and own name of each tool, by its name in chat completions."""
 
 _FUNCTION: Final = ("name", "description", "parameters", "strict")
 _CUSTOM: Final = ("name", "description")
 Offered: TypeAlias = Iterable[tuple[str, Iterable[object]]]
-"""Lists of tools, with their places in the request."""
+"""Lists of tools, with their paths in the request."""
 
 _NAMESPACE: Final = ("name", "description", "tools")
 _MODES: Final = ("auto", "none", "required")
@@ -31,15 +31,15 @@ def chat_name(namespace: object, name: str) -> str:
 
 
 def names_of(offered: Offered) -> Names:
-    """The names of tools that `chat_tools` has taken."""
+    """The names of the tools that `chat_tools` converted."""
     return {chat_name(group, tool["name"]): (group, tool["name"]) for tool, group, _ in _each(offered) if "name" in tool}
 
 
 def chat_tools(offered: Offered) -> Fields:
-    """The keywords of a call that say which tools there are.
+    """The keywords of a call for these tools.
 
     Raises:
-        BadRequestError: one of them is not a tool, or can't be said; the error names its place.
+        BadRequestError: one of them is not a tool, or chat completions can't express it; the error has its path.
     """
     made: list[Fields] = []
     keywords: Fields = {"tools": made}
@@ -47,13 +47,15 @@ def chat_tools(offered: Offered) -> Fields:
     for tool, group, where in _each(offered):
         kind = kind_of(tool)
         if kind == "tool_search" and tool.get("execution") == "client":
-            continue  # no tool that it could find is held back here
+            continue  # it would find nothing: all tools are offered
         if kind == "web_search" and group is None:
             keywords["web_search_options"] = beside(tool, "type")
             continue
         make = _TO_CHAT.get(kind)
         if make is None:
-            raise refused(f"{where}.type", f"{where}.type: there is no tool {tool.get('type')!r} here; {_KNOWN}")
+            raise refused(
+                f"{where}.type", f"{where}.type: this server does not support tools of type {tool.get('type')!r}, only {_KNOWN}"
+            )
         found = make(tool, chat_name(group, text_in(tool, "name", where)), where)
         name = found[found["type"]]["name"]
         if name in taken:
@@ -66,7 +68,7 @@ def chat_tools(offered: Offered) -> Fields:
 
 
 def _each(offered: Offered) -> Iterator[tuple[Fields, str | None, str]]:
-    """Each tool with its namespace and its place; the description of a namespace stands before those of its tools."""
+    """Each tool with its namespace and its path; a namespace's description is put before those of its tools."""
     for where, tool in ((f"{place}[{index}]", tool) for place, tools in offered for index, tool in enumerate(tools)):
         if not isinstance(tool, dict):
             raise bad(where, "an object with a type", tool)
@@ -81,8 +83,8 @@ def _each(offered: Offered) -> Iterator[tuple[Fields, str | None, str]]:
             place = f"{where}.tools[{number}]"
             if not isinstance(one, dict):
                 raise bad(place, "an object with a type", one)
-            told = "\n\n".join(text for text in (about, one.get("description")) if isinstance(text, str) and text)
-            yield {**one, **({"description": told} if told else {})}, group, place
+            description = "\n\n".join(text for text in (about, one.get("description")) if isinstance(text, str) and text)
+            yield {**one, **({"description": description} if description else {})}, group, place
 
 
 def _function(tool: Fields, name: str, where: str) -> Fields:
@@ -101,16 +103,14 @@ def _custom(tool: Fields, name: str, where: str) -> Fields:
 
 
 _TO_CHAT: dict[str, Callable[[Fields, str, str], Fields]] = {"function": _function, "custom": _custom}
-_KNOWN = (
-    "those of the types 'function', 'custom', 'namespace' and 'web_search' are known, and 'tool_search' that the client runs"
-)
+_KNOWN = "'function', 'custom', 'namespace', 'web_search', and a 'tool_search' that the client runs"
 
 
 def chat_choice(choice: object) -> object:
-    """`tool_choice` as chat completions have it.
+    """`tool_choice` in the format of chat completions.
 
     Raises:
-        BadRequestError: it is not one, or can't be said.
+        BadRequestError: it is wrong, or chat completions can't express it; the error has its path.
     """
     if choice in _MODES:
         return choice
@@ -137,7 +137,7 @@ def _named(choice: object, where: str) -> Fields:
 
 
 def responses_tools(tools: object) -> list[Fields]:
-    """A call's tools as the Responses API has them.
+    """A call's tools in the format of the Responses API.
 
     Raises:
         BadRequestError: one of them is neither a function nor a custom tool.
@@ -155,7 +155,7 @@ def _flat(tool: object, where: str) -> Fields:
     if kind in _TO_CHAT and not isinstance(inner, Mapping):
         raise bad(f"{where}.{kind}", "a dict", inner)
     if inner is None:
-        return dict(tool)  # in the endpoint's own words, such as {"type": "web_search"}
+        return dict(tool)  # already in the API's own format, such as {"type": "web_search"}
     flat = {"type": kind, **inner, **beside(dict(tool), "type", kind)}
     form = flat.get("format")
     if isinstance(form, dict) and isinstance(form.get("grammar"), dict):
@@ -164,7 +164,7 @@ def _flat(tool: object, where: str) -> Fields:
 
 
 def responses_choice(choice: object) -> object:
-    """`tool_choice` as the Responses API has it; what is not chat completions' is the endpoint's own word."""
+    """`tool_choice` in the format of the Responses API; unchanged if it is not in that of chat completions."""
     if not isinstance(choice, Mapping):
         return choice
     kind: Any = choice.get("type")
