@@ -140,6 +140,45 @@ async def test_what_the_model_said_in_one_turn_is_one_message(asked: Any) -> Non
     ]
 
 
+async def test_an_order_that_a_message_can_not_express_is_kept_beside_it(asked: Any) -> None:
+    """One answer is one message: endpoints of chat completions want the results right after it."""
+    secret = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "x=="}
+    shown = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm"}]}
+    said = {"type": "message", "role": "assistant", "content": "So"}
+    second = {**CALL, "call_id": "d"}
+    messages, _ = await asked([HI, secret, said, shown, CALL, secret, second, RESULT, {**RESULT, "call_id": "d"}, shown, said])
+    calls = [{"id": name, "type": "function", "function": {"name": "f", "arguments": "{}"}} for name in "cd"]
+    reasoning = {"reasoning_items": [secret]}
+    segments = [
+        reasoning,
+        {"content": "So"},
+        {"reasoning_content": "Hm"},
+        {"tool_calls": calls[:1]},
+        reasoning,
+        {"tool_calls": calls[1:]},
+    ]
+    assert messages[1] == {
+        "role": "assistant",
+        "content": "So",
+        "reasoning_content": "Hm",
+        "reasoning_items": [secret, secret],
+        "tool_calls": calls,
+        "provider_specific_fields": {"segments": segments},
+    }
+    assert [message["role"] for message in messages[2:]] == ["tool", "tool", "assistant"]
+    assert messages[4] == {"role": "assistant", "content": "So", "reasoning_content": "Hm"}
+
+
+async def test_reasoning_between_two_messages_belongs_to_the_second(asked: Any) -> None:
+    shown = {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm"}]}
+    said = {"type": "message", "role": "assistant", "content": "So"}
+    messages, _ = await asked([HI, said, shown, said])
+    assert messages[1:] == [
+        {"role": "assistant", "content": "So"},
+        {"role": "assistant", "content": "So", "reasoning_content": "Hm"},
+    ]
+
+
 async def test_parameters_have_their_names_in_chat_completions(asked: Any) -> None:
     schema = {"name": "answer", "schema": {"type": "object"}, "strict": True}
     _, params = await asked(

@@ -47,7 +47,12 @@ ANSWERS: dict[str, list[Item]] = {
     "thought-calls": [SUMMARY, CALL],
     "custom": [CUSTOM],
     "searched": [SEARCH, MESSAGE],
+    "interleaved": [SUMMARY, MESSAGE, {**SECRET, "id": "rs_9"}, CALL, THOUGHTS, CUSTOM],
+    "call-first": [CALL, MESSAGE],
+    "two-messages": [{**MESSAGE, "phase": "commentary"}, {**QUOTING, "id": "msg_2", "phase": "final_answer"}],
+    "namespace": [{**CALL, "namespace": "eyes"}],
 }
+UNUSUAL = ("citation", "searched", "interleaved", "call-first", "two-messages", "namespace")  # for a chat message
 
 
 def response(output: list[Item], status: str = "completed", **fields: Any) -> dict[str, Any]:

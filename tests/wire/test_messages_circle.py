@@ -27,6 +27,7 @@ CALLS = [
     {"id": "call_2", "type": "function", "function": {"name": "now", "arguments": "{}"}},
 ]
 BLOCKS = [{"type": "text", "text": "A", "citations": []}, {"type": "server_tool_use", "id": "s", "name": "n", "input": {}}]
+SEGMENTS = [{"content": "A", "content_blocks": [BLOCKS[0]]}, {"content_blocks": [BLOCKS[1]]}]
 
 # What a choice may say. Second: what of its message does not come back, by the path of the field.
 ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
@@ -40,7 +41,7 @@ ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
         {"content": "Hm.", "reasoning_content": "Let me see.", "thinking_blocks": THINKING, "tool_calls": CALLS},
         "tool_calls",
     ),
-    "its-own-blocks": ({"content": "A", "provider_specific_fields": {"content_blocks": BLOCKS}}, "stop"),
+    "its-own-blocks": ({"content": "A", "provider_specific_fields": {"segments": SEGMENTS}}, "stop"),
     "another-end": ({"content": "A"}, "pause_turn"),
 }
 
@@ -183,7 +184,7 @@ CONVERSATIONS: dict[str, list[dict[str, Any]]] = {
     ],
     "its-own-blocks": [
         HI,
-        {"role": "assistant", "content": "A", "provider_specific_fields": {"content_blocks": BLOCKS}},
+        {"role": "assistant", "content": "A", "provider_specific_fields": {"segments": SEGMENTS}},
         HI,
     ],
 }

@@ -109,6 +109,13 @@ def test_requests_of_clients() -> None:
             continue
 
 
+CALLED = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+SEGMENT = {
+    "content": "B",
+    "thinking_blocks": [THINKING],
+    "tool_calls": CALLED,
+    "content_blocks": [{"type": "text", "text": "B"}],
+}
 CHAT = {
     "messages": [
         {"role": "system", "content": "S"},
@@ -124,8 +131,8 @@ CHAT = {
             "role": "assistant",
             "content": "B",
             "thinking_blocks": [THINKING],
-            "tool_calls": [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}],
-            "provider_specific_fields": {"content_blocks": [TEXT]},
+            "tool_calls": CALLED,
+            "provider_specific_fields": {"segments": [SEGMENT]},
         },
         {"role": "assistant", "content": [{"type": "text", "text": "B", "cache_control": {}}]},
         {"role": "tool", "tool_call_id": "c", "content": [{"type": "text", "text": "C"}]},

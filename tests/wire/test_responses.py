@@ -16,6 +16,7 @@ from tokenwire import (
     UnsupportedParamsError,
 )
 from tokenwire.exceptions import APIError, APIResponseValidationError, InternalServerError
+from tokenwire.wire.history import to_json
 from tokenwire.wire.responses.dialect import RESPONSES
 from tokenwire.wire.sse import SSEDecoder
 
@@ -30,6 +31,7 @@ from .responses import (
     SECRET,
     SUMMARY,
     THOUGHTS,
+    UNUSUAL,
     USAGE,
     encoded,
     events,
@@ -97,7 +99,7 @@ def test_citations_and_what_chat_has_no_place_for() -> None:
     quoting = whole(ANSWERS["citation"])
     assert quoting.choices[0].message["annotations"] == [{"type": "url_citation", "url_citation": url_citation}]
     searched = whole([SEARCH, MESSAGE], background=False)
-    assert searched.choices[0].message.provider_specific_fields == {"output_items": [SEARCH]}
+    assert searched.choices[0].message.provider_specific_fields == {"segments": [{"output_items": [SEARCH]}, {"content": TEXT}]}
     assert searched["background"] is False
 
 
@@ -271,6 +273,32 @@ def test_messages_become_items() -> None:
         },
         {"type": "message", "role": "user", "content": [{"type": "input_file", "file_data": "d", "filename": "f"}]},
     ]
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_answer_goes_back_in_its_order(name: str) -> None:
+    items = ANSWERS[name]
+    for answer in (whole(items), streamed(events(items))):
+        message = answer.choices[0].message
+        sent = body_of([{"role": "user", "content": "Hi"}, json.loads(json.dumps(to_json(message)))])["input"][1:]
+        assert [item["type"] for item in sent] == [item["type"] for item in items]
+        assert [item for item in sent if item["type"] == "reasoning"] == [item for item in items if item["type"] == "reasoning"]
+        assert ("segments" in (message.provider_specific_fields or {})) is (name in UNUSUAL)
+        assert sent == items or name not in ("citation", "namespace", "two-messages")
+
+
+def test_a_custom_call_that_is_sent_as_it_came_has_a_custom_result() -> None:
+    message = to_json(whole([SEARCH, {**CUSTOM, "namespace": "n"}]).choices[0].message)
+    result = {"role": "tool", "tool_call_id": "call_3", "content": "done"}
+    *_, sent = body_of([message, result])["input"]
+    assert sent["type"] == "custom_tool_call_output"
+
+
+def test_what_was_changed_since_goes_back_changed() -> None:
+    message = whole([MESSAGE, SUMMARY, CALL]).choices[0].message
+    message.content = "Less."
+    reasoning, said, call = body_of([to_json(message)])["input"]
+    assert (reasoning, said["content"], call["call_id"]) == (SUMMARY, "Less.", "call_1")
 
 
 def test_parameters_become_the_apis() -> None:

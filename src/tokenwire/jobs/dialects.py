@@ -5,7 +5,7 @@ other target, a handler or an endpoint with another API, the line is translated 
 the line's API, as in `tokenwire serve`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -33,7 +33,7 @@ class LineDialect(msgspec.Struct, frozen=True):
     Attributes:
         request: the class of the body, for checking it.
         keywords: a body's keywords for a chat completion, without the model.
-        plain: the same for an endpoint, without what chat completions can't express.
+        plain: the same for endpoints of these dialects, without what they can't express.
         body: the answer in the API's format.
         providers: the providers whose endpoints have the API.
         within: the prefix of a model's name that selects the API, for providers with several.
@@ -41,7 +41,7 @@ class LineDialect(msgspec.Struct, frozen=True):
 
     request: type[msgspec.Struct]
     keywords: Callable[[Any, dict[str, Any]], dict[str, Any]]
-    plain: Callable[[dict[str, Any]], tuple[dict[str, Any], list[str]]]
+    plain: Callable[[dict[str, Any], Collection[str]], tuple[dict[str, Any], list[str]]]
     body: Callable[[ModelResponse, Any], object]
     providers: frozenset[str]
     within: str = ""
@@ -92,7 +92,8 @@ class Asker:
             return await self._client.acompletion(model, _IN_PLACE, **own)
         call = {"model": model, **dialect.keywords(self._request(line), line.params)}
         if not self._is_handled(line):
-            call, _ = dialect.plain(call)
+            spoken = self._client.dialects(model, text=False, custom_llm_provider=self._provider)
+            call, _ = dialect.plain(call, spoken)
         return await self._client.acompletion(**own, **call)
 
     def body(self, line: "Line", response: ModelResponse) -> object:

@@ -12,7 +12,6 @@ import tokenwire
 from tokenwire import APIError, BadRequestError, NotFoundError, StreamTruncatedError, Timeout, _keywords
 from tokenwire.types import Original, body_passed_on
 
-from ..wire.responses.request import HINTS
 from . import tracing
 from .cors import CORS
 from .early import opened_early
@@ -405,10 +404,8 @@ class App:
             call = {**call, "extra_headers": {**own, **(call.get("extra_headers") or {})}} if own else call
         if dialects == {ask.dialect}:
             return call
-        if dialects == {MESSAGES}:
-            return self._without(visit, call, (OFFERED | HINTS) & call.keys())
         assert ask.plain is not None, "the caller has checked it"
-        call, left_out = ask.plain(call)
+        call, left_out = ask.plain(call, dialects)
         return self._without(visit, call, left_out)
 
     def _without(self, visit: Visit, call: dict[str, Any], names: Collection[str]) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 `routes.ROUTES` lists them all.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
@@ -23,7 +23,7 @@ CHUNKS = (
 
 ID_HEADERS = (b"x-request-id",)
 
-Plain: TypeAlias = Callable[[dict[str, Any]], tuple[dict[str, Any], list[str]]]
+Plain: TypeAlias = Callable[[dict[str, Any], Collection[str]], tuple[dict[str, Any], list[str]]]
 
 
 class Events(Protocol):
@@ -80,8 +80,8 @@ class ModelCall(Struct, frozen=True):
             raise `BadRequestError` for what a call can't express.
         about_events: what the description says about the events.
         is_form: whether requests are forms, with files in them.
-        plain: makes from these keywords the ones for an endpoint of another dialect, which may refuse what it does not know,
-            and the names of those that were left out; None if all endpoints get the same keywords.
+        plain: makes the keywords for endpoints of other dialects, which may refuse what they do not know, given these keywords
+            and the dialects, and the names of those that were left out; None if all endpoints get the same keywords.
     """
 
     request: type[Struct]

@@ -1,4 +1,4 @@
-"""Whole answers, both ways: the message around the blocks, why it ended, and what it used."""
+"""Whole answers, in both directions: the message around the content blocks, its stop reason and its usage."""
 
 import time
 from collections.abc import Collection, Mapping
@@ -13,7 +13,7 @@ from ...types.chat import Choices, CompletionTokensDetails, Message, ModelRespon
 from ..errors import error_from_object, malformed, unusable
 from .blocks import blocks_of, message_of
 
-# Why an answer ended, as chat says it. What chat has no word for is said as it came.
+# Chat's finish reasons for stop reasons; those that chat does not have are passed on unchanged.
 FINISHES = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -30,14 +30,14 @@ STOPS = {
     "content_filter": "refusal",
 }
 
-# Fields of an answer that say more about its end than a finish reason.
+# Fields about the end of an answer, which say more than a finish reason.
 ENDING = ("stop_reason", "stop_sequence", "stop_details", "container")
 
 _COUNTS = frozenset({"input_tokens", "output_tokens", "output_tokens_details", "server_tool_use"})
 _BESIDE_COUNTS = ("cache_creation", "server_tool_use", "service_tier", "inference_geo", "speed")
 _HEAD = frozenset({"id", "type", "role", "model", "content", "usage", *ENDING})
 
-# What an answer may have and a message can't, by the names that `refuse_unsayable` is given, and what to call it.
+# What chat's answers may have and a message can't: the names that `refuse_unsayable` is given, and the words for its error.
 _UNSAYABLE = {"audio": "audio", "images": "images", "choices": "several choices"}
 
 _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
@@ -45,10 +45,10 @@ _decode = msgspec.json.Decoder().decode
 
 
 def answer_of(body: bytes) -> ModelResponse:
-    """The chat completion that a response's body means.
+    """The chat completion for a response's body.
 
     Raises:
-        APIError: the body is an error object in spite of its status.
+        APIError: the body is an error object despite the status.
         APIResponseValidationError: it is not a message.
     """
     try:
@@ -65,7 +65,7 @@ def answer_of(body: bytes) -> ModelResponse:
 
 
 def response_of(message: Fields) -> ModelResponse:
-    """The chat completion that says what a message says."""
+    """The chat completion for a message."""
     blocks = [block for block in message["content"] if isinstance(block, dict)]
     usage = message.get("usage")
     response = build(
@@ -82,26 +82,28 @@ def response_of(message: Fields) -> ModelResponse:
 
 
 def ending_of(message: Mapping[str, Any]) -> Fields:
-    """What a choice says of its end: the finish reason, and the API's own words where that does not say it all."""
+    """A choice's fields about its end: the finish reason, and the API's own fields if that does not express all of them."""
     reason = message.get("stop_reason")
     finish = FINISHES.get(reason, reason) if isinstance(reason, str) else None
     own = {name: message[name] for name in ENDING if message.get(name) is not None}
-    says_all = own.keys() <= {"stop_reason"} and STOPS.get(finish or "", finish) == reason
-    return {"finish_reason": finish, "provider_specific_fields": None if says_all else own}
+    is_expressed = own.keys() <= {"stop_reason"} and STOPS.get(finish or "", finish) == reason
+    return {"finish_reason": finish, "provider_specific_fields": None if is_expressed else own}
 
 
 def stop_of(finish: str | None, own: object, stops: Collection[str] = ()) -> Fields:
-    """The same, back: the fields of a message that say why it ended. `stops`: the stop sequences that were asked for."""
-    said = {name: own[name] for name in ENDING if own.get(name) is not None} if isinstance(own, Mapping) else {}
-    if finish == "stop" and said.get("stop_reason") in stops:  # vLLM says there which one it was
-        said |= {"stop_reason": "stop_sequence", "stop_sequence": said["stop_reason"]}
-    if FINISHES.get(said.get("stop_reason") or "", said.get("stop_reason")) != finish:  # somebody has another opinion
-        said.pop("stop_reason", None)
-    return {"stop_reason": STOPS.get(finish or "", finish), "stop_sequence": None, **said}
+    """The opposite of `ending_of`: a message's fields about its end. `stops`: the stop sequences of the request."""
+    given = {name: own[name] for name in ENDING if own.get(name) is not None} if isinstance(own, Mapping) else {}
+    if finish == "stop" and given.get("stop_reason") in stops:  # vLLM has the sequence itself there
+        given |= {"stop_reason": "stop_sequence", "stop_sequence": given["stop_reason"]}
+    if (
+        FINISHES.get(given.get("stop_reason") or "", given.get("stop_reason")) != finish
+    ):  # a handler has changed the finish reason
+        given.pop("stop_reason", None)
+    return {"stop_reason": STOPS.get(finish or "", finish), "stop_sequence": None, **given}
 
 
 def usage_of(usage: Fields) -> Usage:
-    """Tokens as chat counts them: the prompt with what came from the cache, or went there."""
+    """The usage as chat counts it: its prompt tokens include those read from the cache, and those written to it."""
     cached, stored = _count(usage, "cache_read_input_tokens"), _count(usage, "cache_creation_input_tokens")
     prompt, completion = (_count(usage, "input_tokens") or 0), (_count(usage, "output_tokens") or 0)
     prompt += (cached or 0) + (stored or 0)
@@ -120,7 +122,7 @@ def usage_of(usage: Fields) -> Usage:
 
 
 def usage_fields(usage: Usage | None) -> Fields:
-    """The same, back; zeros where nothing is known, for clients add them up."""
+    """The opposite of `usage_of`; zeros if nothing is known, since clients add the counts up."""
     if usage is None:
         return {"input_tokens": 0, "output_tokens": 0}
     prompt_details, completion_details = usage.prompt_tokens_details, usage.completion_tokens_details
@@ -141,10 +143,10 @@ def usage_fields(usage: Usage | None) -> Fields:
 
 
 def message_fields(response: ModelResponse, *, id: str, model: str, stops: Collection[str] = ()) -> Fields:
-    """The message that says what a chat completion says.
+    """The message for a chat completion.
 
     Raises:
-        APIError: the answer has what Messages has no way to say.
+        APIError: Messages can't express something in the answer.
     """
     choice = response.choices[0] if response.choices else Choices(finish_reason=None)
     message = choice.message.model_dump(exclude_none=True)
@@ -153,23 +155,23 @@ def message_fields(response: ModelResponse, *, id: str, model: str, stops: Colle
     if message.get("refusal"):
         finish = "content_filter"
     elif finish in (None, "stop") and message.get("tool_calls"):
-        finish = "tool_calls"  # as some servers have it, which were told which tool to call
+        finish = "tool_calls"  # some servers end so if the request named the tool
     return {
         "id": id,
         "type": "message",
         "role": "assistant",
         "model": model,
-        "content": blocks_of(message, unsigned=True),
+        "content": blocks_of(message, answers=True),
         **stop_of(finish, choice.provider_specific_fields, stops),
         "usage": usage_fields(response.usage),
     }
 
 
 def refuse_unsayable(message: Mapping[str, Any]) -> None:
-    """Refuse an answer that consists of more than texts, reasoning and calls, or of more than one choice.
+    """Refuse what Messages can't express in an answer.
 
     Raises:
-        APIError: see above.
+        APIError: it has audio, images or several choices.
     """
     for name, what in _UNSAYABLE.items():
         if message.get(name):

@@ -3,20 +3,20 @@
 ==============================================  ======================================================================
 a request's field                               in a chat call
 ==============================================  ======================================================================
-`system`, `messages`                            `messages`: results of tools are messages of their own, see `turns`
+`system`, `messages`                            `messages`: results of tools become separate messages, see `turns`
 `stop_sequences`                                `stop`
 `tools`, `tool_choice`                          the same; `disable_parallel_tool_use` is `parallel_tool_calls`
 `output_config.effort`, `output_config.format`  `reasoning_effort`, `response_format`
 `metadata.user_id`                              `user`
 `service_tier`                                  the same, "default" for "standard_only"
 `max_tokens`, `temperature`, `top_p`            the same
-`thinking`, `top_k`, and others in `_HANDED_ON`   the same, for handlers and for endpoints that speak Messages: see `plain`
-`cache_control`, `is_error`, notes of tools     stay where they stand, for the same
-tools of the server, and what `_REFUSED` names  can't be said; an error names it
+`thinking`, `top_k`, and others in `_PASSED_ON`   the same, for handlers and endpoints that speak Messages: see `plain`
+`cache_control`, `is_error`, notes of tools     remain where they are, for the same
+tools of Anthropic's servers; `_REFUSED`        refused by name
 ==============================================  ======================================================================
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, Any, Final, TypeAlias
 
 from msgspec import Meta, Struct
@@ -25,10 +25,10 @@ from ...types._source import Fields
 from .described import CHOICE, SYSTEM_BLOCK, TOOL, TURN
 from .turns import chat_messages, no_more_than, wrong_at
 
-_SEEN_TO: Final = frozenset({"model", "stream", "system", "messages"})
+_SEPARATE: Final = frozenset({"model", "stream", "system", "messages"})
 
-# What chat has no word for, and a handler may know.
-_HANDED_ON: Final = frozenset(
+# Parameters that chat does not have. Handlers get them, and endpoints that speak Messages.
+_PASSED_ON: Final = frozenset(
     "cache_control context_management diagnostics inference_geo speed thinking top_k user_profile_id".split()
 )
 _TOOL_FIELDS: Final = frozenset({"type", "name", "description", "input_schema", "strict"})
@@ -40,17 +40,15 @@ _REFUSED: Final = {
     "compaction": "conversations are not compacted here",
     "container": "there are no containers here",
     "fallback_credit_token": "nothing is billed here",
-    "fallbacks": "which models stand in for another is set at the server",
+    "fallbacks": "the configuration of this server names the fallbacks",
     "mcp_servers": "no tool is called here: give tools of your own",
     "thread": "nothing is stored here: send the whole conversation as messages",
     "workspace_id": "there are no workspaces here",
 }
 
-# Parts of a call that endpoints which speak chat are not sent.
-_NOTES_OF_MESSAGES: Final = (
-    *("cache_control", "is_error", "toolset_name"),
-    *("thinking_blocks", "reasoning_content", "provider_specific_fields"),
-)
+# Fields of messages that endpoints of chat completions are not sent; requests to the Responses API need those of answers.
+_NOTES: Final = ("cache_control", "is_error", "toolset_name")
+_NOTES_OF_ANSWERS: Final = ("thinking_blocks", "reasoning_content", "reasoning_items", "provider_specific_fields")
 
 
 Turn: TypeAlias = Annotated[dict[str, Any], Meta(extra_json_schema=TURN)]
@@ -62,19 +60,19 @@ NotHere: TypeAlias = Annotated[Any, Meta(extra_json_schema={"enum": [None]})]  #
 
 
 class Who(Struct, forbid_unknown_fields=True):
-    """Whom the answer is for."""
+    """The user that the answer is for."""
 
     user_id: str | None = None
 
 
 class Format(Struct, tag_field="type", tag="json_schema", forbid_unknown_fields=True):
-    """The JSON of what a schema describes."""
+    """JSON that matches a schema."""
 
     schema: dict[str, Any]
 
 
 class OutputConfig(Struct, forbid_unknown_fields=True):
-    """What the answer is to be like."""
+    """What is expected of the answer."""
 
     effort: str | None = None
     format: Format | None = None
@@ -120,46 +118,55 @@ class MessagesRequest(CountRequest, kw_only=True, forbid_unknown_fields=True):
 
 
 def chat_keywords(_: Struct, fields: Fields) -> Fields:
-    """The keywords of the call that a request asks for: all but the model and `stream`.
+    """The keywords of the call for a request: all but the model and `stream`.
 
     Args:
-        fields: of the request, as they came; those of a `MessagesRequest`.
+        fields: of the request, as they arrived; those of a `MessagesRequest`.
 
     Raises:
-        BadRequestError: a field is wrong, or chat has no way to say it; the message names it.
+        BadRequestError: a field is wrong, or chat can't express it; the message names it.
     """
     for name, why in _REFUSED.items():
         if fields.get(name):
             raise wrong_at(name, why)
     keywords: Fields = {"messages": chat_messages(fields.get("system"), fields["messages"])}
     if fields.get("stream"):
-        keywords["stream_options"] = {"include_usage": True}  # a message always says it
+        keywords["stream_options"] = {"include_usage": True}  # a message always has it
     for name, value in fields.items():
-        if value is None or name in _SEEN_TO or name in _REFUSED:
+        if value is None or name in _SEPARATE or name in _REFUSED:
             continue
-        if (say := _SAID.get(name)) is not None:
-            say(keywords, value)
+        if (convert := _CONVERTERS.get(name)) is not None:
+            convert(keywords, value)
         else:
             keywords[name] = value
     return keywords
 
 
-def plain(call: Fields) -> tuple[Fields, list[str]]:
-    """A call for an endpoint that speaks chat, which may refuse what it does not know: without what chat has no word for.
+def plain(call: Fields, dialects: Collection[str]) -> tuple[Fields, list[str]]:
+    """A call for endpoints of other APIs, which may refuse what they do not know: only what those have in common with chat.
+
+    Args:
+        call: the keywords of a call.
+        dialects: of the endpoints that may answer it.
 
     Returns:
-        The keywords, and the names of what was left out.
+        The keywords, and the names of those that were left out.
     """
-    left_out = {name for name in call if name in _HANDED_ON}
+    left_out = {name for name in call if name in _PASSED_ON}
     kept = {name: value for name, value in call.items() if name not in left_out}
-    kept["messages"] = [_plain_message(message, left_out) for message in call["messages"]]
+    notes = _NOTES
+    if set(dialects) != {"responses"}:
+        notes += _NOTES_OF_ANSWERS
+    elif any("thinking_blocks" in message for message in call["messages"]):
+        left_out.add("thinking_blocks")  # which have no items
+    kept["messages"] = [_plain_message(message, notes, left_out) for message in call["messages"]]
     if tools := call.get("tools"):
         kept["tools"] = [_without(tool, tool.keys() - {"type", "function"}, left_out) for tool in tools]
     return kept, sorted(left_out)
 
 
-def _plain_message(message: Fields, left_out: set[str]) -> Fields:
-    message = _without(message, _NOTES_OF_MESSAGES, left_out)
+def _plain_message(message: Fields, notes: Iterable[str], left_out: set[str]) -> Fields:
+    message = _without(message, notes, left_out)
     if isinstance(content := message.get("content"), list):
         message["content"] = [_without(part, ("cache_control",), left_out) for part in content]
     return message
@@ -210,7 +217,7 @@ def _tool(where: str, tool: Fields) -> Fields:
         raise wrong_at(f"{where}.input_schema", "must be a JSON schema")
     function: Fields = {"name": name, "parameters": schema}
     function |= {known: tool[known] for known in ("description", "strict") if tool.get(known) is not None}
-    notes = {known: said for known, said in tool.items() if known not in _TOOL_FIELDS and said is not None}
+    notes = {known: value for known, value in tool.items() if known not in _TOOL_FIELDS and value is not None}
     return {"type": "function", "function": function, **notes}
 
 
@@ -227,7 +234,7 @@ def _tool_choice(keywords: Fields, value: Fields) -> None:
         keywords["parallel_tool_calls"] = False
 
 
-_SAID: Final[dict[str, Callable[[Fields, Any], None]]] = {
+_CONVERTERS: Final[dict[str, Callable[[Fields, Any], None]]] = {
     "stop_sequences": _stop,
     "metadata": _metadata,
     "service_tier": _service_tier,

@@ -1,9 +1,10 @@
 """An assistant's content blocks ↔ the fields of a chat message.
 
-A chat message has its text, its reasoning and its calls side by side, so it can say blocks that stand in the usual order:
-thinking, then one text, then calls. Blocks that it can't say (several texts, thinking between calls, citations, the tools of
-the server) are kept as they came, in `provider_specific_fields["content_blocks"]`. They are sent again for as long as the
-message says what they say: what was changed since counts.
+The fields of a chat message can express blocks in the usual order: thinking, then one text, then calls. A message of other
+blocks (several texts, thinking between calls, citations, tools that Anthropic's servers run) keeps them as `segments` has
+it: such a block is in its segment, under `content_blocks`.
+
+Reasoning of the Responses API is sealed in a thinking block's `signature`, or in the `data` of a redacted one.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,11 +14,13 @@ from uuid import uuid4
 import msgspec
 
 from ...types._source import Fields
+from ..sealed import seal, unseal
+from ..segments import message_of as message_of_segments, segments_of, text_of
 
 Block: TypeAlias = dict[str, Any]
 
-KEPT: Final = "content_blocks"
-# The blocks that a chat message can say, and what they must have; others are kept as they came.
+AS_SENT: Final = "content_blocks"  # in a segment
+# The blocks that chat messages have fields for, and the fields that each block must have.
 _KNOWN: Final[dict[str, tuple[str, ...]]] = {
     "text": ("text",),
     "thinking": ("thinking",),
@@ -25,51 +28,40 @@ _KNOWN: Final[dict[str, tuple[str, ...]]] = {
     "tool_use": ("id", "name"),
 }
 THINKING: Final = ("thinking", "redacted_thinking")
-INVALID: Final = "INVALID_JSON"  # how Anthropic wants arguments that are not JSON, which an input can't be
-
-_EMPTY: Final = {"type": "text", "text": ""}  # says nothing, and is not taken back
+INVALID: Final = "INVALID_JSON"  # Anthropic's key for arguments that are not JSON, since an input is always an object
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
-def message_of(blocks: Iterable[Block]) -> Fields:
-    """The fields of the assistant's chat message that says what the blocks say."""
-    blocks = [_without_nulls(block) for block in blocks]
-    fields = _said_by(blocks)
-    blocks = [block for block in blocks if block != _EMPTY]
-    if _plain_blocks(fields) != blocks:
-        fields["provider_specific_fields"] = {KEPT: blocks}
-    return fields
+def message_of(blocks: Iterable[Block], *, unsealed: bool = False) -> Fields:
+    """The fields of the assistant's chat message for these blocks.
+
+    Args:
+        blocks: the message's content.
+        unsealed: whether sealed reasoning becomes `reasoning_items`; otherwise it remains in its thinking block.
+    """
+    return message_of_segments([_segment_of(_without_nulls(block), unsealed=unsealed) for block in blocks])
 
 
-def blocks_of(message: Mapping[str, Any], *, unsigned: bool = False) -> list[Block]:
-    """The blocks that say what an assistant's chat message says.
+def blocks_of(message: Mapping[str, Any], *, answers: bool = False) -> list[Block]:
+    """The blocks for an assistant's chat message.
 
     Args:
         message: its fields; the content is text.
-        unsigned: whether reasoning without a signature becomes a thinking block. Messages takes none back that it has not
-            signed.
+        answers: whether the message answers a client. Then reasoning without a signature becomes a thinking block, and
+            encrypted reasoning items are sealed; an endpoint would refuse both.
     """
-    bag = message.get("provider_specific_fields")
-    kept = bag.get(KEPT) if isinstance(bag, Mapping) else None
-    if isinstance(kept, list) and all(isinstance(block, dict) for block in kept):
-        said = _said_by(kept)
-        if all(_same(said.get(name), message.get(name), name) for name in ("content", "tool_calls", "thinking_blocks")):
-            return kept
-    return _plain_blocks(message, unsigned=unsigned)
-
-
-def text_of(content: object) -> str:
-    """The text of a message's content: itself, or that of its parts."""
-    if isinstance(content, list):
-        parts = (part.get("text") or part.get("refusal") for part in content if isinstance(part, Mapping))
-        return "".join(part for part in parts if isinstance(part, str))
-    return content if isinstance(content, str) else ""
+    blocks: list[Block] = []
+    for segment in segments_of(message):
+        given: Any = segment.get(AS_SENT) if segment is not message else None
+        sent: list[Block] = [block for block in given if isinstance(block, dict)] if isinstance(given, list) else []
+        blocks += sent or _usual_blocks(segment, answers=answers)
+    return blocks
 
 
 def arguments_of(value: object) -> str:
-    """A tool's input as the arguments of a chat call: JSON text."""
+    """A tool's input as the arguments of a chat call, which are JSON text."""
     if isinstance(value, dict) and value.keys() == {INVALID} and isinstance(value[INVALID], str):
         return value[INVALID]
     return _encode(value if value is not None else {}).decode()
@@ -87,7 +79,7 @@ def input_of(arguments: object) -> Fields:
 
 
 def joined(thinking: Iterable[object]) -> list[Block]:
-    """Thinking blocks, those put together that came in pieces: what has no signature goes on in the next."""
+    """Thinking blocks, with those joined that arrived in pieces: a block without a signature continues in the next."""
     whole: list[Block] = []
     for piece in thinking:
         if not isinstance(piece, dict):
@@ -102,41 +94,50 @@ def joined(thinking: Iterable[object]) -> list[Block]:
     return whole
 
 
-def _is(block: Block, *kinds: str) -> bool:
-    """Whether it is a block of one of these kinds, as it should be."""
+def sealed(items: object) -> str:
+    """Opaque text for those of a message's `reasoning_items` that are encrypted; "" if there are none.
+
+    The others are not sealed: their text is all that there is of them.
+    """
+    given: list[Any] = items if isinstance(items, list) else []
+    encrypted = [item for item in given if isinstance(item, dict) and item.get("encrypted_content")]
+    return seal("reasoning_items", encrypted) if encrypted else ""
+
+
+def _segment_of(block: Block, *, unsealed: bool) -> Fields:
+    own = _own_fields(block, unsealed=unsealed)
+    if "reasoning_items" in own or own == {"content": ""} or _usual_blocks(own) == [block]:
+        return own
+    return {**own, AS_SENT: [block]}
+
+
+def _own_fields(block: Block, *, unsealed: bool) -> Fields:
+    """The fields of a chat message for one block; none if chat messages do not have such blocks."""
     kind = block.get("type")
-    return kind in kinds and all(isinstance(block.get(name), str) for name in _KNOWN[kind])
+    names = _KNOWN.get(kind) if isinstance(kind, str) else None
+    if names is None or not all(isinstance(block.get(name), str) for name in names):
+        return {}
+    if kind == "text":
+        return {"content": block["text"]}
+    if kind == "tool_use":
+        function = {"name": block["name"], "arguments": arguments_of(block.get("input"))}
+        return {"tool_calls": [{"id": block["id"], "type": "function", "function": function}]}
+    text = {"reasoning_content": block["thinking"]} if kind == "thinking" and block["thinking"] else {}
+    found = (unseal(block.get("data" if kind == "redacted_thinking" else "signature")) if unsealed else None) or {}
+    return {**text, **(found if "reasoning_items" in found else {"thinking_blocks": [block]})}
 
 
-def _said_by(blocks: list[Block]) -> Fields:
-    """What a chat message can say of the blocks."""
-    texts = [block["text"] for block in blocks if _is(block, "text")]
-    thinking = [block for block in blocks if _is(block, *THINKING)]
-    calls = [_call_of(block) for block in blocks if _is(block, "tool_use")]
-    thoughts = "".join(block.get("thinking") or "" for block in thinking)
-    fields: Fields = {"role": "assistant", "content": "".join(texts) if texts else None}
-    if thoughts:
-        fields["reasoning_content"] = thoughts
-    if thinking:
-        fields["thinking_blocks"] = thinking
-    if calls:
-        fields["tool_calls"] = calls
-    return fields
-
-
-def _call_of(block: Block) -> Fields:
-    function = {"name": block.get("name"), "arguments": arguments_of(block.get("input"))}
-    return {"id": block.get("id"), "type": "function", "function": function}
-
-
-def _plain_blocks(message: Mapping[str, Any], *, unsigned: bool = False) -> list[Block]:
-    """The message's blocks in the usual order."""
+def _usual_blocks(message: Mapping[str, Any], *, answers: bool = False) -> list[Block]:
+    """The blocks for a message's own fields, in the usual order."""
     blocks = joined(message.get("thinking_blocks") or ())
     reasoning = message.get("reasoning_content")
-    if reasoning and unsigned and not blocks:
-        blocks.append({"type": "thinking", "thinking": reasoning, "signature": ""})
+    opaque = sealed(message.get("reasoning_items")) if answers else ""
+    if reasoning and answers and not blocks:
+        blocks.append({"type": "thinking", "thinking": reasoning, "signature": opaque})
+    elif opaque:
+        blocks.append({"type": "redacted_thinking", "data": opaque})
     elif reasoning and blocks and blocks[0].get("type") == "thinking" and not any(block.get("thinking") for block in blocks):
-        blocks[0] = {**blocks[0], "thinking": reasoning}  # the signature came apart from what it signs
+        blocks[0] = {**blocks[0], "thinking": reasoning}  # the signature arrived separately from its text
     text = text_of(message.get("content")) + (message.get("refusal") or "")
     if text:
         blocks.append({"type": "text", "text": text})
@@ -152,19 +153,6 @@ def _tool_use(call: Mapping[str, Any]) -> Block:
     given = function.get("arguments", function.get("input"))
     call_id = call.get("id") or f"toolu_{uuid4().hex}"
     return {"type": "tool_use", "id": call_id, "name": function.get("name") or "", "input": input_of(given)}
-
-
-def _same(kept: Any, now: Any, name: str) -> bool:
-    if name == "content":
-        return (kept or "") == text_of(now)
-    if name == "thinking_blocks":
-        return joined(kept or ()) == joined(now or ())
-    return [_essence(call) for call in kept or ()] == [_essence(call) for call in now or ()]
-
-
-def _essence(call: Mapping[str, Any]) -> tuple[Any, Any, Any]:
-    function = call.get("function") or {}
-    return call.get("id"), function.get("name"), input_of(function.get("arguments"))
 
 
 def _without_nulls(block: Block) -> Block:

@@ -1,7 +1,7 @@
 """Chat chunks → the events of a streamed message.
 
-The message begins with the first chunk; a content block begins with its first piece, and ends where another begins. The
-common chunk, the next piece of the same text, costs one encoding in C: what stands around it is known.
+The message begins with the first chunk; a content block begins with its first piece, and ends when another begins. The
+most frequent chunk, the next piece of the same text, costs one encoding in C: the bytes around it are known.
 """
 
 from collections.abc import Mapping
@@ -14,8 +14,9 @@ from ...types._record import build
 from ...types._source import Fields
 from ...types.additions import ARGUMENTS, CONTENT, Addition
 from ...types.chat import Delta, ModelResponseStream, StreamingChoices, Usage
+from ..segments import deltas_of
 from .answers import refuse_unsayable, stop_of, usage_fields
-from .blocks import THINKING, joined
+from .blocks import THINKING, joined, sealed
 
 _encode = msgspec.json.Encoder().encode
 _values = msgspec.structs.astuple
@@ -39,8 +40,8 @@ class _Block(msgspec.Struct):
     """The content block that is open.
 
     Attributes:
-        key: what it holds: "text", "thinking", or a tool call by its number.
-        around: what stands around a piece of it in an event.
+        key: "text", "thinking", or the number of a tool call.
+        around: the bytes before and after a piece in an event.
         sent: the pieces of thinking so far.
     """
 
@@ -55,7 +56,7 @@ _INPUT: Final = ("input_json_delta", "partial_json")
 
 
 class _Call(msgspec.Struct):
-    """A tool call whose block has not begun: its name may come in pieces."""
+    """A tool call whose block has not begun: its name may arrive in pieces."""
 
     id: str | None = None
     name: str = ""
@@ -65,14 +66,14 @@ class EventEncoder:
     """Encodes the chunks of one answer.
 
     Args:
-        stops: the stop sequences that were asked for.
+        stops: the stop sequences of the request.
     """
 
     def __init__(self, stops: list[str] | None) -> None:
         self._stops = stops or []
         self._begun = False
         self._open: _Block | None = None
-        self._around: tuple[bytes, bytes] | None = None  # a piece of it, while text is open
+        self._around: tuple[bytes, bytes] | None = None  # of the open block, if it is text
         self._blocks = 0
         self._calls: dict[int, _Block | _Call] = {}
         self._finish: str | None = None
@@ -81,10 +82,10 @@ class EventEncoder:
         self._usage: Usage | None = None
 
     def encode(self, chunk: Any) -> bytes:
-        """The events of a chunk, of an addition, or of bare text; b"" where nothing is in it.
+        """The events for a chunk, an addition, or bare text; b"" if there are none.
 
         Raises:
-            APIError: the answer has what Messages has no way to say.
+            APIError: Messages can't express something in the answer.
         """
         if type(chunk) is str:
             around = self._around
@@ -104,18 +105,18 @@ class EventEncoder:
         return self._encode_any(chunk)
 
     def ending(self, usage: Usage | None) -> bytes:
-        """What follows the last chunk."""
+        """The events after the last chunk."""
         begun = b"" if self._begun else self._begin(None)
         held = b"".join(self._start_call(number) for number, call in self._calls.items() if isinstance(call, _Call))
         finish = "content_filter" if self._refused else self._finish
         if self._calls and finish in (None, "stop"):
-            finish = "tool_calls"  # as some servers have it, which were told which tool to call
+            finish = "tool_calls"  # some servers end so if the request named the tool
         delta = stop_of(finish, self._ending, self._stops)
         last = event("message_delta", {"delta": delta, "usage": usage_fields(usage or self._usage)})
         return begun + held + self._stop() + last + event("message_stop", {})
 
     def head_of(self, chunk: object) -> tuple[str, str]:
-        """The id and the model of the message that begins with a chunk, or with nothing."""
+        """The message's id and model, given its first chunk, or None if there are no chunks."""
         raise NotImplementedError
 
     def _begin(self, chunk: ModelResponseStream | None) -> bytes:
@@ -137,7 +138,15 @@ class EventEncoder:
     def _choice(self, choice: StreamingChoices) -> list[bytes]:
         delta = choice.delta
         refuse_unsayable({"audio": delta.audio, "images": delta.images, "choices": choice.index})
-        parts = self._thoughts(delta)
+        parts = [part for each in deltas_of(delta) for part in self._delta(each)]
+        if choice.finish_reason:
+            self._finish = choice.finish_reason
+        if isinstance(own := choice.provider_specific_fields, dict):
+            self._ending |= own
+        return parts
+
+    def _delta(self, delta: Delta) -> list[bytes]:
+        parts = self._reasoning(delta)
         if delta.content:
             parts.append(self._piece("text", delta.content))
         if delta.refusal:
@@ -151,14 +160,10 @@ class EventEncoder:
             parts.append(self._tool(call.index or 0, call.id, name, arguments))
         if delta.function_call is not None:
             parts.append(self._tool(0, None, delta.function_call.name, delta.function_call.arguments))
-        if choice.finish_reason:
-            self._finish = choice.finish_reason
-        if isinstance(own := choice.provider_specific_fields, dict):
-            self._ending |= own
         return parts
 
-    def _thoughts(self, delta: Delta) -> list[bytes]:
-        """Reasoning as it comes, and the blocks that it is part of: whole ones, or pieces of them."""
+    def _reasoning(self, delta: Delta) -> list[bytes]:
+        """Reasoning, and the blocks of which it is the text: whole blocks, or pieces of them."""
         text = delta.reasoning_content
         parts = [self._piece("thinking", text)] if text else []
         for block in joined(delta.thinking_blocks or ()):
@@ -173,11 +178,20 @@ class EventEncoder:
             if thinking and not is_sent:
                 parts.append(self._piece("thinking", thinking))
             if signature and self._open is not None and self._open.key == "thinking":
-                signed = {"type": "signature_delta", "signature": signature}
-                parts += [event("content_block_delta", {"index": self._open.index, "delta": signed}), self._stop()]
+                parts.append(self._sign(self._open, signature))
             elif signature:
                 parts += [self._stop(), self._whole(block)]
+        if opaque := sealed(delta.reasoning_items):
+            if self._open is not None and self._open.key == "thinking":
+                parts.append(self._sign(self._open, opaque))
+            else:
+                parts += [self._stop(), self._whole({"type": "redacted_thinking", "data": opaque})]
         return parts
+
+    def _sign(self, block: _Block, signature: object) -> bytes:
+        """The signature of the open thinking block, and its end."""
+        signed = {"type": "signature_delta", "signature": signature}
+        return event("content_block_delta", {"index": block.index, "delta": signed}) + self._stop()
 
     def _addition(self, addition: Addition) -> bytes:
         if addition.field == ARGUMENTS:
@@ -185,7 +199,7 @@ class EventEncoder:
         return self._piece("text" if addition.field == CONTENT else "thinking", addition.text)
 
     def _piece(self, kind: str, text: str) -> bytes:
-        """The event of a piece of text or thinking, after those that begin its block."""
+        """The event for a piece of text or thinking, after the events that begin its block."""
         block = self._open
         if block is not None and block.key == kind:
             before = b""
@@ -207,14 +221,14 @@ class EventEncoder:
         return self._open, event("content_block_start", {"index": index, "content_block": block})
 
     def _whole(self, block: Fields) -> bytes:
-        """A block that came in one piece."""
+        """The events for a block that arrived in one piece."""
         index, self._blocks = self._blocks, self._blocks + 1
         return event("content_block_start", {"index": index, "content_block": block}) + event(
             "content_block_stop", {"index": index}
         )
 
     def _stop(self) -> bytes:
-        """The end of the block that is open, if one is."""
+        """The event that ends the open block, if there is one."""
         block, self._open, self._around = self._open, None, None
         return b"" if block is None else event("content_block_stop", {"index": block.index})
 

@@ -1,10 +1,10 @@
 """The events of a streamed message → chat chunks.
 
-A message is a row of content blocks, each with a start, deltas and a stop; its usage comes with the first event and with the
-last but one. Nearly every event continues the block that began last: its piece is appended to the answer, and becomes a chunk
-made of copies. A run of text is known by the bytes around it, so that nothing but the text has to be decoded.
+A message is a list of content blocks, each with a start, deltas and a stop; its usage is in the first event and in the one
+before the last. Nearly every event continues the latest block: its piece is appended to the answer, and becomes a chunk made
+by copying. The events of a run have the same bytes around their pieces, so that only the pieces have to be decoded.
 
-A thinking block goes out as reasoning while it comes, and in `thinking_blocks` once it is whole, with its signature.
+Thinking is returned as reasoning while it arrives, and in `thinking_blocks` when its block is complete, with its signature.
 """
 
 import time
@@ -15,6 +15,7 @@ import msgspec
 
 from ...exceptions import APIError
 from ...types._record import build, copy_fields
+from ...types._source import Fields
 from ...types.chat import (
     ChatCompletionDeltaToolCall,
     Delta,
@@ -29,7 +30,7 @@ from ..errors import error_from_object, malformed, of_chat
 from ..sse import Event, Payload
 from ..translating import TranslatingDecoder
 from .answers import answer_of, ending_of, usage_of
-from .blocks import KEPT, Block, arguments_of, input_of, message_of
+from .blocks import arguments_of, input_of, message_of
 from .runs import KINDS, UNDECODABLE, AnyEvent, Kind, Open, Run, call_with, deltas_of, learn, pieces_in
 
 _decode = msgspec.json.Decoder(AnyEvent).decode
@@ -51,10 +52,10 @@ class MessageDecoder(TranslatingDecoder):
         self._blocks: list[Open] = []
         self._by_index: dict[int, Open] = {}
         self._text_length = 0
-        self._run: Run | None = None  # that the latest event is of
+        self._run: Run | None = None  # of the latest event
 
     def decode(self, events: list[Payload]) -> list[Any]:
-        """The chunks in `events`, in order; see `done`, `had_content` and `error` for what else was there."""
+        """The chunks in `events`, in order; `done`, `had_content` and `error` say what else was found."""
         self.had_content = False
         chunks: list[Any] = []
         at = 0
@@ -72,7 +73,7 @@ class MessageDecoder(TranslatingDecoder):
         return chunks
 
     def give_additions(self) -> None:
-        """See `EventDecoder`: it gives none."""
+        """See `EventDecoder`; this decoder returns none."""
 
     def decode_document(self, data: bytes) -> list[Any]:
         """The chunks of a whole message; see `EventDecoder`."""
@@ -121,7 +122,7 @@ class MessageDecoder(TranslatingDecoder):
         chunk = self._chunk(build(Delta, role="assistant"))
         chunk.usage = usage_of(self._usage) if self._usage else None
         chunks = self._take(chunk)
-        blocks = message.get("content")  # where a server begins with some
+        blocks = message.get("content")  # some servers begin with them
         for index, block in enumerate(blocks if isinstance(blocks, list) else ()):
             if isinstance(block, dict):
                 chunks += self._start_block(AnyEvent(index=index, content_block=block))
@@ -134,13 +135,13 @@ class MessageDecoder(TranslatingDecoder):
         return chunk
 
     def _begun(self) -> ModelResponseStream:
-        """The head of a stream that has none."""
+        """The head for a stream that begins without a `message_start`."""
         self._begin(AnyEvent())
         assert self._head is not None
         return self._head
 
     def _take_pieces(self, run: Run, pieces: list[str]) -> list[Any]:
-        """The chunks of a block's next pieces, which are part of the answer."""
+        """Add a block's next pieces to the answer. Returns their chunks."""
         self.had_content = self.had_content or any(pieces)
         if run.kind is Kind.TEXT:
             self._text_length += sum(map(len, pieces))
@@ -153,7 +154,7 @@ class MessageDecoder(TranslatingDecoder):
             assert choice is not None
             if run.call is None:
                 choice.extend_text("reasoning_content", pieces)
-            elif not choice.extend_call(run.call, pieces):  # none has come before
+            elif not choice.extend_call(run.call, pieces):  # the first piece
                 choice.add_calls([call_with(run.call, "".join(pieces))], {})
         if self._is_flat:
             return self._flat_chunks(run, pieces)
@@ -177,10 +178,10 @@ class MessageDecoder(TranslatingDecoder):
         return chunks
 
     def _continued(self, event: AnyEvent, data: bytes) -> list[Any]:
-        """The chunk of a block's next piece."""
+        """The chunk for a block's next piece."""
         block, piece = self._by_index.get(event.index), event.delta
         if piece is None or block is None:
-            self.error = malformed("an event of the stream", data, "there is no such content block, or nothing of it")
+            self.error = malformed("an event of the stream", data, "its content block has not begun, or it has no delta")
             return []
         for kind in KINDS:
             if (text := getattr(piece, kind.value)) is not None:
@@ -197,7 +198,7 @@ class MessageDecoder(TranslatingDecoder):
         return []
 
     def _run_of(self, kind: Kind, block: Open) -> Run | None:
-        """For the pieces of a block; None where chat has nothing for them."""
+        """The run for a block's pieces; None if chat has no field for them."""
         if kind is not Kind.INPUT:
             return Run(kind, block)
         if block.call < 0:
@@ -242,36 +243,34 @@ class MessageDecoder(TranslatingDecoder):
         return []
 
     def _finish(self, event: AnyEvent) -> list[Any]:
-        """The chunk that ends the answer: why, what it used, and what chat can't say of its blocks."""
+        """The last chunk: why the answer ended, its usage, and its segments if the message needs them."""
         self._add_usage(event.usage)
         chunk = self._chunk(build(Delta))
-        said = {} if event.delta is None else msgspec.structs.asdict(event.delta)
-        ending = ending_of(said)
+        ending = ending_of({} if event.delta is None else msgspec.structs.asdict(event.delta))
         choice = chunk.choices[0]
         choice.finish_reason = ending["finish_reason"]
         choice.provider_specific_fields = ending["provider_specific_fields"]
-        if kept := self._kept_blocks():
-            choice.delta.provider_specific_fields = {KEPT: kept}
+        choice.delta.provider_specific_fields = self._segments()
         chunk.usage = usage_of(self._usage) if self._usage else None
         return self._take(chunk)
 
     def _add_usage(self, usage: object) -> None:
-        """Counts are of all so far, so the latest counts."""
+        """Each count is a total so far, so the latest one replaces the one before."""
         if isinstance(usage, dict):
             self._usage |= {name: value for name, value in usage.items() if value is not None}
 
-    def _kept_blocks(self) -> list[Block] | None:
-        """The blocks, if a chat message can't say them."""
+    def _segments(self) -> Fields | None:
+        """The blocks as segments, if the message needs them."""
         if len(self._blocks) == 1 and self._blocks[0].fields.keys() <= {"type", "text"}:
             return None
-        text, end, blocks = self.assembler.first_text.whole(), self._text_length, list[Block]()
+        text, end, blocks = self.assembler.first_text.whole(), self._text_length, list[Fields]()
         for block in reversed(self._blocks):
             if block.fields.get("type") == "text":
                 block.fields["text"], end = text[block.start : end], block.start
             elif block.pieces and block.fields.get("type") != "thinking":
                 block.fields["input"] = input_of("".join(block.pieces))
             blocks.append(block.fields)
-        return message_of(reversed(blocks)).get("provider_specific_fields", {}).get(KEPT)
+        return message_of(reversed(blocks)).get("provider_specific_fields")
 
 
 def _text(value: object) -> str | None:

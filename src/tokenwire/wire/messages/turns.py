@@ -1,8 +1,8 @@
 """The turns of a request for a message → chat messages.
 
-A turn of the user's is one message, and one before it for each result of a tool that stands in it. Blocks that chat has no
-part for, and fields of blocks that it has no field for, are refused by their place; an assistant's blocks that a chat message
-can't say are kept (see `blocks`).
+A user's turn becomes one message, after a message for each tool result in it. Blocks that chat has no part for, and fields
+that it does not have, are refused, and the error has their path; an assistant's blocks that a chat message can't express are
+kept (see `blocks`).
 """
 
 from base64 import b64encode
@@ -15,16 +15,16 @@ from .blocks import Block, message_of
 
 _Kind: TypeAlias = tuple[Callable[[str, Block], Fields], tuple[str, ...]]
 
-# What an assistant's blocks must have.
-_OF_SAID: Final[dict[str, dict[str, type[Any]]]] = {
+# The fields that an assistant's blocks must have.
+_OF_ASSISTANTS: Final[dict[str, dict[str, type[Any]]]] = {
     "text": {"text": str},
     "thinking": {"thinking": str, "signature": str},
     "redacted_thinking": {"data": str},
     "tool_use": {"id": str, "name": str, "input": dict},
 }
-_NOT_SAID: Final = frozenset({"image", "document", "tool_result"})
+_NOT_OF_ASSISTANTS: Final = frozenset({"image", "document", "tool_result"})
 _ROLES: Final = frozenset({"user", "assistant", "system"})
-_NOTHING: Final = (None, False, [], {})  # values that ask for nothing
+_NOTHING: Final = (None, False, [], {})  # values that change nothing
 _OF_TURNS: Final = frozenset({"role", "content"})
 _NOTES: Final = ("is_error", "toolset_name", "cache_control")  # of a tool's result
 _OF_RESULTS: Final = frozenset({"type", "tool_use_id", "content", *_NOTES})
@@ -37,7 +37,7 @@ def wrong_at(where: str, what: str) -> BadRequestError:
 
 
 def no_more_than(known: Collection[str], where: str, fields: Mapping[str, Any]) -> None:
-    """Refuse a field that is not known, where it asks for something.
+    """Refuse an unknown field, unless its value changes nothing.
 
     Raises:
         BadRequestError: there is one; the message has its path.
@@ -48,15 +48,15 @@ def no_more_than(known: Collection[str], where: str, fields: Mapping[str, Any]) 
 
 
 def chat_messages(system: Any, turns: list[Fields]) -> list[Fields]:
-    """The chat messages that say what a request's turns say.
+    """The chat messages for a request's turns.
 
     Raises:
-        BadRequestError: something is wrong, or chat has no way to say it; the message has its path.
+        BadRequestError: something is wrong, or chat can't express it; the message has its path.
     """
     messages: list[Fields] = []
     if system:
         messages.append({"role": "system", "content": _texts("system", system)})
-    asked: set[str] = set()  # the ids of the calls so far
+    call_ids: set[str] = set()  # so far
     for index, turn in enumerate(turns):
         where, role, content = f"messages.{index}", turn.get("role"), turn.get("content")
         if not isinstance(role, str) or role not in _ROLES:
@@ -65,13 +65,13 @@ def chat_messages(system: Any, turns: list[Fields]) -> list[Fields]:
             raise wrong_at(f"{where}.content", "must be a text or a list of content blocks")
         no_more_than(_OF_TURNS, where, turn)
         if role == "assistant":
-            message = _said(where, content)
-            asked |= {call["id"] for call in message.get("tool_calls", ())}
+            message = _assistant(where, content)
+            call_ids |= {call["id"] for call in message.get("tool_calls", ())}
             messages.append(message)
         elif role == "system":
             messages.append({"role": role, "content": _texts(f"{where}.content", content)})
         else:
-            messages += _asked(f"{where}.content", content, asked)
+            messages += _user(f"{where}.content", content, call_ids)
     return messages
 
 
@@ -83,27 +83,27 @@ def _texts(where: str, content: str | list[Any]) -> str | list[Fields]:
 
 
 def _shortened(parts: list[Fields]) -> str | list[Fields]:
-    """One text without anything beside it is what most handlers expect."""
+    """A single text is what most handlers expect."""
     return parts[0]["text"] if len(parts) == 1 and parts[0].keys() == {"type", "text"} else parts
 
 
-def _said(where: str, content: str | list[Any]) -> Fields:
-    """What the assistant said."""
+def _assistant(where: str, content: str | list[Any]) -> Fields:
+    """The message for an assistant's turn."""
     if isinstance(content, str):
         return {"role": "assistant", "content": content}
     for index, block in enumerate(content):
         at = f"{where}.content.{index}"
         kind = _type_of(at, block)
-        if kind in _NOT_SAID:
-            raise wrong_at(f"{at}.type", f"an assistant's message has no {kind}")
-        for name, wanted in _OF_SAID.get(kind, {}).items():
+        if kind in _NOT_OF_ASSISTANTS:
+            raise wrong_at(f"{at}.type", f"an assistant's message can't have a block of type {kind!r}")
+        for name, wanted in _OF_ASSISTANTS.get(kind, {}).items():
             if not isinstance(value := block.get(name), wanted) or (value == "" and name in ("id", "name")):
                 raise wrong_at(f"{at}.{name}", f"must be {'an object' if wanted is dict else 'a text'}")
-    return message_of(content)
+    return message_of(content, unsealed=True)
 
 
-def _asked(where: str, content: str | list[Any], asked: set[str]) -> list[Fields]:
-    """The results of tools, and what the user says."""
+def _user(where: str, content: str | list[Any], call_ids: set[str]) -> list[Fields]:
+    """The messages for a user's turn: the results of tools, then what the user says."""
     if isinstance(content, str):
         return [{"role": "user", "content": content}]
     results: list[Fields] = []
@@ -111,15 +111,15 @@ def _asked(where: str, content: str | list[Any], asked: set[str]) -> list[Fields
     for index, block in enumerate(content):
         at = f"{where}.{index}"
         if _type_of(at, block) == "tool_result":
-            results.append(_result(at, block, asked))
+            results.append(_result(at, block, call_ids))
         else:
             parts.append(_part(at, block, _PARTS))
     return [*results, {"role": "user", "content": _shortened(parts)}] if parts or not results else results
 
 
-def _result(where: str, block: Block, asked: set[str]) -> Fields:
+def _result(where: str, block: Block, call_ids: set[str]) -> Fields:
     call_id, content = block.get("tool_use_id"), block.get("content")
-    if not isinstance(call_id, str) or call_id not in asked:
+    if not isinstance(call_id, str) or call_id not in call_ids:
         raise wrong_at(f"{where}.tool_use_id", f"no call before it has the id {call_id!r:.60}")
     if content is not None and not isinstance(content, str | list):
         raise wrong_at(f"{where}.content", "must be a text or a list of content blocks")
@@ -139,10 +139,10 @@ def _type_of(where: str, block: object) -> str:
 def _part(where: str, block: Any, known: Mapping[str, _Kind]) -> Fields:
     kind = _type_of(where, block)
     if kind not in known:
-        raise wrong_at(f"{where}.type", f"{kind!r:.60} is not a block that can stand here: {', '.join(sorted(known))}")
-    say, fields = known[kind]
+        raise wrong_at(f"{where}.type", f"{kind!r:.60} is not accepted here, only {', '.join(sorted(known))}")
+    convert, fields = known[kind]
     no_more_than((*fields, "type", "cache_control"), where, block)
-    part = say(where, block)
+    part = convert(where, block)
     if block.get("cache_control") is not None:
         part["cache_control"] = block["cache_control"]
     return part
@@ -174,7 +174,7 @@ def _document(where: str, block: Block) -> Fields:
 
 
 def _url_of(where: str, block: Block, kinds: tuple[str, ...]) -> str:
-    """Where the bytes are: at an address, or in a `data:` URL."""
+    """The URL of the bytes: their address, or a `data:` URL."""
     source = block.get("source")
     if isinstance(source, dict):
         no_more_than(_OF_SOURCES, f"{where}.source", source)
@@ -185,14 +185,14 @@ def _url_of(where: str, block: Block, kinds: tuple[str, ...]) -> str:
             return data
         if isinstance(data, str) and isinstance(media_type, str):
             return f"data:{media_type};base64,{data if kind == 'base64' else _base64(data)}"
-    raise wrong_at(f"{where}.source", f"must be of type {' or '.join(kinds)}, and whole, not {source!r:.60}")
+    raise wrong_at(f"{where}.source", f"must be complete and of type {' or '.join(kinds)}, not {source!r:.60}")
 
 
 def _base64(text: str) -> str:
     return b64encode(text.encode()).decode()
 
 
-# How a block of each type is said, and the fields of it that are.
+# What converts a block of each type, and the fields that it converts.
 _TEXTS: Final[dict[str, _Kind]] = {"text": (_text, ("text",))}
 _PARTS: Final[dict[str, _Kind]] = {
     **_TEXTS,

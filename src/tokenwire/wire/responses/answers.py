@@ -1,10 +1,12 @@
-"""A response → a chat completion: what its items say is one message.
+"""A response → a chat completion: its items become one message.
 
-Reasoning items are kept as they came, in `reasoning_items`, so that they go back so. Items for which a chat message has no
-place (a web search's, a picture's) stand in `provider_specific_fields` under `output_items`.
+Reasoning items are in `reasoning_items` as they arrived, so that they are sent back unchanged. A message of items in an
+unusual order, or of items that chat messages have no field for (a web search's, an image's), keeps all of them as `segments` has
+it: such an item is in its segment, under `output_items`.
 """
 
 import time
+from collections.abc import Iterable
 from typing import Any, Final
 
 import msgspec
@@ -14,25 +16,26 @@ from ...types._record import build
 from ...types._source import Fields, set_source
 from ...types.chat import Choices, Message, ModelResponse, new_id
 from ..errors import error_from_object, malformed, unusable
-from .items import chat_annotation
-from .parts import kind_of, objects_in, text_of
+from ..segments import message_of as message_of_segments
+from .items import AS_SENT, chat_annotation
+from .parts import beside, kind_of, objects_in, text_of
 from .resource import INCOMPLETE, chat_usage
 from .tools import chat_name
 
-OTHERS: Final = "output_items"
 _FINISHES: Final = {reason: finish for finish, reason in INCOMPLETE.items()}
 _HEAD: Final = frozenset({"id", "object", "created_at", "model", "output", "usage", "service_tier", "status"})
+_OF_ITEMS: Final = ("id", "type", "status")
 _NOT_ANSWERS: Final = ("failed", "cancelled", "queued", "in_progress")
 _UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _decode = msgspec.json.Decoder().decode
 
 
 def answer_of(body: bytes) -> ModelResponse:
-    """The chat completion that a response's body means.
+    """The chat completion for a response's body.
 
     Raises:
-        APIError: the response failed, or the body is an error object in spite of its status.
-        APIResponseValidationError: it is not a response, or not a whole one.
+        APIError: the response failed, or the body is an error object despite the status.
+        APIResponseValidationError: it is not a response, or is not complete.
     """
     try:
         fields = _decode(body.removeprefix(b"\xef\xbb\xbf"))
@@ -51,17 +54,15 @@ def answer_of(body: bytes) -> ModelResponse:
 
 def error_of_response(fields: Fields) -> APIError:
     """The exception for a response that failed."""
-    error = fields.get("error") or {"message": f"the response is {fields.get('status') or 'not there'}", "code": "server_error"}
+    error = fields.get("error") or {"message": f"the response is {fields.get('status') or 'missing'}", "code": "server_error"}
     return error_from_object(error, body=fields)
 
 
 def response_of(fields: Fields) -> ModelResponse:
-    """The chat completion that a whole response means."""
-    message: Fields = {"content": None}
-    tokens: list[Any] = []
-    for item in objects_in(fields["output"]):
-        _add(message, item)
-        tokens += tokens_of(item)
+    """The chat completion for a whole response."""
+    items = objects_in(fields["output"])
+    message = message_of(items)
+    tokens = [token for item in items for token in tokens_of(item)]
     choice = Choices(
         index=0,
         message=Message(**message),
@@ -92,37 +93,48 @@ def finish_reason_of(fields: Fields, has_calls: bool) -> str:
 
 
 def created_of(fields: Fields) -> int:
-    """When a response was made."""
+    """A response's creation time."""
     created = fields.get("created_at")
     return int(created) if isinstance(created, int | float) else int(time.time())
 
 
-def _add(message: Fields, item: Fields) -> None:
-    """Add what an item says."""
+def message_of(items: Iterable[Fields]) -> Fields:
+    """The fields of the assistant's chat message for these items."""
+    return message_of_segments([segment_of(item) for item in items])
+
+
+def segment_of(item: Fields) -> Fields:
+    """The segment for an item; with the item itself if that loses something."""
     kind = kind_of(item)
-    if kind == "message":
-        for part in objects_in(item.get("content")):
-            _add_part(message, part)
-    elif kind == "reasoning":
-        if text := reasoning_text(item):
-            message["reasoning_content"] = message.get("reasoning_content", "") + text
-        message.setdefault("reasoning_items", []).append(item)
-    elif kind in CALLS:
-        message.setdefault("tool_calls", []).append(call_of(item))
+    if kind == "reasoning":
+        text = reasoning_text(item)
+        return {**({"reasoning_content": text} if text else {}), "reasoning_items": [item]}
+    if kind in CALLS:
+        own: Fields = {"tool_calls": [call_of(item)]}
+        known = (*_OF_ITEMS, "call_id", "name", CALLS[kind][1])
+    elif kind == "message":
+        own = _own_fields(item)
+        known = (*_OF_ITEMS, "role", "content")
     else:
-        message.setdefault("provider_specific_fields", {}).setdefault(OTHERS, []).append(item)
+        return {AS_SENT: [item]}
+    has_more = any(value is not None for value in beside(item, *known).values())
+    return {**own, AS_SENT: [item]} if has_more or "annotations" in own or {"content", "refusal"} <= own.keys() else own
 
 
-def _add_part(message: Fields, part: Fields) -> None:
-    for name, field in (("text", "content"), ("refusal", "refusal")):
-        if isinstance(part.get(name), str):
-            message[field] = (message.get(field) or "") + part[name]
-    if annotations := annotations_of(part):
-        message.setdefault("annotations", []).extend(annotations)
+def _own_fields(item: Fields) -> Fields:
+    """The fields of a chat message for a message item."""
+    own: Fields = {}
+    for part in objects_in(item.get("content")):
+        for name, field in (("text", "content"), ("refusal", "refusal")):
+            if isinstance(part.get(name), str):
+                own[field] = own.get(field, "") + part[name]
+        if annotations := annotations_of(part):
+            own["annotations"] = [*own.get("annotations", ()), *annotations]
+    return own
 
 
 def annotations_of(part: Fields) -> list[Fields]:
-    """The marks on a part's text, as chat completions have them."""
+    """A part's annotations, in the format of chat completions."""
     return [chat_annotation(one) for one in objects_in(part.get("annotations"))]
 
 
@@ -133,7 +145,7 @@ def tokens_of(item: Fields) -> list[Any]:
 
 
 def reasoning_text(item: Fields) -> str:
-    """The reasoning itself where it is there, else what there is of a summary."""
+    """An item's reasoning if it has it, else its summary."""
     for name, between in (("content", ""), ("summary", "\n\n")):
         texts = [part.get("text") for part in objects_in(item.get(name))]
         if any(texts):
@@ -141,12 +153,12 @@ def reasoning_text(item: Fields) -> str:
     return ""
 
 
-# The items that are calls, with the names that chat completions have for them and for what they are called with.
+# The items that are calls: their type in chat completions, and the field with their arguments.
 CALLS: Final = {"function_call": ("function", "arguments"), "custom_tool_call": ("custom", "input")}
 
 
 def call_of(item: Fields) -> Fields:
-    """A call as chat completions have it."""
+    """A call in the format of chat completions."""
     kind, field = CALLS[item["type"]]
     name = chat_name(item.get("namespace"), text_of(item.get("name")))
     call_id = text_of(item.get("call_id")) or text_of(item.get("id"))

@@ -1,17 +1,17 @@
 """A chat completion's chunks → the events of a response, and its whole answer → the response.
 
 An answer is a list of items, and each item has texts that grow: the parts of a message, reasoning, the arguments of a call.
-Events say when an item or a part begins, what is added, and when it ends; they are numbered. The last one says how the
-answer ended: `completed`, `incomplete` (cut at a limit, or filtered) or `failed`, with all of it once more.
+Events say when an item or a part begins, what is added, and when it ends; they are numbered. The last event says how the
+answer ended: `completed`, `incomplete` (cut at a limit, or filtered) or `failed`, and has the whole answer again.
 
-- Text, reasoning and refusals follow one another: what begins ends what was before. Calls stay open until the answer ends,
-  since servers may send pieces of several in turn.
-- A text's pieces are kept as JSON, and joined as such: nothing is encoded twice.
-- A whole answer is what the last event of the same answer says: there is one way from chat completions to responses.
+- Texts, reasoning and refusals are open one at a time: the next one ends the one before. Calls remain open until the answer
+  ends, since servers may interleave pieces of several calls.
+- A text's pieces are kept as JSON, and joined as JSON: nothing is encoded twice.
+- A whole answer is encoded as a stream, whose last event has the response: there is one way from chat completions to
+  responses.
 
-What a response has no place for is an error that names it (sounds, pictures, several choices), unless it is about the
-answer and no part of it: a fingerprint, fields that no struct names. Signatures of thinking are sealed
-(`sealed`) where the client includes encrypted reasoning.
+What a response can't express is an error that names it (audio, images, several choices), except for metadata: a
+fingerprint, fields that no struct names. Thinking blocks are sealed (`sealed`) if the client includes encrypted reasoning.
 """
 
 import time
@@ -29,17 +29,17 @@ from ...types.chat import (
     Delta,
     ModelResponse,
     ModelResponseStream,
-    StreamingChoices,
     Usage,
 )
 from ..convert import response_chunks
+from ..sealed import seal
+from ..segments import deltas_of
 from ..tool_calls import ToolCalls
 from .deltas import only_text, tokens_of
 from .items import responses_annotation
 from .parts import beside
 from .request import ResponsesRequest
-from .resource import asked_for, error_of, incomplete_reason, usage_of
-from .sealed import seal
+from .resource import echo_of, error_of, incomplete_reason, usage_of
 from .texts import ARGUMENTS, BEGINNINGS, INPUT, REASONING, REFUSAL, SUMMARY, TEXT, Item, Kind, Text
 
 _encode = msgspec.json.Encoder().encode
@@ -54,19 +54,19 @@ class EventEncoder:
 
     def __init__(self, request: ResponsesRequest) -> None:
         self._request = request
-        self._asked: bytes | None = None  # what the response says of it; None until the answer has begun
+        self._echo: bytes | None = None  # its parameters, which the response repeats; None until the answer has begun
         self._head: Fields = {}
         self._number = 0  # of the next event
         self._items: list[Item] = []
-        self._open: Text | None = None  # the one that text may be added to
+        self._open: Text | None = None  # the text that pieces may be added to
         self._calls: ToolCalls = ToolCalls()
-        self._arguments: dict[int, Text] = {}  # by the number of the call
-        self._held: dict[int, str] = {}  # arguments of calls whose name has not come yet
-        self._thinking: list[Any] = []  # blocks that are not sealed yet
+        self._arguments: dict[int, Text] = {}  # by the number of their call
+        self._held: dict[int, str] = {}  # arguments of calls whose name has not arrived
+        self._thinking: list[Any] = []  # blocks to be sealed in the next reasoning item
         self._finish_reason: str | None = None
 
     def encode(self, chunk: object) -> bytes:
-        """The events of a chunk, of an addition, or of bare text; b"" where it brings nothing."""
+        """The events for a chunk, an addition, or bare text; b"" if there are none."""
         if type(chunk) is Addition:
             chunk = chunk.chunk()
         text = chunk if type(chunk) is str else only_text(chunk)
@@ -76,24 +76,24 @@ class EventEncoder:
         return b"".join(self._encode_any(chunk))
 
     def ending(self, usage: Usage | None) -> bytes:
-        """What follows the last chunk: the ends of all that is open, and that of the answer."""
+        """The events after the last chunk: the ends of all open texts and items, and the end of the answer."""
         return b"".join(self._end(usage))
 
     def whole(self, response: ModelResponse) -> bytes:
-        """The body that a whole answer is."""
+        """The body for a whole answer."""
         for chunk in response_chunks(response):
             self.encode(chunk)
         self.ending(response.usage)
         return self._response(self._ended(response.usage))
 
     def failed(self, error: Fields, status: int) -> bytes:
-        """What ends an answer that failed, with what there is of it.
+        """The last event of an answer that failed, with the part of it that there is.
 
         Args:
             error: an error object, with a message and perhaps a code.
-            status: the status that it would have had as a response.
+            status: the HTTP status of such an error.
         """
-        begun = b"" if self._asked is not None else b"".join(self._begin(None))
+        begun = b"" if self._echo is not None else b"".join(self._begin(None))
         for text in (self._open, *self._arguments.values()):
             if text is not None:
                 text.item.ended("incomplete")
@@ -101,7 +101,7 @@ class EventEncoder:
         return begun + self._event("response.failed", response=msgspec.Raw(self._response(ended)))
 
     def _head_of(self, chunk: object) -> tuple[str, int, str]:
-        """The response's id, when it began, and its model, for an answer that begins with this chunk, or without any."""
+        """The response's id, creation time and model, given its first chunk, or None if there are no chunks."""
         return f"resp_{uuid4().hex}", int(time.time()), self._request.model
 
     def _event(self, kind: str, **fields: object) -> bytes:
@@ -112,19 +112,19 @@ class EventEncoder:
     def _response(self, fields: Fields) -> bytes:
         """The response's JSON."""
         shown: Fields = {**self._head, "completed_at": None, "error": None, "incomplete_details": None, "usage": None, **fields}
-        return _encode(shown)[:-1] + b"," + (self._asked or b"")[1:]
+        return _encode(shown)[:-1] + b"," + (self._echo or b"")[1:]
 
     def _begin(self, chunk: object) -> Iterator[bytes]:
         given_id, created, model = self._head_of(chunk)
         self._head = {"id": given_id, "object": "response", "created_at": created, "model": model}
         tier = getattr(chunk, "service_tier", None)
-        self._asked = _encode(asked_for(self._request) | ({"service_tier": tier} if tier else {}))
+        self._echo = _encode(echo_of(self._request) | ({"service_tier": tier} if tier else {}))
         begun = msgspec.Raw(self._response({"status": "in_progress", "output": []}))
         yield self._event("response.created", response=begun)
         yield self._event("response.in_progress", response=begun)
 
     def _encode_any(self, chunk: Any) -> Iterator[bytes]:
-        if self._asked is None:
+        if self._echo is None:
             yield from self._begin(chunk)
         if isinstance(chunk, str):
             yield from self._add(TEXT, chunk)
@@ -132,21 +132,25 @@ class EventEncoder:
         given: ModelResponseStream = chunk
         for choice in given.choices:
             if choice.index:
-                raise _unsaid("several choices")
-            yield from self._delta(choice.delta, choice)
+                raise _inexpressible("several choices")
+            deltas, tokens = deltas_of(choice.delta), tokens_of(choice)
+            first = next((number for number, delta in enumerate(deltas) if delta.content), 0)  # the text with the tokens
+            for number, delta in enumerate(deltas):
+                yield from self._delta(delta, tokens if number == first else [])
             self._finish_reason = choice.finish_reason or self._finish_reason
 
-    def _delta(self, delta: Delta, choice: StreamingChoices) -> Iterator[bytes]:
+    def _delta(self, delta: Delta, tokens: list[Fields]) -> Iterator[bytes]:
         for name in ("audio", "images"):
             if getattr(delta, name):
-                raise _unsaid(name)
+                raise _inexpressible(name)
         if delta.reasoning_content:
             yield from self._add(SUMMARY if self._request.wants_summary else REASONING, delta.reasoning_content)
         for item in delta.reasoning_items or ():
             yield from self._reasoning_item(item)
         if delta.thinking_blocks and self._request.wants_encrypted:
             self._thinking += delta.thinking_blocks
-        tokens = tokens_of(choice)
+            if self._open is None or self._open.kind.item != "reasoning":
+                yield from self._reasoning({})
         if delta.content or tokens:
             yield from self._add(TEXT, delta.content or "", tokens)
         for annotation in delta.annotations or ():
@@ -159,7 +163,7 @@ class EventEncoder:
             yield from self._call(ChatCompletionDeltaToolCall(index=0, function=delta.function_call))
 
     def _add(self, kind: Kind, added: str, tokens: list[Fields] | None = None) -> Iterator[bytes]:
-        """Add to the open text, or to a new one where that is of another kind."""
+        """Add to the open text, or to a new one if that is of another kind."""
         if not added and not tokens:
             return
         open_ = self._open
@@ -176,7 +180,7 @@ class EventEncoder:
         yield self._grown(open_, added, tokens)
 
     def _grown(self, text: Text, added: str, tokens: list[Fields] | None = None) -> bytes:
-        """The event that adds to a text: what stands around the addition is known."""
+        """The event that adds to a text; the bytes around the addition are known."""
         piece = _encode(added)[1:-1]
         text.pieces.append(piece)
         if tokens:
@@ -191,7 +195,7 @@ class EventEncoder:
         return item
 
     def _close_text(self, unless: str = "") -> Iterator[bytes]:
-        """End the open text, and its item, unless that is of this type."""
+        """End the open text, and its item, unless the item is of this type."""
         text = self._open
         if text is None:
             return
@@ -215,7 +219,7 @@ class EventEncoder:
         return self._event("response.output_item.done", output_index=item.number, item=item.so_far())
 
     def _reasoning_item(self, given: object) -> Iterator[bytes]:
-        """An item as whoever made it has it. Where its text was sent before, its client has another id for it."""
+        """A reasoning item of an endpoint. If its text was streamed, that was in an item with another id, so it is sealed there."""
         if not isinstance(given, dict):
             return
         if not any(item.texts for item in self._items if item.fields["type"] == "reasoning"):
@@ -231,7 +235,7 @@ class EventEncoder:
             yield from self._reasoning(encrypted)
 
     def _reasoning(self, fields: Fields) -> Iterator[bytes]:
-        """An item without a text that grows."""
+        """The events for a reasoning item without a text that grows."""
         yield from self._close_text()
         item = self._new_item(REASONING, **fields)
         yield self._event("response.output_item.added", output_index=item.number, item=item.so_far())
@@ -240,7 +244,7 @@ class EventEncoder:
     def _annotation(self, annotation: object) -> Iterator[bytes]:
         text = self._open
         if text is None or text.kind is not TEXT or not isinstance(annotation, dict):
-            return  # it is about text, and there is none
+            return  # it belongs to a text, and none is open
         shown, known = responses_annotation(annotation), text.extra["annotations"]
         yield self._event("response.output_text.annotation.added", **text.where, annotation_index=len(known), annotation=shown)
         known.append(shown)
@@ -268,7 +272,7 @@ class EventEncoder:
         return text
 
     def _named(self, name: str) -> Fields:
-        """The name of a tool, and its namespace."""
+        """The fields with a tool's name and its namespace."""
         group, own = self._request.names.get(name, (None, name))
         return {"name": own} if group is None else {"name": own, "namespace": group}
 
@@ -277,7 +281,7 @@ class EventEncoder:
         numbers = sorted({*self._arguments, *self._held})
         for number, call in zip(numbers, calls, strict=True):
             inner, text = call.get("function") or call.get("custom") or {}, self._arguments.get(number)
-            if text is None:  # nobody ever said its name
+            if text is None:  # its name has never arrived
                 text = self._begin_call(number, ARGUMENTS, "", call.get("id"))
                 yield self._event("response.output_item.added", output_index=text.item.number, item=text.item.so_far())
             text.item.fields |= self._named(inner.get("name") or "")
@@ -286,20 +290,18 @@ class EventEncoder:
             yield self._item_done(text.item, status if text.item is self._items[-1] else "completed")
 
     def _end(self, usage: Usage | None) -> Iterator[bytes]:
-        if self._asked is None:
+        if self._echo is None:
             yield from self._begin(None)
         status = "completed" if incomplete_reason(self._finish_reason) is None else "incomplete"
         if (text := self._open) is not None:
             self._open = None
             yield from self._text_done(text)
             yield self._item_done(text.item, status)
-        if self._thinking:
-            yield from self._reasoning({})
         yield from self._close_calls(status)
         yield self._event(f"response.{status}", response=msgspec.Raw(self._response(self._ended(usage))))
 
     def _ended(self, usage: Usage | None) -> Fields:
-        """What the response says of its end."""
+        """The response's fields about its end."""
         fields: Fields = {"output": self._output(), "usage": usage_of(usage)}
         reason = incomplete_reason(self._finish_reason)
         if reason is not None:
@@ -310,5 +312,5 @@ class EventEncoder:
         return [item.so_far() for item in self._items]
 
 
-def _unsaid(what: str) -> InternalServerError:
+def _inexpressible(what: str) -> InternalServerError:
     return InternalServerError(f"the answer has {what}, which a response can't have")

@@ -1,34 +1,35 @@
 """The items of a conversation → a chat completion's messages, and back.
 
-What the model said in one turn is several items: reasoning, a message, a call for each tool. In a chat completion it is
-one assistant's message. Reasoning goes with what follows it, in `reasoning_content`; an item with encrypted reasoning
-goes along whole, in `reasoning_items`, for whoever made it to find it again.
+An answer of the model is several items: reasoning, a message, a call for each tool. In a chat completion it is one
+message of the assistant; `segments` keeps an order that such a message can't express. Reasoning belongs to the item after
+it, and becomes `reasoning_content`; an item with encrypted reasoning is also in `reasoning_items`, whole, for the server
+that encrypted it.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from ...exceptions import refused
 from ...types._source import Fields
-from .parts import bad, beside, chat_part, kind_of, no_more_than, objects_in, responses_part, text_in
-from .sealed import unseal
+from ..sealed import unseal
+from ..segments import message_of as message_of_segments, segments_of
+from .parts import bad, beside, chat_part, kind_of, no_more_than, objects_in, responses_part, text_in, text_of
 from .tools import Offered, chat_name
 
 _ROLES: Final = ("user", "assistant", "system", "developer")
-_MADE_UP: Final = frozenset(
-    {"id", "status", "type", "role", "content"}
-)  # what an item has that a message has not, or elsewhere
+_CONVERTED: Final = frozenset({"id", "status", "type", "role", "content"})  # a message item's fields; others are passed on
+AS_SENT: Final = "output_items"  # in a segment: an item as it arrived
 _TOOLS: Final = "additional_tools"
 _OF_CALLS: Final = ("id", "status", "call_id", "namespace", "name")
 _OF_RESULTS: Final = ("id", "status", "call_id", "namespace", "name", "output")
-_BY_THE_MODEL: Final = {"type": "direct"}  # the `caller` of a call that no program made
+_BY_THE_MODEL: Final = {"type": "direct"}  # the `caller` of a call that the model made itself
 
 
 def messages_of(items: str | Iterable[object], instructions: str | None) -> list[Fields]:
     """The messages of a request's input.
 
     Raises:
-        BadRequestError: an item is not one, or can't be said; the error names its place.
+        BadRequestError: an item is wrong, or chat completions can't express it; the error has its path.
     """
     conversation = _Conversation()
     if instructions is not None:
@@ -45,11 +46,12 @@ def messages_of(items: str | Iterable[object], instructions: str | None) -> list
 
 
 class _Conversation:
-    """Messages that are being made of items."""
+    """Converts items to messages, one after another."""
 
     def __init__(self) -> None:
         self.messages: list[Fields] = []
-        self._turn: Fields | None = None  # what the model says at present
+        self._answer: list[Fields] = []  # the segments of the model's answer so far
+        self._notes: Fields = {}  # other fields of its message
         self._calls: set[str] = set()
 
     def add(self, item: object, where: str) -> None:
@@ -58,14 +60,18 @@ class _Conversation:
         take = _ITEMS.get("message" if item.get("type") is None and "role" in item else kind_of(item))
         if take is None:
             shown = item.get("type")
-            raise refused(f"{where}.type", f"{where}.type: an item of the type {shown!r} can't be taken here; {_KNOWN}")
+            raise refused(f"{where}.type", f"{where}.type: this server does not accept items of type {shown!r}, only {_KNOWN}")
         take(self, item, where)
 
     def close(self) -> None:
-        """End the model's turn; one of reasoning alone says nothing."""
-        turn, self._turn = self._turn, None
-        if turn is not None and "content" not in turn:
-            turn["content"] = None if "tool_calls" in turn else ""
+        """End the model's answer, if there is one. One of reasoning alone has an empty text."""
+        answer, self._answer = self._answer, []
+        notes, self._notes = self._notes, {}
+        if answer:
+            message = message_of_segments(answer) | notes
+            if message["content"] is None and "tool_calls" not in message:
+                message["content"] = ""
+            self.messages.append(message)
 
     def message(self, item: Fields, where: str) -> None:
         role, content = item.get("role"), item.get("content")
@@ -73,28 +79,25 @@ class _Conversation:
             raise bad(f"{where}.role", f"one of {', '.join(map(repr, _ROLES))}", role)
         if role != "assistant":
             self.close()
-            others = {name: value for name, value in item.items() if name not in _MADE_UP}
+            others = {name: value for name, value in item.items() if name not in _CONVERTED}
             self.messages.append({"role": role, "content": _content(content, f"{where}.content"), **others})
-            _annotations(content, f"{where}.content")  # checked, and not the prompt's to say
+            _annotations(content, f"{where}.content")  # checked, but not part of a prompt
             return
-        turn = self._turn_for("content", "tool_calls")
-        turn |= {"content": _said(content, f"{where}.content")}
-        turn |= {name: value for name, value in item.items() if name not in _MADE_UP and value is not None}
+        if _has(self._answer, "content") and not _has(self._answer, "tool_calls"):
+            self._begin_another()
+        own: Fields = {"content": _answer_content(content, f"{where}.content")}
         if annotations := _annotations(content, f"{where}.content"):
-            turn["annotations"] = annotations
+            own["annotations"] = annotations
+        self._answer.append(own)
+        self._notes |= {name: value for name, value in item.items() if name not in _CONVERTED and value is not None}
 
     def tools(self, item: Fields, where: str) -> None:
-        """Nothing is said: see `offered_in`."""
+        """Adds no message: see `offered_in`."""
 
     def reasoning(self, item: Fields, where: str) -> None:
-        turn = self._turn_for("content", "tool_calls")
-        text = _reasoning_text(item, where)
-        if text:
-            turn["reasoning_content"] = turn.get("reasoning_content", "") + text
-        encrypted = item.get("encrypted_content")
-        if encrypted:
-            for name, value in (unseal(encrypted) or {"reasoning_items": [item]}).items():
-                turn.setdefault(name, []).extend(value)
+        text, encrypted = _reasoning_text(item, where), item.get("encrypted_content")
+        own = (unseal(encrypted) or {"reasoning_items": [item]}) if encrypted else {}
+        self._answer.append({**({"reasoning_content": text} if text else {}), **own})
 
     def function_call(self, item: Fields, where: str) -> None:
         _check_fields((*_OF_CALLS, "arguments"), item, where)
@@ -118,15 +121,18 @@ class _Conversation:
     def _call(self, item: Fields, call: Fields, where: str) -> None:
         call_id = text_in(item, "call_id", where)
         self._calls.add(call_id)
-        self._turn_for().setdefault("tool_calls", []).append({"id": call_id, **call})
+        self._answer.append({"tool_calls": [{"id": call_id, **call}]})
 
-    def _turn_for(self, *unless: str) -> Fields:
-        """The model's turn, a new one where it has got as far as one of these fields."""
-        if self._turn is None or any(name in self._turn for name in unless):
-            self.close()
-            self._turn = {"role": "assistant"}
-            self.messages.append(self._turn)
-        return self._turn
+    def _begin_another(self) -> None:
+        """End the answer, but for the reasoning at its end, which belongs to the next."""
+        size = max(place for place, segment in enumerate(self._answer, 1) if "content" in segment)
+        self._answer, reasoning = self._answer[:size], self._answer[size:]
+        self.close()
+        self._answer = reasoning
+
+
+def _has(segments: list[Fields], name: str) -> bool:
+    return any(name in segment for segment in segments)
 
 
 _ITEMS: dict[str, Callable[[_Conversation, Fields, str], None]] = {
@@ -138,14 +144,14 @@ _ITEMS: dict[str, Callable[[_Conversation, Fields, str], None]] = {
     "function_call_output": _Conversation.result,
     "custom_tool_call_output": _Conversation.result,
 }
-_KNOWN = f"those of {', '.join(map(repr, _ITEMS))} are known"
+_KNOWN = ", ".join(map(repr, _ITEMS))
 
 
 def offered_in(items: str | Iterable[Fields]) -> Offered:
     """The lists of tools that items add to those of the request.
 
     Raises:
-        BadRequestError: there is no list in such an item; the error names the place.
+        BadRequestError: such an item has no list; the error has its path.
     """
     if isinstance(items, str):
         return
@@ -175,8 +181,8 @@ def _content(content: object, where: str) -> object:
     return [chat_part(part, f"{where}[{index}]") for index, part in enumerate(content)]
 
 
-def _said(content: object, where: str) -> object:
-    """What the model said: a text where it is one, as servers take it."""
+def _answer_content(content: object, where: str) -> object:
+    """The content of an assistant's message: a single text is a str, which all servers accept."""
     parts: Any = _content(content, where)
     return parts[0]["text"] if isinstance(parts, list) and len(parts) == 1 and parts[0].keys() == {"type", "text"} else parts
 
@@ -193,13 +199,13 @@ def _annotations(content: object, where: str) -> list[Fields]:
 
 
 def chat_annotation(annotation: Fields) -> Fields:
-    """A mark on an answer's text, such as a citation, as chat completions have it: its fields stand under its type's name."""
+    """An annotation of an answer's text, such as a citation, in chat completions' format: with its fields under its type's name."""
     kind = kind_of(annotation)
     return annotation if kind != "url_citation" else {"type": kind, kind: beside(annotation, "type")}
 
 
 def responses_annotation(annotation: Fields) -> Fields:
-    """The way back."""
+    """The opposite of `chat_annotation`."""
     kind = kind_of(annotation)
     inner = annotation.get(kind)
     return {"type": kind, **inner} if isinstance(inner, dict) else annotation
@@ -226,7 +232,7 @@ def items_of(messages: object) -> list[Fields]:
     """The items of a call's messages.
 
     Raises:
-        BadRequestError: a message can't be said; the error names its place.
+        BadRequestError: the API can't express a message; the error has its path.
     """
     if not isinstance(messages, list):
         raise bad("messages", "a list of messages", messages)
@@ -241,13 +247,28 @@ def _items(message: Fields, where: str, custom: set[str]) -> list[Fields]:
     if role not in _ROLES:
         raise bad(f"{where}.role", f"one of {', '.join(map(repr, (*_ROLES, 'tool')))}", role)
     if role != "assistant":
-        return [{"type": "message", "role": role, "content": _parts(message.get("content"), where, answered=False)}]
+        return [{"type": "message", "role": role, "content": _parts(message.get("content"), where, is_answer=False)}]
+    items: list[Fields] = []
+    for segment in segments_of(message):
+        sent = objects_in(segment.get(AS_SENT)) if segment is not message else []
+        custom.update(text_of(item.get("call_id")) for item in sent if kind_of(item) == "custom_tool_call")
+        items += sent or _usual_items(segment, where, custom)
+    return items
+
+
+def _usual_items(message: Mapping[str, Any], where: str, custom: set[str]) -> list[Fields]:
+    """The items for a message's own fields, in the usual order.
+
+    Reasoning that a server of this API did not make is left out: there is no item for it.
+    """
     content = message.get("content")
-    items = _reasoning_items(message)
+    phase = {} if message.get("phase") is None else {"phase": message["phase"]}
+    items = objects_in(message.get("reasoning_items"))
     if content:
-        items.append({"type": "message", "role": role, "content": _parts(content, where, answered=True)})
+        items.append({"type": "message", "role": "assistant", "content": _parts(content, where, is_answer=True), **phase})
     if message.get("refusal"):
-        items.append({"type": "message", "role": role, "content": [{"type": "refusal", "refusal": message["refusal"]}]})
+        refusal = {"type": "refusal", "refusal": message["refusal"]}
+        items.append({"type": "message", "role": "assistant", "content": [refusal]})
     calls: object = message.get("tool_calls") or []
     if not isinstance(calls, list):
         raise bad(f"{where}.tool_calls", "a list of calls", calls)
@@ -256,17 +277,12 @@ def _items(message: Fields, where: str, custom: set[str]) -> list[Fields]:
     return items
 
 
-def _parts(content: object, where: str, *, answered: bool) -> object:
+def _parts(content: object, where: str, *, is_answer: bool) -> object:
     if content is None or isinstance(content, str):
         return content or ""
     if not isinstance(content, list):
         raise bad(f"{where}.content", "a text or a list of parts", content)
-    return [responses_part(part, f"{where}.content[{index}]", answered=answered) for index, part in enumerate(content)]
-
-
-def _reasoning_items(message: Fields) -> list[Fields]:
-    """Reasoning that a server has made goes back to it as it came; other reasoning has no place in a conversation."""
-    return objects_in(message.get("reasoning_items"))
+    return [responses_part(part, f"{where}.content[{index}]", is_answer=is_answer) for index, part in enumerate(content)]
 
 
 def _call(call: object, where: str, custom: set[str]) -> Fields:
@@ -286,4 +302,4 @@ def _call(call: object, where: str, custom: set[str]) -> Fields:
 def _result(message: Fields, where: str, custom: set[str]) -> Fields:
     call_id = text_in(message, "tool_call_id", where)
     kind = "custom_tool_call_output" if call_id in custom else "function_call_output"
-    return {"type": kind, "call_id": call_id, "output": _parts(message.get("content"), where, answered=False)}
+    return {"type": kind, "call_id": call_id, "output": _parts(message.get("content"), where, is_answer=False)}

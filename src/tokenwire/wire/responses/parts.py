@@ -1,6 +1,6 @@
-"""Content parts: what a message of the Responses API holds, as chat completions have it, and back.
+"""The content parts of the Responses API ↔ those of chat completions.
 
-A field that neither side names goes along as it came, such as a mark for the prompt cache.
+A field that neither API names is passed on unchanged, such as a breakpoint for the prompt cache.
 """
 
 from collections.abc import Callable, Collection
@@ -13,35 +13,35 @@ from ...types._source import Fields
 
 _Make: TypeAlias = Callable[[Fields, str], Fields]
 
-_OF_ANSWERS: Final = ("annotations", "logprobs")  # what an answer's text has beside it, and a prompt's has not
+_OF_ANSWERS: Final = ("annotations", "logprobs")  # fields of an answer's text, which a prompt's text does not have
 
 
 def chat_part(part: object, where: str) -> Fields:
-    """A part of a message's or a tool result's content as chat completions have it.
+    """A part of a message or of a tool's result, in the format of chat completions.
 
     Args:
         part: the part.
-        where: its place in the request, for errors.
+        where: its path in the request, for errors.
 
     Raises:
-        BadRequestError: it is not a part, or chat completions can't say it; the error names the place.
+        BadRequestError: it is not a part, or chat completions can't express it; the error has its path.
     """
-    return _made(part, where, _TO_CHAT)
+    return _converted(part, where, _TO_CHAT)
 
 
-def responses_part(part: object, where: str, *, answered: bool) -> Fields:
-    """The way back; `answered` says whether the message is the model's own.
+def responses_part(part: object, where: str, *, is_answer: bool) -> Fields:
+    """The opposite of `chat_part`; `is_answer`: whether the message is the model's own.
 
     Raises:
         BadRequestError: as above.
     """
-    made = _made(part, where, _TO_RESPONSES)
-    if answered and made["type"] == "input_text":
+    made = _converted(part, where, _TO_RESPONSES)
+    if is_answer and made["type"] == "input_text":
         made |= {"type": "output_text", "annotations": []}
     return made
 
 
-def _made(part: object, where: str, table: dict[str, _Make]) -> Fields:
+def _converted(part: object, where: str, table: dict[str, _Make]) -> Fields:
     if not isinstance(part, dict):
         raise bad(where, "an object with a type", part)
     make = table.get(kind_of(part))
@@ -51,46 +51,46 @@ def _made(part: object, where: str, table: dict[str, _Make]) -> Fields:
 
 
 def bad(where: str, expected: str, value: object) -> BadRequestError:
-    """The error for a value of a request that is not what it should be; its `param` is the place."""
+    """The error for a wrong value in a request; its `param` is the value's path."""
     error = wrong(where, expected, value)
     error.param = where
     return error
 
 
 def no_more_than(known: Collection[str], fields: Fields, where: str) -> None:
-    """Refuse a field that is not known, where it asks for something; each object has a type.
+    """Refuse an unknown field, unless it is None or False; `type` is always known.
 
     Raises:
-        BadRequestError: there is one; the error names it.
+        BadRequestError: there is one; the error has its path.
     """
     for name, value in fields.items():
         if name != "type" and name not in known and value is not None and value is not False:
-            raise refused(f"{where}.{name}", f"{where}.{name}: this can't be done here; leave it out")
+            raise refused(f"{where}.{name}", f"{where}.{name}: this server does not support it; leave it out")
 
 
 def kind_of(fields: Fields) -> str:
-    """The type that an object says it is of; "" where it says none."""
+    """An object's type; "" if it names none."""
     kind = fields.get("type")
     return kind if isinstance(kind, str) else ""
 
 
 def objects_in(value: object) -> list[Fields]:
-    """The objects in what should be a list of them."""
+    """The objects in a value that should be a list of objects."""
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def text_of(value: object) -> str:
-    """A text that may be there; other values as JSON."""
+    """An optional text; values of other types as JSON."""
     if value is None or isinstance(value, str):
         return value or ""
     return msgspec.json.encode(value).decode()
 
 
 def text_in(fields: Fields, name: str, where: str) -> str:
-    """A text that must be there.
+    """A required text.
 
     Raises:
-        BadRequestError: it is not.
+        BadRequestError: there is none; the error has its path.
     """
     value = fields.get(name)
     if not isinstance(value, str):
@@ -98,9 +98,9 @@ def text_in(fields: Fields, name: str, where: str) -> str:
     return value
 
 
-def beside(fields: Fields, *taken: str) -> Fields:
-    """The fields that are not taken."""
-    return {name: value for name, value in fields.items() if name not in taken}
+def beside(fields: Fields, *names: str) -> Fields:
+    """The fields, without these."""
+    return {name: value for name, value in fields.items() if name not in names}
 
 
 def _text(part: Fields, where: str) -> Fields:
@@ -113,7 +113,7 @@ def _refusal(part: Fields, where: str) -> Fields:
 
 def _image(part: Fields, where: str) -> Fields:
     if part.get("file_id") is not None:
-        raise refused(f"{where}.file_id", f"{where}.file_id: files are not kept here; send the picture as image_url")
+        raise refused(f"{where}.file_id", f"{where}.file_id: this server stores no files; send the image as image_url")
     image = {"url": text_in(part, "image_url", where)}
     if part.get("detail") is not None:
         image["detail"] = part["detail"]
@@ -122,7 +122,7 @@ def _image(part: Fields, where: str) -> Fields:
 
 def _file(part: Fields, where: str) -> Fields:
     if part.get("file_url") is not None:
-        raise refused(f"{where}.file_url", f"{where}.file_url: files are not fetched here; send file_data")
+        raise refused(f"{where}.file_url", f"{where}.file_url: this server fetches no files; send file_data")
     inner = {name: part[name] for name in ("file_data", "file_id", "filename") if part.get(name) is not None}
     return {"type": "file", "file": inner, **beside(part, "type", "file_url", "file_data", "file_id", "filename")}
 

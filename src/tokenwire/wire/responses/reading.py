@@ -1,10 +1,10 @@
 """The events of a response → chat chunks.
 
-Nearly every event adds text to the item that began last: its text is appended to the answer, and becomes a chunk made of
-copies. All others are rare. Servers leave out much: llama.cpp's has no `output_index`, some send no deltas but only items
-that are done, or nothing but the whole response at the end. What was not streamed is taken from there.
+Nearly every event adds text to the latest item: its text is appended to the answer, and becomes a chunk made by copying.
+All others are rare. Servers omit many events and fields: llama.cpp sends no `output_index`, others send no deltas but only
+complete items, or only the whole response at the end. What was not streamed is taken from these.
 
-The last event says how the answer ended. Without it, it was cut short.
+The last event says how the answer ended. Without it, the answer was truncated.
 """
 
 from collections.abc import Callable
@@ -30,13 +30,13 @@ from ..sse import Event, Payload
 from ..translating import TranslatingDecoder
 from .answers import (
     CALLS,
-    OTHERS,
     annotations_of,
     answer_of,
     call_of,
     created_of,
     error_of_response,
     finish_reason_of,
+    message_of,
     reasoning_text as whole_reasoning,
 )
 from .parts import kind_of, objects_in, text_of
@@ -44,7 +44,7 @@ from .resource import chat_usage
 
 
 class _Piece(msgspec.Struct, gc=False):
-    """As much of an event as most have."""
+    """The fields that most events need."""
 
     type: str = ""
     delta: Any = None
@@ -64,16 +64,16 @@ class _Event(_Piece, gc=False):
     message: object = None
     code: object = None
     param: object = None
-    choices: object = None  # no event of this API has them
+    choices: object = None  # only chunks of chat completions have them
 
 
 class _Item(msgspec.Struct, gc=False):
     """An item that has begun.
 
     Attributes:
-        id: as events name it.
-        call: its number among the calls; -1 where it is none.
-        streamed: whether some of its text came in pieces.
+        id: its id in events.
+        call: its number among the calls; -1 if it is not a call.
+        streamed: whether some of its text arrived in pieces.
     """
 
     id: object = None
@@ -82,7 +82,7 @@ class _Item(msgspec.Struct, gc=False):
 
 
 _UNDECODABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-_decode_piece = msgspec.json.Decoder(_Piece).decode  # in half the time
+_decode_piece = msgspec.json.Decoder(_Piece).decode  # takes half the time of the next one
 _decode = msgspec.json.Decoder(_Event).decode
 
 _NO_ID: Final = object()
@@ -109,15 +109,15 @@ class ResponseDecoder(TranslatingDecoder):
 
     def __init__(self, shape: Shape, model: str) -> None:
         super().__init__(shape, model)
-        self._items: dict[Any, _Item] = {}  # by id, and by place
+        self._items: dict[Any, _Item] = {}  # by id, and by `output_index`
         self._latest = _Item(_NO_ID)
-        self._others: list[Fields] = []
+        self._whole: list[Fields] = []  # items that are complete
 
     def decode(self, events: list[Payload]) -> list[Any]:
-        """The chunks in `events`, in order; see `done`, `had_content` and `error` for what else was there."""
+        """The chunks in `events`, in order; `done`, `had_content` and `error` say what else was found."""
         self.had_content = False
         chunks: list[Any] = []
-        texts: list[str] = []  # of the latest item, which are no chunks yet
+        texts: list[str] = []  # of the latest item, not yet made into chunks
         remaining = iter(events)
         for event in remaining:
             data = event if isinstance(event, bytes) else event.data
@@ -144,19 +144,19 @@ class ResponseDecoder(TranslatingDecoder):
         return chunks
 
     def give_additions(self) -> None:
-        """See `EventDecoder`: it gives none."""
+        """See `EventDecoder`; this decoder returns none."""
 
     def decode_document(self, data: bytes) -> list[Any]:
         """The chunks of a whole response; see `EventDecoder`."""
         return self._take_whole(answer_of(data))
 
     def _not_an_event(self, data: bytes, error: Exception) -> None:
-        """What is not an event is an error, but for what servers of chat completions send at the end, and for silence."""
+        """Data that is not an event is an error, except for no data, and for the `[DONE]` of chat completions."""
         if data.strip() not in (b"", b"[DONE]"):
             self.error = malformed("an event of the stream", data, str(error))
 
     def _texts(self, texts: list[Any]) -> list[Any]:
-        """The chunks of pieces of the latest item's text, which are part of the answer."""
+        """Add pieces of the latest item's text to the answer. Returns their chunks."""
         self._latest.streamed = self.had_content = True
         self.assembler.first_text.extend(texts)
         if self.bare_text:
@@ -166,7 +166,7 @@ class ResponseDecoder(TranslatingDecoder):
             for piece, text in zip(pieces, texts, strict=True):
                 piece.text = text
             return pieces
-        assert self._head is not None, "events come after the beginning"
+        assert self._head is not None, "the first event has begun the stream"
         chunks = list(map(copy_fields, repeat(self._head, len(texts))))
         copies = zip(chunks, map(copy_fields, repeat(_CHOICE)), map(copy_fields, repeat(_DELTA)), texts, strict=False)
         for chunk, choice, delta, text in copies:
@@ -188,8 +188,8 @@ class ResponseDecoder(TranslatingDecoder):
             self.error = error_of_response(event.response if isinstance(event.response, dict) else {})
             return []
         chunks = [] if self._head is not None else self._begin(event.response)
-        take = _TAKES.get(kind)  # the API may send others, such as those of built-in tools
-        return chunks if take is None else chunks + take(self, event)
+        handle = _HANDLERS.get(kind)  # the API has other events, such as those of built-in tools
+        return chunks if handle is None else chunks + handle(self, event)
 
     def _begin(self, response: object) -> list[Any]:
         fields: Fields = response if isinstance(response, dict) else {}
@@ -205,19 +205,19 @@ class ResponseDecoder(TranslatingDecoder):
         return self._take(self._chunk(build(Delta, role="assistant")))
 
     def _chunk(self, delta: Delta) -> ModelResponseStream:
-        assert self._head is not None, "events come after the beginning"
+        assert self._head is not None, "the first event has begun the stream"
         chunk, choice = copy_fields(self._head), copy_fields(_CHOICE)
         choice.delta = delta
         chunk.choices = [choice]
         return chunk
 
-    def _brings(self, **fields: object) -> list[Any]:
-        """The chunk of a delta with content."""
+    def _content(self, **fields: object) -> list[Any]:
+        """The chunk for a delta with content."""
         self.had_content = True
         return self._take(self._chunk(build(Delta, **fields)))
 
     def _item_of(self, event: _Event) -> _Item:
-        """The item that an event is about: by its id or its place, or the latest where it says neither."""
+        """An event's item: by its id or its `output_index`; the latest item if it has neither."""
         for key in (event.item_id, event.output_index):
             if key is not None and isinstance(key, str | int):
                 found = self._items.get(key)
@@ -238,15 +238,15 @@ class ResponseDecoder(TranslatingDecoder):
 
     def _reasoning(self, event: _Event) -> list[Any]:
         self._item_of(event).streamed = True
-        return self._brings(_reasoning_content=event.delta) if isinstance(event.delta, str) and event.delta else []
+        return self._content(_reasoning_content=event.delta) if isinstance(event.delta, str) and event.delta else []
 
     def _next_summary(self, event: _Event) -> list[Any]:
-        """Between the parts of a summary there is an empty line."""
-        return self._brings(_reasoning_content="\n\n") if event.summary_index else []
+        """An empty line between the parts of a summary."""
+        return self._content(_reasoning_content="\n\n") if event.summary_index else []
 
     def _refusal(self, event: _Event) -> list[Any]:
         self._item_of(event).streamed = True
-        return self._brings(refusal=event.delta) if isinstance(event.delta, str) else []
+        return self._content(refusal=event.delta) if isinstance(event.delta, str) else []
 
     def _annotation(self, event: _Event) -> list[Any]:
         annotations = annotations_of({"annotations": [event.annotation]})
@@ -258,7 +258,7 @@ class ResponseDecoder(TranslatingDecoder):
             return []
         item.streamed = True
         is_custom = event.type.startswith("response.custom")
-        return self._brings(tool_calls=[_piece(item.call, {"input": text} if is_custom else text)])
+        return self._content(tool_calls=[_piece(item.call, {"input": text} if is_custom else text)])
 
     def _item_added(self, event: _Event) -> list[Any]:
         fields: Fields = event.item if isinstance(event.item, dict) else {}
@@ -272,9 +272,9 @@ class ResponseDecoder(TranslatingDecoder):
         return self._call(item, call_of({**fields, "arguments": "", "input": ""}))
 
     def _call(self, item: _Item, call: Fields) -> list[Any]:
-        """The chunk that a call begins with."""
+        """The first chunk of a call."""
         piece = ChatCompletionDeltaToolCall(index=item.call, **call)
-        return self._brings(tool_calls=[piece])
+        return self._content(tool_calls=[piece])
 
     def _item_done(self, event: _Event) -> list[Any]:
         fields: Fields = event.item if isinstance(event.item, dict) else {}
@@ -285,12 +285,13 @@ class ResponseDecoder(TranslatingDecoder):
         return self._rest_of(item, fields)
 
     def _rest_of(self, item: _Item, fields: Fields) -> list[Any]:
-        """What an item says that did not come in pieces."""
+        """The chunks for what was not streamed of an item."""
         kind, streamed = kind_of(fields), item.streamed
         item.streamed = True
+        self._whole.append(fields)
         if kind == "reasoning":
             text = "" if streamed else whole_reasoning(fields)
-            return self._brings(_reasoning_content=text or None, reasoning_items=[fields])
+            return self._content(_reasoning_content=text or None, reasoning_items=[fields])
         if kind == "message":
             return [] if streamed else self._message(fields)
         if kind in CALLS:
@@ -301,30 +302,34 @@ class ResponseDecoder(TranslatingDecoder):
                 return self._call(item, call_of(fields))
             name, field = CALLS[kind]
             text = text_of(fields.get(field))
-            return self._brings(tool_calls=[_piece(item.call, {"input": text} if name == "custom" else text)])
-        self._others = [*self._others, fields]
-        bag = {OTHERS: self._others}
-        return self._take(self._chunk(build(Delta, _provider_specific_fields=bag)))
+            return self._content(tool_calls=[_piece(item.call, {"input": text} if name == "custom" else text)])
+        return self._segments(self._whole)
+
+    def _segments(self, items: list[Fields]) -> list[Any]:
+        """The chunk with the segments of all items so far, if the message needs them."""
+        bag = message_of(items).get("provider_specific_fields")
+        return [] if bag is None else self._take(self._chunk(build(Delta, _provider_specific_fields=bag)))
 
     def _message(self, fields: Fields) -> list[Any]:
-        """The chunks of a message that was not streamed."""
+        """The chunks for a message that was not streamed."""
         chunks: list[Any] = []
         for part in objects_in(fields.get("content")):
             texts = {"content": part.get("text"), "refusal": part.get("refusal")}
-            said: Fields = {name: value for name, value in texts.items() if isinstance(value, str) and value}
+            found: Fields = {name: value for name, value in texts.items() if isinstance(value, str) and value}
             if annotations := annotations_of(part):
-                said["annotations"] = annotations
-            chunks += self._brings(**said) if said else []
+                found["annotations"] = annotations
+            chunks += self._content(**found) if found else []
         return chunks
 
     def _end(self, event: _Event) -> list[Any]:
-        """The chunks of the end: what was not streamed, and why the answer ended."""
+        """The last chunks: what was not streamed, the segments if the message needs them, and why the answer ended."""
         fields: Fields = event.response if isinstance(event.response, dict) else {}
         chunks: list[Any] = []
         if not self._items:
             for item in objects_in(fields.get("output")):
                 chunks += self._rest_of(_Item(), item)
         status = event.type.removeprefix("response.")
+        chunks += self._segments(objects_in(fields.get("output")) or self._whole)
         chunk = self._chunk(build(Delta))
         chunk.choices[0].finish_reason = finish_reason_of({**fields, "status": status}, self._calls > 0)
         chunk.usage = chat_usage(fields.get("usage"))
@@ -334,7 +339,7 @@ class ResponseDecoder(TranslatingDecoder):
         return chunks + self._take(chunk)
 
 
-_TAKES: Final[dict[str, Callable[[ResponseDecoder, _Event], list[Any]]]] = {
+_HANDLERS: Final[dict[str, Callable[[ResponseDecoder, _Event], list[Any]]]] = {
     _TEXT: ResponseDecoder._text_with_logprobs,
     **dict.fromkeys(_REASONING, ResponseDecoder._reasoning),
     "response.reasoning_summary_part.added": ResponseDecoder._next_summary,
@@ -348,7 +353,7 @@ _TAKES: Final[dict[str, Callable[[ResponseDecoder, _Event], list[Any]]]] = {
 
 
 def _piece(number: int, added: object) -> ChatCompletionDeltaToolCall:
-    """A piece of a call: of a function's arguments, or of what a custom tool is given."""
+    """A piece of a call: of a function's arguments, or of a custom tool's input."""
     if isinstance(added, dict):
         return build(ChatCompletionDeltaToolCall, index=number, custom=added)
     return build(ChatCompletionDeltaToolCall, index=number, function=build(DeltaFunction, arguments=added))

@@ -1,4 +1,4 @@
-"""Requests: what each field means in a chat completion, and the way back.
+"""Requests: the fields of the API ↔ the keywords of a call for a chat completion.
 
 ======================================  ==============================================================================
 a request's field                       in a chat completion
@@ -8,18 +8,18 @@ a request's field                       in a chat completion
 `text.format`, `text.verbosity`         `response_format`, `verbosity`
 `reasoning.effort`                      `reasoning_effort`
 `top_logprobs`                          `logprobs`, `top_logprobs`
-`tools`, `tool_choice`                  the same, see `tools`; `parallel_tool_calls` where there are any
+`tools`, `tool_choice`                  the same, see `tools`; `parallel_tool_calls` if there are any
 items of `additional_tools`             more of `tools`
 temperature, metadata, and more         the same, see `_SAME`
-`reasoning.summary`                     nothing: says whether reasoning is sent as a summary or as it is
-`reasoning.context`                     nothing: reasoning goes with its message, and whoever answers knows what to do with it
-`store`, `truncation`                   nothing: the answer says that nothing was stored or left out
-`include`, `client_metadata`            nothing: what is included is so in any case; handlers see all of these in the request
-what `_REFUSED` names                   can't be said; an error names it
+`reasoning.summary`                     nothing: only decides whether reasoning is sent as a summary
+`reasoning.context`                     nothing: all reasoning is passed on with its message
+`store`, `truncation`                   nothing: the answer says that nothing was stored or truncated
+`include`, `client_metadata`            nothing: handlers have both in `client_request`
+those in `_REFUSED`                     refused by name
 ======================================  ==============================================================================
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from msgspec import Meta, Struct, structs
@@ -49,7 +49,7 @@ Include: TypeAlias = Literal[
 
 
 class Reasoning(Struct, forbid_unknown_fields=True):
-    """How to reason, and how to tell of it; `generate_summary` is the older name of `summary`."""
+    """How to reason, and how to show it; `generate_summary` is the older name of `summary`."""
 
     context: Literal["auto", "current_turn", "all_turns"] | None = None
     effort: str | None = None
@@ -63,11 +63,11 @@ class PlainText(Struct, tag_field="type", tag="text", forbid_unknown_fields=True
 
 
 class JSONObject(Struct, tag_field="type", tag="json_object", forbid_unknown_fields=True):
-    """The JSON of an object."""
+    """A JSON object."""
 
 
 class JSONSchema(Struct, tag_field="type", tag="json_schema", forbid_unknown_fields=True):
-    """The JSON of what a schema describes."""
+    """JSON that matches a schema."""
 
     name: str
     schema: dict[str, Any]
@@ -76,7 +76,7 @@ class JSONSchema(Struct, tag_field="type", tag="json_schema", forbid_unknown_fie
 
 
 class Text(Struct, forbid_unknown_fields=True):
-    """How the answer's text is to be."""
+    """What is expected of the answer's text."""
 
     format: PlainText | JSONObject | JSONSchema | None = None
     verbosity: str | None = None
@@ -130,12 +130,12 @@ class InputTokensRequest(Struct, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def names(self) -> Names:
-        """The tools' names, by those that they have in chat completions."""
+        """The namespaces and names of the tools, by their names in chat completions."""
         return names_of(self.offered)
 
     @property
     def offered(self) -> Offered:
-        """The lists of tools: the request's own, and those in its input."""
+        """The lists of tools: the request's own, and those in items of its input."""
         return (("tools", self.tools or ()), *offered_in(self.input))
 
     @property
@@ -164,14 +164,14 @@ _SAME: Final = (
 _NOT_STORED = "nothing is stored here: send the whole conversation as input"
 _REFUSED: Final = {
     "access_programs": "there are none here",
-    "background": "answers are given at once here; leave it out",
-    "background_options": "answers are given at once here; leave it out",
+    "background": "this server only answers at once; leave it out",
+    "background_options": "this server only answers at once; leave it out",
     "context_management": "conversations are not compacted here",
     "conversation": _NOT_STORED,
-    "image": "pictures are passed on as they are",
-    "max_tool_calls": "no tool is called here: bound the calls where they are made",
+    "image": "images are passed on unchanged; leave it out",
+    "max_tool_calls": "this server calls no tools: limit the calls in your client",
     "moderation": "nothing is moderated here",
-    "personality": "tell the model how to speak in instructions",
+    "personality": "describe it in instructions",
     "previous_response_id": _NOT_STORED,
     "prompt": "no prompts are stored here: send instructions and input",
 }
@@ -180,17 +180,17 @@ _LOGPROBS: Final = "message.output_text.logprobs"
 
 
 def chat_keywords(request: InputTokensRequest, _: object = None) -> Fields:
-    """The keywords of the chat completion that a request asks for, but for the model and `stream`.
+    """The keywords of the call for a request: all but the model and `stream`.
 
     Raises:
-        BadRequestError: something in it can't be said in a chat completion; the error names it.
+        BadRequestError: a chat completion can't express something in it; the error names it.
     """
     for name, why in _REFUSED.items():
         if getattr(request, name):
             raise refused(name, f"{name}: {why}")
     is_streamed = isinstance(request, ResponsesRequest) and bool(request.stream)
     if request.reasoning is not None and request.reasoning.mode not in (None, "standard"):
-        raise refused("reasoning.mode", "reasoning.mode: how much is spent on an answer can be said by reasoning.effort alone")
+        raise refused("reasoning.mode", "reasoning.mode: this server only supports 'standard'; use reasoning.effort")
     options = request.stream_options if isinstance(request, ResponsesRequest) else None
     if options is not None and options.include_obfuscation:
         raise refused("stream_options.include_obfuscation", "stream_options.include_obfuscation: streams are not padded here")
@@ -208,26 +208,43 @@ def chat_keywords(request: InputTokensRequest, _: object = None) -> Fields:
         if request.top_logprobs:
             keywords["top_logprobs"] = request.top_logprobs
     if is_streamed:
-        keywords["stream_options"] = {"include_usage": True}  # a response always says it
+        keywords["stream_options"] = {"include_usage": True}  # a response always has it
     return keywords
 
 
-# What an endpoint that speaks Messages has no parameter for, and what changes no answer.
-HINTS: Final = frozenset({"prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "safety_identifier"})
-# What endpoints that speak chat are not sent: some refuse what they do not know.
-_NOTES: Final = ("phase", "reasoning_items", "thinking_blocks")
+# Parameters that change no answer, and that endpoints of Messages do not have.
+_HINTS: Final = frozenset({"prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "safety_identifier"})
+# Fields of a message that endpoints of chat completions are not sent, since some refuse unknown fields.
+_NOTES: Final = ("phase", "provider_specific_fields", "reasoning_items", "thinking_blocks")
 
 
-def plain(call: Fields) -> tuple[Fields, list[str]]:
-    """The call for an endpoint, and the names of what was left out of it."""
+def plain(call: Fields, dialects: Collection[str]) -> tuple[Fields, list[str]]:
+    """A call for endpoints of other APIs, and the names of what they are not sent.
+
+    Args:
+        call: the keywords of a call.
+        dialects: of the endpoints that may answer it.
+    """
     left_out = {"web_search_options"} & call.keys()
+    if set(dialects) == {"messages"}:
+        left_out |= _HINTS & call.keys()
+        return beside(call, *left_out), sorted(left_out | _unsigned(call["messages"]))
     messages: list[Fields] = []
     for message in call["messages"]:
         noted = [name for name in _NOTES if name in message]
         left_out.update(noted)
         messages.append(beside(message, *noted))
-    kept = {name: value for name, value in call.items() if name != "web_search_options"}
-    return {**kept, "messages": messages}, sorted(left_out)
+    return {**beside(call, "web_search_options"), "messages": messages}, sorted(left_out)
+
+
+def _unsigned(messages: list[Fields]) -> set[str]:
+    """The fields with reasoning for which Messages has no blocks, so that its requests are made without them."""
+    return {
+        name
+        for message in messages
+        for name in ("reasoning_content", "reasoning_items")
+        if name in message and (name == "reasoning_items" or "thinking_blocks" not in message)
+    }
 
 
 def _text_keywords(text: Text) -> Fields:
@@ -242,7 +259,7 @@ def _text_keywords(text: Text) -> Fields:
 
 
 def _tool_keywords(request: InputTokensRequest) -> Fields:
-    """What is said of tools; a choice among none says nothing, and servers refuse it."""
+    """The keywords about tools. Without tools there is no `tool_choice`, since servers refuse it."""
     keywords = chat_tools(request.offered)
     choice = None if request.tool_choice is None else chat_choice(request.tool_choice)
     if "tools" not in keywords:
@@ -256,39 +273,39 @@ def _tool_keywords(request: InputTokensRequest) -> Fields:
     return keywords
 
 
-# What chat completions call it → where the Responses API has it.
+# Parameters of chat completions → their paths in the Responses API.
 _MOVED: Final = {
     "max_tokens": ("max_output_tokens",),
     "max_completion_tokens": ("max_output_tokens",),
     "reasoning_effort": ("reasoning", "effort"),
     "verbosity": ("text", "verbosity"),
 }
-# What an endpoint of the Responses API has no place for.
+# Parameters that the Responses API does not have.
 UNSUPPORTED: Final = frozenset("audio best_of function_call functions logit_bias modalities n prediction seed stop".split())
 
 
 def responses_body(model: str, messages: object, params: Mapping[str, Any]) -> Fields:
-    """The body of the request that asks for a chat completion's answer.
+    """The body of the request for a call.
 
     Args:
         model: the model's bare name.
         messages: the conversation.
-        params: the caller's parameters; what is not chat completions' goes along as it is.
+        params: the caller's parameters; those that chat completions do not have are sent unchanged.
 
     Raises:
-        BadRequestError: the Responses API has no way to say something; the error names it.
+        BadRequestError: the Responses API can't express something; the error names it.
     """
     body: Fields = {"model": model, "input": items_of(messages)}
     for name, value in params.items():
         if name in UNSUPPORTED and not (name == "n" and value == 1):
             message = f"{name}: endpoints that speak the Responses API have no such parameter; leave it out"
             raise UnsupportedParamsError(message, param=name, fault="caller")
-        _put(body, name, value)
+        _add_param(body, name, value)
     return body
 
 
-def _put(body: Fields, name: str, value: Any) -> None:
-    """Say one parameter."""
+def _add_param(body: Fields, name: str, value: Any) -> None:
+    """Add one parameter."""
     if name in _MOVED:
         *outer, inner = _MOVED[name]
         place = body
@@ -305,9 +322,9 @@ def _put(body: Fields, name: str, value: Any) -> None:
         if value:
             body.setdefault("include", []).append(_LOGPROBS)
     elif name == "stream_options":
-        _put_stream_options(body, value)
+        _add_stream_options(body, value)
     elif name in ("include", "reasoning", "text"):
-        _add(body, name, value)
+        _add_to_field(body, name, value)
     elif name == "web_search_options":
         _check(name, value, Mapping)
         body.setdefault("tools", []).append({"type": "web_search", **value})
@@ -315,8 +332,8 @@ def _put(body: Fields, name: str, value: Any) -> None:
         body[name] = value
 
 
-def _add(body: Fields, name: str, value: Any) -> None:
-    """Say a field in the API's own words, which other parameters add to as well."""
+def _add_to_field(body: Fields, name: str, value: Any) -> None:
+    """Add a field in the API's own format, to which other parameters may add too."""
     if name == "include":
         _check(name, value, list)
         body.setdefault(name, []).extend(value)
@@ -330,8 +347,8 @@ def _check(name: str, value: object, cls: type[Any]) -> None:
         raise bad(name, "a list" if cls is list else "a dict", value)
 
 
-def _put_stream_options(body: Fields, options: object) -> None:
-    """The usage is sent in any case."""
+def _add_stream_options(body: Fields, options: object) -> None:
+    """Add `stream_options`, without `include_usage`: the usage is always sent."""
     if not isinstance(options, Mapping):
         raise bad("stream_options", "a mapping", options)
     others = {name: value for name, value in options.items() if name != "include_usage"}

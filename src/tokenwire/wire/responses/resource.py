@@ -1,6 +1,6 @@
-"""The response: the object that a whole answer is, and that a stream's first and last events have.
+"""The response object: a whole answer, and part of a stream's first and last events.
 
-It says again what was asked for. What the request leaves open has the API's own defaults.
+It repeats the request's parameters, with the API's own defaults for those that the request does not have.
 """
 
 from typing import Any, Final
@@ -29,27 +29,27 @@ _DEFAULTS: Final[Fields] = {
     "top_logprobs": 0,
     "top_p": 1.0,
 }
-_CACHED: Final = {  # what Anthropic calls these tokens
+_CACHED: Final = {  # Anthropic's names
     "cached_tokens": "cache_read_input_tokens",
     "cache_write_tokens": "cache_creation_input_tokens",
 }
 _FUNCTION_FIELDS: Final = {"description": None, "parameters": None, "strict": None}
 
-# Finish reasons of answers that are not complete, and why they are not. A reason that chat completions do not know is one
-# more: "pause_turn", "error" and their like end no answer well.
+# Finish reasons of incomplete answers, and the API's reasons. Finish reasons that chat completions do not have, such as
+# "pause_turn" and "error", count as incomplete too.
 INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
 _COMPLETE: Final = ("stop", "tool_calls", "function_call")
 
 
 def incomplete_reason(finish_reason: str | None) -> str | None:
-    """Why an answer that ended for this reason is not complete; None for one that is."""
+    """Why an answer with this finish reason is incomplete; None if it is complete."""
     if not finish_reason or finish_reason in _COMPLETE:
         return None
     return INCOMPLETE.get(finish_reason, finish_reason)
 
 
-def asked_for(request: ResponsesRequest) -> Fields:
-    """What a response says of the request: all but what comes of it."""
+def echo_of(request: ResponsesRequest) -> Fields:
+    """The fields of a response that repeat the request."""
     given = {name: getattr(request, name, None) for name in _DEFAULTS}
     shown = _DEFAULTS | {name: value for name, value in given.items() if value is not None}
     reasoning = request.reasoning
@@ -78,7 +78,7 @@ def _text(request: ResponsesRequest) -> Fields:
 
 
 def usage_of(usage: Usage | None) -> Fields | None:
-    """Tokens used, in the API's words; what it has none for goes along as it came."""
+    """The usage in the API's format; fields that it does not have are passed on unchanged."""
     if usage is None:
         return None
     fields = usage.model_dump(exclude_none=True)
@@ -97,7 +97,7 @@ def usage_of(usage: Usage | None) -> Fields | None:
 
 
 def chat_usage(usage: object) -> Usage | None:
-    """The way back; None for what is not usage."""
+    """The opposite of `usage_of`; None if it is not an object."""
     if not isinstance(usage, dict):
         return None
     others = dict(usage)
@@ -120,7 +120,7 @@ def _count(value: object) -> int:
 
 
 def error_of(error: Fields, status: int) -> Fields:
-    """The `error` of a response that failed, given an error object and its status."""
+    """The `error` of a failed response, given an error object and its status."""
     code: Any = error.get("code")
     if not isinstance(code, str) or code.isdecimal():
         code = "rate_limit_exceeded" if status == 429 else "server_error" if status >= 500 else "invalid_prompt"
