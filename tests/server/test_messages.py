@@ -163,6 +163,15 @@ SCRIPTS: dict[str, tuple[tuple[Any, ...], list[dict[str, Any]], str]] = {
         CALLS,
         "tool_use",
     ),
+    "custom": (
+        (
+            delta(tool_calls=[{"index": 0, "id": "c", "type": "custom", "custom": {"name": "patch", "input": "*** "}}]),
+            delta(tool_calls=[{"index": 0, "type": "custom", "custom": {"input": '"End"'}}]),
+            ended("tool_calls"),
+        ),
+        [{"type": "tool_use", "id": "c", "name": "patch", "input": {"INVALID_JSON": '*** "End"'}}],
+        "tool_use",
+    ),
     "refusal": ((delta(refusal="No."), ended("stop")), [{"type": "text", "text": "No."}], "refusal"),
     "text-and-refusal": (
         (delta(content="Well. "), delta(refusal="No."), ended("stop")),

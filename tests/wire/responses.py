@@ -49,10 +49,19 @@ ANSWERS: dict[str, list[Item]] = {
     "searched": [SEARCH, MESSAGE],
     "interleaved": [SUMMARY, MESSAGE, {**SECRET, "id": "rs_9"}, CALL, THOUGHTS, CUSTOM],
     "call-first": [CALL, MESSAGE],
+    "plain-messages": [MESSAGE, {**MESSAGE, "id": "msg_2"}],
     "two-messages": [{**MESSAGE, "phase": "commentary"}, {**QUOTING, "id": "msg_2", "phase": "final_answer"}],
     "namespace": [{**CALL, "namespace": "eyes"}],
 }
-UNUSUAL = ("citation", "searched", "interleaved", "call-first", "two-messages", "namespace")  # for a chat message
+UNUSUAL = (
+    "citation",
+    "searched",
+    "interleaved",
+    "call-first",
+    "plain-messages",
+    "two-messages",
+    "namespace",
+)  # for a chat message
 
 
 def response(output: list[Item], status: str = "completed", **fields: Any) -> dict[str, Any]:

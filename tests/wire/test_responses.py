@@ -17,6 +17,7 @@ from tokenwire import (
 )
 from tokenwire.exceptions import APIError, APIResponseValidationError, InternalServerError
 from tokenwire.wire.history import to_json
+from tokenwire.wire.messages import MESSAGES
 from tokenwire.wire.responses.dialect import RESPONSES
 from tokenwire.wire.sse import SSEDecoder
 
@@ -284,7 +285,16 @@ def test_an_answer_goes_back_in_its_order(name: str) -> None:
         assert [item["type"] for item in sent] == [item["type"] for item in items]
         assert [item for item in sent if item["type"] == "reasoning"] == [item for item in items if item["type"] == "reasoning"]
         assert ("segments" in (message.provider_specific_fields or {})) is (name in UNUSUAL)
-        assert sent == items or name not in ("citation", "namespace", "two-messages")
+        assert sent == items or name not in ("citation", "namespace", "plain-messages", "two-messages")
+
+
+def test_the_texts_of_a_messages_answer_are_one_message() -> None:
+    """Messages has a text block for each citation."""
+    texts = [{"type": "text", "text": text, "citations": [{"cited_text": "c"}] if text == "B" else None} for text in "ABC"]
+    call = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
+    answer: Any = MESSAGES.answer(json.dumps({"type": "message", "content": [*texts, call, texts[0]]}).encode())
+    first, called, last = body_of([to_json(answer.choices[0].message)])["input"]
+    assert (first["content"], called["call_id"], last["content"]) == ("ABC", "c", "A")
 
 
 def test_a_custom_call_that_is_sent_as_it_came_has_a_custom_result() -> None:

@@ -16,7 +16,7 @@ from ...types.additions import ARGUMENTS, CONTENT, Addition
 from ...types.chat import Delta, ModelResponseStream, StreamingChoices, Usage
 from ..segments import deltas_of
 from .answers import refuse_unsayable, stop_of, usage_fields
-from .blocks import THINKING, joined, sealed
+from .blocks import THINKING, input_of, joined, sealed
 
 _encode = msgspec.json.Encoder().encode
 _values = msgspec.structs.astuple
@@ -42,13 +42,13 @@ class _Block(msgspec.Struct):
     Attributes:
         key: "text", "thinking", or the number of a tool call.
         around: the bytes before and after a piece in an event.
-        sent: the pieces of thinking so far.
+        pieces: of thinking, so far; or of a custom tool's input, which are sent when the block ends: only all of it is JSON.
     """
 
     key: str | int
     index: int
     around: tuple[bytes, bytes]
-    sent: list[str]
+    pieces: list[str]
 
 
 _DELTAS: Final = {"text": ("text_delta", "text"), "thinking": ("thinking_delta", "thinking")}
@@ -157,7 +157,7 @@ class EventEncoder:
             given = call.custom or {}
             name = (function and function.name) or given.get("name")
             arguments = (function and function.arguments) or given.get("input")
-            parts.append(self._tool(call.index or 0, call.id, name, arguments))
+            parts.append(self._tool(call.index or 0, call.id, name, arguments, is_custom=bool(given)))
         if delta.function_call is not None:
             parts.append(self._tool(0, None, delta.function_call.name, delta.function_call.arguments))
         return parts
@@ -174,7 +174,7 @@ class EventEncoder:
                 parts += [self._stop(), self._whole(block)]
                 continue
             block_open = self._open
-            is_sent = block_open is not None and thinking in ("".join(block_open.sent), text)
+            is_sent = block_open is not None and thinking in ("".join(block_open.pieces), text)
             if thinking and not is_sent:
                 parts.append(self._piece("thinking", thinking))
             if signature and self._open is not None and self._open.key == "thinking":
@@ -209,7 +209,7 @@ class EventEncoder:
             block, started = self._start(kind, empty, *_DELTAS[kind])
             before += started
         if kind == "thinking":
-            block.sent.append(text)
+            block.pieces.append(text)
         return before + block.around[0] + _encode(text)[1:-1] + block.around[1]
 
     def _start(self, key: str | int, block: Fields, kind: str, field: str) -> tuple[_Block, bytes]:
@@ -230,9 +230,17 @@ class EventEncoder:
     def _stop(self) -> bytes:
         """The event that ends the open block, if there is one."""
         block, self._open, self._around = self._open, None, None
-        return b"" if block is None else event("content_block_stop", {"index": block.index})
+        if block is None:
+            return b""
+        held = b""
+        if block.pieces and block.key != "thinking":
+            text = _encode(input_of("".join(block.pieces))).decode()
+            held = block.around[0] + _encode(text)[1:-1] + block.around[1]
+        return held + event("content_block_stop", {"index": block.index})
 
-    def _tool(self, number: int, call_id: str | None, name: str | None, arguments: str | None) -> bytes:
+    def _tool(
+        self, number: int, call_id: str | None, name: str | None, arguments: str | None, *, is_custom: bool = False
+    ) -> bytes:
         call = self._calls.setdefault(number, _Call())
         if isinstance(call, _Call):
             call.id = call.id or call_id or None
@@ -245,6 +253,9 @@ class EventEncoder:
             assert isinstance(call, _Block)
         else:
             before = b""
+        if arguments and is_custom and call is self._open:
+            call.pieces.append(arguments)
+            return before
         return before + call.around[0] + _encode(arguments)[1:-1] + call.around[1] if arguments else before
 
     def _start_call(self, number: int) -> bytes:

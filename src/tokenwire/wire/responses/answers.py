@@ -100,11 +100,13 @@ def created_of(fields: Fields) -> int:
 
 def message_of(items: Iterable[Fields]) -> Fields:
     """The fields of the assistant's chat message for these items."""
-    return message_of_segments([segment_of(item) for item in items])
+    items = list(items)
+    has_several = sum(kind_of(item) == "message" for item in items) > 1
+    return message_of_segments([_segment_of(item, is_one_of_several=has_several) for item in items])
 
 
-def segment_of(item: Fields) -> Fields:
-    """The segment for an item; with the item itself if that loses something."""
+def _segment_of(item: Fields, *, is_one_of_several: bool) -> Fields:
+    """The segment for an item, with the item itself if it would lose something, such as the border between two messages."""
     kind = kind_of(item)
     if kind == "reasoning":
         text = reasoning_text(item)
@@ -118,7 +120,9 @@ def segment_of(item: Fields) -> Fields:
     else:
         return {AS_SENT: [item]}
     has_more = any(value is not None for value in beside(item, *known).values())
-    return {**own, AS_SENT: [item]} if has_more or "annotations" in own or {"content", "refusal"} <= own.keys() else own
+    if kind == "message":
+        has_more |= is_one_of_several or "annotations" in own or {"content", "refusal"} <= own.keys()
+    return {**own, AS_SENT: [item]} if has_more else own
 
 
 def _own_fields(item: Fields) -> Fields:

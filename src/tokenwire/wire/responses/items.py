@@ -19,6 +19,7 @@ from .tools import Offered, chat_name
 _ROLES: Final = ("user", "assistant", "system", "developer")
 _CONVERTED: Final = frozenset({"id", "status", "type", "role", "content"})  # a message item's fields; others are passed on
 AS_SENT: Final = "output_items"  # in a segment: an item as it arrived
+_NOT_TEXT: Final = frozenset({AS_SENT, "reasoning_content", "reasoning_items", "refusal", "thinking_blocks", "tool_calls"})
 _TOOLS: Final = "additional_tools"
 _OF_CALLS: Final = ("id", "status", "call_id", "namespace", "name")
 _OF_RESULTS: Final = ("id", "status", "call_id", "namespace", "name", "output")
@@ -249,11 +250,28 @@ def _items(message: Fields, where: str, custom: set[str]) -> list[Fields]:
     if role != "assistant":
         return [{"type": "message", "role": role, "content": _parts(message.get("content"), where, is_answer=False)}]
     items: list[Fields] = []
-    for segment in segments_of(message):
+    for segment in _segments(message):
         sent = objects_in(segment.get(AS_SENT)) if segment is not message else []
         custom.update(text_of(item.get("call_id")) for item in sent if kind_of(item) == "custom_tool_call")
         items += sent or _usual_items(segment, where, custom)
     return items
+
+
+def _segments(message: Fields) -> list[Mapping[str, Any]]:
+    """A message's segments. Adjacent texts of another API, which splits them at citations, become one."""
+    segments: list[Mapping[str, Any]] = []
+    for segment in segments_of(message):
+        text, before = _only_text(segment), _only_text(segments[-1]) if segments else None
+        if text is None or before is None:
+            segments.append(segment)
+        else:
+            segments[-1] = {"content": before + text}
+    return segments
+
+
+def _only_text(segment: Mapping[str, Any]) -> str | None:
+    text = segment.get("content")
+    return text if isinstance(text, str) and not segment.keys() & _NOT_TEXT else None
 
 
 def _usual_items(message: Mapping[str, Any], where: str, custom: set[str]) -> list[Fields]:

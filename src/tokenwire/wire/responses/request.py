@@ -228,7 +228,7 @@ def plain(call: Fields, dialects: Collection[str]) -> tuple[Fields, list[str]]:
     left_out = {"web_search_options"} & call.keys()
     if set(dialects) == {"messages"}:
         left_out |= _HINTS & call.keys()
-        return beside(call, *left_out), sorted(left_out | _unsigned(call["messages"]))
+        return beside(call, *left_out), sorted(left_out | _not_in_blocks(call["messages"]))
     messages: list[Fields] = []
     for message in call["messages"]:
         noted = [name for name in _NOTES if name in message]
@@ -237,14 +237,11 @@ def plain(call: Fields, dialects: Collection[str]) -> tuple[Fields, list[str]]:
     return {**beside(call, "web_search_options"), "messages": messages}, sorted(left_out)
 
 
-def _unsigned(messages: list[Fields]) -> set[str]:
-    """The fields with reasoning for which Messages has no blocks, so that its requests are made without them."""
-    return {
-        name
-        for message in messages
-        for name in ("reasoning_content", "reasoning_items")
-        if name in message and (name == "reasoning_items" or "thinking_blocks" not in message)
-    }
+def _not_in_blocks(messages: list[Fields]) -> set[str]:
+    """The names of fields for which Messages has no blocks, so that its requests are made without them."""
+    names = {name for message in messages for name in ("phase", "reasoning_items") if name in message}
+    unsigned = any("reasoning_content" in message and "thinking_blocks" not in message for message in messages)
+    return names | {"reasoning_content"} if unsigned else names
 
 
 def _text_keywords(text: Text) -> Fields:
