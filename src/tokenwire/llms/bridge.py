@@ -1,4 +1,4 @@
-"""A user's handler as a backend; the only module that knows LiteLLM's keywords for handlers.
+"""A user's handler as a backend.
 
 A handler may be a `CustomLLM`, any object with some of its methods, or a function. `Bridge` inspects it and derives the
 missing methods: async from sync in a worker thread, a whole answer from a stream, a stream from a whole answer. It
@@ -6,9 +6,7 @@ translates the handler's exceptions into ours, and what the handler yields into 
 """
 
 import inspect
-import logging
-import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -27,12 +25,9 @@ from ..types import (
     ModelResponseStream,
     TextCompletionResponse,
     TokenCount,
-    Usage,
 )
-from ..types._record import build, in_own_terms
+from ..types._record import in_own_terms
 from ..types._response import Response
-from ..types.chat import new_id, new_uuid
-from ..types.client_request import ClientRequest
 from ..wire.assemble import Assembler
 from ..wire.convert import Shape, chat_response, piece_of, text_response
 from .backend import Request, Senders
@@ -41,11 +36,10 @@ from .blocking import watched
 from .custom_llm import NOT_IMPLEMENTED, CustomLLMError, is_missing
 from .handler_errors import cause_of, is_handlers_own, name_of, says_stream_twice, translated, unusable
 from .handler_items import Items, is_stream, items_of
+from .handler_keywords import BY_NAME, by_name_of, is_text, keywords_of
 from .handler_source import HandlerSource, refuse_hidden_text, whole_class_of
 
 T = TypeVar("T")
-
-logger: logging.Logger = logging.getLogger("tokenwire")
 
 WHOLE, STREAMING = ("acompletion", "completion"), ("astreaming", "streaming")  # the first method that exists is called
 EMBEDDING, IMAGE = ("aembedding", "embedding"), ("aimage_generation", "image_generation")
@@ -60,11 +54,6 @@ _DOES_NOT = {
 }
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 MISSING: Any = object()  # in place of an answer, from a handler that lacks the method; None would be an answer
-
-
-# Parameters that are passed also by name, which shows whether a handler knows them; they are in `optional_params` as well.
-HEARD_BY_NAME = ("best_of", "echo", "logprobs", "n", "web_search_options")
-BY_NAME = frozenset({"client_request", "prompt", *HEARD_BY_NAME})  # passed only to methods that name them
 
 NO_TOKENS = "prompt must be text: this model takes no token ids (for that, its handler needs a parameter named `prompt`)"
 
@@ -85,7 +74,7 @@ class Method:
         self.streams: bool = streams
         self._name = name
         self.named: frozenset[str]
-        self.named, self._takes_any = _keywords_of(function)
+        self.named, self._takes_any = _named_by(function)
         # Calling a sync or async generator function only creates the generator: none of its code runs yet.
         self.is_generator: bool = inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function)
         self._on_loop = self.is_generator or inspect.iscoroutinefunction(function)
@@ -113,7 +102,7 @@ class Method:
         return keywords if self._takes_any else {name: value for name, value in keywords.items() if name in self.named}
 
 
-def _keywords_of(function: Callable[..., Any]) -> tuple[frozenset[str], bool]:
+def _named_by(function: Callable[..., Any]) -> tuple[frozenset[str], bool]:
     """The keywords that a function names, and whether it takes any others."""
     try:
         parameters = inspect.signature(function).parameters.values()
@@ -178,8 +167,8 @@ class HandlerCall:
         api_base = request.options.api_base
         self.api_base: str | None = None if api_base is None else without_secrets(api_base)
         self._ssl_verify = request.options.ssl_verify
-        self._keywords, self._request = _keywords(request), request
-        self._has_tokens = request.kind == "text" and not _is_text(request.content)
+        self._keywords, self._request = keywords_of(request), request
+        self._has_tokens = request.kind == "text" and not is_text(request.content)
 
     @property
     def address(self) -> str:
@@ -301,7 +290,7 @@ class HandlerCall:
         if method.wants_http_client:
             keywords = {**keywords, "http_client": via.http_client(self._ssl_verify)}
         if not method.named.isdisjoint(BY_NAME):
-            by_name = _by_name(self._request)
+            by_name = by_name_of(self._request)
             keywords = {**keywords, **{name: by_name[name] for name in method.named & by_name.keys()}}
         params: dict[str, Any] = keywords.get("optional_params", {})
         if method.says_stream:
@@ -409,115 +398,3 @@ class _ours:  # noqa: N801  (a context manager that is read like a function)
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if error is not None and is_handlers_own(error):
             raise translated(error) from cause_of(error)
-
-
-# --- LiteLLM's keywords
-
-
-class HandlerLog:
-    """Passed to handlers as `logging_obj` and `print_verbose`: LiteLLM's hooks, on this library's logger at debug level."""
-
-    def pre_call(self, *args: object, **kwargs: object) -> None:
-        """A handler is about to call its model."""
-        logger.debug("handler: before the call")
-
-    def post_call(self, *args: object, **kwargs: object) -> None:
-        """A handler has called its model."""
-        logger.debug("handler: after the call")
-
-    def print_verbose(self, message: object, *args: object, **kwargs: object) -> None:
-        """Log a handler's message."""
-        logger.debug("handler: %s", message)
-
-
-_LOG = HandlerLog()
-
-
-def _keywords(request: Request) -> dict[str, Any]:
-    """The keywords for a handler's method: LiteLLM's sixteen for completions, its ten for other kinds."""
-    options, params = request.options, dict(request.params)
-    seconds = options.timeouts.longest_wait
-    if "max_completion_tokens" in params:  # handlers expect the older name
-        params["max_tokens"] = params.pop("max_completion_tokens")
-    shared: dict[str, Any] = {
-        "model": request.model,
-        "api_key": options.api_key,
-        "api_base": options.api_base,
-        "optional_params": params,
-        "litellm_params": _litellm_params(request, seconds),
-        "logging_obj": _LOG,
-        "timeout": seconds,
-        "client": options.client,
-        "print_verbose": _LOG.print_verbose,
-        "headers": {name: value for name, value in options.headers.items() if value is not None} if options.headers else {},
-    }
-    if request.kind == "embedding":
-        return {**shared, "input": request.content, "model_response": EmbeddingResponse()}
-    if request.kind == "image":
-        return {**shared, "prompt": request.content, "model_response": ImageResponse()}
-    if request.kind == "image_edit":
-        return {**shared, "image": params.pop("image"), "prompt": request.content, "model_response": ImageResponse()}
-    if request.stream:
-        params["stream"] = True
-    return {
-        **shared,
-        "messages": _messages_of_prompt(request.content) if request.kind == "text" else request.content,
-        "model_response": _model_response(),
-        "acompletion": True,
-        "logger_fn": None,
-        "custom_prompt_dict": {},
-        "encoding": None,
-    }
-
-
-def _model_response() -> ModelResponse:
-    """The same as `ModelResponse(usage=Usage())`, at a third of its cost."""
-    choice = build(Choices, finish_reason="stop", message=build(Message))
-    return build(ModelResponse, id=new_id(), created=int(time.time()), choices=[choice], usage=build(Usage))
-
-
-def _by_name(request: Request) -> dict[str, Any]:
-    """Keywords passed only to methods that name them, as others may accept only LiteLLM's keywords."""
-    by_name: dict[str, Any] = {"client_request": request.client_request}
-    if request.kind == "text":
-        by_name["prompt"] = request.content
-    return by_name | {name: request.params[name] for name in HEARD_BY_NAME if name in request.params}
-
-
-def _messages_of_prompt(prompt: str | Sequence[object]) -> list[dict[str, Any]]:
-    texts = prompt if isinstance(prompt, list | tuple) and _is_text(prompt) else [prompt]
-    return [{"role": "user", "content": text} for text in texts]
-
-
-def _is_text(prompt: str | Sequence[object]) -> bool:
-    """Whether a prompt is one or more texts, not token ids."""
-    return isinstance(prompt, str) or all(isinstance(item, str) for item in prompt)
-
-
-def _litellm_params(request: Request, seconds: float) -> dict[str, Any]:
-    options = request.options
-    return {
-        "acompletion": True,
-        "api_base": options.api_base,
-        "api_key": options.api_key,
-        "api_version": options.api_version,
-        "custom_llm_provider": request.provider,
-        "litellm_call_id": new_uuid(),
-        "max_retries": options.num_retries,
-        "metadata": request.params.get("metadata") or {},
-        "text_completion": request.kind == "text",
-        "timeout": seconds,
-        "timeouts": options.timeouts,
-        "limits": options.limits,
-        "organization": options.organization,
-        "proxy_server_request": _proxy_server_request(request.client_request),
-        "ssl_verify": options.ssl_verify,
-        **options.for_handlers,
-    }
-
-
-def _proxy_server_request(request: ClientRequest | None) -> dict[str, Any] | None:
-    """The client's request as LiteLLM's proxy describes it."""
-    if request is None:
-        return None
-    return {"url": request.url, "method": request.method, "headers": dict(request.headers), "body": dict(request.body)}
