@@ -99,7 +99,7 @@ class Served:
 @contextmanager
 def served(workers: int) -> Iterator[Served]:
     """The command, ready."""
-    command = [sys.executable, "-m", "tokenwire.cli", "serve", f"{__spec__.name}:handler", "--port", "0", "--metrics"]
+    command = [sys.executable, "-m", "tokenwire", "serve", f"{__spec__.name}:handler", "--port", "0", "--metrics"]
     command += ["--workers", str(workers), "--no-page"]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:

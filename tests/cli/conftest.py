@@ -61,7 +61,7 @@ def process() -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*arguments: str, stdout: Any = subprocess.PIPE) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-W", "error", "-m", "tokenwire.cli", *arguments]
+        command = [sys.executable, "-W", "error", "-m", "tokenwire", *arguments]
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
         nothing, pipe = subprocess.DEVNULL, subprocess.PIPE
         started.append(subprocess.Popen(command, stdin=nothing, stdout=stdout, stderr=pipe, env=environment))

@@ -19,6 +19,13 @@ def test_version(tokenwire: Callable[..., Any]) -> None:
     assert tokenwire("--version") == (0, f"tokenwire {__version__}\n", "")
 
 
+@pytest.mark.parametrize("arguments", [["--version"], ["chta"]], ids=" ".join)
+def test_the_package_run_as_a_module_is_the_command(tokenwire: Callable[..., Any], arguments: list[str]) -> None:
+    run = tokenwire(*arguments)
+    done = subprocess.run([sys.executable, "-m", "tokenwire", *arguments], capture_output=True, text=True, timeout=SECONDS)
+    assert (done.returncode, done.stdout, done.stderr) == (run.status, run.out, run.err)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["--help"], ["chat", "--help"], ["demo", "--help"], ["embed", "--help"], ["models", "--help"], ["serve", "--help"]],

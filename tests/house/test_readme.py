@@ -200,7 +200,7 @@ def served(path: str | None) -> Generator[str, None, None]:
         yield ""
         return
     file = ROOT / path
-    command = [sys.executable, "-m", "tokenwire.cli", "serve", f"{file.stem}:{file.stem}", "--port", "0"]
+    command = [sys.executable, "-m", "tokenwire", "serve", f"{file.stem}:{file.stem}", "--port", "0"]
     with subprocess.Popen(command, cwd=file.parent, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
