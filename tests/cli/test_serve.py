@@ -93,6 +93,9 @@ WRONG = {
     "two things": (["my_module:handler", "--config", "c.yaml"], "name either MODULE:HANDLER or --config FILE"),
     "one too many": (["my_module:handler", "my_module:waiting"], "there is one argument too many"),
     "no handler's name": (["my_module"], "'my_module' must be MODULE:HANDLER"),
+    "a file": (["my_module.py:handler"], "names a file, and MODULE:HANDLER was expected: did you mean my_module:handler?"),
+    "a file alone": (["my_module.py"], "did you mean my_module:handler?"),
+    "no such file": (["nowhere.py:handler"], "there is no module 'nowhere' in"),
     "no module": (["nowhere:handler"], "there is no module 'nowhere'"),
     "no attribute": (["my_module:nothing"], "the module 'my_module' has no attribute 'nothing'"),
     "no handler": (["my_module:number"], "my_module.number is not a handler"),
@@ -116,6 +119,14 @@ def test_what_is_wrong_is_said_in_a_line(arguments: list[str], message: str, run
     assert (done.status, done.out, run.apps) == (2, "", [])
     assert message in done.err
     assert done.err.count("\n") == 1
+
+
+def test_a_file_in_another_folder_in_place_of_a_module(run: Any, folder: Path) -> None:
+    (folder / "models").mkdir()
+    (folder / "models" / "agent.py").touch()
+    done = run("models/agent.py:agent")
+    assert (done.status, run.apps) == (2, [])
+    assert done.err.endswith("did you mean agent:agent (in the folder models)?\n")
 
 
 def test_a_port_that_is_taken(run: Any) -> None:

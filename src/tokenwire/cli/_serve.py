@@ -137,15 +137,30 @@ def _served(arguments: argparse.Namespace) -> Config:
     keys = tuple(_keys(arguments))
     try:
         if arguments.config is None:
-            module, _, attribute = arguments.target.partition(":")
-            if not module or not attribute:
-                raise ConfigError(f"{arguments.target!r:.80} must be MODULE:HANDLER, such as my_module:handler")
+            module, attribute = _module_and_handler(arguments.target)
             handler = import_handler(module, attribute, Path.cwd())
             return Config(models={arguments.model or attribute: handler}, api_keys=keys)
         config = read_config(arguments.config, os.environ)
     except ConfigError as error:
         raise UsageError(str(error)) from None
     return replace(config, api_keys=(*keys, *config.api_keys))
+
+
+def _module_and_handler(target: str) -> tuple[str, str]:
+    """The names in MODULE:HANDLER.
+
+    Raises:
+        ConfigError: the target has another form; where it begins with a file's name, the message has its module's.
+    """
+    module, _, attribute = target.partition(":")
+    file = Path(module)
+    if file.suffix == ".py" and file.is_file():
+        where = "" if file.parent == Path() else f" (in the folder {file.parent})"
+        meant = f"did you mean {file.stem}:{attribute or 'handler'}{where}?"
+        raise ConfigError(f"{target!r:.80} names a file, and MODULE:HANDLER was expected: {meant}")
+    if not module or not attribute:
+        raise ConfigError(f"{target!r:.80} must be MODULE:HANDLER, such as my_module:handler")
+    return module, attribute
 
 
 def _keys(arguments: argparse.Namespace) -> Iterator[str]:
