@@ -530,10 +530,10 @@ async def test_a_request_may_take_so_long_and_no_longer(body: dict[str, Any], as
         answer = await ask(create_app({"m": handler}, request_timeout=5), body)
     assert witness.left.is_set()
     if body is BODY:
-        assert answer.status == 408
+        assert answer.status == 504
         assert answer.error()["message"] == "no answer within 5 s"
     else:
-        assert answer.events()[-1]["error"]["code"] == "408"
+        assert answer.events()[-1]["error"]["code"] == "504"
 
 
 async def test_a_reader_that_never_reads_on_is_let_go_in_time(visit: Any, monkeypatch: pytest.MonkeyPatch) -> None:

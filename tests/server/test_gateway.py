@@ -9,7 +9,7 @@ import tokenwire
 from tokenwire.server import create_app
 from tokenwire.testing import Endpoint, FakeClock, Reply, chunk, chunks, completion
 
-from ..conftest import an_hour
+from ..conftest import an_hour, nobody
 
 pytestmark = pytest.mark.anyio
 
@@ -19,6 +19,22 @@ STREAM = {**BODY, "stream": True}
 WITH_USAGE = {**STREAM, "stream_options": {"include_usage": True}}
 USAGE_CHUNK = chunk(usage={"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}) | {"choices": []}
 
+# A request of each dialect.
+ASKED: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": BODY,
+    "/v1/responses": {"model": "m", "input": "Hi"},
+    "/v1/messages": {**BODY, "max_tokens": 9},
+}
+NO_ANSWERS = {
+    "closed at once": Reply(raw=b"", cut="fin"),
+    "not HTTP": Reply(raw=b"SSH-2.0-OpenSSH_9.9\r\n", cut="fin"),
+    "cut in the head": Reply(raw=b"HTTP/1.1 200 OK\r\ncontent-ty", cut="fin"),
+    "cut in the body": Reply(text="Hello", cut="rst", after_bytes=9),
+    "cut before content": Reply(events=[chunk("")], done=False),
+    "a web page": Reply(body=b"<html><title>Sign in</title></html>", headers={"content-type": "text/html"}),
+    "not JSON": Reply(body=b"{", headers={"content-type": "application/json"}),
+}
+
 
 _apps: list[Any] = []  # kept until their event loop has ended, which closes their connections
 
@@ -26,6 +42,10 @@ _apps: list[Any] = []  # kept until their event loop has ended, which closes the
 def gateway(upstream: Endpoint, model: str = "openai/up") -> Any:
     _apps.append(create_app({"m": {"model": model, "api_base": upstream.url, "num_retries": 0}}))
     return _apps[-1]
+
+
+def kind_of(answer: Any) -> str:
+    return answer.json()["error"]["type"]
 
 
 @pytest.fixture(autouse=True)
@@ -158,10 +178,81 @@ async def test_a_stream_that_is_cut_is_not_made_whole(ask: Any) -> None:
 async def test_where_it_can_not_be_reached_stays_here(ask: Any) -> None:
     with Endpoint(Reply()) as upstream:
         app, port = gateway(upstream), upstream.url.split(":")[2].split("/")[0]
-    answer = await ask(app, STREAM)
-    assert answer.status == 500
-    assert answer.error()["message"] == "internal error"
-    assert port.encode() not in answer.body
+    for path, body in ASKED.items():
+        for stream in (False, True):
+            answer = await ask(app, {**body, "stream": stream}, path)
+            assert (answer.status, kind_of(answer)) == (502, "api_error" if "messages" in path else "server_error")
+            assert answer.json()["error"]["message"] == "no complete answer came from the model's endpoint"
+            assert port.encode() not in answer.body
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("reply", NO_ANSWERS.values(), ids=NO_ANSWERS)
+async def test_an_endpoint_that_gives_no_answer_is_a_bad_gateway(reply: Reply, stream: bool, ask: Any) -> None:
+    with Endpoint(reply) as upstream:
+        answer = await ask(gateway(upstream), {**BODY, "stream": stream})
+    assert (answer.status, kind_of(answer)) == (502, "server_error")
+
+
+async def test_an_endpoint_without_tls_is_a_bad_gateway(ask: Any) -> None:
+    with Endpoint(Reply()) as upstream:
+        params = {"model": "openai/up", "api_base": upstream.url.replace("http:", "https:"), "num_retries": 0}
+        _apps.append(create_app({"m": params}))
+        assert (await ask(_apps[-1], BODY)).status == 502
+
+
+@pytest.mark.parametrize("budget", ["first_content", "total"])
+async def test_an_endpoint_that_is_late_is_a_time_out_of_the_gateway(budget: Any, ask: Any) -> None:
+    timeout = tokenwire.Timeouts(**{budget: 0.05})
+    with Endpoint(Reply(delay=60)) as upstream:
+        params = {"model": "openai/up", "api_base": upstream.url, "num_retries": 0, "timeout": timeout}
+        _apps.append(create_app({"m": params}))
+        for path, body in ASKED.items():
+            for stream in (False, True):
+                answer = await ask(_apps[-1], {**body, "stream": stream}, path)
+                assert (answer.status, kind_of(answer)) == (504, "timeout_error")
+
+
+async def test_a_time_out_in_a_stream_has_the_gateways_status(ask: Any) -> None:
+    with Endpoint(Reply(events=["Hel"], done=False, stall=True)) as upstream:
+        timeout = tokenwire.Timeouts(idle=0.05)
+        params = {"model": "openai/up", "api_base": upstream.url, "num_retries": 0, "timeout": timeout}
+        _apps.append(create_app({"m": params}))
+        first, last = (await ask(_apps[-1], STREAM)).events()
+    assert first == chunk("Hel")
+    assert (last["error"]["type"], last["error"]["code"]) == ("timeout_error", "504")
+
+
+@pytest.mark.parametrize(
+    "error, status",
+    [
+        (TimeoutError(), 504),
+        (tokenwire.Timeout("not today"), 408),  # its own word
+        (ConnectionRefusedError("inside"), 500),
+        (FileNotFoundError("inside"), 500),
+        (ValueError("inside"), 500),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+async def test_a_handlers_own_failure_is_the_servers(error: Exception, status: int, ask: Any) -> None:
+    async def handler(**_: Any) -> Any:
+        raise error
+        yield ""
+
+    for body in (BODY, STREAM):
+        answer = await ask(create_app({"m": handler}), body)
+        assert answer.status == status
+        assert b"inside" not in answer.body
+
+
+async def test_a_handler_whose_endpoint_can_not_be_reached_is_a_gateway(ask: Any) -> None:
+    with nobody() as (host, port):
+
+        async def handler(messages: Any, **_: Any) -> Any:
+            call = tokenwire.acompletion("openai/up", messages, api_base=f"http://{host}:{port}/v1", num_retries=0)
+            return (await call).text
+
+        assert (await ask(create_app({"m": handler}), BODY)).status == 502
 
 
 async def test_where_it_has_moved_to_stays_here(ask: Any) -> None:

@@ -721,4 +721,4 @@ async def test_a_request_may_take_so_long(ask: Any) -> None:
         yield ""
 
     answer = await ask(create_app({"m": stuck}, request_timeout=0.05), request(), PATH)
-    assert (answer.status, answer.json()["error"]["type"]) == (408, "timeout_error")
+    assert (answer.status, answer.json()["error"]["type"]) == (504, "timeout_error")

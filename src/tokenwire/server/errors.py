@@ -4,6 +4,9 @@ the fields next to it.
 A message that was meant for the caller is sent: those of this server's refusals, of an endpoint's, and of a handler's
 exception that has an HTTP status. Any other error (a bug in a handler, a wrong setting of this server, an endpoint that can't
 be reached) is logged in full, and the client gets a general message.
+
+Whoever chose a status keeps it. Where an endpoint chose none, this server is a gateway (RFC 9110, 15.6): 502 where it can't be
+reached, breaks off, or sends what is not an answer; 504 where it, or a handler, takes too long. What is wrong here is a 500.
 """
 
 import logging
@@ -25,7 +28,10 @@ _TYPES = {
     408: "timeout_error",
     409: "conflict_error",
     429: "rate_limit_error",
+    504: "timeout_error",
 }
+
+INTERNAL = "internal error"
 
 _HEADERS_OF = {405: ("allow",), 415: ("accept-encoding",)}  # the headers that such a refusal has
 
@@ -69,30 +75,46 @@ def refusal_for(error: BaseException, request_id: str) -> Refusal:
 
 def _refusal_for(error: BaseException, request_id: str) -> Refusal:
     if isinstance(error, APIError):
-        hidden = _hidden(error)
+        status, hidden = _status(error), _hidden(error)
         if hidden is None:
-            return _refusal(error.status_code if 400 <= error.status_code < 600 else 500, error.message, error)
+            return _refusal(status, error.message, error)
     else:
-        hidden = (500, "internal error")
+        status, hidden = 500, INTERNAL
     logger.error("%s failed", request_id, exc_info=error)
-    return _refusal(*hidden)
+    return _refusal(status, hidden)
 
 
-def _hidden(error: APIError) -> tuple[int, str] | None:
-    """The status and the words in place of those that are not for the client; None where they are."""
-    if error.param in SERVERS_OWN and error.fault == "caller":
-        return 500, "internal error"  # a setting of this server's
-    if error.response is not None and 300 <= error.status_code < 400:
-        return 500, "internal error"  # an address of ours is wrong, and so may be that to which it leads
+def _status(error: APIError) -> int:
+    if _is_setting(error):
+        return 500
+    asked = error.request is not None  # an endpoint, by this server or by its handler
+    if isinstance(error, Timeout) and error.fault != "server" and (asked or error.budget or error.__cause__ is not None):
+        return 504
+    if asked and error.fault in ("network", "protocol"):
+        return 502
+    return error.status_code if 400 <= error.status_code < 600 else 500
+
+
+def _hidden(error: APIError) -> str | None:
+    """The words in place of those that are not for the client; None where they are."""
+    if _is_setting(error):
+        return INTERNAL
     if isinstance(error, APIResponseValidationError):
-        return 500, "the model's answer could not be understood"
+        return "the model's answer could not be understood"
     if not isinstance(error, APIConnectionError) or error.__cause__ is None or error.response is not None:
         return None
     if isinstance(error, Timeout):
-        return error.status_code, "the model took too long"
+        return "the model took too long"
     if isinstance(error, StreamTruncatedError):
-        return 500, "the answer was cut before it was complete"
-    return 500, "internal error"
+        return "the answer was cut before it was complete"
+    is_gateways = error.request is not None and error.fault == "network"
+    return "no complete answer came from the model's endpoint" if is_gateways else INTERNAL
+
+
+def _is_setting(error: APIError) -> bool:
+    """Whether something is wrong that this server was told: a keyword, or an address, which may lead to another."""
+    has_moved = error.response is not None and 300 <= error.status_code < 400
+    return has_moved or (error.fault == "caller" and error.param in SERVERS_OWN)
 
 
 def _refusal(status: int, message: str, error: APIError | None = None) -> Refusal:
