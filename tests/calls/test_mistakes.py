@@ -81,6 +81,38 @@ def test_a_keyword_that_is_said_elsewhere(keyword: str, words: str, endpoint: En
     assert words in str(error)
 
 
+@pytest.mark.parametrize("text", ["Hi", ["Hi"], MESSAGES], ids=["text", "texts", "messages"])
+@pytest.mark.parametrize("keyword, function", [("prompt", "text_completion"), ("input", "embedding")])
+def test_the_content_of_another_call_beside_messages(keyword: str, function: str, text: Any, endpoint: Endpoint) -> None:
+    error = refusal(endpoint, **{keyword: text})
+    assert error.param == keyword
+    assert f"{keyword} is for {function}()" in str(error)
+
+
+def test_messages_beside_a_prompt(endpoint: Endpoint) -> None:
+    keywords: dict[str, Any] = {"messages": MESSAGES, "api_base": endpoint.url}
+    with pytest.raises(BadRequestError, match=r"messages is for completion\(\)") as caught:
+        tokenwire.text_completion("openai/m", "Hi", **keywords)
+    assert (caught.value.param, endpoint.requests) == ("messages", [])
+
+
+def test_a_servers_own_prompt_is_sent(endpoint: Endpoint) -> None:
+    """OpenAI has an object of that name, and `extra_body` takes anything."""
+    stored: dict[str, Any] = {"prompt": {"id": "pmpt_1"}}
+    tokenwire.completion("openai/m", MESSAGES, api_base=endpoint.url, **stored)
+    tokenwire.completion("openai/m", MESSAGES, api_base=endpoint.url, extra_body={"prompt": "Hi"})
+    assert [request.json()["prompt"] for request in endpoint.requests] == [{"id": "pmpt_1"}, "Hi"]
+
+
+def test_a_handler_that_names_a_prompt_gets_it(endpoint: Endpoint) -> None:
+    async def handler(messages: Any, optional_params: Any, prompt: str = "", **_: Any) -> str:
+        return optional_params["prompt"]
+
+    tokenwire.register("mine", handler)
+    keywords: dict[str, Any] = {"prompt": "Hi"}
+    assert tokenwire.completion("mine/m", MESSAGES, **keywords).text == "Hi"
+
+
 @pytest.mark.parametrize("make", [AsyncClient, tokenwire.Client], ids=["async", "sync"])
 @pytest.mark.parametrize("keyword", ["model", "messages", "prompt", "input", "stream"])
 def test_what_each_call_says_is_no_default_of_a_client(keyword: str, make: type[Any]) -> None:

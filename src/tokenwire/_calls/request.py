@@ -116,7 +116,7 @@ def parse_request(
     is_endpoint = not isinstance(backend, Bridge)
     is_own = asking is None and not isinstance(backend, SharedBackend)  # else the call is a server's, for its client
     if params and is_own:
-        refuse_mistakes(params, backend.keywords(stream=stream) if isinstance(backend, Bridge) else ())
+        refuse_mistakes(kind, params, backend.keywords(stream=stream) if isinstance(backend, Bridge) else ())
     original = _instance(given, "original_request", Original)
     if original is not None and "additional_drop_params" in params:
         original = None  # which names what chat completions call it

@@ -1,15 +1,17 @@
-"""Keywords in no list: refused if they look like a mistake, otherwise sent to the model.
+"""Keywords that look like a mistake are refused; others that are in no list are sent to the model.
 
 A misspelled parameter would reach the server, and most servers ignore unknown ones; a misspelled `api_key` would even put
 the key into the body. So a keyword that is not in the lists below but is similar to one in them is refused, and the error
-names the right one. A server's own parameters can always be sent in `extra_body`, whatever their names.
+names the right one. So is the content of another kind of call. A server's own parameters can always be sent in `extra_body`,
+whatever their names.
 """
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from functools import lru_cache
 
 from .. import _keywords
 from ..exceptions import refused
+from ..llms.backend import Kind
 from ..types.params import (
     CallParams,
     ChatOpenAIParams,
@@ -107,6 +109,12 @@ _ELSEWHERE = {
     "verify": "did you mean ssl_verify?",
 }
 
+# The content of other kinds of calls, and the functions that take it. An object is not that: OpenAI has one named `prompt`.
+_CONTENT_ELSEWHERE: dict[Kind, dict[str, str]] = {
+    "chat": {"prompt": "text_completion() and atext_completion()", "input": "embedding() and aembedding()"},
+    "text": {"messages": "completion() and acompletion()", "input": "embedding() and aembedding()"},
+}
+
 _SETTINGS = (*_keywords.SETTINGS, *_keywords.CALLBACKS, "custom_provider_map")
 
 _SHORT, _LONG = 6, 8  # letters: shorter keywords are not compared; from _LONG on, two letters may be wrong
@@ -115,27 +123,35 @@ _SHORT, _LONG = 6, 8  # letters: shorter keywords are not compared; from _LONG o
 _SECRETS = ("_api_key", "_access_key", "_credentials", "_password", "_secret", "_secret_key")
 
 
-def refuse_mistakes(names: Iterable[str], heard: Container[str] = ()) -> None:
-    """Refuse unknown keywords that are similar to a known one, belong elsewhere, or look like a secret.
+def refuse_mistakes(kind: Kind, params: Mapping[str, object], heard: Container[str] = ()) -> None:
+    """Refuse unknown keywords that are similar to a known one, belong elsewhere, or look like a secret; and other content.
 
     Args:
-        names: the keywords of a call, in order.
+        kind: of the call.
+        params: its keywords for the model, in order.
         heard: those in the handler's signature.
 
     Raises:
         BadRequestError: one of them is unknown, and is similar to a known one, belongs to a client, or looks like a
-            secret; `param` and the message name it.
+            secret; or it is the content of another kind of call. `param` and the message name it.
     """
-    for name in names:
+    for name, functions in _CONTENT_ELSEWHERE.get(kind, {}).items():
+        if isinstance(params.get(name), str | list | tuple) and name not in heard:
+            raise refused(name, f"{name} is for {functions}: leave it out here (A server's own of that name {_by_hand(name)}.)")
+    for name in params:
         if name in KNOWN or name in heard:
             continue
-        by_hand = f'can be sent as extra_body={{"{name}": ...}}'
+        by_hand = _by_hand(name)
         if name.endswith(_SECRETS):
             raise refused(
                 name, f"{name} looks like a secret, so it is not sent to the model: if it is meant for it, it {by_hand}"
             )
         if (advice := _ELSEWHERE.get(name) or _meant(name)) is not None:
             raise refused(name, f"no call takes a keyword {name}: {advice} (A server's own of that name {by_hand}.)")
+
+
+def _by_hand(name: str) -> str:
+    return f'can be sent as extra_body={{"{name}": ...}}'
 
 
 def refuse_misspelled_setting(name: str) -> None:
