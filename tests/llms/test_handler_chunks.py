@@ -155,6 +155,20 @@ async def test_the_index_is_kept() -> None:
     assert [choice.message.content for choice in (await whole(*items)).choices] == ["a", "b"]
 
 
+async def test_an_index_may_be_text() -> None:
+    call = {"index": "0", "id": "c", "function": {"name": "f", "arguments": "{}"}}
+    items = [{"text": "a", "index": 0}, {"text": "b", "index": "1"}, {"text": "c", "index": "1", "tool_use": call}]
+    ends = [{**END, "index": "1"}, {**END, "index": "0"}]
+
+    assert [chunk.index for chunk in await flat(*items, *ends)] == [0, 1, 1, 1, 0]
+    assert [chunk.choices[0].index for chunk in await chat(*items, *ends)] == [0, 1, 1, 1, 0]
+    response = await whole(*items, *ends)
+    assert [(choice.index, choice.message.content) for choice in response.choices] == [(0, "a"), (1, "bc")]
+    chunks = [{"choices": [{"index": index, "delta": {"content": "d"}, "finish_reason": "stop"}]} for index in ("1", 0)]
+    for assembled in (await whole(*chunks), tokenwire.stream_chunk_builder(chunks)):
+        assert [choice.index for choice in assembled.choices] == [0, 1]
+
+
 async def test_usage_is_kept_wherever_it_stands() -> None:
     for items in (["Hi", {**END, "usage": USAGE}], ["Hi", END, {"usage": USAGE}], [{"text": "Hi", "usage": USAGE}, END]):
         assert (await whole(*items)).usage == Usage(**USAGE)

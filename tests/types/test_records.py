@@ -235,6 +235,17 @@ def test_nested_dicts_and_odd_values() -> None:
     assert Function(name="look", arguments=None).arguments == ""  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    "given, taken", [("1", 1), (1.0, 1), (True, 1), (None, None), ("one", None), ([1], None), (float("nan"), None)]
+)
+def test_an_index_of_another_type(given: Any, taken: int | None) -> None:
+    """What is no number counts as not given."""
+    for cls in (Choices, StreamingChoices, TextChoices, ChatCompletionDeltaToolCall):
+        assert cls(index=given).index == taken
+        assert type(cls(index=given).index) is type(taken)
+    assert GenericStreamingChunk(index=given).index == (taken or 0)
+
+
 def test_unknown_keywords_are_kept() -> None:
     response = ModelResponse(region="eu")
 

@@ -61,6 +61,8 @@ class RecordMeta(StructMeta):
                 fields.update(zip(names, args, strict=False))
             unknown = {name: fields.pop(name) for name in [name for name in fields if name not in names]}
             cls._prepare(fields, unknown)
+            if type(fields.get("index", 0)) is not int:
+                fields["index"] = _position(fields["index"])
             for name, held in records:
                 if (value := fields.get(name)) is not None:
                     fields[name] = coerce(value, held)
@@ -339,6 +341,14 @@ def in_own_terms(value: object) -> Any:
     """Another library's model, such as LiteLLM's or OpenAI's `Usage`, as a dict; any other value as it is."""
     dump = getattr(value, "model_dump", None)
     return value if isinstance(value, Record) or not callable(dump) else dump(exclude_none=True)
+
+
+def _position(value: Any) -> int | None:
+    """An index that Python code gave, as an int: also one given as text, which LiteLLM's classes take; None if it is no number."""
+    try:
+        return int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def coerce(value: object, cls: type[Any]) -> Any:
