@@ -10,6 +10,7 @@ from tokenwire import ChatCompletionDeltaToolCall, Delta, ModelResponseStream, S
 from tokenwire.server.events import ChatEvents
 from tokenwire.server.models import Model
 from tokenwire.server.requests import ChatRequest
+from tokenwire.types import Addition
 
 LOGPROBS = {"content": [{"token": "a", "logprob": -1.0, "bytes": None, "top_logprobs": []}], "refusal": None}
 CALL: Any = {"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": "{"}}
@@ -73,6 +74,19 @@ def test_an_event_says_what_a_dump_of_the_chunk_says(part: Any, include_usage: b
 def test_logprobs_go_out_as_they_were_given() -> None:
     for part in (CHUNKS["logprobs"], chunk({"content": "a"}, index=2, logprobs=LOGPROBS)):
         assert told(events(include_usage=False).encode(part))["choices"][0]["logprobs"] == LOGPROBS
+
+
+@pytest.mark.parametrize("index", [0, 1, 2], ids=["begun", "another", "new"])
+@pytest.mark.parametrize("lines", ["\n", "\r\n", "\r"], ids=["lf", "crlf", "cr"])
+def test_logprobs_that_came_in_several_lines_go_out_in_one(lines: str, index: int) -> None:
+    """A line's end would end the event."""
+    raw = msgspec.Raw(json.dumps(LOGPROBS, indent=1).replace("\n", lines).encode())
+    encoder = events(include_usage=False)
+    for piece in (chunk({"content": "a"}, index, logprobs=raw), Addition("content", "a", index, 0, raw)):
+        for _ in range(2):  # built, and then by what was seen of the first
+            data = encoder.encode(piece)
+            assert told(data)["choices"][0]["logprobs"] == LOGPROBS
+            assert len(data[:-2].splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", ["text", "reasoning", "both", "other-choice", "call", "calls", "custom", "logprobs", "usage"])

@@ -289,6 +289,21 @@ async def test_a_key_that_is_missing_here_is_an_error_of_the_server(ask: Any) ->
     assert (answer.status, answer.error()["message"]) == (500, "internal error")
 
 
+async def test_a_whole_answer_of_many_lines_is_streamed_in_one_each(ask: Any) -> None:
+    logprobs = {"content": [{"token": "Hi", "logprob": -0.5, "bytes": None, "top_logprobs": []}], "refusal": None}
+    answer = completion("Hi")
+    answer["choices"][0]["logprobs"] = logprobs
+    body = json.dumps(answer, indent=2).encode()
+    with Endpoint(Reply(body=body, headers={"content-type": "application/json"})) as upstream:
+
+        async def handler(messages: Any, **_: Any) -> Any:
+            return await tokenwire.acompletion("openai/up", messages, api_base=upstream.url)
+
+        streamed = (await ask(create_app({"m": handler}), STREAM)).events()
+    assert [event["choices"][0]["logprobs"] for event in streamed[:-1] if event["choices"][0]["logprobs"]] == [logprobs]
+    assert streamed[-1] == "[DONE]"
+
+
 async def test_a_handler_may_change_what_an_endpoint_said(ask: Any) -> None:
     """Its chunks still know the endpoint's bytes, and these are not what it says."""
     with Endpoint([Reply(events=chunks("hello")), Reply(json=completion("hello"))]) as upstream:

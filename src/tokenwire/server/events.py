@@ -140,7 +140,8 @@ class ChatEvents:
                 return self._encode_addition(chunk)
             if chunk.logprobs is None:
                 return around[0] + _encode(chunk.text)[1:-1] + around[1]
-            return b"".join((around[0], _encode(chunk.text)[1:-1], around[2], chunk.logprobs, around[3]))
+            logprobs = _in_a_line(bytes(chunk.logprobs))
+            return b"".join((around[0], _encode(chunk.text)[1:-1], around[2], logprobs, around[3]))
         if self._running_usage and chunk.usage is not None:
             return self._encode_any(chunk)
         return self._encode_more(chunk) or self._encode_any(chunk)
@@ -222,7 +223,7 @@ class ChatEvents:
         head = self._head or self._begin(chunk)
         if choice.index not in self._introduced or choice.delta.role is not None or choice.finish_reason is not None:
             return self._encode_choice(choice, head)
-        data = _encode(choice)
+        data = _in_a_line(_encode(choice))
         for frame in self._frames:
             if event := frame.event(data):
                 return event
@@ -337,4 +338,12 @@ def _place(addition: Addition) -> object:
 
 
 def _event(value: object) -> bytes:
-    return b"data: " + _encode(value) + b"\n\n"
+    return b"data: " + _in_a_line(_encode(value)) + b"\n\n"
+
+
+def _in_a_line(data: bytes) -> bytes:
+    """JSON without line ends, since an event's line has none.
+
+    The encoder makes none: they come with log probabilities, which are kept as an endpoint sent them, and stand between values.
+    """
+    return data if b"\n" not in data and b"\r" not in data else data.translate(None, b"\r\n")
