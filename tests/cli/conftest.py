@@ -3,6 +3,7 @@
 import io
 import os
 import select
+import shutil
 import subprocess
 import sys
 import time
@@ -18,6 +19,9 @@ from tokenwire.testing import Endpoint
 SECONDS = 60.0  # for anything to happen, on a machine with other work to do too
 ASKED = {"messages": [{"role": "user", "content": "my secret"}]}
 PATIENCE = 1.0  # before a person presses a key again
+
+# On Linux a process of ours is killed where we are, and so can't end it: its workers end with it.
+DIES_WITH_US = ["setpriv", "--pdeathsig", "KILL"] if shutil.which("setpriv") else []
 
 # login_tty gives the process a session of its own whose terminal this is, so that ^C there is a SIGINT here.
 ON_TERMINAL = "import os; os.login_tty(0); from tokenwire.cli import main; raise SystemExit(main())"
@@ -61,7 +65,7 @@ def process() -> Iterator[Callable[..., "subprocess.Popen[bytes]"]]:
     started: list[subprocess.Popen[bytes]] = []
 
     def start(*arguments: str, stdout: Any = subprocess.PIPE) -> "subprocess.Popen[bytes]":
-        command = [sys.executable, "-W", "error", "-m", "tokenwire", *arguments]
+        command = [*DIES_WITH_US, sys.executable, "-W", "error", "-m", "tokenwire", *arguments]
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
         nothing, pipe = subprocess.DEVNULL, subprocess.PIPE
         started.append(subprocess.Popen(command, stdin=nothing, stdout=stdout, stderr=pipe, env=environment))
