@@ -166,6 +166,7 @@ async def test_an_index_may_be_text() -> None:
     assert [(choice.index, choice.message.content) for choice in response.choices] == [(0, "a"), (1, "bc")]
     chunks = [{"choices": [{"index": index, "delta": {"content": "d"}, "finish_reason": "stop"}]} for index in ("1", 0)]
     for assembled in (await whole(*chunks), tokenwire.stream_chunk_builder(chunks)):
+        assert assembled is not None
         assert [choice.index for choice in assembled.choices] == [0, 1]
 
 
@@ -246,7 +247,18 @@ class Odd:
 
 @pytest.mark.parametrize(
     "item",
-    [42, b"Hi", Odd(), {"content": "Hi"}, {}, GenericStreamingChunk(text=5), {"choices": ["Hi"]}, {"choices": [{"delta": 5}]}],  # type: ignore[arg-type]
+    [
+        42,
+        b"Hi",
+        Odd(),
+        {"content": "Hi"},
+        {},
+        GenericStreamingChunk(text=5),  # type: ignore[arg-type]
+        {"choices": ["Hi"]},
+        {"choices": [{"delta": 5}]},
+        {"choices": [{"delta": {"content": []}}]},
+        {"choices": [{"message": {"content": 5}}]},
+    ],
     ids=repr,
 )
 async def test_what_is_no_chunk(item: Any) -> None:

@@ -235,7 +235,7 @@ class HandlerSource(ChunkSource[Any]):
             _require_text(item.text)
         elif isinstance(item, ModelResponseStream):
             for choice in item.choices:
-                _require_text(choice.delta.content or "")
+                _require_text("" if choice.delta.content is None else choice.delta.content)
         else:
             raise unusable(self._name, item, CHUNKS)
         refuse_hidden_text(item)
@@ -244,6 +244,8 @@ class HandlerSource(ChunkSource[Any]):
     def _chunks_of_whole(self, whole: ModelResponse | TextCompletionResponse) -> list[Any]:
         if isinstance(whole, TextCompletionResponse):
             whole = chat_response(whole)
+        for choice in whole.choices:
+            _require_text("" if choice.message.content is None else choice.message.content)
         refuse_hidden_text(whole)
         chunks = response_chunks(whole)
         for chunk in chunks:
