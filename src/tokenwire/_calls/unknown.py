@@ -137,7 +137,10 @@ def refuse_mistakes(kind: Kind, params: Mapping[str, object], heard: Container[s
     """
     for name, functions in _CONTENT_ELSEWHERE.get(kind, {}).items():
         if isinstance(params.get(name), str | list | tuple) and name not in heard:
-            raise refused(name, f"{name} is for {functions}: leave it out here (A server's own of that name {_by_hand(name)}.)")
+            raise refused(
+                name,
+                f"{name} is for {functions}: call one of these, or leave it out (A server's own of that name {_by_hand(name)}.)",
+            )
     for name in params:
         if name in KNOWN or name in heard:
             continue
