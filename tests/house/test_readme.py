@@ -143,7 +143,7 @@ def answer(request: Received) -> Reply:
     """What the endpoint behind the README's examples says to everything."""
     asked: dict[str, Any] = request.json() if request.body else {}
     if request.path.endswith("/chat/completions"):
-        return Reply(events=[*chunks(ANSWER, size=6)]) if asked.get("stream") else Reply(json=completion(ANSWER))
+        return Reply(events=[*chunks(ANSWER)]) if asked.get("stream") else Reply(json=completion(ANSWER))
     if request.path.endswith("/completions"):
         choice = {"index": 0, "text": ANSWER, "finish_reason": "stop"}
         whole = {"id": "cmpl-1", "object": "text_completion", "created": 0, "model": "m", "choices": [choice]}
