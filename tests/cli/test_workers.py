@@ -44,6 +44,21 @@ os.mkdir("imported")  # by the command itself: its workers fail here
 async def handler(messages):
     yield "never"
 """
+LATE = """\
+import os
+import time
+from pathlib import Path
+
+try:
+    os.mkdir("imported")  # by the command itself: its workers wait here
+except FileExistsError:
+    os.write(2, b"a worker waits\\n")
+    while not Path("go on").exists():
+        time.sleep(0.01)
+
+async def handler(messages):
+    yield "never"
+"""
 BOTH = """\
 model_list:
   - {model_name: handler, litellm_params: {model: one/x}}
@@ -62,6 +77,7 @@ END = "data: [DONE]"
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "my_module.py").write_text(MODULE)
     (tmp_path / "once.py").write_text(ONCE)
+    (tmp_path / "late.py").write_text(LATE)
     (tmp_path / "both.yaml").write_text(BOTH)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -213,6 +229,16 @@ def test_workers_end_also_where_nobody_reads_what_they_say(both: Served, folder:
         (folder / "go on").touch()
         assert {stream.rest()[-1] for stream in streams} == {END}
     both.process.communicate(timeout=SECONDS)
+
+
+def test_workers_that_start_when_the_process_that_watches_over_them_is_gone_end(
+    process: Callable[..., Any], folder: Path
+) -> None:
+    command = process("serve", "late:handler", "--workers", "2", "--port", "0")
+    assert [command.stderr.readline() for _ in range(2)] == [b"a worker waits\n"] * 2
+    command.kill()
+    (folder / "go on").touch()
+    command.communicate(timeout=SECONDS)
 
 
 def test_workers_that_can_not_start_end_the_command(process: Callable[..., Any]) -> None:

@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 
 logger: logging.Logger = logging.getLogger("tokenwire.server")
@@ -136,9 +136,13 @@ class _Worker:
 
 
 def _run_worker(work: Work, listener: socket.socket, connection: Connection, pause: float) -> None:
+    def has_started() -> None:
+        with suppress(OSError):  # the watching process is gone, which the worker will see by itself
+            connection.send_bytes(b"started")
+
     time.sleep(pause)
     try:
-        work(listener, lambda: connection.send_bytes(b"started"))
+        work(listener, has_started)
     except KeyboardInterrupt:
         pass  # uvicorn raises it when all requests have ended
 
