@@ -30,6 +30,8 @@ from .requests import CompletionRequest
 
 DONE = b"data: [DONE]\n\n"
 
+_CR, _LF = b"\r\n"  # as numbers, which are found several times as fast
+
 _ADDING = frozenset({"index", "delta", "logprobs"})  # the fields of a choice that adds to an answer
 _ENDING = _ADDING | {"finish_reason"}  # and of one that may end it
 
@@ -180,7 +182,7 @@ class ChatEvents:
             if not chunk.choices and not self._include_usage:
                 return b""
             self._usage_sent = True
-        if b"\n" in data:  # it came as several lines
+        if _LF in data:  # it came as several lines
             data = data.replace(b"\n", b"\ndata: ")
         return b"data: " + data + b"\n\n"
 
@@ -346,4 +348,4 @@ def _in_a_line(data: bytes) -> bytes:
 
     The encoder makes none: they come with log probabilities, which are kept as an endpoint sent them, and stand between values.
     """
-    return data if b"\n" not in data and b"\r" not in data else data.translate(None, b"\r\n")
+    return data if _LF not in data and _CR not in data else data.translate(None, b"\r\n")

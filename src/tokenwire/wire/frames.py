@@ -16,6 +16,8 @@ from .fields import NULL, OF_EVENTS
 EARLY = 8  # events that are decoded in full first: learning a frame would cost a short stream more than it saves
 LEARNS = 8  # frames that are learned for one stream: reasoning, text, each tool call
 
+_QUOTE, _BACKSLASH = b'"\\'  # as numbers, which are found ten times as fast
+
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(ModelResponseStream).decode
 _PROBE = "\ue000tokenwire\ue001"
@@ -45,7 +47,7 @@ class Frames:
             inside, found, padding = inside.partition(self._middle)
             if not found or not padding.isalnum():
                 return None
-        if b'"' in inside or b"\\" in inside:
+        if _QUOTE in inside or _BACKSLASH in inside:
             return None
         try:
             text = inside.decode()
