@@ -106,6 +106,17 @@ async def test_a_call_waits_so_long_and_no_longer(ask: Any, visit: Any, clock: F
     assert busy.began == ["a"]
 
 
+async def test_a_request_that_waits_too_long_in_all_is_not_the_client_s_fault(visit: Any, clock: FakeClock) -> None:
+    busy = Busy()
+    app = create_app({"m": busy}, max_concurrency=1, max_queue=1, queue_seconds=7200, request_timeout=300)
+    async with visit(app, body("a"), seconds=7200):
+        await busy.until_begun("a")
+        async with visit(app, body("b"), seconds=7200) as b:
+            async with an_hour(clock, settle):
+                answer = await b.rest()
+        assert (b.status, b"no answer within 300 s" in answer) == (504, True)
+
+
 async def test_answers_say_how_much_room_there_is(ask: Any, visit: Any) -> None:
     busy = Busy()
     app = create_app({"m": busy}, max_concurrency=2)

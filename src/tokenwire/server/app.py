@@ -228,7 +228,7 @@ class App:
         with anyio.move_on_after(seconds) as scope:
             await self._answer(visit)
         if scope.cancelled_caught and visit.outcome is None:
-            status = 408 if visit.model is None else 504  # the client was slow to ask, or the model to answer
+            status = 504 if visit.was_read else 408  # the model was slow to answer, or the client to ask
             await self._refuse(visit, Timeout(f"no answer within {seconds:.3g} s", status_code=status))
 
     async def _answer(self, visit: Visit) -> None:

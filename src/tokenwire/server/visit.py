@@ -83,6 +83,7 @@ class Visit:
         started_at, first_chunk_at, ended_at: `time.monotonic()` values, None for what has not happened.
         uploads: the files in the request; closed when it ends.
         chunks: how many chunks of a stream have been sent.
+        was_read: whether the whole body has arrived.
         has_left: whether the client is known to have left.
         outcome: "complete", "truncated", "error" or "cancelled" (the client left), None while it goes on.
     """
@@ -106,6 +107,7 @@ class Visit:
         self.chunks: int = 0
         self.outcome: Outcome | None = None
         self._receive, self._send = receive, send
+        self.was_read: bool = False
         self.uploads: list[Upload] = []
         self.has_left: bool = False
         self._body: bytes | None = None  # once it has been read ahead
@@ -170,6 +172,7 @@ class Visit:
             size += len(part)
             if size > max_bytes:
                 raise too_large(max_bytes)
+        self.was_read = True
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         return body if undo is None else await undo(body)
 
@@ -183,7 +186,9 @@ class Visit:
         message = await self._receive()
         if message["type"] == "http.disconnect":
             raise ClientLeft
-        return message.get("body", b""), message.get("more_body", False)
+        more = message.get("more_body", False)
+        self.was_read = not more
+        return message.get("body", b""), more
 
     async def respond(
         self, body: bytes, status: int = 200, *, media_type: str = JSON, headers: Iterable[tuple[bytes, bytes]] = ()
