@@ -212,6 +212,7 @@ async def _on_trio(app: Any) -> AsyncGenerator[str, None]:
     config.bind = ["127.0.0.1:0"]
     config.errorlog = None
     config.graceful_timeout = 3
+    config.keep_alive_timeout = PATIENCE  # it runs from the connection's beginning, and a slow machine may take long to ask
 
     async def serve(*, task_status: Any) -> None:
         await serve_on_trio(app, config, shutdown_trigger=stop.wait, task_status=task_status, mode="asgi")
