@@ -1,4 +1,4 @@
-"""The kinds of chunks in one table for each event loop, and what the README says of them."""
+"""The kinds of chunks: a table for each event loop, and the README's section about them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +34,7 @@ def tables(results: dict[str, Any], measure: str) -> Iterator[str]:
 
 
 def claim(results: dict[str, Any]) -> str:
-    """What the dearest kind costs, and how, in a sentence; "" where none was measured."""
+    """What chunks cost, from the cheapest kind to the most expensive one, in a sentence or two; "" if none was measured."""
     found = [
         (ratio, KINDS[kind].title, contender)
         for kind in KINDS
@@ -47,13 +47,13 @@ def claim(results: dict[str, Any]) -> str:
         return ""
     (least, *_), (most, title, contender) = min(found), max(found)
     return (
-        f"The chunks above are plain text. Whatever kind a server streams, one costs between {least:.1f} and {most:.1f} times what "
-        f"a bare loop takes that decodes each event and keeps it; the dearest is {title} (`{contender}`)."
+        f"The chunks above are plain text. A chunk of any kind costs between {least:.1f} and {most:.1f} times as much as in a "
+        f"bare loop that decodes each event and keeps it. The most expensive kind is: {title} (`{contender}`)."
     )
 
 
 def write_readme(results: dict[str, Any], readme: Path) -> None:
-    """Put the burst on asyncio between the README's two marks, and the claim in front of it."""
+    """Write the claim, and the table for the burst on asyncio, between the README's two marks."""
     said = claim(results)
     before, begin, rest = readme.read_text("utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
@@ -69,7 +69,7 @@ def _loops(results: dict[str, Any]) -> list[str]:
 
 
 def _columns(results: dict[str, Any], measure: str, loop: str) -> list[str]:
-    """Who was measured on a loop, as it is now."""
+    """The contenders measured on a loop, without those of an earlier version."""
     measured = {row["contender"] for row in results["results"] if row["measure"] == measure and "not_offered" not in row}
     return [
         name
@@ -98,7 +98,7 @@ def _cell(results: dict[str, Any], measure: str, kind: str, contender: str) -> s
 
 
 def _ratio(results: dict[str, Any], measure: str, kind: str, contender: str) -> float | None:
-    """How many times its base a figure is; None for the base itself, and where one of the two is missing."""
+    """A figure divided by its base; None for the base itself, and if one of the two is missing."""
     base = MEASURES[measure].BASE
     place = (kind, _floor(results, contender)) if base == "floor" else (base, contender)
     value = median_of(results, measure, kind, contender, METRIC)

@@ -254,7 +254,7 @@ def test_the_readme_claims_the_worst(tmp_path: Path) -> None:
     assert written.endswith("-->\n\nbelow\n")
     assert "old" not in written
     assert "between 0.8 and 1.5 times" in written
-    assert "the dearest is `reasoning_content` (`tokenwire`)" in written
+    assert "The most expensive kind is: `reasoning_content` (`tokenwire`)" in written
     assert "| text | 2.00 | 1.50 (0.8\N{MULTIPLICATION SIGN}) |" in written
     report_kinds.write_readme({**ABOUT, "contenders": {}, "results": []}, readme)
     assert readme.read_text("utf-8") == written

@@ -1,4 +1,4 @@
-"""A language model in this very process, as a tokenwire handler: llama.cpp by way of xllamacpp."""
+"""A language model in this process, as a tokenwire handler: llama.cpp through xllamacpp."""
 # pyright: reportAttributeAccessIssue=false
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ class LlamaCpp(CustomLLM):
         request = {"stream_options": {"include_usage": True}, **optional_params, "messages": messages, "stream": True}
         chunks, left = SimpleQueue[Any](), Event()
 
-        def generate() -> None:  # llama.cpp calls back for each chunk, and stops when that returns True
+        def generate() -> None:  # llama.cpp calls the callback for each chunk, and stops if it returns True
             try:
                 self.llama.handle_chat_completions(request, lambda chunk: chunks.put(chunk) or left.is_set())
             finally:
@@ -33,8 +33,8 @@ class LlamaCpp(CustomLLM):
             for chunk in iter(chunks.get, None):
                 if "error" in chunk:
                     raise CustomLLMError(chunk["error"]["code"], chunk["error"]["message"])
-                choice: Any = (chunk["choices"] or [{"delta": {}}])[0]  # the last chunk brings only the usage
+                choice: Any = (chunk["choices"] or [{"delta": {}}])[0]  # the last chunk only has the usage
                 text, reason = choice["delta"].get("content") or "", choice.get("finish_reason") or ""
                 yield GenericStreamingChunk(text, bool(reason), reason, chunk.get("usage"), choice.get("index", 0))
         finally:
-            left.set()  # the caller has it all, or has gone away
+            left.set()  # the stream has ended, or the caller has closed it

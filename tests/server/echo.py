@@ -1,4 +1,4 @@
-"""A model that says what it was told, word by word."""
+"""A handler that repeats the last message, word by word."""
 
 from collections.abc import AsyncIterator
 from typing import Any
