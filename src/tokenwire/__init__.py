@@ -1,4 +1,4 @@
-"""tokenwire: call language models, and stream what they say.
+"""tokenwire: call language models, and stream their answers.
 
 >>> import tokenwire
 >>> tokenwire.completion("openai/any", [{"role": "user", "content": "Hi"}], mock_response="Hello!").choices[0].message.content
@@ -110,13 +110,13 @@ if TYPE_CHECKING:
     from .wire.assemble import stream_chunk_builder as stream_chunk_builder
     from .wire.partial_json import PartialJSON as PartialJSON
 
-# Who is told of every call: see `types.params.CallParams`. Read at every call, as the next one.
+# Notified of every call: see `types.params.CallParams`. Read at every call, as is `custom_provider_map`.
 callbacks: list[Any] = []
 success_callback: list[Any] = []
 failure_callback: list[Any] = []
 
-# The user's handlers: a list of {"provider": name, "custom_handler": handler}. Append to it or assign a new one; it is
-# read from here at every call, and the last entry for a provider counts.
+# The user's handlers: a list of {"provider": name, "custom_handler": handler}. Append to it or assign a new list. It is read
+# at every call, and the last entry for a provider is used.
 custom_provider_map: list[dict[str, Any]] = []
 
 _HOMES = {
@@ -177,12 +177,12 @@ def __dir__() -> list[str]:
 
 
 class _Package(ModuleType):
-    """This package. A setting of LiteLLM's that it does not have is refused where it is assigned: nobody shall rely on it.
-    So is one that is misspelled.
+    """This package. Assigning a setting of LiteLLM's that it does not have raises an error, as it would have no effect; so does
+    assigning a misspelled one.
     """
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not isinstance(value, ModuleType):  # else a submodule that was imported
+        if not isinstance(value, ModuleType):  # otherwise a submodule that was imported
             from ._keywords import CALLBACKS, check_setting
 
             check_setting(name, value)

@@ -1,4 +1,4 @@
-"""`python -m tokenwire`: the command line, for where the script `tokenwire` is not on the path."""
+"""`python -m tokenwire`: the command line, if the script `tokenwire` is not on the path."""
 
 import sys
 

@@ -1,14 +1,14 @@
-"""Names that LiteLLM's users look for in the package and that it does not have, with what to do instead."""
+"""Names of LiteLLM's that this package does not have, with what to use instead."""
 
 _INSTEAD = (
     (
-        "Deployments([...]) shares a name's calls among several targets, fallbacks=[...] names others to try, Gate bounds them",
+        "Deployments([...]) shares a name's calls among several targets, fallbacks=[...] lists others to try, Gate limits calls",
         "Router acompletion_with_fallbacks batch_completion_models batch_completion_models_all_responses "
         "completion_with_fallbacks",
     ),
     ("pass num_retries and retry_policy=RetryPolicy(...) to the call", "acompletion_with_retries completion_with_retries"),
     (
-        "nothing is counted in money: response.usage has the tokens, by which to multiply the prices of your contract",
+        "tokenwire does not calculate prices: multiply the tokens in response.usage by the prices of your contract",
         "BudgetManager completion_cost cost_per_token get_model_cost_map model_cost register_model",
     ),
     (
@@ -16,11 +16,11 @@ _INSTEAD = (
         "acount_tokens count_tokens create_pretrained_tokenizer create_tokenizer decode encode token_counter",
     ),
     (
-        "cut the messages before the call, by what the model's own tokenizer counts; or pass context_window_fallback_dict",
+        "shorten the messages before the call, with the model's own tokenizer; or pass context_window_fallback_dict",
         "get_max_tokens trim_messages",
     ),
     (
-        "no table of models is kept: alist_models() asks the endpoint what it has",
+        "tokenwire has no table of models: alist_models() lists those that the endpoint offers",
         "get_model_info get_valid_models model_list supports_audio_input supports_audio_output supports_function_calling "
         "supports_parallel_function_calling supports_pdf_input supports_prompt_caching supports_reasoning "
         "supports_response_schema supports_system_messages supports_vision supports_web_search",
@@ -33,11 +33,11 @@ _INSTEAD = (
         "call the model by acompletion()",
         "anthropic_messages aresponses aresponses_with_retries compact_responses responses responses_with_retries",
     ),
-    ("cache around the call", "Cache disable_cache enable_cache update_cache"),
-    ("log around the call, or read the logger tokenwire", "print_verbose turn_on_debug turn_on_json"),
-    ("tokenwire batch, and jobs.batch, run files of OpenAI's batch format themselves", "acreate_batch create_batch"),
+    ("cache the answers in your own code", "Cache disable_cache enable_cache update_cache"),
+    ("log the call in your own code, or read the logger tokenwire", "print_verbose turn_on_debug turn_on_json"),
+    ("tokenwire batch and tokenwire.jobs.batch run files in OpenAI's batch format", "acreate_batch create_batch"),
     (
-        "tokenwire calls chat completions, /completions, /embeddings, /images/generations and /models only: send it with httpx",
+        "tokenwire does not call this API: send the request with httpx",
         "aimage_variation amoderation aocr arerank aspeech atranscription image_variation moderation "
         "ocr rerank speech transcription",
     ),
@@ -46,5 +46,5 @@ _ADVICE = {name: advice for advice, names in _INSTEAD for name in names.split()}
 
 
 def advice_for(name: str) -> str | None:
-    """What to do in place of using this name of LiteLLM's; None for a name that it does not have either."""
+    """What to use instead of this name of LiteLLM's; None for a name that LiteLLM does not have either."""
     return _ADVICE.get(name)

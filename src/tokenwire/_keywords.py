@@ -1,8 +1,8 @@
-"""Which keywords of a call are not the model's, and what becomes of them: this library's own, and those that LiteLLM has.
+"""The keywords of a call that are not parameters of the model: this library's own, and LiteLLM's, each with how it is handled.
 
-Everything that stands in no row is the model's, and goes into the request's body, as with LiteLLM. A keyword of LiteLLM's
-that stands in a row can still be sent: in `extra_body`. The names are those of LiteLLM 1.110: of its functions, of its
-`Router`, and of what users assign to the package itself.
+A keyword that is not listed here is added to the request's body, as in LiteLLM. One that is listed can still be sent in
+`extra_body`. The names are those of LiteLLM 1.110: keywords of its functions and of its `Router`, and settings that users
+assign to the package itself.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,17 +11,17 @@ from typing import Any
 from .exceptions import BadRequestError, refused
 
 MOCK = ("mock_response", "mock_tool_calls", "mock_timeout", "mock_delay")
-HEADERS = ("default_headers", "headers", "extra_headers")  # the later win
+HEADERS = ("default_headers", "headers", "extra_headers")  # later ones take precedence
 FALLBACKS = ("fallbacks", "context_window_fallback_dict")
-CALLBACKS = ("callbacks", "success_callback", "failure_callback")  # the package's, the client's and the call's are all called
-TYPED = ("json_mode", "retry_invalid")  # how a type given as `response_format` is asked for
+CALLBACKS = ("callbacks", "success_callback", "failure_callback")  # of the package, the client and the call: all are called
+TYPED = ("json_mode", "retry_invalid")  # how a type given as `response_format` is requested
 # What users assign to the package itself, as LiteLLM's do: `tokenwire.api_key = "..."`.
 SETTINGS = (
     "api_key", "api_base", "api_version", "organization", "headers", "request_timeout", "num_retries", "ssl_verify", "drop_params",
 )  # fmt: skip
 OTHER_SPELLINGS = {"base_url": "api_base", "max_retries": "num_retries", "request_timeout": "timeout"}
 
-# Applied: `_calls.request` says how.
+# Applied; `_calls.request` has the details.
 APPLIED = frozenset((
     "stream", "custom_llm_provider", "api_key", "api_base", "api_version", "organization", "timeout", "stream_timeout",
     "limits", "num_retries", "retry_policy", "hedge", "client", "client_request", "original_request",
@@ -29,12 +29,13 @@ APPLIED = frozenset((
     *OTHER_SPELLINGS, *CALLBACKS, *FALLBACKS, *HEADERS, *MOCK, *TYPED,
 ))  # fmt: skip
 
-# What a call is known by: handlers get it in `litellm_params`, an endpoint has no place for it.
+# Data about the call itself: handlers get it in `litellm_params`; it is not sent to endpoints.
 FOR_HANDLERS = frozenset(
     "litellm_call_id litellm_metadata litellm_session_id litellm_trace_id model_info proxy_server_request session_id tags".split()
 )
 
-# What they ask for is so in any case: no parameter is judged unsupported, no message is logged or changed, nothing printed.
+# Accepted without effect, as this library always behaves like this: it drops no parameters, logs and changes no messages, and
+# prints nothing.
 FULFILLED = frozenset(
     """
     allowed_openai_params drop_params
@@ -46,13 +47,12 @@ FULFILLED = frozenset(
     """.split()
 )
 
-_PRICES = "nothing is counted in money: response.usage has the tokens"
+_PRICES = "tokenwire does not calculate prices: response.usage has the tokens"
 
-# Refused by name: what to do instead; the keywords, which are refused as settings too; and what is only ever assigned to
-# the package itself.
+# Refused: the advice for the message; the keywords, which are refused as settings too; and the names that are only settings.
 _REFUSED = (
     (
-        "pass fallbacks=[...] or context_window_fallback_dict={...} to the call, or to AsyncClient(...) for all of its calls",
+        "pass fallbacks=[...] or context_window_fallback_dict={...} to the call, or to AsyncClient(...) for all its calls",
         """
             attempted_targets content_policy_fallbacks context_window_fallbacks default_fallbacks disable_fallbacks
             enable_mid_stream_fallback_continuation fallback_access_check fallback_budget_check fallback_depth
@@ -80,7 +80,7 @@ _REFUSED = (
         "",
     ),
     (
-        "cache around the call",
+        "cache the answers in your own code",
         """
             cache cache_key cache_kwargs cache_responses caching caching_groups caching_with_models client_ttl
             preset_cache_key redis_db redis_host redis_password redis_port redis_url ttl
@@ -96,7 +96,7 @@ _REFUSED = (
         "",
     ),
     (
-        "bound a client's calls: AsyncClient(gate=Gate(max_concurrency=..., rpm=..., tpm=...))",
+        "limit a client's calls: AsyncClient(gate=Gate(max_concurrency=..., rpm=..., tpm=...))",
         """
             default_api_key_rpm_limit default_api_key_tpm_limit default_max_parallel_requests itpm
             max_parallel_requests otpm polling_interval rpd rpm tpd tpm
@@ -171,7 +171,7 @@ _REFUSED = (
         """,
     ),
     (
-        'an endpoint is called as "openai/...", with its address in api_base, and api_key or headers',
+        'call an endpoint as "openai/...", with its address in api_base, and api_key or headers',
         """
             anthropic_disable_workload_identity_federation anthropic_federation_rule_id
             anthropic_federation_workspace_id anthropic_identity_source anthropic_identity_token
@@ -207,7 +207,7 @@ _REFUSED = (
         """,
     ),
     (
-        "it is for the inside of LiteLLM",
+        "it is internal to LiteLLM",
         """
             acompletion aembedding aimg_generation allm_passthrough_route assistants_config async_call
             atext_completion completion_call_id max_agentic_loops max_file_size_mb model_file_id_mapping
@@ -237,7 +237,7 @@ _REFUSED = (
         """,
     ),
     (
-        "change the messages, the parameters or the answer around the call",
+        "change the messages, the parameters or the answer in your own code",
         """
             assistant_continue_message bos_token custom_prompt_dict enable_json_schema_validation
             enable_prompt_caching ensure_alternating_roles eos_token final_prompt_value guardrail_list
@@ -266,25 +266,25 @@ _OPTIONS = OURS - {"stream", "custom_llm_provider", "client_request", "original_
 
 
 def is_ours(name: str) -> bool:
-    """Whether a keyword is not the model's."""
+    """Whether a keyword is not a parameter of the model."""
     return name in OURS or ("cost" in name and is_price(name))
 
 
 def none_is_ours(names: Iterable[str]) -> bool:
-    """Whether all keywords are the model's: for most calls, at one look."""
+    """Whether all keywords are parameters of the model: one cheap check, which is enough for most calls."""
     return OURS.isdisjoint(names) and "cost" not in "".join(names)
 
 
 def none_is_an_option(names: Iterable[str]) -> bool:
-    """Whether none of the keywords says how a call is to be made, as far as `_calls.request` makes `Options` of that."""
+    """Whether none of the keywords is an option of the call, from which `_calls.request` makes `Options`."""
     return _OPTIONS.isdisjoint(names) and "cost" not in "".join(names)
 
 
 def for_handlers(keywords: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a call's keywords that only handlers hear of. What asks for nothing, as False does, is dropped.
+    """The keywords of a call that only handlers get, without those whose value is false.
 
     Raises:
-        BadRequestError: LiteLLM has one, and this library does not; the message says what to do instead.
+        BadRequestError: one is an option that LiteLLM has and this library does not; the message says what to do instead.
     """
     if keywords.keys() <= APPLIED:
         return {}
@@ -296,16 +296,20 @@ def for_handlers(keywords: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_setting(name: str, value: object) -> None:
-    """The same for what is assigned to the package itself."""
+    """Refuse a setting of LiteLLM's that this library does not have.
+
+    Raises:
+        BadRequestError: it is one; the message says what to do instead.
+    """
     if value and (advice := _REFUSED_SETTINGS.get(name)) is not None:
         raise refused(name, f"{name} is a setting of LiteLLM's that tokenwire does not have: {advice}")
 
 
 def only_for_handlers(name: str) -> BadRequestError:
-    """The error for a keyword of `FOR_HANDLERS` where an endpoint answers."""
-    return refused(name, f"{name} is for handlers, an endpoint has no place for it: leave it out, or send it in extra_body")
+    """The error for a keyword of `FOR_HANDLERS` in a call of an endpoint."""
+    return refused(name, f"{name} is for handlers and is not sent to endpoints: leave it out, or send it in extra_body")
 
 
 def is_price(name: str) -> bool:
-    """LiteLLM has some 150 of them, from "input_cost_per_token" on."""
+    """Whether a keyword is one of LiteLLM's prices, such as "input_cost_per_token"; it has about 150."""
     return "cost_per_" in name or "_token_cost" in name

@@ -1,8 +1,8 @@
-"""How every layer below a call is read: what has arrived is taken without waiting, and waiting is a step of its own.
+"""How every layer below a call is read: taking what has arrived and waiting for more are two separate methods.
 
-A layer that hands bytes, events or chunks up has `take` and `wait`. Taking costs its reader no coroutine, so a chunk that
-is there already passes all layers in plain calls; whoever has to wait awaits the lowest layer's own future. `receive` is
-the one loop that puts the two together.
+A layer that passes on bytes, events or chunks has `take` and `wait`. `take` is not a coroutine, so a chunk that has arrived
+passes through all layers in plain calls; only a reader that must wait awaits something: the lowest layer's future. `receive` is
+the loop that combines the two.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,20 +15,20 @@ FOREVER: float = float("inf")  # a deadline that never passes; deadlines are val
 
 
 class Readable(Protocol[T_co]):
-    """What can be read without waiting, and waited for."""
+    """A layer that can be read without waiting, or waited for."""
 
     def take(self) -> T_co | None:
-        """What has arrived, or the first of it; None while nothing has.
+        """What has arrived, or the first part of it; None if nothing has.
 
-        An empty value says that the end was reached, and every later call says so again. Raises what went wrong, after
-        all that arrived before it was taken.
+        An empty value means that the end was reached; all later calls return it, too. An error is raised after everything
+        that arrived before it was taken.
         """
         ...
 
     def wait(self, deadline: float) -> Awaitable[bool]:
-        """Wait until `take` would not return None; may return at once. False when `deadline` passed first.
+        """Wait until `take` would not return None; may return at once. Returns False if `deadline` passed first.
 
-        What goes wrong while waiting is raised by `take`.
+        An error that occurs while waiting is raised by `take`.
         """
         ...
 
@@ -37,11 +37,11 @@ async def receive(source: Readable[T], deadline: float, late: Callable[[], BaseE
     """The next value of `source`, waiting for it.
 
     Args:
-        deadline: until when to wait, as `_loops.clock` counts.
-        late: makes the exception for a deadline that passed.
+        deadline: until when to wait, a value of `_loops.clock`.
+        late: makes the exception for the case that the deadline passes.
 
     Raises:
-        BaseException: `late()`, or whatever `source.take` raises.
+        BaseException: `late()`, or what `source.take` raises.
     """
     in_time = True
     while (value := source.take()) is None:
@@ -52,5 +52,5 @@ async def receive(source: Readable[T], deadline: float, late: Callable[[], BaseE
 
 
 async def ready() -> bool:
-    """What `wait` returns where there is nothing to wait for."""
+    """What `wait` returns if there is nothing to wait for."""
     return True

@@ -1,4 +1,4 @@
-"""How long, how much, how often: the settings of a call, and the only place that reads the environment."""
+"""The settings of a call: deadlines, limits, retries, hedges, telemetry. Only this module and `cli` read the environment."""
 
 import math
 import os
@@ -12,21 +12,21 @@ from .exceptions import refused, wrong
 
 
 class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
-    """The deadlines of one call, in seconds. `None` is no limit.
+    """The deadlines of one call, in seconds; `None` for no limit.
 
     Attributes:
         connect: opening a connection, TLS included.
         pool: waiting for a free connection.
         write: one write of the request.
         first_content: from the beginning of an attempt to its first content (text, reasoning, a tool call, audio).
-            Comments, role-only and empty chunks are not content. An answer that is not streamed has it for all of itself.
+            Comments, role-only and empty chunks are not content. If the call is not streamed, the time for the whole answer.
         idle: between two pieces of content.
-        ending: from the last choice's finish reason to the end of the stream, in which the usage may still come. A stream
-            that is still open then is complete all the same; `idle` does the same where it is shorter.
-        total: all attempts of the call together, with the waits between them. Unset, it is 600 for a call that is
-            not streamed and none for a stream.
+        ending: from the last choice's finish reason to the end of the stream; the usage may still arrive in this time. A
+            stream that is still open after it is complete, too. If `idle` is shorter, it is used instead.
+        total: all attempts of the call together, including the waits between them. By default 600 for a call that is not
+            streamed, and no limit for a stream.
 
-    Each expiry but that of `ending` raises `Timeout` whose `budget` is the attribute's name.
+    When one passes, `Timeout` is raised, with the attribute's name as its `budget`; except for `ending`.
     """
 
     connect: float | None = 5.0
@@ -51,7 +51,7 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def longest_wait(self) -> float:
-        """The longest single wait as one number, for handlers that take no more than that."""
+        """The longest single wait as one number, for handlers that only support that."""
         longest = 0.0
         for wait in (self.first_content, self.idle, self.total):
             if wait is not None and wait is not msgspec.UNSET and wait > longest:
@@ -60,22 +60,22 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
 
     @classmethod
     def parse(cls, value: object, *, name: str = "timeout") -> "Timeouts":
-        """The deadlines that a caller's `timeout` asks for.
+        """The deadlines for a caller's `timeout`.
 
         Args:
-            value: a `Timeouts`; a number of seconds, which no single wait may exceed, so that a call that is not streamed
-                has them for each attempt, and retries are not counted together; an `httpx.Timeout`, whose `read` bounds the
-                wait for content; `None` for the defaults.
-            name: the caller's word for it.
+            value: a `Timeouts`; a number of seconds, the limit of each single wait, so of each attempt of a call that is
+                not streamed, but not of all attempts together; an `httpx.Timeout`, whose `read` limits the wait for content;
+                `None` for the defaults.
+            name: the argument's name, for messages.
 
         Raises:
-            BadRequestError: anything else, or a number that is not above zero.
+            BadRequestError: it is none of these, or a number that is not above 0.
         """
         if value is None:
             return DEFAULT_TIMEOUTS
         if isinstance(value, cls):
             return value
-        if isinstance(value, str):  # LiteLLM takes "30" too
+        if isinstance(value, str):  # LiteLLM accepts "30", too
             try:
                 value = float(value)
             except ValueError:
@@ -83,14 +83,14 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
         if isinstance(value, int | float) and not isinstance(value, bool):
             return _all_of(_require_seconds(name, value))
         given: Any = value
-        if all(hasattr(given, name) for name in ("connect", "read", "write", "pool")):  # httpx.Timeout, unimported
+        if all(hasattr(given, name) for name in ("connect", "read", "write", "pool")):  # an httpx.Timeout; avoids the import
             return cls(connect=given.connect, pool=given.pool, write=given.write, first_content=given.read, idle=given.read)
         raise refused(name, f"{name} must be seconds, a Timeouts or an httpx.Timeout, not {type(value).__name__}")
 
 
 @lru_cache(maxsize=64)
 def _all_of(seconds: float) -> Timeouts:
-    """What a plain number means."""
+    """The deadlines for a plain number."""
     return Timeouts(connect=seconds, pool=seconds, write=seconds, first_content=seconds, idle=seconds, total=None)
 
 
@@ -104,12 +104,12 @@ DEFAULT_TIMEOUTS = Timeouts()
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much of an answer is taken in, in bytes. Outgrowing one raises `LimitExceededError` with the limit's name.
+    """The most bytes that are read of an answer. A larger one raises `LimitExceededError` with the limit's name.
 
     Attributes:
-        max_event_bytes: one server-sent event; a picture may come in one.
+        max_event_bytes: one server-sent event, which may have a whole image.
         max_body_bytes: the body of an answer that is not streamed, after decompression.
-        max_error_body_bytes: how much of an error's body is read and kept.
+        max_error_body_bytes: the part of an error's body that is read and kept; a longer one is not an error.
 
     Raises:
         BadRequestError: one is not a whole number above 0.
@@ -130,13 +130,14 @@ DEFAULT_LIMITS = Limits()
 
 
 class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """When a failed attempt is made again, before the first content reached the caller.
+    """How failed attempts are repeated. After the first content has reached the caller, none is.
 
     Attributes:
         num_retries: attempts after the first.
-        base_delay: seconds before the first retry; each further one waits twice as long, times a random 0.75 to 1.
-        max_delay: the longest such wait.
-        max_retry_after: the longest wait a server may ask for; asked for more, the error is raised at once.
+        base_delay: seconds before the first retry; each later delay is twice as long. A random factor of 0.75 to 1 is applied
+            to all of them.
+        max_delay: the longest such delay.
+        max_retry_after: the longest wait that a server may request; if it requests more, the error is raised at once.
 
     Raises:
         BadRequestError: a value is below 0, or not a number.
@@ -157,25 +158,27 @@ class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
 
 @lru_cache(maxsize=64)
 def retries(num_retries: int) -> RetryPolicy:
-    """The policy that a plain number means."""
+    """The policy for a plain number of retries."""
     return RetryPolicy(num_retries=num_retries)
 
 
 class Hedge(msgspec.Struct, frozen=True, kw_only=True):
-    """A second attempt beside one whose content does not come: the first content of the two is the answer's.
+    """A second, concurrent attempt if the first content is late: the attempt whose content arrives first is the answer.
 
-    The other one is cancelled, and its connection released at once; a handler is waited for until it has ended. Tokens that
-    it used are paid for all the same. A call has one hedge at most, beside its retries, and none once its content has begun.
+    The other one is cancelled, and its connection released at once; if it is a handler, the call waits until it has ended.
+    Tokens that it used still cost money. A call has at most one hedge, in addition to its retries, and none after its content
+    has begun.
 
     Attributes:
-        after: seconds from the beginning of an attempt, or "p95": as long as 95 % of the client's latest attempts at this
-            target took to their first content (a whole answer: to its end). It does not hedge before it knows 100.
-        max_share: the most hedges, as a share of the client's calls to this target with a hedge, in any 60 seconds. Ten
-            are always allowed in that time.
-        to: "same" asks the same target, or another of its deployments; "next" asks the next of the `fallbacks`.
+        after: seconds from the beginning of an attempt; or "p95", the time in which 95 % of the client's latest attempts at
+            this target had their first content (or their end, if not streamed). With "p95" there are no hedges before 100
+            attempts.
+        max_share: the most hedges in any 60 seconds, as a share of the client's calls to this target that have this option.
+            Ten are always allowed in that time.
+        to: "same" for the same target, or another of its deployments; "next" for the next of the `fallbacks`.
 
     Raises:
-        BadRequestError: a number out of range, or another word.
+        BadRequestError: a value is out of range, or not one of the words.
     """
 
     after: float | Literal["p95"] = "p95"
@@ -191,28 +194,28 @@ class Hedge(msgspec.Struct, frozen=True, kw_only=True):
             raise refused("hedge", f'hedge.to must be "same" or "next", not {self.to!r:.80}')
 
     def check_room(self, timeouts: Timeouts, *, stream: bool) -> None:
-        """Refuse a hedge that would begin when the attempt or the call is over.
+        """Refuse a hedge that could not begin before the attempt or the call is over.
 
         Raises:
-            BadRequestError: it would.
+            BadRequestError: `after` is not less than the deadline.
         """
         budgets = {"first_content": timeouts.first_content, "total": timeouts.total_for(stream=stream)}
         for name, seconds in budgets.items():
             if seconds is not None and self.after != "p95" and self.after >= seconds:
                 raise refused(
                     "hedge",
-                    f"hedge.after must leave room in the deadline: {self.after} s, and timeout.{name} is {seconds:.3g} s",
+                    f"hedge.after must be less than timeout.{name}, which is {seconds:.3g} s, not {self.after} s",
                 )
 
 
 class OTel(msgspec.Struct, frozen=True, kw_only=True):
-    """What OpenTelemetry is told of a call, where the application has set it up.
+    """What is recorded of a call with OpenTelemetry, if the application has set that up.
 
     Attributes:
-        propagate: whether the trace's headers (`traceparent`, and what else the propagators say) go out with the request.
-        attempt_spans: whether each attempt is a span of its own below the call's; else it is an event.
-        chunk_metrics: whether `gen_ai.client.inference.time_per_output_chunk` is recorded for each batch of chunks that
-            arrives, at the cost of two microseconds or more each; else once for each stream, as the mean.
+        propagate: whether the trace's headers (`traceparent`, and others that the propagators set) are sent with the request.
+        attempt_spans: whether each attempt is a child span of the call's span; otherwise it is an event.
+        chunk_metrics: whether `gen_ai.client.inference.time_per_output_chunk` is recorded for each batch of chunks, at a
+            cost of two microseconds or more each; otherwise once for each stream, as the mean.
 
     Raises:
         BadRequestError: one is not True or False.
@@ -237,8 +240,8 @@ def _is_number(value: object) -> bool:
 
 def environment(*names: str) -> str | None:
     """The first of these environment variables that is set and not empty, as it is now."""
-    # `os.environ` raises and catches an exception twice for a variable that is not set: 2 µs, at each call for each name.
-    # The dict under it, where there is one, says for a tenth of that whether it is worth asking.
+    # For a variable that is not set `os.environ` raises and catches two exceptions, which takes 2 µs for each name at each
+    # call. Looking into its underlying dict first, if it has one, takes a tenth of that.
     known = getattr(os.environ, "_data", None)
     for name in names:
         if (known is None or _key_of(name) in known) and (value := os.environ.get(name)):
@@ -253,17 +256,17 @@ def opentelemetry_is_loaded() -> bool:
 
 @cache
 def _key_of(name: str) -> str | bytes:
-    """The variable's name as the system has it."""
+    """The variable's name in the form of the underlying dict's keys."""
     return os.environ.encodekey(name)
 
 
 def module_settings() -> dict[str, Any]:
-    """What users assign to the package itself, as LiteLLM's do: `tokenwire.api_key = "..."`. To be read at each call."""
+    """The settings that users assign to the package, as in LiteLLM: `tokenwire.api_key = "..."`. Read them at each call."""
     return vars(sys.modules["tokenwire"])
 
 
 def proxy_variables() -> dict[str, str]:
-    """The environment's variables for proxies, by the part in front of "_proxy", in lower case: "http", "all", "no", ..."""
+    """The environment's variables for proxies, by the part before "_proxy", in lower case: "http", "all", "no", ..."""
     if not any(name.lower().endswith("_proxy") for name in os.environ):
         return {}
     from urllib.request import getproxies

@@ -1,16 +1,16 @@
-"""Every exception that leaves this library, and nothing else.
+"""All exceptions of this library.
 
     TokenwireError
     ├── APIError                               a call failed; the attributes below say how
     │   ├── APIConnectionError                 no complete answer arrived
     │   │   ├── Timeout                        408 or 504; `budget` names which deadline ran out
     │   │   └── StreamTruncatedError           the body ended before the stream was complete
-    │   ├── APIResponseValidationError         the answer is not what the protocol says
-    │   │   ├── LimitExceededError             the answer outgrew one of our named limits
-    │   │   ├── OutputValidationError          the answer is not a value of the type asked for; `path` says where
-    │   │   ├── OutputIncompleteError          it was cut short; `value` has what was complete
-    │   │   └── OutputRefusedError             the model would not give one
-    │   ├── BadRequestError                    400, and any 4xx without a class of its own
+    │   ├── APIResponseValidationError         the answer does not follow the protocol
+    │   │   ├── LimitExceededError             the answer is larger than one of our named limits
+    │   │   ├── OutputValidationError          the answer is not a value of the requested type; `path` says where
+    │   │   ├── OutputIncompleteError          it was cut short; `value` has the complete part
+    │   │   └── OutputRefusedError             the model refused to answer
+    │   ├── BadRequestError                    400, and any 4xx without its own class
     │   │   ├── ContextWindowExceededError
     │   │   ├── ContentPolicyViolationError
     │   │   ├── UnsupportedParamsError
@@ -24,15 +24,15 @@
     │   ├── ConflictError                      409
     │   ├── UnprocessableEntityError           422
     │   ├── RateLimitError                     429
-    │   ├── InternalServerError                500, and any 5xx without a class of its own
+    │   ├── InternalServerError                500, and any 5xx without its own class
     │   ├── BadGatewayError                    502
     │   ├── ServiceUnavailableError            503
     │   └── MockException                      raised on request by `mock_response`
     └── StreamClosedError                      the caller used a stream after closing it
 
-The names and statuses are LiteLLM's and OpenAI's. Every class pickles. All that tokenwire says is said by keyword; code
-written for LiteLLM may go on to pass what its classes take, in the order of theirs: `RateLimitError("m", "provider", "model")`,
-but `BadRequestError("m", "model", "provider")`, and `APIError(503, "m", "provider", "model")`.
+The names and statuses are LiteLLM's and OpenAI's. All classes can be pickled. tokenwire passes their details by keyword; code
+written for LiteLLM may pass them by position, in the order of LiteLLM's classes: `RateLimitError("m", "provider", "model")`, but
+`BadRequestError("m", "model", "provider")` and `APIError(503, "m", "provider", "model")`.
 """
 
 from collections.abc import Mapping
@@ -77,31 +77,31 @@ __all__ = [
 ]
 
 
-# Whose failure it is: no complete answer came through, the server refused or failed, it broke the protocol, a handler
-# raised, or the caller asked for what can't be.
+# Whose failure it is: no complete answer arrived, the server refused or failed, it broke the protocol, a handler raised, or the
+# caller's arguments are wrong.
 Fault: TypeAlias = Literal["network", "server", "protocol", "handler", "caller"]
 
 
-# What LiteLLM's classes take by position, after the message.
+# The positional parameters of LiteLLM's classes, after the message.
 _PROVIDER_FIRST = ("llm_provider", "model", "response", "litellm_debug_info", "max_retries", "num_retries")
 _MODEL_FIRST = ("model", "llm_provider", *_PROVIDER_FIRST[2:])
 _WITH_REQUEST = tuple("request" if name == "response" else name for name in _PROVIDER_FIRST)
 
-# What only LiteLLM's classes take. It is kept, but for requests, in which keys may be.
+# Parameters that only LiteLLM's classes have. Stored as attributes, except requests, which may have keys.
 _LITELLM_ONLY = frozenset({
     "litellm_debug_info", "max_retries", "num_retries", "request", "request_data", "category", "rate_limit_type", "detail",
     "provider_specific_fields", "provider_status_code",
 })  # fmt: skip
 _NOT_KEPT = frozenset({"request", "request_data"})
-_PASSING = frozenset({408, 409, 429})  # statuses that another attempt may not meet; and 5xx
+_PASSING = frozenset({408, 409, 429})  # statuses after which another attempt may succeed; and 5xx
 
 
 class TokenwireError(Exception):
-    """The root of every exception this library raises on purpose."""
+    """The base of all exceptions of this library."""
 
 
 class StreamClosedError(TokenwireError):
-    """The caller asked a stream for more after closing it."""
+    """The caller used a stream after closing it."""
 
 
 def _restore(cls: "type[APIError]", state: dict[str, Any]) -> "APIError":
@@ -115,24 +115,24 @@ class APIError(TokenwireError):
     """A call failed.
 
     Attributes:
-        message: what went wrong, in the server's words where it gave any. What this library says of the network and of servers
-            has no address in it, and may be shown to users; what a server or a handler says is shown as it is.
-        request: what was sent, a `RequestInfo` with method and URL; None for a handler, or where there was nothing to send.
-            A note, which tracebacks and `logging` show and `str(error)` does not, says it too.
-        status_code: the HTTP status, or the one LiteLLM gives this kind of failure.
-        llm_provider: the provider's name, "" when none was resolved.
-        model: the model as the caller named it, without the provider's prefix.
-        code: OpenAI's error object has this field, as the next two: which error it is; None when absent.
-        param: the parameter that is to blame.
-        type: what kind of error it is.
-        body: the decoded error body (a JSON value, or text), None when there was none.
+        message: what went wrong, as the server described it if it did. This library's own messages about the network and
+            servers have no addresses, and may be shown to users; those of servers and handlers are unchanged.
+        request: method and URL of the request, a `RequestInfo`; None for a handler, or if nothing was sent. Also in a note of
+            the exception, which tracebacks and `logging` show, but `str(error)` does not.
+        status_code: the HTTP status, or LiteLLM's status for this kind of failure.
+        llm_provider: the provider's name, "" if it is not known.
+        model: the model as named by the caller, without the provider's prefix.
+        code: which error it is; a field of OpenAI's error object, as are the next two. None if absent.
+        param: the parameter that caused the error.
+        type: the kind of error.
+        body: the decoded error body (a JSON value, or text); None if there was none.
         request_id: the server's id for this request, from its headers.
-        response: an `httpx.Response` with status, headers and body; it carries no request and so no key.
-        headers: the response's headers in lower case, `{}` when there was no response.
-        retry_after: seconds the server asked to wait, None when it did not.
-        partial: the `ModelResponse` (or `TextCompletionResponse`) assembled up to the failure, None before any chunk.
-        retryable: whether the same request may fare better later.
-        attempts: what each attempt of this call came to, oldest first.
+        response: an `httpx.Response` with status, headers and body; it has no request, and so no key.
+        headers: the response's headers in lower case, `{}` if there was no response.
+        retry_after: seconds that the server asked to wait; None if it did not.
+        partial: the `ModelResponse` (or `TextCompletionResponse`) assembled before the failure; None if no chunk arrived.
+        retryable: whether the same request may succeed later.
+        attempts: the result of each attempt of this call, oldest first.
         fault: whose failure it is: "network", "server", "protocol", "handler" or "caller".
     """
 
@@ -155,7 +155,7 @@ class APIError(TokenwireError):
         response: "httpx.Response | None" = None,
         headers: Mapping[str, str] | None = None,
         retry_after: float | None = None,
-        partial: Any = None,  # which of the two it can be, its caller knows
+        partial: Any = None,  # the caller knows which of the two types it can be
         fault: Fault | None = None,
         **litellm: Any,  # see `_LITELLM_ONLY`
     ) -> None:
@@ -188,7 +188,7 @@ class APIError(TokenwireError):
 
     @classmethod
     def _by_name(cls, first: object, details: tuple[Any, ...]) -> dict[str, Any]:
-        """What was passed by position: in LiteLLM's order, which begins with the status where a number comes first."""
+        """The positional arguments by name: in LiteLLM's order, which begins with the status if the first one is a number."""
         names = ("status_code", "message", *_WITH_REQUEST) if isinstance(first, int) else ("message", *cls._order)
         if len(details) >= len(names):
             raise TypeError(f"{cls.__name__} takes at most {len(names)} positional arguments: {', '.join(names)}")
@@ -204,15 +204,16 @@ class APIError(TokenwireError):
 
     @property
     def retryable(self) -> bool:
-        """Whether the same request may fare better later: what `num_retries` repeats, and what a queue may put back.
+        """Whether the same request may succeed later: `num_retries` repeats it then, and a job queue may.
 
-        True for failures of the network and for statuses 408, 409, 429 and 5xx, unless the fault is the caller's, the
-        handler's or the protocol's, or the `total` deadline ran out; a server's `x-should-retry` decides over all that.
+        True for failures of the network and for the statuses 408, 409, 429 and 5xx, unless the fault is the caller's, the
+        handler's or the protocol's, or the `total` deadline ran out. A server's `x-should-retry` takes precedence over all of
+        these.
         """
         asked = self.headers.get("x-should-retry")
         if asked in ("true", "false"):
             return asked == "true"
-        if self.fault in ("protocol", "caller", "handler"):  # a handler's own exception is a bug to be seen
+        if self.fault in ("protocol", "caller", "handler"):  # a handler's own exception is a bug, which a retry would hide
             return False
         return self._is_passing
 
@@ -239,7 +240,8 @@ class Timeout(APIConnectionError):
     """A deadline ran out.
 
     Attributes:
-        budget: which one: "connect", "pool", "write", "first_content", "idle" or "total"; None when the server said 408 or 504.
+        budget: which one: "connect", "pool", "write", "first_content", "idle" or "total"; None if the server answered 408 or
+            504.
     """
 
     default_status = 408
@@ -264,9 +266,9 @@ class StreamTruncatedError(APIConnectionError):
 
 
 class APIResponseValidationError(APIError):
-    """The answer is not what the protocol says: malformed JSON, invalid UTF-8, a wrong shape, HTML.
+    """The answer does not follow the protocol: malformed JSON, invalid UTF-8, a wrong shape, HTML.
 
-    `body` holds the offending bytes, cut to a limit.
+    `body` has the invalid bytes, up to a limit.
     """
 
     default_fault: ClassVar[Fault] = "protocol"
@@ -274,7 +276,7 @@ class APIResponseValidationError(APIError):
 
 
 class LimitExceededError(APIResponseValidationError):
-    """The answer outgrew one of this library's limits.
+    """The answer is larger than one of this library's limits.
 
     Attributes:
         limit: the limit's name, such as "max_event_bytes".
@@ -286,11 +288,11 @@ class LimitExceededError(APIResponseValidationError):
 
 
 class OutputValidationError(APIResponseValidationError):
-    """An answer is not a value of the type that the call asked for.
+    """An answer is not a value of the type that the call requested.
 
     Attributes:
         path: where, such as "lines[2].price"; "" for the whole.
-        expected: what the type wants there, and what came.
+        expected: what the type requires there, and what was found.
         text: the answer.
     """
 
@@ -304,11 +306,11 @@ class OutputValidationError(APIResponseValidationError):
 
 
 class OutputIncompleteError(APIResponseValidationError):
-    """An answer ended before it was a value of the type that the call asked for.
+    """An answer ended before it was a complete value of the type that the call requested.
 
     Attributes:
-        text: what there is of the answer.
-        value: what is known of its value: plain dicts and lists, None where nothing is.
+        text: the part of the answer that arrived.
+        value: the part of its value that arrived, as plain dicts and lists; None if there is nothing.
     """
 
     def __init__(self, message: str = "", *details: object, text: str = "", value: Any = None, **kwargs: Any) -> None:
@@ -318,10 +320,10 @@ class OutputIncompleteError(APIResponseValidationError):
 
 
 class OutputRefusedError(APIResponseValidationError):
-    """The model refused to give an answer of the type that the call asked for; the message has its words.
+    """The model refused to give an answer of the type that the call requested; the message has its refusal.
 
     Attributes:
-        text: what it answered all the same, mostly "".
+        text: the text that it answered nevertheless, usually "".
     """
 
     def __init__(self, message: str = "", *details: object, text: str = "", **kwargs: Any) -> None:
@@ -330,14 +332,14 @@ class OutputRefusedError(APIResponseValidationError):
 
 
 class BadRequestError(APIError):
-    """The request is wrong, as the server or this library's own check found (400, or another 4xx)."""
+    """The request is wrong, according to the server or to this library's own check (400, or another 4xx)."""
 
     default_status = 400
     _order = _MODEL_FIRST
 
 
 class ContextWindowExceededError(BadRequestError):
-    """The prompt, or prompt and answer together, do not fit the model's context."""
+    """The prompt, or the prompt and the answer together, do not fit into the model's context."""
 
 
 class ContentPolicyViolationError(BadRequestError):
@@ -345,23 +347,23 @@ class ContentPolicyViolationError(BadRequestError):
 
 
 class UnsupportedParamsError(BadRequestError):
-    """The provider does not take this parameter."""
+    """The provider does not support this parameter."""
 
     _order = ("llm_provider", "model", "status_code", *_PROVIDER_FIRST[2:])
 
 
 class ImageFetchError(BadRequestError):
-    """The provider could not fetch an image that a message names."""
+    """The provider could not fetch an image to which a message refers."""
 
 
 class RejectedRequestError(BadRequestError):
-    """A guard in front of the model refused the request."""
+    """A guardrail refused the request before it reached the model."""
 
     _order = ("model", "llm_provider", "request_data", "litellm_debug_info")
 
 
 class UnknownProviderError(BadRequestError):
-    """No handler is registered for this model; LiteLLM's takes the model and the provider."""
+    """No handler is registered for this model. May be made from the model and the provider, as in LiteLLM."""
 
     def __init__(self, message: str = "", custom_llm_provider: str | None = None, **kwargs: Any) -> None:
         if custom_llm_provider is not None:
@@ -381,13 +383,13 @@ class PaymentRequiredError(BadRequestError):
 
 
 class AuthenticationError(APIError):
-    """The key is missing or was refused."""
+    """The key is missing, or the server refused it."""
 
     default_status = 401
 
 
 class PermissionDeniedError(APIError):
-    """The key is valid, but not for this."""
+    """The key is valid, but does not permit this request."""
 
     default_status = 403
 
@@ -400,20 +402,20 @@ class NotFoundError(APIError):
 
 
 class ConflictError(APIError):
-    """The server says another request is in the way."""
+    """The request conflicts with another one, according to the server."""
 
     default_status = 409
 
 
 class UnprocessableEntityError(APIError):
-    """The request is well formed and still can't be carried out."""
+    """The request is well formed, but the server can't process it."""
 
     default_status = 422
     _order = _MODEL_FIRST
 
 
 class RateLimitError(APIError):
-    """Too many requests, or no quota left; `retry_after` says when to come back, if the server did."""
+    """Too many requests, or no quota left. `retry_after` has the seconds to wait, if the server sent them."""
 
     default_status = 429
 
@@ -423,30 +425,30 @@ class InternalServerError(APIError):
 
 
 class BadGatewayError(APIError):
-    """A gateway had no valid answer from the server behind it."""
+    """A gateway got no valid answer from its server."""
 
     default_status = 502
 
 
 class ServiceUnavailableError(APIError):
-    """The server takes no requests now."""
+    """The server does not accept requests at the moment."""
 
     default_status = 503
 
 
 class MockException(APIError):
-    """What `mock_response` was asked to raise, where no other class fits."""
+    """The error that `mock_response` requested, if no other class fits."""
 
     _order = _WITH_REQUEST
 
 
 def refused(param: str, message: str) -> BadRequestError:
-    """The error for an argument that can't be sent, or makes no sense; nothing was sent."""
+    """The error for an argument that is wrong or can't be sent; nothing was sent."""
     return BadRequestError(message, param=param, fault="caller")
 
 
 def wrong(name: str, expected: str, value: object) -> BadRequestError:
-    """The same, in the usual words. `name` may go on to say where in the argument, as `messages[2]` does."""
+    """The same, with the usual message. `name` may include the place in the argument, such as `messages[2]`."""
     shown = repr(value)
     shown = shown if len(shown) <= 80 else f"{shown[:77]}..."
     return refused(name.partition("[")[0], f"{name} must be {expected}, not {shown}")
@@ -460,7 +462,7 @@ def without_secrets(url: str) -> str:
 
 
 def unreadable(text: str) -> str:
-    """What should be an address and is none, for a message: wherever the last "@" stands, a password may be in front of it."""
+    """A text that is not a valid address, for a message: without all that is before its last "@", which may be a password."""
     before, _, rest = text.rpartition("@")
     scheme, slashes, _ = before.partition("://")
     return without_secrets(f"{scheme}{slashes}{rest}" if slashes else rest)

@@ -12,9 +12,9 @@
         batch_size=256,
     )
 
-How it works. Ray makes one `Completions` in each actor and awaits several batches of it at a time, on one event loop. All
-of their rows share the actor's places and its gate, so that a batch's slowest row keeps nobody else's waiting. A row that
-fails is a row whose `error` says why. Ray itself makes the rows again that a lost actor had under way.
+How it works. Ray makes one `Completions` in each actor, and awaits several batches of it at the same time, on one event loop.
+All rows of these batches share the actor's semaphore and its gate, so that the other batches do not wait for the slowest row of
+one. A failed row has its `error`. If an actor is lost, Ray repeats its unfinished batches.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -52,7 +52,7 @@ def _used(name: str) -> Callable[[Result[ModelResponse]], int | None]:
     return used
 
 
-# What there is to say of a row: its type in Arrow, which doesn't depend on the rows of a batch, and where it is found.
+# The columns that can be added: their Arrow type, which must not depend on a batch's rows, and the function that reads a value.
 _VALUES: dict[str, tuple[str, Callable[[Result[ModelResponse]], object]]] = {
     "text": ("string", _text),
     "finish_reason": ("string", _finish_reason),
@@ -70,27 +70,27 @@ _ON_REQUEST = "response"
 
 
 class Completions:
-    """Asks a model for a completion of each row of a batch: a class for `map_batches`.
+    """Requests a completion for each row of a batch: a class for `map_batches`.
 
     Args:
         model: as for `acompletion`.
-        input: the column of prompts (str) or message lists; nulls inside of messages, which Arrow has for fields that other
-            rows have, are left out, but for `content`.
-        row_params: columns whose values are keywords of their row's call, such as "temperature"; nulls are left out.
-        columns: what to add, by the name of its column: any of "text" (the first choice's), "finish_reason",
-            "prompt_tokens", "completion_tokens", "total_tokens", "attempts" (how many there were), "seconds" (that they took),
-            "waited" (seconds before and between them), "error" (the exception's name, null for an answer), "error_message",
-            and "response" (the whole answer as JSON). All but the last under these names, where it is not given.
-        actors: the most actors that there will be. The three limits are for all of them together, and each keeps to its
-            share: of max_concurrency=512 and rpm=30_000 with 8 actors, 64 calls at once and 3750 requests a minute.
-        max_concurrency: calls under way at once; 64 for each actor where it is not given.
-        rpm: requests a minute, as `Gate` bounds them.
-        tpm: tokens a minute.
-        adaptive: learn how many calls the servers bear, as `Gate` does.
-        on_error: "return" a row with `error`, or "raise" the first error, which ends the whole job.
+        input: the column of prompts (str) or message lists. In messages, nulls are left out, except for `content`: Arrow adds
+            them for fields that other rows have.
+        row_params: columns with keywords for their row's call, such as "temperature"; nulls are left out.
+        columns: the columns to add, as a dict from a value to its column's name. The values are "text" and "finish_reason" (of
+            the first choice), "prompt_tokens", "completion_tokens", "total_tokens", "attempts" (their number), "seconds" (their
+            duration), "waited" (seconds before and between them), "error" (the exception's name, null for an answer),
+            "error_message", and "response" (the whole answer as JSON). By default all except "response", under these names.
+        actors: the largest number of actors. The next three limits are for all actors together, and each actor has an equal
+            share: with max_concurrency=512, rpm=30_000 and 8 actors, 64 calls at the same time and 3750 requests per minute.
+        max_concurrency: the most calls at the same time; by default 64 for each actor.
+        rpm: requests per minute, limited as by `Gate`.
+        tpm: tokens per minute.
+        adaptive: find out how many calls the servers can take, as `Gate` does.
+        on_error: "return" a row with its `error`, or "raise" the first error, which ends the whole job.
         handlers: as for `AsyncClient`; they are sent to the actors.
-        **params: keywords for every call, such as `api_base`, `num_retries`, `timeout` or `temperature`. Without `api_key` it
-            is `OPENAI_API_KEY` in the actor's environment.
+        **params: keywords for every call, such as `api_base`, `num_retries`, `timeout` or `temperature`. The default of
+            `api_key` is `OPENAI_API_KEY` in the actor's environment.
 
     Raises:
         BadRequestError, UnknownProviderError, AuthenticationError: an argument is wrong; nothing was sent.
@@ -117,17 +117,17 @@ class Completions:
         self._columns = _checked_columns(columns)
         most = _checked_count("actors", actors) * CONCURRENCY if max_concurrency is None else max_concurrency
         if _checked_count("max_concurrency", most) < actors:
-            raise refused("max_concurrency", f"max_concurrency must be at least actors, {actors}: it is for all; not {most}")
+            raise refused("max_concurrency", f"max_concurrency is for all actors: it must be at least {actors}, not {most}")
         self._actors = actors
         self._concurrency = most // actors
         self._sums = {"calls at once": self._concurrency * actors, "requests a minute": rpm, "tokens a minute": tpm}
         gate = Gate(max_concurrency=self._concurrency, rpm=_share(rpm, actors), tpm=_share(tpm, actors), adaptive=adaptive)
         self._client = AsyncClient(gate=gate, handlers=handlers)
-        self._client.amap(model, (), on_error=on_error, **params)  # what is wrong is told before any row is asked
+        self._client.amap(model, (), on_error=on_error, **params)  # raises for a wrong argument, before any call
         self._on_error = on_error
         self._model = model
         self._make_call = asking(self._client.acompletion, model, {**params})
-        # Waiting here is not on a call's clock, as waiting at the gate is.
+        # Waiting here does not count as part of a call's time, unlike waiting for the gate.
         self._places = anyio.Semaphore(self._concurrency)
 
     def __repr__(self) -> str:
@@ -141,11 +141,11 @@ class Completions:
             batch: an Arrow table, a pandas frame, or a dict of columns: numpy arrays or lists.
 
         Returns:
-            The batch with the columns that were asked for: of a dict of lists a dict of lists, else an Arrow table.
+            The batch with the columns added: a dict of lists if it was one, otherwise an Arrow table.
 
         Raises:
-            BadRequestError: it lacks a column, or has one of those that are to be added.
-            APIError: a row's, where `on_error="raise"` was asked for.
+            BadRequestError: the batch lacks a column, or already has one of those to add.
+            APIError: a row's, with `on_error="raise"`.
         """
         inputs = self._inputs(batch)
         results: list[Result[ModelResponse] | None] = [None] * len(inputs)
@@ -156,7 +156,7 @@ class Completions:
         return _with_columns(batch, self._columns, cast("list[Result[ModelResponse]]", results))
 
     async def aclose(self) -> None:
-        """Close the client. There is no need in Ray, whose actors end with their processes."""
+        """Close the client. Not needed in Ray, where an actor's process ends with it."""
         await self._client.aclose()
 
     async def _ask(self, index: int, item: object) -> ModelResponse:
@@ -164,11 +164,14 @@ class Completions:
             return await self._make_call(index, item)
 
     def _inputs(self, batch: object) -> list[Any]:
-        """A row's input for each row, as `amap` takes it."""
+        """An input of `amap` for each row."""
         names = _names_of(batch)
         taken = [column for column in self._columns.values() if column in names]
         if taken:
-            raise refused("columns", f"the batch has the column {taken[0]!r}: name another, columns={{'text': 'answer', ...}}")
+            raise refused(
+                "columns",
+                f"the batch already has the column {taken[0]!r}: rename the new one, columns={{'text': 'answer', ...}}",
+            )
         if not names:  # Ray's empty blocks have no columns
             return []
         for argument, wanted in [("input", self._input), *(("row_params", name) for name in self._row_params)]:
@@ -192,13 +195,13 @@ def _names_of(batch: Any) -> list[str]:
 
 
 def _cells(batch: Any, name: str) -> list[Any]:
-    """A column's values, as Python has them."""
+    """A column's values as Python objects."""
     column = batch[name]
     return [_to_python(value) for value in (column.to_pylist() if hasattr(column, "to_pylist") else column)]
 
 
 def _to_python(value: Any) -> object:
-    """A value without numpy's types, and without the nulls that Arrow puts where another row has a field."""
+    """A value without numpy's types, and without the nulls that Arrow adds for fields that other rows have."""
     if hasattr(value, "tolist"):
         return _to_python(value.tolist())
     if isinstance(value, dict):
@@ -222,7 +225,7 @@ def _with_columns(batch: object, columns: Mapping[str, str], results: list[Resul
 
 
 def _table_of(batch: object) -> Any:
-    """A batch as Arrow has it: a column of nulls alone keeps its type there, as the files of a job must agree on them."""
+    """A batch as an Arrow table, where a column of only nulls keeps its type: a job's files must have the same types."""
     if hasattr(batch, "append_column"):
         return batch
     from ray.data.block import BlockAccessor  # pyright: ignore[reportMissingImports]
@@ -232,7 +235,7 @@ def _table_of(batch: object) -> Any:
 
 def _share(total: float | None, actors: int) -> float | None:
     if total is None or isinstance(total, bool) or not isinstance(total, int | float):
-        return total  # nonsense is the gate's to name
+        return total  # a wrong value: the gate will raise an error
     return total / actors
 
 
@@ -256,10 +259,10 @@ def _checked_columns(value: object) -> dict[str, str]:
     found = cast("Mapping[object, object]", value)
     for name in found:
         if name not in _VALUES:
-            raise refused("columns", f"columns has {name!r:.40}; expected some of {', '.join(_VALUES)}")
+            raise refused("columns", f"columns has {name!r:.40}; its keys must be some of {', '.join(_VALUES)}")
     names = {str(name): _checked_name("columns", column) for name, column in found.items()}
     if len(set(names.values())) < len(names):
-        raise refused("columns", f"columns has one name for two columns: {', '.join(names.values())}")
+        raise refused("columns", f"columns must have different names, but has: {', '.join(names.values())}")
     return names
 
 

@@ -686,13 +686,13 @@ def test_nonsense_is_refused(make: Callable[[], Hedge], message: str) -> None:
         ({"hedge": True}, "hedge must be a tokenwire.Hedge"),
         (
             {"hedge": HEDGE, "timeout": 1.0},
-            r"hedge.after must leave room in the deadline: 1.0 s, and timeout.first_content is 1 s",
+            r"hedge.after must be less than timeout.first_content, which is 1 s, not 1.0 s",
         ),
-        ({"hedge": HEDGE, "timeout": Timeouts(total=0.5)}, "timeout.total is 0.5 s"),
+        ({"hedge": HEDGE, "timeout": Timeouts(total=0.5)}, "timeout.total, which is 0.5 s"),
         ({"hedge": Hedge(to="next")}, 'hedge.to is "next", the next of the fallbacks, and the call has none'),
         (
             {"hedge": HEDGE, "fallbacks": [{"model": "openai/b", "timeout": 0.5}]},
-            r"fallbacks\[0\]: hedge.after must leave room",
+            r"fallbacks\[0\]: hedge.after must be less than timeout.first_content",
         ),
     ],
 )

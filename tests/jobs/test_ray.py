@@ -187,7 +187,7 @@ def test_limits_are_for_all_actors_together() -> None:
     [
         ({"text": ["a"]}, {"columns": {"text": "t"}}, "input names the column 'prompt', but the batch has text"),
         ({"prompt": ["a"]}, {"row_params": ["seed"]}, "row_params names the column 'seed', but the batch has prompt"),
-        ({"prompt": ["a"], "error": [1]}, {}, "the batch has the column 'error': name another"),
+        ({"prompt": ["a"], "error": [1]}, {}, "the batch already has the column 'error': rename the new one"),
     ],
 )
 async def test_columns_that_are_missing_or_taken(batch: dict[str, list[Any]], options: dict[str, Any], message: str) -> None:
@@ -203,10 +203,10 @@ async def test_columns_that_are_missing_or_taken(batch: dict[str, list[Any]], op
         ({"input": ""}, "input must be the name of a column, not ''"),
         ({"row_params": "seed"}, "row_params must be a list of columns, not 'seed'"),
         ({"columns": ["text"]}, "columns must be a dict of column names"),
-        ({"columns": {"words": "text"}}, "columns has 'words'; expected some of text, finish_reason"),
-        ({"columns": {"text": "a", "error": "a"}}, "columns has one name for two columns: a, a"),
+        ({"columns": {"words": "text"}}, "columns has 'words'; its keys must be some of text, finish_reason"),
+        ({"columns": {"text": "a", "error": "a"}}, "columns must have different names, but has: a, a"),
         ({"actors": 0}, "actors must be a whole number, 1 or more, not 0"),
-        ({"actors": 3, "max_concurrency": 2}, "max_concurrency must be at least actors, 3"),
+        ({"actors": 3, "max_concurrency": 2}, "max_concurrency is for all actors: it must be at least 3, not 2"),
         ({"max_concurrency": 1.5}, "max_concurrency must be a whole number"),
         ({"rpm": "many"}, "gate.rpm must be a number above 0"),
         ({"on_error": "skip"}, 'on_error must be "return" or "raise"'),

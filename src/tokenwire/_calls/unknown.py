@@ -94,7 +94,7 @@ _ELSEWHERE = {
     "access_token": "did you mean api_key?",
     "api_token": "did you mean api_key?",
     "auth_token": "did you mean api_key?",
-    "concurrency": "pass it to amap() or map(), or bound a client's calls: AsyncClient(gate=Gate(max_concurrency=...))",
+    "concurrency": "pass it to amap() or map(), or limit a client's calls: AsyncClient(gate=Gate(max_concurrency=...))",
     "deadline": "did you mean timeout?",
     "gate": "pass it to AsyncClient(gate=...)",
     "handlers": "pass it to AsyncClient(handlers=...)",

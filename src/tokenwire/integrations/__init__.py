@@ -1,1 +1,1 @@
-"""LiteLLM's names for where things of others are plugged in."""
+"""LiteLLM's module for integrations with other tools; here only the base class of loggers."""

@@ -1,6 +1,7 @@
-"""LiteLLM's base class for loggers of one's own.
+"""LiteLLM's base class for custom loggers.
 
-By its page "Custom Callbacks" of October 2026. A logger need not have this base: any object with one of the methods does.
+As documented on its page "Custom Callbacks" in October 2026. A logger need not derive from it: any object with one of these
+methods can be used.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,22 +10,23 @@ from typing import Any
 
 
 class CustomLogger:
-    """Is told of calls: an entry of `callbacks`. Every method may be left out, and does nothing then.
+    """Is notified of calls: an entry of `callbacks`. A subclass defines the methods that it needs.
 
-    A method that begins with `async_` is awaited, for five seconds at most, and where it is there, the plain one of the same
-    name is not called. A plain one runs in a thread of its own, after the outcome, but for `log_pre_api_call`: that runs
-    before the first attempt is sent, and should be quick. An exception in one is logged, and changes nothing. None is called
-    for a chunk.
+    A method whose name begins with `async_` is awaited, for at most five seconds; if it is defined, the sync method of the same
+    name is not called. Sync methods run in a separate thread after the call, except `log_pre_api_call`, which runs before the
+    first attempt is sent and must be quick. An exception in a method is logged, and does not affect the call. No method is
+    called for chunks.
 
-    Each gets by keyword what LiteLLM gives it:
+    All get the keywords that LiteLLM passes:
         model: the model, without its provider.
-        messages: the call's.
-        kwargs: what is known of the call: `model`, `messages`, `stream`, `optional_params`, `litellm_params`, `call_type`,
+        messages: the call's messages.
+        kwargs: details of the call: `model`, `messages`, `stream`, `optional_params`, `litellm_params`, `call_type`,
             `litellm_call_id`, `custom_llm_provider`, `start_time`, `end_time`, `completion_start_time`; `exception` after a
             failure, `complete_streaming_response` after a stream that is complete; and `outcome`, tokenwire's own: "complete",
-            "truncated", "error" or "cancelled". `response_cost` is None, for nothing is counted in money. Keys are not in it.
-        response_obj: the answer; after a failure what has been assembled of it, or None.
-        start_time, end_time: naive datetimes in local time, as LiteLLM's are.
+            "truncated", "error" or "cancelled". `response_cost` is None, as prices are not calculated. API keys are not
+            included.
+        response_obj: the answer; after a failure the part that arrived, or None.
+        start_time, end_time: naive datetimes in local time, as in LiteLLM.
     """
 
     def log_pre_api_call(self, model: str, messages: Sequence[Any], kwargs: Mapping[str, Any]) -> object:
@@ -36,12 +38,12 @@ class CustomLogger:
     def log_post_api_call(
         self, kwargs: Mapping[str, Any], response_obj: object, start_time: datetime, end_time: datetime
     ) -> object:
-        """A call is over, whichever way."""
+        """A call has ended, in any way."""
 
     def log_stream_event(
         self, kwargs: Mapping[str, Any], response_obj: object, start_time: datetime, end_time: datetime
     ) -> object:
-        """A stream is complete; called once, and not for each chunk."""
+        """A stream is complete. Called once for each stream, not for each chunk."""
 
     async def async_log_stream_event(
         self, kwargs: Mapping[str, Any], response_obj: object, start_time: datetime, end_time: datetime
@@ -61,7 +63,7 @@ class CustomLogger:
     def log_failure_event(
         self, kwargs: Mapping[str, Any], response_obj: object, start_time: datetime, end_time: datetime
     ) -> object:
-        """A call failed, was truncated, or its caller left it."""
+        """A call failed, was truncated, or was cancelled by its caller."""
 
     async def async_log_failure_event(
         self, kwargs: Mapping[str, Any], response_obj: object, start_time: datetime, end_time: datetime
