@@ -166,6 +166,6 @@ def test_the_page() -> None:
     assert text.index("load (times in ms)") < text.index("<h2>concurrency 1</h2>") < text.index("<h2>concurrency 16</h2>")
     assert [part for part in ("<script", 'src="', "slow <down>", "@import", "url(http") if part in text] == []
     svgs = [part.partition("</figure>")[0] for part in text.split("<figure>")[1:]]
-    assert ["Tokens a second" in svgs[0], "First token" in svgs[1], "Requests under way" in svgs[2]] == [True] * 3
+    assert ["Tokens a second" in svgs[0], "First token" in svgs[1], "Requests in flight" in svgs[2]] == [True] * 3
     for svg in svgs:
         ET.fromstring(svg)

@@ -5,7 +5,7 @@ Each deployment is in one of four states::
     UP ─▶ COOLING ─▶ DUE ─▶ PROBED ─▶ UP | COOLING | DUE
 
 A deployment that fails cools down and is not called; then one call probes it. The next call goes to the deployment with the
-fewest calls under way relative to its weight; among equals, round robin by weight. If none is up, the one whose cool-down
+fewest calls in flight relative to its weight; among equals, round robin by weight. If none is up, the one whose cool-down
 ends first is called.
 
 How it works. Each deployment has a rank, a tuple; the lowest is called. The ranks are the leaves of a tournament tree: each
@@ -28,7 +28,7 @@ class State(Enum):
     UP = "up"
     COOLING = "cooling"  # it failed, and its cool-down has not ended
     DUE = "due"  # the cool-down has ended; the next call probes it
-    PROBED = "probed"  # the probe is under way
+    PROBED = "probed"  # the probe is running
 
     __hash__ = object.__hash__
 
@@ -94,7 +94,7 @@ class Balance:
             self._rank(number)
 
     def acquire(self, moment: float, without: Iterable[int] = ()) -> tuple[int, int]:
-        """Choose a deployment and count a call under way. Returns its number and its epoch, which `leave` needs.
+        """Choose a deployment and count a call in flight. Returns its number and its epoch, which `leave` needs.
 
         Args:
             without: deployments to choose only if no other is up.
@@ -154,7 +154,7 @@ class Balance:
         heapq.heappush(self._cooling, (member.until, number))
 
     def state_of(self, number: int, moment: float) -> tuple[State, int, float]:
-        """A deployment's state, its calls under way, and the seconds until its cool-down ends."""
+        """A deployment's state, its calls in flight, and the seconds until its cool-down ends."""
         self._wake(moment)
         member = self._members[number]
         return member.state, member.in_flight, member.until - moment if member.state is State.COOLING else 0.0

@@ -37,7 +37,7 @@ class Deployments(SharedBackend):
         ]))
         await acompletion("pool", messages)  # or "pool/...": the part after the "/" is ignored
 
-    A call goes to the deployment with the fewest calls under way relative to its weight; a retry or a hedge goes to another
+    A call goes to the deployment with the fewest calls in flight relative to its weight; a retry or a hedge goes to another
     one. A deployment that failed several times in a row, or refused a call (429, 503), is not called until its cool-down is
     over; then one call probes it. `Retry-After` sets the length of the cool-down; otherwise it is `cool_down`, doubled with
     each probe that fails. If none is up, the one whose cool-down ends first is called.

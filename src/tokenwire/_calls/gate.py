@@ -150,10 +150,10 @@ class Place:
 
 
 class Gate:
-    """Limits the calls of all clients that are given it: how many are under way, and requests and tokens per minute.
+    """Limits the calls of all clients that are given it: how many run at the same time, and requests and tokens per minute.
 
     Args:
-        max_concurrency: the most attempts under way at once, a stream until it ends; None for no limit.
+        max_concurrency: the most attempts at the same time, a stream until it ends; None for no limit.
         rpm: requests in any 60 seconds, retries included. They are spread evenly, at most a second's worth at once.
         tpm: tokens in any 60 seconds. A call's tokens are estimated before it is sent, from its text and its `max_tokens`,
             and corrected by the usage in its answer, if there is one.
@@ -202,7 +202,7 @@ class Gate:
 
     @property
     def max_concurrency(self) -> int | None:
-        """The most attempts that may ever be under way; None for no limit."""
+        """The most attempts that may ever run at the same time; None for no limit."""
         return None if self._most == float("inf") else int(self._most)
 
     def tokens_of(self, request: Request) -> float:

@@ -168,7 +168,7 @@ def hedges_of(via: object) -> Hedges:
 
 
 class Second(Generic[T]):
-    """A second attempt, concurrent with one that is under way.
+    """A second attempt, concurrent with one that is running.
 
     Args:
         attempts: its own.
@@ -180,7 +180,7 @@ class Second(Generic[T]):
         error: why it failed.
         won: whether it succeeded first, and so has become the call's attempt.
         is_late: whether the first attempt succeeded before.
-        is_alone: whether the first attempt failed while this one was under way.
+        is_alone: whether the first attempt failed while this one was running.
     """
 
     def __init__(self, attempts: Attempts, delay: float, allowed: Callable[[], bool], take_back: Callable[[], object]) -> None:
@@ -244,7 +244,7 @@ async def race(
     """The result of the faster of two attempts.
 
     Args:
-        attempts: the call's, one of which is under way.
+        attempts: the call's, one of which is running.
         first: continues that one.
         attempt: makes the second one.
         leave: releases what the second one holds.

@@ -103,7 +103,7 @@ class HedgedCall(StreamCall):
         return chunks
 
     async def _under_way(self) -> None:
-        """Begin an attempt, unless one is under way. The time that the caller took since its head arrived does not count."""
+        """Begin an attempt, unless one is running. The time that the caller took since its head arrived does not count."""
         if self.state is OPENING:
             await self._begin_attempt()
             target = self._attempts.target
@@ -114,7 +114,7 @@ class HedgedCall(StreamCall):
             self._handed_over_at = None
 
     async def _first(self, *, to_content: bool, beside: Attempts | None = None) -> list[Any]:
-        """The chunks of the attempt under way. If its hedge has begun, the response's head alone is not enough."""
+        """The chunks of the running attempt. If its hedge has begun, the response's head alone is not enough."""
         if self.state is OPENING:
             await self._send()
         return await self._first_content() if to_content or (beside is not None and beside.is_under_way) else []

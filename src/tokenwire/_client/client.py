@@ -412,18 +412,18 @@ class AsyncClient:
         return backend.keywords(stream=stream) if isinstance(backend, Bridge) else None
 
     def dialects(self, model: str, *, text: bool = False, custom_llm_provider: str | None = None) -> frozenset[str]:
-        """The APIs in which those are asked who may answer for a model: "chat", "text", "messages" or "responses"; "" for a handler.
+        """The APIs by which a model is called: "chat", "text", "messages" or "responses" for an endpoint, "" for a handler.
 
-        For programs that answer others with what endpoints send, as a server does. Several share the calls of some models; who
-        stands in as one of `fallbacks` is not among them.
+        For programs that pass endpoints' answers on, such as a server. There are several if the model is `Deployments` of
+        different kinds. Those of `fallbacks` are not included.
 
         Args:
             model: as for `acompletion`.
-            text: whether a text completion is asked for.
+            text: whether the call is a text completion.
             custom_llm_provider: as for `acompletion`.
 
         Raises:
-            UnknownProviderError: no provider is known for this model.
+            UnknownProviderError: the model's provider is unknown.
         """
         kind: Kind = "text" if text else "chat"
         bare, _, backend = route(model, custom_llm_provider, kind, self._handlers, module_settings())
@@ -503,8 +503,8 @@ class AsyncClient:
             inputs: an iterable or async iterable of prompts, message lists, or dicts with "messages" or "prompt" and other
                 keywords, which take precedence over those given here. An input is only read when its call can begin. An
                 iterable must not block; an async generator is closed at the end.
-            concurrency: calls under way at once, a stream until it ends; by default the `max_concurrency` of the client's
-                gate, else 64. It limits memory: at most twice as many results are under way or waiting to be taken.
+            concurrency: the most calls at the same time, a stream until it ends; by default the `max_concurrency` of the client's
+                gate, else 64. It limits memory: at most twice as many calls are running or have results that were not taken.
             ordered: whether to return results in the inputs' order; otherwise in the order in which they arrive.
             stream: whether results have open streams, to be read or closed before others can begin. Leaving the block closes
                 them.
@@ -513,7 +513,7 @@ class AsyncClient:
 
         Returns:
             A `Result` for each input, with `index`, `input`, `response` or `error`, `attempts` and `timings`. Leaving the
-            block cancels the calls that are under way.
+            block cancels the calls in flight.
 
         Raises:
             BadRequestError, UnknownProviderError, AuthenticationError: an argument is wrong; nothing was sent. A mistake in a
@@ -535,7 +535,7 @@ class AsyncClient:
         Args:
             model: as for `acompletion`.
             messages: a list of message lists.
-            max_workers: calls under way at once.
+            max_workers: the most calls at the same time.
             **params: as for `acompletion`, for every call.
 
         Returns:

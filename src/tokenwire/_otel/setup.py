@@ -1,7 +1,7 @@
 """Detects whether the application has set OpenTelemetry up, and holds what calls need of it.
 
 `opentelemetry-api` alone does nothing: an application sets providers, such as those of `opentelemetry-sdk`. Until then the
-API has placeholders of its own, and calls record nothing.
+API has its own placeholders, and calls record nothing.
 """
 
 from typing import Final

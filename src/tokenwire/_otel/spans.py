@@ -4,7 +4,7 @@ It is the span `gen_ai.client.inference` (or `.embeddings`). It has events for w
 or was cancelled, and the last one if there were several (`tokenwire.attempt`), each retry (`tokenwire.retry`), the switch to
 another target (`tokenwire.fallback`) and the beginning of a hedge (`tokenwire.hedge`).
 
-The span is the current one while attempts are under way, but never while the caller has the stream: so no context is
+The span is the current one while attempts are running, but never while the caller has the stream: so no context is
 attached across a yield. Chunks cost nothing. An error's message is not recorded, as a server's may quote the prompt.
 """
 
@@ -65,7 +65,7 @@ class CallSpan:
     """One call's span and metrics; a `Watcher`. Makes no span if an outer instrumentation has one for the call.
 
     Attributes:
-        context: the current context while attempts are under way.
+        context: the current context while attempts are running.
         gated: seconds that the call waited for a gate.
         chunks: the number of a stream's chunks.
         waits: seconds that its requests waited for a connection.

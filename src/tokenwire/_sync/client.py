@@ -266,7 +266,7 @@ class Client:
     ) -> MapResults[Any]:
         """Make many calls, with a limited concurrency, from sync code: `amap` with the same arguments, results and errors.
 
-        `for result in client.map(...)`, preferably in `with client.map(...) as results`, which cancels calls under way
+        `for result in client.map(...)`, preferably in `with client.map(...) as results`, which cancels calls in flight
         however the block ends. The inputs are read in the thread that iterates, and may block it.
         """
         keywords = {"concurrency": concurrency, "ordered": ordered, "stream": stream, "on_error": on_error, **params}

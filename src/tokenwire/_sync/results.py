@@ -27,7 +27,7 @@ LEFT = "these results were left: call map again"
 class MapResults(Generic[R]):
     """The results of many calls, for sync code: `for result in client.map(...)`.
 
-    Use it in `with`, which cancels the calls under way however the block ends; `close()` does the same, and so does
+    Use it in `with`, which cancels the calls in flight however the block ends; `close()` does the same, and so does
     dropping it. Iterating raises the same errors as iterating `amap`'s.
     """
 
@@ -124,7 +124,7 @@ class MapResults(Generic[R]):
             self._pump.cancel()
 
     def close(self) -> None:
-        """Cancel the calls that are under way, and wait for that. Safe to call twice, from any thread."""
+        """Cancel the calls in flight, and wait for that. Safe to call twice, from any thread."""
         self._closed = True
         self._pump.cancel()
         if self._portal.is_in_this_process() and not self._portal.is_own_thread():

@@ -1,6 +1,6 @@
 """Monitors this process while it measures: its CPU, and its event loop's lag.
 
-A busy event loop reads what has arrived with a delay, which is part of every figure. The delay is measured by a timer: how
+A busy event loop reads what has arrived with a delay, which is part of every measured time. The delay is measured by a timer: how
 much later than scheduled it fired.
 """
 
@@ -56,8 +56,8 @@ def warning(*, share: float, late: float) -> str | None:
         return None
     lag = f"its event loop's lag was {late * 1000:.0f} ms at the 99th percentile"
     if share < BUSY_SHARE:
-        return f"other work on this machine delayed the client: {lag}, though it used {share:.0%} of a core. The figures include that"
+        return f"other work on this machine delayed the client: {lag}, though it used {share:.0%} of a core. The results include that"
     return (
-        f"the client is the limit: it used {share:.0%} of a core, and {lag}. The figures include that: use less load, or several"
+        f"the client is the limit: it used {share:.0%} of a core, and {lag}. The results include that: use less load, or several"
         " processes"
     )

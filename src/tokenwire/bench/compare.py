@@ -5,7 +5,7 @@ from typing import NamedTuple
 from .saved import Fields
 from .summary import PERCENTILES
 
-# The figures to compare, in order: field, title, unit, and whether more is better.
+# The values to compare, in order: field, title, unit, and whether more is better.
 ROWS = (
     ("completed", "ok", "", True),
     ("failed", "failed or truncated", "", False),
@@ -29,7 +29,7 @@ ROWS = (
 
 
 class Row(NamedTuple):
-    """One figure of both results.
+    """One value in both results.
 
     Attributes:
         title: its name.
@@ -53,7 +53,7 @@ class Comparison(NamedTuple):
     Attributes:
         load: the first one's load.
         other_load: the second one's load.
-        rows: the figures that both have.
+        rows: the values that both have.
     """
 
     load: str

@@ -31,7 +31,7 @@ class Load(msgspec.Struct, frozen=True, kw_only=True):
         rate: requests per second; None to send the next one as soon as one has ended.
         arrivals: at equal intervals, or by a Poisson process.
         requests: how many; None for as many as fit into `duration`.
-        duration: seconds after which no request begins; those under way are completed. None for no limit.
+        duration: seconds after which no request begins; those in flight are completed. None for no limit.
         seed: of the Poisson process.
     """
 
@@ -89,7 +89,7 @@ class Run:
         return self._arrived + sum(len(record.arrivals) for record in self.under_way.values())
 
     def stop(self) -> None:
-        """End it now; requests under way are cancelled, and counted as that."""
+        """End it now; requests in flight are cancelled, and counted as cancelled."""
         self.stopped = True
         if self._scope is not None:
             self._scope.cancel()

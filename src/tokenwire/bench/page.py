@@ -1,4 +1,4 @@
-"""A self-contained HTML page with a result's figures and plots, drawn by matplotlib (the extra `bench`)."""
+"""A self-contained HTML page with a result's tables and plots, drawn by matplotlib (the extra `bench`)."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -144,7 +144,7 @@ def _share(axes: "Axes", seconds: list[float], label: str, colour: str) -> None:
 
 
 def _over_time(results: Results, pace: "Axes", under_way: "Axes") -> None:
-    """Chunks per second, and requests under way; the runs of a sweep one after the other."""
+    """Chunks per second, and requests in flight; the runs of a sweep one after the other."""
     since = results[0][0].started
     for number, (run, summary) in enumerate(results):
         begin, colour = run.started - since, COLOURS[number % len(COLOURS)]
@@ -155,11 +155,11 @@ def _over_time(results: Results, pace: "Axes", under_way: "Axes") -> None:
         times, most = _under_way(run, since)
         under_way.step(times, most, where="post", color=colour)
     pace.set(title="Chunks with content in each second", xlabel="seconds", ylim=(0, None))
-    under_way.set(title="Requests under way", xlabel="seconds", ylim=(0, None))
+    under_way.set(title="Requests in flight", xlabel="seconds", ylim=(0, None))
 
 
 def _under_way(run: Run, since: float) -> tuple[list[float], list[int]]:
-    """The number of requests under way over time, at most `MOST_POINTS` points."""
+    """The number of requests in flight over time, at most `MOST_POINTS` points."""
     changes = sorted(change for each in run.records for change in ((each.sent, 1), (each.ended or each.sent, -1)))
     times, counts, now = [run.started - since], [0], 0
     every = len(changes) // (4 * MOST_POINTS) + 1

@@ -189,7 +189,7 @@ def chunks_in_seconds(records: Iterable[Record], since: float) -> list[int]:
 
 
 def most_at_once(records: Iterable[Record]) -> int:
-    """The most requests that were under way at any time."""
+    """The most requests in flight at any time."""
     changes = sorted(change for each in records for change in ((each.sent, 1), (each.ended or each.sent, -1)))
     now = most = 0
     for _, change in changes:

@@ -1,7 +1,7 @@
 """Many calls to one model: `AsyncClient.amap` and `Client.map`.
 
-How it works. As many tasks as calls may be under way each make one call after the other; a task takes its next input itself,
-and ends if there is none or no room. Room is limited: there are never more than twice the concurrency of calls that have
+How it works. As many tasks as calls may run at the same time each make one call after the other; a task takes its next input
+itself, and ends if there is none or no room. Room is limited: there are never more than twice the concurrency of calls that have
 begun and whose results have not been taken, in whatever order the results arrive. Taking a result makes room, and so begins
 another call. No input is read before there is room for it.
 
@@ -28,7 +28,7 @@ from ..types.attempts import Result, Timings
 
 R = TypeVar("R", covariant=True)
 
-CONCURRENCY = 64  # calls under way, by default
+CONCURRENCY = 64  # calls at the same time, by default
 CLOSE_SECONDS = 5.0  # for the clean-up of an input that is closed early
 
 Inputs = Iterable[Any] | AsyncIterable[Any]
@@ -43,7 +43,7 @@ class _State(Enum):
 class Results(Generic[R]):
     """The results of many calls: `async with client.amap(...) as results: async for result in results`.
 
-    Leaving the block ends everything: calls under way are cancelled, streams that are still open are closed. One task at a
+    Leaving the block ends everything: calls in flight are cancelled, open streams are closed. One task at a
     time may iterate. Iterating raises the errors listed here, and those of reading the inputs, after the results of all
     inputs read before.
 
@@ -52,7 +52,7 @@ class Results(Generic[R]):
         raises: whether a call's error is raised.
 
     Raises:
-        APIError: a call's, with `on_error="raise"`; the calls under way continue, and so can the iteration.
+        APIError: a call's, with `on_error="raise"`; the calls in flight continue, and so can the iteration.
         RuntimeError: not inside of the `async with` block.
     """
 
@@ -109,7 +109,7 @@ class Results(Generic[R]):
 
     @property
     def in_flight(self) -> int:
-        """The calls that are under way."""
+        """The calls in flight."""
         return self._working
 
     def __aiter__(self) -> "Results[R]":
@@ -134,7 +134,7 @@ class Results(Generic[R]):
         return result
 
     def __repr__(self) -> str:
-        return f"<Results {self._state.value}: {self._taken} taken, {self._begun - self._taken} under way>"
+        return f"<Results {self._state.value}: {self._taken} taken, {self._begun - self._taken} in flight>"
 
     def alongside(self, function: Callable[..., Coroutine[Any, Any, object]], *args: object) -> None:
         """Run a function concurrently with the calls, until the block is left."""
@@ -142,7 +142,7 @@ class Results(Generic[R]):
         self._group.start_soon(function, *args)
 
     async def wait_until_over(self) -> None:
-        """Wait until nothing is under way, streams included."""
+        """Wait until no call is running, and no stream is open."""
         while self._working or self._reading:
             await self._wait()
 
@@ -274,7 +274,7 @@ class Results(Generic[R]):
         self._wake()
 
     def _fail(self, error: Exception) -> None:
-        """Read no more inputs; calls under way continue."""
+        """Read no more inputs; calls in flight continue."""
         self._inputs = None
         self._failure = self._failure or error
 
@@ -326,7 +326,7 @@ def _parts(index: int, item: object) -> tuple[Any, dict[str, Any]]:
 
 
 def checked_concurrency(value: object) -> int:
-    """Check the number of calls that may be under way at once."""
+    """Check the number of calls that may run at the same time."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise wrong("concurrency", "a whole number, 1 or more", value)
     return value

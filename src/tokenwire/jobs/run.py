@@ -2,7 +2,7 @@
 
 How it works. The input's lines are read, checked and called by `map`: no more are read than calls may begin. Each result is
 appended to the output at once; a task syncs the file regularly. The next run with the same arguments reads the output first,
-and skips the lines that have a result there: a killed run only loses the calls under way.
+and skips the lines that have a result there: a killed run only loses the calls in flight.
 """
 
 import time
@@ -41,7 +41,7 @@ class Progress(msgspec.Struct, kw_only=True):
         failed: errors in the output, including those of earlier runs.
         truncated: answers in the output cut short by a limit (finish reason "length"), including those of earlier runs.
         first_failure: this run's first failed line, and its error; None if none failed.
-        in_flight: calls under way.
+        in_flight: calls that are running.
         tokens: the tokens used in this run, as far as the servers sent usage.
         lines: the number of lines of the input; None until they are counted.
         seconds: since the run began.
@@ -115,7 +115,7 @@ class Batch:
         return self._draining
 
     def drain(self) -> None:
-        """Read no more lines; the run ends after the calls that are under way."""
+        """Read no more lines; the run ends after the calls in flight."""
         self._draining = True
 
     async def run(self) -> Progress:
@@ -270,7 +270,7 @@ class Batch:
             try:
                 for output in outputs:
                     await anyio.to_thread.run_sync(output.sync)
-            except OSError as error:  # raised once the calls under way have ended
+            except OSError as error:  # raised once the calls in flight have ended
                 self._failure = error
                 self.drain()
                 return
@@ -301,7 +301,7 @@ class BatchOptions(TypedDict, total=False):
         model: the model for every line, with its provider; None if each line has its own.
         errors: a separate file for failed lines.
         client: an `AsyncClient` with gate and defaults; by default, a new one.
-        concurrency: calls under way at once, by default 64.
+        concurrency: the most calls at the same time, by default 64.
         retry_failed: try failed lines again.
         number_ids: number lines with a missing or repeated custom_id, instead of refusing them.
         sync_seconds: seconds between two syncs of the output, by default 1; 0 to sync after each line.
@@ -338,7 +338,7 @@ async def abatch(input: str, output: str, **options: "Unpack[BatchOptions]") -> 
         OSError: the output can't be written.
 
     After a cancellation, or a kill at any moment, the next run continues: no line is lost, doubled or incomplete; the calls
-    that were under way are made again.
+    that were in flight are made again.
     """
     return await Batch(input, output, **options).run()
 

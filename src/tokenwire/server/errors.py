@@ -5,8 +5,9 @@ A message that was meant for the caller is sent: those of this server's refusals
 exception that has an HTTP status. Any other error (a bug in a handler, a wrong setting of this server, an endpoint that can't
 be reached) is logged in full, and the client gets a general message.
 
-Whoever chose a status keeps it. Where an endpoint chose none, this server is a gateway (RFC 9110, 15.6): 502 where it can't be
-reached, breaks off, or sends what is not an answer; 504 where it, or a handler, takes too long. What is wrong here is a 500.
+A status that an endpoint or a handler set is kept. Without one, this server is a gateway (RFC 9110, 15.6): 502 if the endpoint
+can't be reached, breaks off, or sends something other than an answer; 504 if it, or a handler, takes too long. A fault of this
+server is a 500.
 """
 
 import logging
@@ -112,7 +113,7 @@ def _hidden(error: APIError) -> str | None:
 
 
 def _is_setting(error: APIError) -> bool:
-    """Whether something is wrong that this server was told: a keyword, or an address, which may lead to another."""
+    """Whether the server's own settings are wrong: a keyword, or an address that redirects to another one."""
     has_moved = error.response is not None and 300 <= error.status_code < 400
     return has_moved or (error.fault == "caller" and error.param in SERVERS_OWN)
 

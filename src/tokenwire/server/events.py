@@ -1,7 +1,7 @@
 """A stream's chunks → the bytes of server-sent events.
 
 An endpoint's events are sent as they came. A handler's chunks get what OpenAI's have: one id, creation time and model, the role
-once for each choice, and the usage in a chunk of its own at the end if the client asks for it.
+once for each choice, and the usage in a separate chunk at the end if the client asks for it.
 
 The common chunk, a piece of text, costs one encoding in C. The bytes before and after the text are known from an earlier
 chunk: if they are the same, the chunk has only its text, and its fields need no check.

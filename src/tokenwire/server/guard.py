@@ -8,8 +8,8 @@ but a handler would have run for them. So a request from a page, which has its `
   be of the page's own domain, which now resolves to this machine (DNS rebinding), so that the page seems to be this server's;
 - a body must be declared as JSON, which a browser does not send to another origin without asking first.
 
-Other clients send no `Origin`, and are not checked. An app that is mounted elsewhere has rules of its own, so `create_app` does
-not check anything of this.
+Other clients send no `Origin`, and are not checked. An app that is mounted elsewhere has its own rules, so `create_app`
+checks none of this.
 """
 
 import logging

@@ -18,7 +18,7 @@ SERVERS_OWN = _keywords.OURS - {"stream"} | {"additional_drop_params", "extra_bo
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some clients on Windows begin with it; it may be ignored (RFC 8259, 8.1)
 _METHODS_OWN = frozenset({"self", "kind", "content"})  # parameters of the methods that are called
 
-# The limits of a request to a handler. They are described, but not checked here: endpoints have limits of their own.
+# The limits of a request to a handler. They are described, but not checked here: endpoints have their own limits.
 MOST_CHOICES, MOST_PROMPTS = 128, 2048
 
 Count: TypeAlias = Annotated[int, Meta(ge=1)]

@@ -42,7 +42,7 @@ class Slots:
             self.taken += 1
             return None
         if len(self._queue) >= self._most_waiting:
-            raise too_many("too many requests are under way; try again in a moment")
+            raise too_many("too many requests at the same time; try again in a moment")
         waiter = Waiter()
         self._queue[waiter] = None
         return waiter

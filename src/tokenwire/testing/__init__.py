@@ -1,4 +1,4 @@
-"""Tools for tests, users' and our own: an endpoint on a real socket that answers, and misbehaves, by a script.
+"""Tools for tests, users' and our own: an endpoint on a real socket whose script decides its answers and their faults.
 
     with Endpoint([Reply(status=429, headers={"retry-after": "0"}), Reply(text="Hello")]) as endpoint:
         reply = completion("openai/m", messages, api_base=endpoint.url, api_key="none")

@@ -30,7 +30,7 @@ else:
 
 PATIENCE = 30.0  # real seconds within which a loop must become idle, also on a busy machine
 ROUNDING = 1e-9  # seconds: 19.999 + 0.001 may be slightly less than 20, but a timer for 20 must fire
-QUIET_TURNS = 3  # so many consecutive iterations of a loop without work, each of which polls the sockets, mean that it is idle
+IDLE_TURNS = 3  # so many consecutive iterations of a loop without work, each of which polls the sockets, mean that it is idle
 
 _Loop: TypeAlias = asyncio.AbstractEventLoop
 _Callback: TypeAlias = Callable[..., object]
@@ -173,13 +173,13 @@ class FakeClock(Clock):
                     loop.call_soon_threadsafe(self._check, loop, rested, -1, 0)
                     _wait(rested, loop.is_running)
 
-    def _check(self, loop: asyncio.AbstractEventLoop, rested: threading.Event, calls: int, quiet: int) -> None:
+    def _check(self, loop: asyncio.AbstractEventLoop, rested: threading.Event, calls: int, idle: int) -> None:
         """Check a loop in each iteration, until it is idle or the wait has ended."""
-        quiet = quiet + 1 if self._calls.get(loop) == calls else 0  # not counted if the clock was closed meanwhile
-        if quiet == QUIET_TURNS:
+        idle = idle + 1 if self._calls.get(loop) == calls else 0  # not counted if the clock was closed meanwhile
+        if idle == IDLE_TURNS:
             rested.set()
         elif not rested.is_set():
-            loop.call_soon_threadsafe(self._check, loop, rested, self._calls.get(loop, 0), quiet)
+            loop.call_soon_threadsafe(self._check, loop, rested, self._calls.get(loop, 0), idle)
 
 
 class _Timer(asyncio.TimerHandle):

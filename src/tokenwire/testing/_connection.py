@@ -18,7 +18,7 @@ import anyio.abc
 from ._http import HTTPRequest, Rendering, RequestError, RequestReader, render
 from ._script import Received, Reply, Visit
 from ._socket import SocketStream
-from ._tls import say_goodbye, secured
+from ._tls import secured, send_close_notify
 
 MAX_AHEAD_BYTES = 16 * 1024 * 1024
 
@@ -104,7 +104,7 @@ class ServedConnection:
             elif exchange.reply.cut == "rst":
                 self._socket.reset()
             elif exchange.reply.is_complete and not exchange.rendering.keep_alive:
-                await say_goodbye(self._stream)
+                await send_close_notify(self._stream)
             return written and exchange.rendering.keep_alive
         finally:
             self._host.end(exchange.received)

@@ -8,7 +8,7 @@ import anyio
 import anyio.abc
 from anyio.streams.tls import TLSStream
 
-GOODBYE_SECONDS = 0.2  # to wait for the client's close_notify
+CLOSE_SECONDS = 0.2  # to wait for the client's close_notify
 NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -43,10 +43,10 @@ async def secured(stream: anyio.abc.ByteStream, context: ssl.SSLContext) -> TLSS
     return await TLSStream.wrap(stream, server_side=True, ssl_context=context, standard_compatible=False)
 
 
-async def say_goodbye(stream: anyio.abc.ByteStream) -> None:
+async def send_close_notify(stream: anyio.abc.ByteStream) -> None:
     """Send close_notify if there is TLS: without it, the end of the connection would be a truncation."""
     if isinstance(stream, TLSStream):
-        with anyio.move_on_after(GOODBYE_SECONDS):
+        with anyio.move_on_after(CLOSE_SECONDS):
             try:
                 await stream.unwrap()
             except (anyio.EndOfStream, anyio.BrokenResourceError, ssl.SSLError):

@@ -16,8 +16,8 @@ from ._file import ScriptError, replies_from
 from ._script import Received, Reply, Visit
 
 DESCRIPTION = """\
-Serve an OpenAI-compatible endpoint on this machine that answers, and misbehaves, by a script. It prints what its clients
-do, until Ctrl-C. Without a SCRIPT every request is answered with "Hello from tokenwire!".
+Serve an OpenAI-compatible endpoint on this machine, for tests. A script decides its answers and their faults. It prints
+what its clients do, until Ctrl-C. Without a SCRIPT every request is answered with "Hello from tokenwire!".
 """
 
 EPILOG = """\
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        argv: its arguments; the process's own when None.
+        argv: its arguments; by default the process's own.
 
     Returns:
         The exit status: 0 after an interrupt, 2 if the script is not valid.

@@ -344,7 +344,7 @@ def in_own_terms(value: object) -> Any:
 
 
 def _position(value: Any) -> int | None:
-    """An index that Python code gave, as an int: also one given as text, which LiteLLM's classes take; None if it is no number."""
+    """An index from Python code as an int. It may be text, as in LiteLLM's classes; None if it is not a number."""
     try:
         return int(value)
     except (TypeError, ValueError, OverflowError):

@@ -15,7 +15,7 @@ Outcome: TypeAlias = Literal["complete", "truncated", "error", "cancelled"]
 
 
 class RequestInfo(msgspec.Struct, frozen=True, gc=False):
-    """Where an attempt went: for developers and logs, for it may name machines that no user should know of.
+    """Where an attempt was sent: for developers and logs, as it may name internal machines.
 
     Attributes:
         method: such as "POST".
@@ -177,9 +177,9 @@ class GateStats(msgspec.Struct, frozen=True, kw_only=True):
     """The state of a gate.
 
     Attributes:
-        in_flight: attempts under way.
+        in_flight: attempts that are running, those with an open stream included.
         waiting: attempts that wait for a place.
-        limit: how many may be under way now; infinite without a limit.
+        limit: how many may run now; infinite without a limit.
         paused: by model and address, seconds until a paused one is called again.
     """
 
@@ -194,8 +194,8 @@ class DeploymentStats(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: its name, by default its model.
-        state: "up"; "cooling", after failures; "due", when a call may probe it; "probed", while that call is under way.
-        in_flight: attempts under way.
+        state: "up"; "cooling", after failures; "due", when a call may probe it; "probed", while that call is running.
+        in_flight: attempts that are running, those with an open stream included.
         cooling: seconds until its cool-down ends.
     """
 

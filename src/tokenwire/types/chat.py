@@ -216,7 +216,7 @@ class Message(OpenRecord, HasReasoning, HasParsed):
         if wanted is None:
             return None
         text = self.content
-        if text is not wanted.text:  # not a function of its own: decoding a short answer costs less than a function call
+        if text is not wanted.text:  # not in a separate function: decoding a short answer costs less than a function call
             try:
                 wanted.made = wanted.fast(text)
             except Exception:  # noqa: BLE001  (`parsed` decides what the error means)

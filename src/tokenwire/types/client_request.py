@@ -11,7 +11,7 @@ class ClientRequest(msgspec.Struct, frozen=True):
     It is never sent to another server.
 
     Attributes:
-        request_id: sent to the client as `x-request-id`, unless the answer is an endpoint's with an id of its own.
+        request_id: sent to the client as `x-request-id`, unless the answer is an endpoint's, and has an id.
         method: such as "POST".
         url: such as "http://localhost:8000/v1/chat/completions".
         headers: names in lower case; without those that hold keys or cookies.

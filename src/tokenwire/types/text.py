@@ -45,7 +45,7 @@ class TextCompletionResponse(Response, HasProviderFields):
         id: the completion's.
         object: "text_completion".
         created: when it was made, in seconds since 1970.
-        model: what the server calls the model that answered.
+        model: the server's name of the model that answered.
         choices: one for each of `n`, of each prompt.
         usage: the tokens used; None if the server did not send them.
         system_fingerprint: OpenAI's identifier of the configuration that answered.
