@@ -12,8 +12,12 @@ _INSTEAD = (
         "BudgetManager completion_cost cost_per_token get_model_cost_map model_cost register_model",
     ),
     (
-        "the server counts tokens, in response.usage; before a call, count with the model's own tokenizer",
-        "acount_tokens count_tokens create_pretrained_tokenizer create_tokenizer decode encode token_counter",
+        "the server counts tokens, in response.usage; before a call, AsyncClient().acount_tokens() asks a model that can count",
+        "acount_tokens count_tokens token_counter",
+    ),
+    (
+        "encode and decode with the model's own tokenizer",
+        "create_pretrained_tokenizer create_tokenizer decode encode",
     ),
     (
         "shorten the messages before the call, with the model's own tokenizer; or pass context_window_fallback_dict",
@@ -34,7 +38,7 @@ _INSTEAD = (
         "anthropic_messages aresponses aresponses_with_retries compact_responses responses responses_with_retries",
     ),
     ("cache the answers in your own code", "Cache disable_cache enable_cache update_cache"),
-    ("log the call in your own code, or read the logger tokenwire", "print_verbose turn_on_debug turn_on_json"),
+    ("read the logger named tokenwire, or pass a callback", "print_verbose turn_on_debug turn_on_json"),
     ("tokenwire batch and tokenwire.jobs.batch run files in OpenAI's batch format", "acreate_batch create_batch"),
     (
         "tokenwire does not call this API: send the request with httpx",
