@@ -110,8 +110,10 @@ def test_requests_of_clients() -> None:
 
 
 CALLED = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+FUNCTION_CALL = {"name": "f", "arguments": "{}"}
 SEGMENT = {
     "content": "B",
+    "refusal": "No.",
     "thinking_blocks": [THINKING],
     "tool_calls": CALLED,
     "content_blocks": [{"type": "text", "text": "B"}],
@@ -130,11 +132,17 @@ CHAT = {
         {
             "role": "assistant",
             "content": "B",
+            "refusal": "No.",
             "thinking_blocks": [THINKING],
             "tool_calls": CALLED,
             "provider_specific_fields": {"segments": [SEGMENT]},
         },
         {"role": "assistant", "content": [{"type": "text", "text": "B", "cache_control": {}}]},
+        {
+            "role": "assistant",
+            "function_call": FUNCTION_CALL,
+            "provider_specific_fields": {"segments": [{"function_call": FUNCTION_CALL}]},
+        },
         {"role": "tool", "tool_call_id": "c", "content": [{"type": "text", "text": "C"}]},
     ],
     "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],

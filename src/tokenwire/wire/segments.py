@@ -36,7 +36,7 @@ _decode = msgspec.json.Decoder().decode
 def message_of(segments: list[Fields]) -> Fields:
     """The fields of the assistant's message that consists of these segments, which it keeps if it needs them."""
     fields = _joined(segments)
-    segments = [segment for segment in segments if segment != _EMPTY]
+    segments = [segment for segment in segments if segment and segment != _EMPTY]
     if not _is_usual(segments):
         fields["provider_specific_fields"] = {SEGMENTS: segments}
     return fields
@@ -113,6 +113,7 @@ def _is_segment(value: object) -> bool:
     """Whether a value in a message, which may come from anywhere, has a segment's structure."""
     return (
         isinstance(value, dict)
+        and "function_call" not in value
         and all(isinstance(value.get(name, ""), str | list if name == "content" else str) for name in _STRINGS)
         and all(_is_list_of_objects(value.get(name, [])) for name in _LISTS)
     )

@@ -269,7 +269,9 @@ def _check_assistant(where: str, message: Fields) -> None:
         function = call.get("function") or call.get("custom")
         if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
             raise refused("messages", f"{where}.tool_calls[{index}].function must have a name")
-    called, content = message.get("function_call"), message.get("content")
+    called, content, refusal = (message.get(name) for name in ("function_call", "content", "refusal"))
+    if refusal is not None and not isinstance(refusal, str):
+        raise refused("messages", f"{where}.refusal must be a text")
     if called is not None and not isinstance(called, Mapping):
         raise refused("messages", f"{where}.function_call must be an object")
     if content is not None and not isinstance(content, str | list):
