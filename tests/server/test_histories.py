@@ -1,12 +1,14 @@
 """Conversations through every pair of dialects: what an endpoint is sent of a client's history, and what comes back of its own."""
 
 import json
+from base64 import urlsafe_b64encode
 from typing import Any, TypeAlias
 
 import pytest
 
 from tokenwire.server import create_app
 from tokenwire.testing import Endpoint, Reply, chunks, completion
+from tokenwire.wire.messages.blocks import UNSIGNED
 
 from ..conftest import one_loop
 from ..wire import messages as anthropic, responses as openai
@@ -321,7 +323,7 @@ async def test_reasoning_that_is_not_encrypted_is_only_shown_to_a_client_of_mess
         turns = [hi, {"role": "assistant", "content": content}, hi]
         await exchange(ask, app, "/v1/messages", {"max_tokens": 9, "messages": turns}, stream=False)
         sent = endpoint.requests[1].json()["input"]
-    assert content[0] == {"type": "thinking", "thinking": "First\n\nSecond", "signature": ""}
+    assert content[0] == {"type": "thinking", "thinking": "First\n\nSecond", "signature": UNSIGNED}
     assert [item["type"] for item in sent] == ["message"] * 3
 
 
@@ -339,3 +341,98 @@ async def test_a_model_of_another_api_is_not_sent_encrypted_reasoning(ask: Any, 
         _, said, _ = endpoint.requests[0].json()["messages"]
     assert said.keys() == {"role", "content", "tool_calls"}
     assert "reasoning_items" in caplog.text
+
+
+REASONS = completion("Hi")
+REASONS["choices"][0]["message"]["reasoning_content"] = "Hm."
+# Models of other APIs, by what they answer; and what a client of Messages, or of Responses, then goes on with.
+SWITCHES: list[Any] = [
+    ("/v1/messages", "openai/responses/x", openai.response(OUTPUT), "anthropic/x"),
+    ("/v1/messages", "openai/x", REASONS, "anthropic/x"),
+    ("/v1/responses", "anthropic/x", anthropic.message(CONTENT, "tool_use"), "openai/responses/x"),
+    ("/v1/responses", "openai/x", REASONS, "openai/responses/x"),
+]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("path, first, said, then", SWITCHES, ids=lambda value: value if isinstance(value, str) else "")
+async def test_an_endpoint_is_not_sent_the_reasoning_of_another_api(
+    path: str, first: str, said: Any, then: str, stream: bool, ask: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It would refuse what it has not signed; all else is passed on as the client sends it."""
+    caplog.set_level("INFO", "tokenwire.server")
+    hi: dict[str, Any] = {"role": "user", "content": "Hi"}
+    is_messages = path == "/v1/messages"
+    asked: dict[str, Any] = {"max_tokens": 9} if is_messages else {"include": ["reasoning.encrypted_content"]}
+    name = "messages" if is_messages else "input"
+    with Endpoint(Reply(json=said)) as endpoint:
+        answer = await exchange(ask, gateway(endpoint, first), path, {**asked, name: [hi]}, stream=stream)
+    own: list[Any] = [anthropic.THINKING, {**anthropic.THINKING, "signature": ""}, anthropic.TEXT] if is_messages else OUTPUT
+    history = [{"role": "assistant", "content": turn} for turn in (answer, answer[:1], own)] if is_messages else [*answer, *own]
+    _, _, reply, _ = ENDPOINTS["messages" if is_messages else "responses"]
+    with Endpoint(reply) as endpoint:
+        await exchange(ask, gateway(endpoint, then), path, {**asked, name: [hi, *history, hi]}, stream=False)
+        sent = endpoint.requests[0].json()[name]
+    kept = [one for one in answer if "thinking" not in one["type"] and one["type"] != "reasoning"]
+    assert 0 < len(kept) < len(answer)
+    expected = [{"role": "assistant", "content": turn} for turn in (kept, own)] if is_messages else [*kept, *own]
+    assert sent == [hi, *expected, hi]
+    assert "left out, since" in caplog.text
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses"])
+async def test_unsigned_reasoning_is_the_models_own_again(path: str, ask: Any) -> None:
+    seen: list[Any] = []
+
+    async def handler(messages: Any, **_: Any) -> Any:
+        seen.append(messages)
+        return REASONS
+
+    app, hi = create_app({"m": handler}), {"role": "user", "content": "Hi"}
+    is_messages = path == "/v1/messages"
+    asked: dict[str, Any] = {"max_tokens": 9} if is_messages else {"include": ["reasoning.encrypted_content"]}
+    name = "messages" if is_messages else "input"
+    answer = await exchange(ask, app, path, {**asked, name: [hi]}, stream=False)
+    history = [{"role": "assistant", "content": answer}] if is_messages else answer
+    await exchange(ask, app, path, {**asked, name: [hi, *history, hi]}, stream=False)
+    assert seen[1] == [hi, {"role": "assistant", "reasoning_content": "Hm.", "content": "Hi"}, hi]
+
+
+def sealed(text: str) -> str:
+    return f"tokenwire:{urlsafe_b64encode(text.encode()).decode()}"
+
+
+# What may claim to be sealed here. Nothing but reasoning can be brought in so.
+FORGED = {
+    "nothing": "tokenwire:",
+    "no base64": "tokenwire:WyJ",
+    "no ASCII": "tokenwire:\u00e9",
+    "no JSON": sealed("nope"),
+    "nested deeply": sealed(f'["reasoning_items", {"[" * 9999}{"]" * 9999}]'),
+    "no list": sealed('["reasoning_items", 1]'),
+    "no objects": sealed('["reasoning_items", [1, null]]'),
+    "calls": sealed('["tool_calls", [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]]'),
+    "another item": sealed('["reasoning_items", [{"type": "item_reference", "id": "rs_0"}]]'),
+    "another block": sealed('["thinking_blocks", [{"type": "tool_use", "id": "c1", "name": "f", "input": {}}]]'),
+    "items without a type": sealed('["reasoning_items", [{"id": "rs_0"}]]'),
+}
+
+
+@pytest.mark.parametrize("forged", FORGED.values(), ids=FORGED)
+@pytest.mark.parametrize("asks", ["messages", "responses"])
+async def test_what_was_not_sealed_here_is_left_out(asks: str, forged: str, ask: Any) -> None:
+    seen: list[Any] = []
+
+    async def handler(messages: Any, **_: Any) -> str:
+        seen.append(messages)
+        return "Hi"
+
+    hi: dict[str, Any] = {"role": "user", "content": "Hi"}
+    blocks: list[Any] = [{**thought("Hm."), "signature": forged}, {"type": "redacted_thinking", "data": forged}, block("So")]
+    items: list[Any] = [{**reasoned("Hm."), "encrypted_content": forged}, {"role": "assistant", "content": "So"}]
+    if asks == "messages":
+        path, body = "/v1/messages", {"max_tokens": 9, "messages": [hi, {"role": "assistant", "content": blocks}]}
+    else:
+        path, body = "/v1/responses", {"input": [hi, *items]}
+    assert (await ask(create_app({"m": handler}), {"model": "m", **body}, path)).status == 200
+    assert seen == [[hi, {"role": "assistant", "content": "So", "reasoning_content": "Hm."}]]

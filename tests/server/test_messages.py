@@ -11,6 +11,7 @@ import pytest
 from tokenwire import CustomLLM, CustomLLMError, Delta, GenericStreamingChunk, ModelResponseStream, StreamingChoices, Usage
 from tokenwire.server import create_app
 from tokenwire.testing import Endpoint, Reply, chunk, chunks
+from tokenwire.wire.messages.blocks import UNSIGNED
 
 from ..conftest import one_loop
 from ..wire.messages import CALL, TEXT, THINKING, events, message
@@ -118,7 +119,7 @@ CALLED = (
     delta(tool_calls=[{"index": 0, "function": {"arguments": ': "Oslo"}'}}]),
     delta(tool_calls=[{"index": 1, "id": "call_2", "type": "function", "function": {"name": "now", "arguments": "{}"}}]),
 )
-THINKS = {"type": "thinking", "thinking": "Let me see.", "signature": ""}
+THINKS = {"type": "thinking", "thinking": "Let me see.", "signature": UNSIGNED}
 SAYS = {"type": "text", "text": 'Hello, "world" 🌍'}
 CALLS = [
     {"type": "tool_use", "id": "call_1", "name": "weather", "input": {"city": "Oslo"}},

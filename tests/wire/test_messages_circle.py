@@ -18,6 +18,7 @@ from tokenwire.types import (
 from tokenwire.wire.messages import MESSAGES
 from tokenwire.wire.messages.answers import message_fields
 from tokenwire.wire.messages.asked import MessagesRequest, chat_keywords
+from tokenwire.wire.messages.blocks import UNSIGNED
 from tokenwire.wire.messages.encode import EventEncoder
 from tokenwire.wire.sse import SSEDecoder
 
@@ -49,12 +50,12 @@ ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
 LOST: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "annotations": ({"content": "A", "annotations": [{"type": "url_citation"}]}, {"content": "A"}),
     "a refusal is text": ({"content": None, "refusal": "No."}, {"content": "No."}),
-    "unsigned thinking is signed with nothing": (
+    "unsigned thinking is marked": (
         {"content": "A", "reasoning_content": "Hm."},
         {
             "content": "A",
             "reasoning_content": "Hm.",
-            "thinking_blocks": [{"type": "thinking", "thinking": "Hm.", "signature": ""}],
+            "thinking_blocks": [{"type": "thinking", "thinking": "Hm.", "signature": UNSIGNED}],
         },
     ),
 }

@@ -329,7 +329,7 @@ class App:
         call["client_request"] = visit.client_request(fields)
         if ask.dialect and ask.dialect in dialects:
             kept = {name: call[name] for name in keywords if name in call}
-            call["original_request"] = Original(ask.dialect, fields if ask.plain is not None else None, kept)
+            call["original_request"] = Original(ask.dialect, self._own(visit, fields, call["model"], ask), kept)
         if visit.client_id is not None and HANDLER not in dialects:
             call["default_headers"] = {"x-request-id": visit.client_id, **(call.get("default_headers") or {})}
         visit.model = model.name
@@ -409,11 +409,20 @@ class App:
         call, left_out = ask.plain(call, dialects)
         return self._without(visit, call, left_out)
 
+    def _own(self, visit: Visit, fields: dict[str, Any], model: object, ask: ModelCall) -> dict[str, Any] | None:
+        """The request for endpoints of its own dialect; None if they get the same keywords as all others."""
+        if ask.own is None:
+            return None
+        own = ask.own(fields)
+        if own is not fields:
+            _log_left_out(visit, model, ["reasoning of other APIs' models"])
+        return own
+
     def _without(self, visit: Visit, call: dict[str, Any], names: Collection[str]) -> dict[str, Any]:
         """The call without these keywords, which are logged."""
         if not names:
             return call
-        logger.info("%s: left out, since %s does not take it: %s", visit.request_id, call["model"], ", ".join(sorted(names)))
+        _log_left_out(visit, call["model"], names)
         return {name: value for name, value in call.items() if name not in names}
 
     def _calls(self, ask: ModelCall, call: dict[str, Any], *, stream: bool) -> OneCall | Several:
@@ -427,6 +436,10 @@ class App:
             return OneCall(made, call)
         call.pop("original_request", None)  # choices get new indexes, so an endpoint's events can't be passed on
         return Several(made, plan_of(call, ask.content, named), self._slots)
+
+
+def _log_left_out(visit: Visit, model: object, names: Iterable[str]) -> None:
+    logger.info("%s: left out, since %s does not take it: %s", visit.request_id, model, ", ".join(sorted(names)))
 
 
 def _is_ending(error: BaseException) -> bool:

@@ -79,6 +79,8 @@ class ModelCall(Struct, frozen=True):
         keywords: makes the call's keywords, without `model` and `stream`, given the request and its fields as they came. It may
             raise `BadRequestError` for what a call can't express.
         about_events: what the description says about the events.
+        own: makes the request for endpoints of its own dialect, given its fields as they came: without what they would refuse
+            though it does not change an answer. None if such endpoints get the same keywords as all others.
         is_form: whether requests are forms, with files in them.
         plain: makes the keywords for endpoints of other dialects, which may refuse what they do not know, given these keywords
             and the dialects, and the names of those that were left out; None if all endpoints get the same keywords.
@@ -92,6 +94,7 @@ class ModelCall(Struct, frozen=True):
     keywords: Callable[[Any, dict[str, Any]], dict[str, Any]] = as_keywords
     about_events: str = CHUNKS
     plain: Plain | None = None
+    own: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     is_form: bool = False
     dialect: str = ""
 

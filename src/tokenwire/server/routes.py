@@ -11,11 +11,18 @@ import msgspec
 
 from tokenwire import AsyncClient, __version__
 
-from ..wire.messages.asked import CountRequest, MessagesRequest, chat_keywords as message_keywords, plain
+from ..wire.messages.asked import (
+    CountRequest,
+    MessagesRequest,
+    chat_keywords as message_keywords,
+    own as own_message_request,
+    plain,
+)
 from ..wire.responses.request import (
     InputTokensRequest,
     ResponsesRequest,
     chat_keywords as response_keywords,
+    own as own_response_request,
     plain as plain_response_call,
 )
 from .bodies import chat_body, embedding_body, image_body, text_body
@@ -89,6 +96,7 @@ ROUTES = (
             response_keywords,
             RESPONSE_EVENTS,
             plain_response_call,
+            own_response_request,
             dialect="responses",
         ),
         "createResponse",
@@ -105,6 +113,7 @@ ROUTES = (
             response_tokens_body,
             keywords=response_keywords,
             plain=plain_response_call,
+            own=own_response_request,
             dialect="responses",
         ),
         "countResponseTokens",
@@ -123,6 +132,7 @@ ROUTES = (
             message_keywords,
             MESSAGE_EVENTS,
             plain,
+            own_message_request,
             dialect="messages",
         ),
         "createMessage",
@@ -142,6 +152,7 @@ ROUTES = (
             message_tokens_body,
             keywords=message_keywords,
             plain=plain,
+            own=own_message_request,
             dialect="messages",
         ),
         "countMessageTokens",

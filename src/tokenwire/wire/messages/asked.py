@@ -17,11 +17,13 @@ tools of Anthropic's servers; `_REFUSED`        refused by name
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from itertools import chain
 from typing import Annotated, Any, Final, TypeAlias
 
 from msgspec import Meta, Struct
 
 from ...types._source import Fields
+from .blocks import is_sealed_here
 from .described import CHOICE, SYSTEM_BLOCK, TOOL, TURN
 from .turns import chat_messages, no_more_than, wrong_at
 
@@ -140,6 +142,35 @@ def chat_keywords(_: Struct, fields: Fields) -> Fields:
         else:
             keywords[name] = value
     return keywords
+
+
+def own(fields: Fields) -> Fields:
+    """A request for an endpoint of this API: without thinking that was sealed here, which it would refuse.
+
+    A turn of nothing else is left out too, as an empty one would be refused.
+
+    Args:
+        fields: the request's, as they came, of any types.
+
+    Returns:
+        The fields; the same object if there is no such thinking.
+    """
+    turns: Any = fields.get("messages")
+    if not isinstance(turns, list) or not any(map(is_sealed_here, chain.from_iterable(map(_blocks_in, turns)))):
+        return fields
+    kept: list[Any] = []
+    for turn in turns:
+        blocks = _blocks_in(turn)
+        others = [block for block in blocks if not is_sealed_here(block)]
+        if others or not blocks:
+            kept.append({**turn, "content": others} if len(others) < len(blocks) else turn)
+    return {**fields, "messages": kept}
+
+
+def _blocks_in(turn: Any) -> list[Any]:
+    """The blocks of an assistant's turn; none if it is another, or a text."""
+    content = turn.get("content") if isinstance(turn, dict) and turn.get("role") == "assistant" else None
+    return content if isinstance(content, list) else []
 
 
 def plain(call: Fields, dialects: Collection[str]) -> tuple[Fields, list[str]]:

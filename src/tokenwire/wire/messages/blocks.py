@@ -4,7 +4,8 @@ The fields of a chat message can express blocks in the usual order: thinking, th
 blocks (several texts, thinking between calls, citations, tools that Anthropic's servers run) keeps them as `segments` has
 it: such a block is in its segment, under `content_blocks`.
 
-Reasoning of the Responses API is sealed in a thinking block's `signature`, or in the `data` of a redacted one.
+Reasoning of the Responses API is sealed in a thinking block's `signature`, or in the `data` of a redacted one. The signature of
+thinking that no API has signed says so, since only endpoints of other APIs have such reasoning, and those of Messages refuse it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,7 +15,7 @@ from uuid import uuid4
 import msgspec
 
 from ...types._source import Fields
-from ..sealed import seal, unseal
+from ..sealed import is_sealed, seal, unseal
 from ..segments import message_of as message_of_segments, segments_of, text_of
 
 Block: TypeAlias = dict[str, Any]
@@ -28,6 +29,7 @@ _KNOWN: Final[dict[str, tuple[str, ...]]] = {
     "tool_use": ("id", "name"),
 }
 THINKING: Final = ("thinking", "redacted_thinking")
+UNSIGNED: Final = seal("reasoning_items", [])  # the signature of thinking that no API has signed
 INVALID: Final = "INVALID_JSON"  # Anthropic's key for arguments that are not JSON, since an input is always an object
 
 _encode = msgspec.json.Encoder().encode
@@ -39,7 +41,7 @@ def message_of(blocks: Iterable[Block], *, unsealed: bool = False) -> Fields:
 
     Args:
         blocks: the message's content.
-        unsealed: whether sealed reasoning becomes `reasoning_items`; otherwise it remains in its thinking block.
+        unsealed: whether what is sealed becomes the message's fields again; otherwise it remains in its thinking block.
     """
     return message_of_segments([_segment_of(_without_nulls(block), unsealed=unsealed) for block in blocks])
 
@@ -49,8 +51,8 @@ def blocks_of(message: Mapping[str, Any], *, answers: bool = False) -> list[Bloc
 
     Args:
         message: its fields; the content is text.
-        answers: whether the message answers a client. Then reasoning without a signature becomes a thinking block, and
-            encrypted reasoning items are sealed; an endpoint would refuse both.
+        answers: whether the message answers a client. Then reasoning without a signature becomes a thinking block that is
+            marked as unsigned, and encrypted reasoning items are sealed; an endpoint would refuse both.
     """
     blocks: list[Block] = []
     for segment in segments_of(message):
@@ -94,6 +96,11 @@ def joined(thinking: Iterable[object]) -> list[Block]:
     return whole
 
 
+def is_sealed_here(block: object) -> bool:
+    """Whether it is a thinking block that no endpoint of Messages has made."""
+    return isinstance(block, dict) and block.get("type") in THINKING and is_sealed(_opaque_in(block))
+
+
 def sealed(items: object) -> str:
     """Opaque text for those of a message's `reasoning_items` that are encrypted; "" if there are none.
 
@@ -106,7 +113,7 @@ def sealed(items: object) -> str:
 
 def _segment_of(block: Block, *, unsealed: bool) -> Fields:
     own = _own_fields(block, unsealed=unsealed)
-    if "reasoning_items" in own or own == {"content": ""} or _usual_blocks(own) == [block]:
+    if own == {"content": ""} or (unsealed and is_sealed_here(block)) or _usual_blocks(own) == [block]:
         return own
     return {**own, AS_SENT: [block]}
 
@@ -123,17 +130,24 @@ def _own_fields(block: Block, *, unsealed: bool) -> Fields:
         function = {"name": block["name"], "arguments": arguments_of(block.get("input"))}
         return {"tool_calls": [{"id": block["id"], "type": "function", "function": function}]}
     text = {"reasoning_content": block["thinking"]} if kind == "thinking" and block["thinking"] else {}
-    found = (unseal(block.get("data" if kind == "redacted_thinking" else "signature")) if unsealed else None) or {}
-    return {**text, **(found if "reasoning_items" in found else {"thinking_blocks": [block]})}
+    found = unseal(_opaque_in(block)) if unsealed else None
+    return {**text, **({"thinking_blocks": [block]} if found is None else found)}
+
+
+def _opaque_in(block: Block) -> object:
+    """What only the maker of a thinking block can read."""
+    return block.get("data" if block.get("type") == "redacted_thinking" else "signature")
 
 
 def _usual_blocks(message: Mapping[str, Any], *, answers: bool = False) -> list[Block]:
     """The blocks for a message's own fields, in the usual order."""
     blocks = joined(message.get("thinking_blocks") or ())
+    if answers:
+        blocks = [block if _opaque_in(block) else {**block, "signature": UNSIGNED} for block in blocks]
     reasoning = message.get("reasoning_content")
     opaque = sealed(message.get("reasoning_items")) if answers else ""
     if reasoning and answers and not blocks:
-        blocks.append({"type": "thinking", "thinking": reasoning, "signature": opaque})
+        blocks.append({"type": "thinking", "thinking": reasoning, "signature": opaque or UNSIGNED})
     elif opaque:
         blocks.append({"type": "redacted_thinking", "data": opaque})
     elif reasoning and blocks and blocks[0].get("type") == "thinking" and not any(block.get("thinking") for block in blocks):

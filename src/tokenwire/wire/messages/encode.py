@@ -16,7 +16,7 @@ from ...types.additions import ARGUMENTS, CONTENT, Addition
 from ...types.chat import Delta, ModelResponseStream, StreamingChoices, Usage
 from ..segments import deltas_of
 from .answers import refuse_unsayable, stop_of, usage_fields
-from .blocks import THINKING, input_of, joined, sealed
+from .blocks import THINKING, UNSIGNED, input_of, joined, sealed
 
 _encode = msgspec.json.Encoder().encode
 _values = msgspec.structs.astuple
@@ -190,8 +190,9 @@ class EventEncoder:
 
     def _sign(self, block: _Block, signature: object) -> bytes:
         """The signature of the open thinking block, and its end."""
-        signed = {"type": "signature_delta", "signature": signature}
-        return event("content_block_delta", {"index": block.index, "delta": signed}) + self._stop()
+        self._open = None
+        signed = {"index": block.index, "delta": {"type": "signature_delta", "signature": signature}}
+        return event("content_block_delta", signed) + event("content_block_stop", {"index": block.index})
 
     def _addition(self, addition: Addition) -> bytes:
         if addition.field == ARGUMENTS:
@@ -232,8 +233,10 @@ class EventEncoder:
         block, self._open, self._around = self._open, None, None
         if block is None:
             return b""
+        if block.key == "thinking":
+            return self._sign(block, UNSIGNED)
         held = b""
-        if block.pieces and block.key != "thinking":
+        if block.pieces:
             text = _encode(input_of("".join(block.pieces))).decode()
             held = block.around[0] + _encode(text)[1:-1] + block.around[1]
         return held + event("content_block_stop", {"index": block.index})

@@ -213,7 +213,8 @@ class EventEncoder:
 
     def _item_done(self, item: Item, status: str = "completed") -> bytes:
         item.ended(status)
-        if self._thinking and item.fields["type"] == "reasoning":
+        is_own = item.fields["type"] == "reasoning" and not item.fields.get("encrypted_content")
+        if is_own and self._request.wants_encrypted:
             item.fields["encrypted_content"] = seal("thinking_blocks", self._thinking)
             self._thinking = []
         return self._event("response.output_item.done", output_index=item.number, item=item.so_far())

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ...exceptions import refused
 from ...types._source import Fields
-from ..sealed import unseal
+from ..sealed import is_sealed, unseal
 from ..segments import message_of as message_of_segments, segments_of
 from .parts import bad, beside, chat_part, kind_of, no_more_than, objects_in, responses_part, text_in, text_of
 from .tools import Offered, chat_name
@@ -97,7 +97,9 @@ class _Conversation:
 
     def reasoning(self, item: Fields, where: str) -> None:
         text, encrypted = _reasoning_text(item, where), item.get("encrypted_content")
-        own = (unseal(encrypted) or {"reasoning_items": [item]}) if encrypted else {}
+        own = unseal(encrypted)
+        if own is None:
+            own = {"reasoning_items": [item]} if encrypted else {}
         self._answer.append({**({"reasoning_content": text} if text else {}), **own})
 
     def function_call(self, item: Fields, where: str) -> None:
@@ -146,6 +148,11 @@ _ITEMS: dict[str, Callable[[_Conversation, Fields, str], None]] = {
     "custom_tool_call_output": _Conversation.result,
 }
 _KNOWN = ", ".join(map(repr, _ITEMS))
+
+
+def is_sealed_here(item: object) -> bool:
+    """Whether it is a reasoning item that no endpoint of this API has made."""
+    return isinstance(item, dict) and kind_of(item) == "reasoning" and is_sealed(item.get("encrypted_content"))
 
 
 def offered_in(items: str | Iterable[Fields]) -> Offered:

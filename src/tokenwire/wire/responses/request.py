@@ -27,7 +27,7 @@ from msgspec import Meta, Struct, structs
 from ...exceptions import UnsupportedParamsError, refused
 from ...types._source import Fields
 from .described import CHOICE, ITEM, TOOL
-from .items import items_of, messages_of, offered_in
+from .items import is_sealed_here, items_of, messages_of, offered_in
 from .parts import bad, beside
 from .tools import Names, Offered, chat_choice, chat_tools, names_of, responses_choice, responses_tools
 
@@ -210,6 +210,21 @@ def chat_keywords(request: InputTokensRequest, _: object = None) -> Fields:
     if is_streamed:
         keywords["stream_options"] = {"include_usage": True}  # a response always has it
     return keywords
+
+
+def own(fields: Fields) -> Fields:
+    """A request for an endpoint of this API: without reasoning items that were sealed here, which it would refuse.
+
+    Args:
+        fields: the request's, as they came, of any types.
+
+    Returns:
+        The fields; the same object if there are no such items.
+    """
+    items: Any = fields.get("input")
+    if not isinstance(items, list) or not any(map(is_sealed_here, items)):
+        return fields
+    return {**fields, "input": [item for item in items if not is_sealed_here(item)]}
 
 
 # Parameters that change no answer, and that endpoints of Messages do not have.
