@@ -327,6 +327,21 @@ async def test_a_parameter_to_be_dropped_is_dropped(ask: Any) -> None:
 
 
 @one_loop
+@others
+async def test_with_parameters_to_be_dropped_a_request_that_cannot_be_translated_is_refused(speaks: Speaks, ask: Any) -> None:
+    """It is not sent without what could not be translated."""
+    with Endpoint(Reply(json=speaks.whole)) as upstream:
+        single = served((speaks, upstream), additional_drop_params=["temperature"])
+        entry = {"model": speaks.model, "api_base": upstream.url, "api_key": "k", "additional_drop_params": ["temperature"]}
+        _apps.append(create_app({"m": [entry]}))
+        for app in (single, _apps[-1]):
+            answer = await ask(app, speaks.body(), speaks.path)
+            assert (answer.status, answer.json()["error"]["type"]) == (400, "invalid_request_error")
+            assert "x_new" in answer.json()["error"]["message"]
+        assert not upstream.requests
+
+
+@one_loop
 async def test_headers_of_messages_go_on(ask: Any) -> None:
     speaks = EACH["messages"]
     said = {"anthropic-beta": "b-1,b-2", "anthropic-version": "2030-01-01"}

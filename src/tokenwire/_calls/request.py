@@ -119,7 +119,7 @@ def parse_request(
         refuse_mistakes(kind, params, backend.keywords(stream=stream) if isinstance(backend, Bridge) else ())
     original = _instance(given, "original_request", Original)
     if original is not None and "additional_drop_params" in params:
-        original = None  # which names what chat completions call it
+        original = _translated(original)  # which names what chat completions call it
     params = _params(kind, params) if params else params
     content, asked = _content(kind, content, for_endpoint=is_own and is_endpoint), None
     is_typed = not (given.keys().isdisjoint(_keywords.TYPED) and (_TYPED_PARAMS.isdisjoint(params) or not is_own))
@@ -130,7 +130,7 @@ def parse_request(
     if params and is_own and is_endpoint:
         _check_values({name: params[name] for name in params.keys() - FILES} if kind == "image_edit" else params)
     if original is not None and original.fields is not None and original.keywords["messages"] != content:
-        original = None  # somebody else's words by now
+        original = _translated(original)  # somebody else's words by now
     request = Request(
         kind=kind,
         model=bare_model,
@@ -282,6 +282,16 @@ def _ssl_verify(value: object) -> bool | str:
             "ssl_verify", "True, False or a path of certificates; a context goes into HTTPTransport(ssl_context=...)", value
         )
     return value
+
+
+def _translated(original: Original) -> None:
+    """No original: the call's keywords are sent.
+
+    Raises:
+        BadRequestError: they are not what the client asked for, which could not be translated.
+    """
+    if original.misfit is not None:
+        raise original.misfit
 
 
 def _instance(given: Mapping[str, Any], name: str, cls: type[S]) -> S | None:

@@ -320,7 +320,7 @@ class App:
         The caller runs it, when this method has returned: each chunk of a stream resumes every coroutine between the caller and
         the handler.
         """
-        request, fields, keywords = await self._parsed(visit, ask)
+        request, fields, keywords, misfit = await self._parsed(visit, ask)
         model = self._models.find(fields["model"])
         call = _call_of(model, keywords)
         dialects = self._dialects(ask, call)
@@ -329,7 +329,7 @@ class App:
         call["client_request"] = visit.client_request(fields)
         if ask.dialect and ask.dialect in dialects:
             kept = {name: call[name] for name in keywords if name in call}
-            call["original_request"] = Original(ask.dialect, self._own(visit, fields, call["model"], ask), kept)
+            call["original_request"] = Original(ask.dialect, self._own(visit, fields, call["model"], ask), kept, misfit)
         if visit.client_id is not None and HANDLER not in dialects:
             call["default_headers"] = {"x-request-id": visit.client_id, **(call.get("default_headers") or {})}
         visit.model = model.name
@@ -352,19 +352,20 @@ class App:
 
         return whole
 
-    async def _parsed(self, visit: Visit, ask: ModelCall) -> tuple[Any, dict[str, Any], dict[str, Any]]:
-        """The request, checked; its fields as they came; and the keywords of the call that answers it."""
+    async def _parsed(self, visit: Visit, ask: ModelCall) -> tuple[Any, dict[str, Any], dict[str, Any], BadRequestError | None]:
+        """The request, checked; its fields as they came; the keywords of the call that answers it; and `Original.misfit`."""
         max_body = self._settings.max_body
         if ask.is_form:
             from .forms import read_form
 
             request, fields = await read_form(visit, max_body, ask.request)
-            return request, fields, ask.keywords(request, fields)
+            return request, fields, ask.keywords(request, fields), None
         body = await visit.read(max_body)
         try:
             request, fields = parse_body(body, ask.request)
-            return request, fields, ask.keywords(request, fields)
-        except BadRequestError:
+            return request, fields, ask.keywords(request, fields), None
+        except BadRequestError as error:
+            misfit = error.with_traceback(None)  # it outlives this frame
             if ask.plain is None or not isinstance(fields := json_in(body), dict):
                 raise
             if not self._has_same_dialect(ask, fields.get("model")):
@@ -372,7 +373,7 @@ class App:
         from .originals import as_it_came
 
         request, keywords = as_it_came(fields, ask.request)
-        return request, fields, keywords
+        return request, fields, keywords, misfit
 
     def _has_same_dialect(self, ask: ModelCall, model: object) -> bool:
         """Whether only endpoints that speak the client's dialect answer for a model.

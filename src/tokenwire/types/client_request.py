@@ -4,6 +4,8 @@ from typing import Any
 
 import msgspec
 
+from ..exceptions import BadRequestError
+
 
 class ClientRequest(msgspec.Struct, frozen=True):
     """The HTTP request that a served handler answers: the server passes it to calls as `client_request`.
@@ -41,11 +43,13 @@ class Original(msgspec.Struct, frozen=True, gc=False):
         fields: the request's body as it came; None if the call's keywords are the same.
         keywords: the keywords that it was translated to, for all other targets. Keywords that a call has besides these, or
             with another value, are not the client's; they are added to `fields`.
+        misfit: why it could not be translated; `keywords` have only what observers of the call may want to see.
     """
 
     dialect: str
     fields: dict[str, Any] | None
     keywords: dict[str, Any]
+    misfit: BadRequestError | None = None
 
     def __repr__(self) -> str:
         return f"<Original {self.dialect}>"  # without its content
