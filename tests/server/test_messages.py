@@ -7,10 +7,14 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from tokenwire import CustomLLM, CustomLLMError, Delta, GenericStreamingChunk, ModelResponseStream, StreamingChoices, Usage
 from tokenwire.server import create_app
+from tokenwire.server.messages import MessagesEvents
+from tokenwire.server.models import Model
 from tokenwire.testing import Endpoint, Reply, chunk, chunks
+from tokenwire.wire.messages.asked import MessagesRequest
 from tokenwire.wire.messages.blocks import UNSIGNED
 
 from ..conftest import one_loop
@@ -154,6 +158,18 @@ SCRIPTS: dict[str, tuple[tuple[Any, ...], list[dict[str, Any]], str]] = {
     "redacted": ((delta(thinking_blocks=[HIDDEN]), *SAID, ended("stop")), [HIDDEN, SAYS], "end_turn"),
     "calls": ((*SAID, *CALLED, ended("tool_calls")), [SAYS, *CALLS], "tool_use"),
     "calls-that-end-in-stop": ((*CALLED, ended("stop")), CALLS, "tool_use"),
+    "interleaved-calls": (
+        (
+            CALLED[0],
+            CALLED[1],
+            delta(tool_calls=[{"index": 1, "id": "call_2", "type": "function", "function": {"name": "now", "arguments": "{"}}]),
+            CALLED[2],
+            delta(tool_calls=[{"index": 1, "function": {"arguments": "}"}}]),
+            ended("tool_calls"),
+        ),
+        CALLS,
+        "tool_use",
+    ),
     "a-name-in-pieces": (
         (
             delta(tool_calls=[{"index": 0, "id": "call_1", "function": {"name": "wea", "arguments": ""}}]),
@@ -190,6 +206,39 @@ async def test_what_a_handler_says(name: str, ask: Any) -> None:
     assert (whole["type"], whole["role"], whole["model"]) == ("message", "assistant", "m")
     assert (whole["content"], whole["stop_reason"], whole["stop_sequence"]) == (content, reason, None)
     assert (whole["usage"]["input_tokens"], whole["usage"]["output_tokens"]) == (9, 4)
+
+
+@st.composite
+def interleaved(draw: st.DrawFn) -> tuple[list[Any], list[dict[str, Any]]]:
+    """The chunks of several calls, each in pieces in its own order, and their blocks."""
+    inputs = draw(st.lists(st.dictionaries(st.sampled_from("ab"), st.integers(0, 9)), min_size=2, max_size=3))
+    pieces: list[list[Any]] = []
+    for index, value in enumerate(inputs):
+        text = json.dumps(value)
+        place = draw(st.integers(0, len(text)))
+        begun = {"index": index, "id": f"c{index}", "type": "function", "function": {"name": "f", "arguments": text[:place]}}
+        rest = [{"index": index, "function": {"arguments": letter}} for letter in text[place:]]
+        pieces.append([begun, *rest])
+    order = draw(st.permutations([index for index, own in enumerate(pieces) for _ in own]))
+    queues = [iter(own) for own in pieces]
+    blocks = [{"type": "tool_use", "id": f"c{index}", "name": "f", "input": value} for index, value in enumerate(inputs)]
+    return [delta(tool_calls=[next(queues[index])]) for index in order], blocks
+
+
+@settings(max_examples=20)
+@given(calls=interleaved())
+def test_calls_arrive_whole_however_their_pieces_are_interleaved(calls: tuple[list[Any], list[dict[str, Any]]]) -> None:
+    chunks, blocks = calls
+    encoder = MessagesEvents(Model("m", {}, frozenset()), MessagesRequest(**request()))
+    sent = b"".join([*map(encoder.encode, [*chunks, delta()]), encoder.ending(None)])
+    assert sorted(put_together(parsed(sent))["content"], key=lambda block: block["id"]) == blocks
+
+
+@one_loop
+async def test_a_call_that_waits_for_the_end_of_another_comes_before_the_text_after_it(ask: Any) -> None:
+    handler = Scripted(CALLED[0], CALLED[1], CALLED[3], CALLED[2], *SAID, ended("tool_calls"))
+    answer = await ask(create_app({"m": handler}), request(stream=True), PATH)
+    assert put_together(parsed(answer.body))["content"] == [*CALLS, SAYS]
 
 
 async def test_a_handler_that_answers_with_a_text(ask: Any) -> None:

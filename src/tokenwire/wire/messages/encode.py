@@ -2,6 +2,9 @@
 
 The message begins with the first chunk; a content block begins with its first piece, and ends when another begins. The
 most frequent chunk, the next piece of the same text, costs one encoding in C: the bytes around it are known.
+
+Servers may interleave the pieces of several calls, but a block can't be continued once another has begun. So a call that
+begins before the arguments of the one before it are complete waits, and is sent after it.
 """
 
 from collections.abc import Mapping
@@ -16,7 +19,7 @@ from ...types.additions import ARGUMENTS, CONTENT, Addition
 from ...types.chat import Delta, ModelResponseStream, StreamingChoices, Usage
 from ..segments import deltas_of
 from .answers import refuse_unsayable, stop_of, usage_fields
-from .blocks import THINKING, UNSIGNED, input_of, joined, sealed
+from .blocks import INVALID, THINKING, UNSIGNED, input_of, joined, sealed
 
 _encode = msgspec.json.Encoder().encode
 _values = msgspec.structs.astuple
@@ -42,13 +45,15 @@ class _Block(msgspec.Struct):
     Attributes:
         key: "text", "thinking", or the number of a tool call.
         around: the bytes before and after a piece in an event.
-        pieces: of thinking, so far; or of a custom tool's input, which are sent when the block ends: only all of it is JSON.
+        pieces: of thinking, or of a call's arguments, so far.
+        is_custom: whether it calls a custom tool. The pieces are then sent when the block ends: only all of them can be made JSON.
     """
 
     key: str | int
     index: int
     around: tuple[bytes, bytes]
     pieces: list[str]
+    is_custom: bool = False
 
 
 _DELTAS: Final = {"text": ("text_delta", "text"), "thinking": ("thinking_delta", "thinking")}
@@ -56,10 +61,16 @@ _INPUT: Final = ("input_json_delta", "partial_json")
 
 
 class _Call(msgspec.Struct):
-    """A tool call whose block has not begun: its name may arrive in pieces."""
+    """A tool call whose block has not begun: its name may arrive in pieces, and the block before it may not have ended.
+
+    Attributes:
+        pieces, is_custom: as those of a `_Block`.
+    """
 
     id: str | None = None
     name: str = ""
+    pieces: list[str] = []
+    is_custom: bool = False
 
 
 class EventEncoder:
@@ -205,7 +216,7 @@ class EventEncoder:
         if block is not None and block.key == kind:
             before = b""
         else:
-            before = (b"" if self._begun else self._begin(None)) + self._stop()
+            before = (b"" if self._begun else self._begin(None)) + self._next_calls(is_over=True) + self._stop()
             empty: Fields = {"type": kind, kind: ""} | ({"signature": ""} if kind == "thinking" else {})
             block, started = self._start(kind, empty, *_DELTAS[kind])
             before += started
@@ -236,7 +247,7 @@ class EventEncoder:
         if block.key == "thinking":
             return self._sign(block, UNSIGNED)
         held = b""
-        if block.pieces:
+        if block.is_custom:
             text = _encode(input_of("".join(block.pieces))).decode()
             held = block.around[0] + _encode(text)[1:-1] + block.around[1]
         return held + event("content_block_stop", {"index": block.index})
@@ -247,24 +258,44 @@ class EventEncoder:
         call = self._calls.setdefault(number, _Call())
         if isinstance(call, _Call):
             call.id = call.id or call_id or None
+            call.is_custom = call.is_custom or is_custom
             if name and name != call.name:
                 call.name += name
             if not arguments:
                 return b""
-            before = self._start_call(number)
-            call = self._calls[number]
-            assert isinstance(call, _Block)
-        else:
-            before = b""
-        if arguments and is_custom and call is self._open:
             call.pieces.append(arguments)
-            return before
-        return before + call.around[0] + _encode(arguments)[1:-1] + call.around[1] if arguments else before
+            return b"" if len(call.pieces) > 1 else self._next_calls()
+        if not arguments:
+            return b""
+        call.pieces.append(arguments)
+        if call.is_custom and call is self._open:
+            return b""
+        return call.around[0] + _encode(arguments)[1:-1] + call.around[1]
+
+    def _next_calls(self, *, is_over: bool = False) -> bytes:
+        """The events of the calls that wait, up to one whose arguments are not complete; of all if the open call `is_over`."""
+        parts: list[bytes] = []
+        for number, call in self._calls.items():
+            if isinstance(call, _Call) and call.pieces:
+                if not is_over and self._is_in_a_call():
+                    break
+                parts.append(self._start_call(number))
+        return b"".join(parts)
+
+    def _is_in_a_call(self) -> bool:
+        """Whether the open block is a call whose arguments are not complete. Reads all of them, so it is not asked per piece."""
+        block = self._open
+        if block is None or type(block.key) is str or block.is_custom:
+            return False
+        return INVALID in input_of("".join(block.pieces))
 
     def _start_call(self, number: int) -> bytes:
         call = self._calls[number]
         assert isinstance(call, _Call)
         stopped = self._stop()
-        block = {"type": "tool_use", "id": call.id or f"toolu_{uuid4().hex}", "name": call.name, "input": {}}
-        self._calls[number], started = self._start(number, block, *_INPUT)
-        return stopped + started
+        fields = {"type": "tool_use", "id": call.id or f"toolu_{uuid4().hex}", "name": call.name, "input": {}}
+        block, started = self._start(number, fields, *_INPUT)
+        block.pieces, block.is_custom = call.pieces, call.is_custom
+        self._calls[number] = block
+        text = "" if call.is_custom else "".join(call.pieces)
+        return stopped + started + (block.around[0] + _encode(text)[1:-1] + block.around[1] if text else b"")
