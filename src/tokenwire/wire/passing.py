@@ -78,11 +78,12 @@ class Passing:
         return self._events.feed_data(data)
 
     def feed_eof(self) -> list[Payload]:
-        """As `SSEDecoder.feed_eof`."""
+        """As `SSEDecoder.feed_eof`, but without an event that was cut before its data."""
         tail = bytes(self._tail)
         self._tail.clear()
         self._data = tail.rstrip(b"\r\n") + b"\n\n"
-        return self._events.feed_data(tail) + self._events.feed_eof()
+        events = self._events.feed_data(tail) + self._events.feed_eof()
+        return [event for event in events if event and (isinstance(event, bytes) or event.data)]
 
     def decode(self, events: list[Payload]) -> list[Any]:
         """What is handed out for the events that were split last; the decoder says what else was there."""
