@@ -457,7 +457,9 @@ async def test_an_endpoint_that_speaks_chat_is_not_sent_what_it_may_refuse(ask: 
     said = {
         "type": "message",
         "role": "assistant",
-        "content": [{"type": "output_text", "text": "Yes"}],
+        "content": [
+            {"type": "output_text", "text": "Yes", "annotations": [{"type": "url_citation", "url": "http://a.example"}]}
+        ],
         "phase": "final_answer",
     }
     asked = {"input": [{"role": "user", "content": "Hi"}, secret, said], "tools": [{"type": "web_search"}]}
@@ -471,7 +473,7 @@ async def test_an_endpoint_that_speaks_chat_is_not_sent_what_it_may_refuse(ask: 
         chat, response = (request.json() for request in upstream.requests)
     assert chat == {"model": "m", "messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]}
     assert (response["input"][1], response["tools"]) == (secret, [{"type": "web_search"}])
-    assert "left out, since openai/m does not take it: phase, reasoning_items, web_search_options" in caplog.text
+    assert "left out, since openai/m does not take it: annotations, phase, reasoning_items, web_search_options" in caplog.text
 
 
 async def test_a_handler_that_can_not_count_tokens(ask: Any) -> None:

@@ -230,7 +230,7 @@ def own(fields: Fields) -> Fields:
 # Parameters that change no answer, and that endpoints of Messages do not have.
 _HINTS: Final = frozenset({"prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "safety_identifier"})
 # Fields of a message that endpoints of chat completions are not sent, since some refuse unknown fields.
-_NOTES: Final = ("phase", "provider_specific_fields", "reasoning_items", "thinking_blocks")
+_NOTES: Final = ("annotations", "phase", "provider_specific_fields", "reasoning_items", "thinking_blocks")
 
 
 def plain(call: Fields, dialects: Collection[str]) -> tuple[Fields, list[str]]:
