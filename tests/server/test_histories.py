@@ -436,3 +436,25 @@ async def test_what_was_not_sealed_here_is_left_out(asks: str, forged: str, ask:
         path, body = "/v1/responses", {"input": [hi, *items]}
     assert (await ask(create_app({"m": handler}), {"model": "m", **body}, path)).status == 200
     assert seen == [[hi, {"role": "assistant", "content": "So", "reasoning_content": "Hm."}]]
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses"])
+async def test_a_turn_of_reasoning_alone_has_an_empty_text(path: str, ask: Any) -> None:
+    """As in an answer that was cut. Endpoints of chat completions refuse a message without content and calls."""
+    hi = {"role": "user", "content": "Hi"}
+    if path == "/v1/messages":
+        body: dict[str, Any] = {"max_tokens": 9, "messages": [hi, {"role": "assistant", "content": [thought("Hm.")]}, hi]}
+    else:
+        body = {"input": [hi, {**reasoned("Hm."), "encrypted_content": UNSIGNED}, hi]}
+    with Endpoint(Reply(json=completion("Hi"))) as endpoint:
+        await exchange(ask, gateway(endpoint, "openai/x"), path, body, stream=False)
+        _, turn, _ = endpoint.requests[0].json()["messages"]
+    assert (turn["role"], turn["content"]) == ("assistant", "")
+
+
+async def test_an_item_of_no_reasoning_is_no_turn(ask: Any) -> None:
+    hi = {"role": "user", "content": "Hi"}
+    nothing = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": UNSIGNED}
+    with Endpoint(Reply(json=completion("Hi"))) as endpoint:
+        await exchange(ask, gateway(endpoint, "openai/x"), "/v1/responses", {"input": [hi, nothing, hi]}, stream=False)
+        assert endpoint.requests[0].json()["messages"] == [hi, hi]

@@ -88,7 +88,7 @@ def _shortened(parts: list[Fields]) -> str | list[Fields]:
 
 
 def _assistant(where: str, content: str | list[Any]) -> Fields:
-    """The message for an assistant's turn."""
+    """The message for an assistant's turn. One of thinking alone has an empty text, as in `wire.responses`."""
     if isinstance(content, str):
         return {"role": "assistant", "content": content}
     for index, block in enumerate(content):
@@ -99,7 +99,10 @@ def _assistant(where: str, content: str | list[Any]) -> Fields:
         for name, wanted in _OF_ASSISTANTS.get(kind, {}).items():
             if not isinstance(value := block.get(name), wanted) or (value == "" and name in ("id", "name")):
                 raise wrong_at(f"{at}.{name}", f"must be {'an object' if wanted is dict else 'a text'}")
-    return message_of(content, unsealed=True)
+    message = message_of(content, unsealed=True)
+    if message["content"] is None and "tool_calls" not in message:
+        message["content"] = ""
+    return message
 
 
 def _user(where: str, content: str | list[Any], call_ids: set[str]) -> list[Fields]:

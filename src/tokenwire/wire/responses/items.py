@@ -100,7 +100,8 @@ class _Conversation:
         own = unseal(encrypted)
         if own is None:
             own = {"reasoning_items": [item]} if encrypted else {}
-        self._answer.append({**({"reasoning_content": text} if text else {}), **own})
+        if text or own:
+            self._answer.append({**({"reasoning_content": text} if text else {}), **own})
 
     def function_call(self, item: Fields, where: str) -> None:
         _check_fields((*_OF_CALLS, "arguments"), item, where)
