@@ -59,10 +59,13 @@ LONG = (  # where tests take long, though there are few of them: most of them st
     REAL,
     "tests/cli/",
     "tests/faults/test_soak.py",
+    "tests/house/test_benchmarks.py",
     "tests/house/test_distribution.py",
     "tests/house/test_readme.py",
     "tests/server/clients/",
     "tests/server/test_openapi.py",
+    "tests/server/test_other_servers.py",
+    "tests/server/test_page.py",
     "tests/test_sync_processes.py",
     "tests/wire/test_responses_odd.py",
 )
