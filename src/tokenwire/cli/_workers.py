@@ -137,7 +137,7 @@ class _Worker:
 
 def _run_worker(work: Work, listener: socket.socket, connection: Connection, pause: float) -> None:
     def has_started() -> None:
-        with suppress(OSError):  # the watching process is gone, which the worker will see by itself
+        with suppress(OSError):  # the parent has ended, and the worker shuts down when it notices
             connection.send_bytes(b"started")
 
     time.sleep(pause)

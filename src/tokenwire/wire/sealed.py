@@ -7,7 +7,7 @@ such content is sealed too, empty: the endpoint of another model, which would re
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import msgspec
 
@@ -23,7 +23,7 @@ def seal(name: str, value: list[Any]) -> str:
     return _MARK + urlsafe_b64encode(msgspec.json.encode([name, value])).decode()
 
 
-def is_sealed(text: object) -> bool:
+def is_sealed(text: object) -> TypeGuard[str]:
     """Whether an opaque text was sealed here, or claims it."""
     return isinstance(text, str) and text.startswith(_MARK)
 
@@ -33,7 +33,7 @@ def unseal(text: object) -> Fields | None:
 
     The text comes from a client: reasoning is all that it can bring in.
     """
-    if not isinstance(text, str) or not is_sealed(text):
+    if not is_sealed(text):
         return None
     try:
         name, value = msgspec.json.decode(urlsafe_b64decode(text.removeprefix(_MARK)), type=tuple[str, list[Fields]])
